@@ -1,0 +1,5 @@
+"""Flink SQL in one Python process."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

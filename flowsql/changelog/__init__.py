@@ -1,0 +1,35 @@
+"""Rows with kinds, the normal form of keys, netting."""
+
+from __future__ import annotations
+
+from flowsql.changelog.changes import (
+    DELETE,
+    INSERT,
+    MAX_BYTES,
+    MAX_ROWS,
+    NO_WATERMARK,
+    UPDATE_AFTER,
+    UPDATE_BEFORE,
+    Changes,
+    Kinds,
+    Marks,
+    concat_changes,
+    kind_names,
+    split_changes,
+)
+
+__all__ = [
+    "DELETE",
+    "INSERT",
+    "MAX_BYTES",
+    "MAX_ROWS",
+    "NO_WATERMARK",
+    "UPDATE_AFTER",
+    "UPDATE_BEFORE",
+    "Changes",
+    "Kinds",
+    "Marks",
+    "concat_changes",
+    "kind_names",
+    "split_changes",
+]

@@ -1,0 +1,146 @@
+"""Every error a user can meet.
+
+    FlowSQLError
+    ├── SqlError         the statement is wrong              exit code 2
+    ├── ConfigError      an option or a setting is wrong     exit code 2
+    ├── PreflightError   a check before the start failed     exit code 3
+    ├── ConnectorError   something outside did not answer    exit code 1
+    ├── DataError        a row cannot be processed           exit code 1
+    ├── StateError       a checkpoint or a job folder        exit code 1
+    └── InternalError    our own mistake                     exit code 1
+
+The class says who must act. A message is a lower-case fact without a full stop, names in double
+quotes, "could not" where trying again may help and "cannot" where it never will. `detail` and
+`hint` are sentences; the hint names the statement or setting that mends it.
+
+A `Span` is attached where the name is known; the SQL text once, in `session.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "ConfigError",
+    "ConnectorError",
+    "DataError",
+    "FlowSQLError",
+    "InternalError",
+    "PreflightError",
+    "Span",
+    "SqlError",
+    "StateError",
+    "nearest",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the SQL text: character offsets, `end` exclusive."""
+
+    start: int
+    end: int
+
+    def shifted(self, by: int) -> Span:
+        """The same piece in a text that has `by` more characters in front."""
+        return Span(self.start + by, self.end + by)
+
+    def to(self, other: Span) -> Span:
+        """From the start of this piece to the end of `other`."""
+        return Span(min(self.start, other.start), max(self.end, other.end))
+
+
+class FlowSQLError(Exception):
+    """Base of all; `str(error)` is what the user reads."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        detail: str | None = None,
+        hint: str | None = None,
+        span: Span | None = None,
+        sql: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+        self.span = span
+        self.sql = sql
+
+    def with_sql(self, sql: str) -> FlowSQLError:
+        """Attach the text that `span` points into, unless it is there already."""
+        if self.sql is None:
+            self.sql = sql
+        return self
+
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """Line and column of the span, both from 1, or None."""
+        if self.span is None or self.sql is None:
+            return None
+        before = self.sql[: self.span.start]
+        return before.count("\n") + 1, self.span.start - (before.rfind("\n") + 1) + 1
+
+    def __str__(self) -> str:
+        at = self.position
+        place = f" at {at[0]}:{at[1]}" if at else ""
+        lines = [f"{type(self).__name__}{place}: {self.message}"]
+        if at is not None and self.span is not None and self.sql is not None:
+            line = self.sql.split("\n")[at[0] - 1]
+            width = max(1, min(self.span.end - self.span.start, len(line) - at[1] + 1))
+            # A tab in front of the caret keeps it under the text it marks.
+            pad = "".join("\t" if c == "\t" else " " for c in line[: at[1] - 1])
+            lines += [f"  {line}", f"  {pad}{'^' * width}"]
+        if self.detail:
+            lines.append(f"Detail: {self.detail}")
+        if self.hint:
+            lines.append(f"Hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class SqlError(FlowSQLError):
+    """The statement cannot be parsed, bound or planned."""
+
+    exit_code = 2
+
+
+class ConfigError(FlowSQLError):
+    """A `SET`, a `WITH` option or an argument is unknown, missing or malformed."""
+
+    exit_code = 2
+
+
+class PreflightError(FlowSQLError):
+    """A check made before the job starts did not pass."""
+
+    exit_code = 3
+
+
+class ConnectorError(FlowSQLError):
+    """A server, file or client library did not do what was asked of it."""
+
+
+class DataError(FlowSQLError):
+    """A row cannot be decoded or computed."""
+
+
+class StateError(FlowSQLError):
+    """A checkpoint, a job folder or the disk below them."""
+
+
+class InternalError(FlowSQLError):
+    """A contract inside flowsql was broken; never the user's fault."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name` (case ignored), or None if none is near."""
+    by_fold = {k.casefold(): k for k in known}
+    found = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
+    return by_fold[found[0]] if found else None
