@@ -1,0 +1,3 @@
+"""Bound expressions, the function registry, evaluation."""
+
+from __future__ import annotations
