@@ -17,6 +17,7 @@ from flowsql.changelog.changes import (
     kind_names,
     split_changes,
 )
+from flowsql.changelog.modes import ChangelogMode
 
 __all__ = [
     "DELETE",
@@ -26,6 +27,7 @@ __all__ = [
     "NO_WATERMARK",
     "UPDATE_AFTER",
     "UPDATE_BEFORE",
+    "ChangelogMode",
     "Changes",
     "Kinds",
     "Marks",
