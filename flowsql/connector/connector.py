@@ -1,0 +1,95 @@
+"""The contract of a connector: what it is called, what it takes, what it can do."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Hashable, Mapping, Sequence
+from enum import Enum
+from typing import ClassVar
+
+from flowsql.changelog import ChangelogMode
+from flowsql.config import Option
+from flowsql.connector.context import ConnectorContext
+from flowsql.connector.sink import Sink
+from flowsql.connector.source import JSON, Source
+from flowsql.connector.table import ConnectorTable
+from flowsql.errors import ConfigError
+from flowsql.types import DataType
+
+__all__ = ["Connector", "Role"]
+
+
+class Role(Enum):
+    """What a table of a connector can be used as."""
+
+    SCAN = "scan"
+    SINK = "sink"
+    LOOKUP = "lookup"
+
+
+class Connector(ABC):
+    """A kind of outside system. Constructing one does no I/O and imports no client library.
+
+    Attributes:
+        name: the value of `'connector' = …`.
+        options: its options, beside `connector` and those of its formats.
+        roles: what its tables can be used as.
+        formats: True where it takes `'format' = …` (and the format's options).
+        metadata: metadata key → type, for METADATA columns.
+        exclusive: a second job of the process on the same group is refused at planning.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]] = ()
+    roles: ClassVar[frozenset[Role]]
+    formats: ClassVar[bool] = False
+    metadata: ClassVar[Mapping[str, DataType]] = {}
+    exclusive: ClassVar[bool] = False
+
+    def check(self, table: ConnectorTable, role: Role) -> None:
+        """Refuse at planning time what can be known without I/O.
+
+        Raises:
+            ConfigError: options that contradict each other or do not fit the schema.
+        """
+        del table
+        if role not in self.roles:
+            raise ConfigError(
+                f'connector "{self.name}" cannot be used as a {role.value}',
+                hint=f"It can be used as: {', '.join(sorted(r.value for r in self.roles))}.",
+            )
+
+    def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
+        """What a scan of the table carries."""
+        del table
+        return ChangelogMode.APPEND
+
+    def bounded(self, table: ConnectorTable) -> bool:
+        """Whether a scan ends by itself."""
+        del table
+        return False
+
+    def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
+        """What the sink takes; UPSERT needs a primary key on the table."""
+        del table
+        return frozenset({ChangelogMode.APPEND})
+
+    def group(self, table: ConnectorTable) -> Hashable:
+        """Tables of a job with equal groups are opened together; the default: each alone."""
+        return table.name
+
+    def open_source(
+        self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext
+    ) -> Source:
+        """The source of one group; `position` is its own stored `position()`.
+
+        Raises:
+            ConnectorError: it cannot be reached, or what the position names is gone.
+        """
+        del tables, position, context
+        raise ConfigError(f'connector "{self.name}" cannot be used as a scan')
+
+    def sink(self, table: ConnectorTable) -> Sink:
+        """The sink of one table; no I/O before its `open` or `committed`."""
+        del table
+        raise ConfigError(f'connector "{self.name}" cannot be used as a sink')

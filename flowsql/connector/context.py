@@ -1,0 +1,57 @@
+"""What the runtime hands to sources and sinks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Attempt", "ConnectorContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who writes: names of files, transactions and markers carry all three (DESIGN 8).
+
+    Attributes:
+        job: the job's id.
+        run: drawn at a fresh start, kept by every resume.
+        number: counts the processes that ran this run, from 1.
+    """
+
+    job: str
+    run: str
+    number: int
+
+    def name(self, checkpoint: int) -> str:
+        """`<job id>/<run>/<attempt>/<checkpoint>`."""
+        return f"{self.job}/{self.run}/{self.number}/{checkpoint}"
+
+
+@dataclass(frozen=True)
+class ConnectorContext:
+    """Handed to `open_source` and `Sink.open`.
+
+    Attributes:
+        attempt: whose work this is.
+        spool: a folder of the job for spooled transactions; emptied at every start.
+        checkpoint_files: the folder in which `checkpoint_file` makes files, or None where the
+            job takes no checkpoints.
+        parallelism: readers or writers to use at most.
+        streaming: False in batch mode.
+    """
+
+    attempt: Attempt
+    spool: Path
+    checkpoint_files: Path | None = None
+    parallelism: int = 1
+    streaming: bool = True
+
+    def checkpoint_file(self, name: str) -> Path:
+        """A file for a token's bulk; lives as long as the checkpoint that names it.
+
+        Raises:
+            ValueError: the job takes no checkpoints.
+        """
+        if self.checkpoint_files is None:
+            raise ValueError("the job takes no checkpoints")
+        return self.checkpoint_files / name

@@ -1,0 +1,43 @@
+"""What a connector is told of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flowsql.config import OptionValues
+from flowsql.types import RowType
+
+__all__ = ["ConnectorTable"]
+
+
+@dataclass(frozen=True)
+class ConnectorTable:
+    """One table, seen from its connector.
+
+    Attributes:
+        name: the full name, for messages and as the `table` of every `Piece`.
+        schema: the physical columns in order of the DDL, with our types.
+        options: parsed against the connector's (and the format's) declaration, `${…}` resolved.
+        primary_key: names of its columns, empty where there is none.
+        partition_keys: PARTITIONED BY.
+        columns: names of the physical columns to read (a subset, in schema order) or all that a
+            sink is given.
+        metadata: column name → metadata key, for the METADATA columns that are read or written;
+            they stand behind the physical ones.
+        local_time_zone: `table.local-time-zone`, for text forms.
+    """
+
+    name: str
+    schema: RowType
+    options: OptionValues
+    primary_key: tuple[str, ...] = ()
+    partition_keys: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    local_time_zone: str = "UTC"
+
+    @property
+    def read_schema(self) -> RowType:
+        """The schema of the columns in `columns`."""
+        return self.schema.select([self.schema.index(c) for c in self.columns])
