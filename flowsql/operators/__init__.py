@@ -1,0 +1,3 @@
+"""The operators, one file each."""
+
+from __future__ import annotations
