@@ -85,6 +85,10 @@ class Poll:
         consistent: with all that this reader gave so far, the tables equal the source at a
             commit. Always true for a source that has no snapshot.
         lag_ms: how far the reader is behind the source, where it can tell.
+        ends_step: the running step ends after this poll, whatever else is queued (embedded
+            inputs, where one item is one step); has `boundary`.
+        watermarks: table → event time in milliseconds that the source itself vouches for after
+            these pieces; raises the split's own mark, never lowers it.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -93,6 +97,8 @@ class Poll:
     finished: Mapping[str, JSON] = field(default_factory=dict)
     consistent: bool = True
     lag_ms: int | None = None
+    ends_step: bool = False
+    watermarks: Mapping[str, int] = field(default_factory=dict)
 
 
 class Reader(ABC):
