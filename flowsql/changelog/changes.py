@@ -86,9 +86,12 @@ class Changes:
         unchanged: column name → bool[n], true where the source did not send the value
             (unchanged TOAST); such a cell is NULL in `batch` and filled by `normalise`.
         marks: time and order of the rows, see `Marks`.
+
+    Attributes:
+        step: the step that gave them, set where changes leave for a result; else None.
     """
 
-    __slots__ = ("batch", "codes", "marks", "unchanged")
+    __slots__ = ("batch", "codes", "marks", "step", "unchanged")
 
     def __init__(
         self,
@@ -101,6 +104,7 @@ class Changes:
         self.codes: Kinds | None = kinds.to_numpy() if isinstance(kinds, pa.Array) else kinds
         self.unchanged = unchanged
         self.marks = marks
+        self.step: int | None = None
         if self.codes is not None and len(self.codes) != batch.num_rows:
             raise InternalError("kinds and rows differ in number")
 

@@ -1,0 +1,200 @@
+"""Inputs that the host process hands in: `Session.from_arrow` and `Session.from_changes`.
+
+Both are tables of the connector `embedded`, which belongs to one session and is not found through
+entry points. Positions are ordinals: of a batch, or of an item. An input that can be iterated
+again is replayable after a restore; an iterator that was begun is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import pyarrow as pa
+
+from flowsql.changelog import MAX_ROWS, ChangelogMode, Changes, split_changes
+from flowsql.connector import (
+    JSON,
+    Connector,
+    ConnectorContext,
+    ConnectorTable,
+    Piece,
+    Poll,
+    Reader,
+    Role,
+    Source,
+    Split,
+)
+from flowsql.errors import ConnectorError, DataError
+from flowsql.types import RowType, arrow_schema
+
+__all__ = ["Batches", "EmbeddedConnector", "EmbeddedInput", "Item", "Watermark"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """An item of `from_changes`: event time has reached `timestamp` (milliseconds since 1970)."""
+
+    timestamp: int
+
+
+Item: TypeAlias = Changes | pa.RecordBatch | Watermark | None
+
+
+@dataclass(frozen=True)
+class EmbeddedInput:
+    """One embedded table.
+
+    Attributes:
+        items: what is read, one item a step.
+        mode: what the items carry.
+        stepwise: items of equal ordinal, over all stepwise tables, form one step.
+    """
+
+    items: Iterable[Item]
+    mode: ChangelogMode
+    stepwise: bool
+
+
+class EmbeddedConnector(Connector):
+    """The tables of one session that live in the host process."""
+
+    name: ClassVar[str] = "embedded"
+    roles: ClassVar[frozenset[Role]] = frozenset({Role.SCAN})
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, EmbeddedInput] = {}
+
+    def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
+        return self.inputs[table.name].mode
+
+    def bounded(self, table: ConnectorTable) -> bool:
+        del table
+        return True
+
+    def group(self, table: ConnectorTable) -> Hashable:
+        return None if self.inputs[table.name].stepwise else table.name
+
+    def open_source(
+        self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext
+    ) -> Source:
+        del position, context
+        return _EmbeddedSource({t.name: (t, self.inputs[t.name]) for t in tables})
+
+
+class _EmbeddedSource(Source):
+    bounded = True
+
+    def __init__(self, tables: Mapping[str, tuple[ConnectorTable, EmbeddedInput]]) -> None:
+        self._tables = tables
+
+    def discover(self) -> Sequence[Split]:
+        return [Split(name, (name,)) for name in self._tables]
+
+    def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
+        return _EmbeddedReader(self._tables, splits)
+
+
+class _EmbeddedReader(Reader):
+    """Takes one item from every open table a poll."""
+
+    def __init__(
+        self,
+        tables: Mapping[str, tuple[ConnectorTable, EmbeddedInput]],
+        splits: Sequence[tuple[Split, JSON | None]],
+    ) -> None:
+        self._tables = tables
+        self._iterators: dict[str, Iterator[Item]] = {}
+        self._ordinals: dict[str, int] = {}
+        self.assign(splits)
+
+    def assign(self, splits: Sequence[tuple[Split, JSON | None]]) -> None:
+        for split, position in splits:
+            start = _ordinal(split.id, position)
+            items = self._tables[split.id][1].items
+            iterator = iter(items)
+            if start and iterator is items:
+                raise ConnectorError(
+                    f'table "{split.id}" cannot be read again from item {start}',
+                    detail="Its input is an iterator, which is used up as it is read.",
+                    hint="Give a list, or an object whose __iter__ starts anew.",
+                )
+            for _ in range(start):
+                next(iterator, None)
+            self._iterators[split.id] = iterator
+            self._ordinals[split.id] = start
+
+    def poll(self, max_rows: int, timeout: float) -> Poll | None:
+        del max_rows, timeout
+        if not self._iterators:
+            return None
+        pieces: list[Piece] = []
+        watermarks: dict[str, int] = {}
+        finished: dict[str, JSON] = {}
+        stepwise = False
+        for name in list(self._iterators):
+            table, given = self._tables[name]
+            stepwise |= given.stepwise
+            try:
+                item = next(self._iterators[name])
+            except StopIteration:
+                del self._iterators[name]
+                finished[name] = {}
+                continue
+            self._ordinals[name] += 1
+            if isinstance(item, Watermark):
+                watermarks[name] = item.timestamp
+            elif item is not None:
+                changes = _conform(table, item, self._ordinals[name] - 1)
+                pieces += [Piece(name, name, part) for part in split_changes(changes)]
+        return Poll(tuple(pieces), finished=finished, ends_step=stepwise, watermarks=watermarks)
+
+    def position(self, split: str) -> JSON:
+        return {"format": _FORMAT, "connector": "embedded", "ordinal": self._ordinals[split]}
+
+
+def _ordinal(name: str, position: JSON | None) -> int:
+    if position is None:
+        return 0
+    if position.get("connector") != "embedded" or position.get("format") != _FORMAT:
+        raise ConnectorError(f'table "{name}" cannot start at position {position}')
+    return int(position["ordinal"])
+
+
+def _conform(table: ConnectorTable, item: Changes | pa.RecordBatch, ordinal: int) -> Changes:
+    """The item with the columns that are read, in our Arrow types; raises DataError."""
+    changes = item if isinstance(item, Changes) else Changes(item)
+    read: RowType = table.read_schema
+    wanted = arrow_schema(read)
+    columns = []
+    for field in wanted:
+        index = changes.batch.schema.get_field_index(field.name)
+        if index < 0:
+            raise DataError(
+                f'item {ordinal} of table "{table.name}" has no column "{field.name}"',
+                detail=f"Its columns are {', '.join(changes.batch.schema.names)}.",
+            )
+        column = changes.batch.column(index)
+        if column.type != field.type:
+            try:
+                column = column.cast(field.type)
+            except pa.ArrowException as error:
+                raise DataError(
+                    f'column "{field.name}" of item {ordinal} of table "{table.name}" '
+                    f"cannot be read as {read.fields[read.index(field.name)].type}: {error}"
+                ) from None
+        columns.append(column)
+    return changes.with_batch(pa.RecordBatch.from_arrays(columns, schema=wanted))
+
+
+class Batches:
+    """A table's batches, as items; can be iterated again."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return iter(b for b in self._table.to_batches(max_chunksize=MAX_ROWS) if b.num_rows)

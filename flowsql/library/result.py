@@ -1,0 +1,109 @@
+"""What `Session.execute` answers."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from flowsql.changelog import Changes, concat_changes, net
+from flowsql.errors import FlowSQLError
+from flowsql.types import RowType, arrow_schema
+
+__all__ = ["Result", "ResultStream"]
+
+_END = object()
+
+
+class ResultStream:
+    """Changes on their way from the engine's thread to whoever iterates.
+
+    Bounded: a consumer that does not read stops the job, as a slow sink does.
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue(limit)
+        self._closed = False
+
+    def put(self, changes: Changes, step: int) -> None:
+        """Called by the engine for each batch of a step."""
+        changes.step = step
+        self._offer(changes)
+
+    def finish(self, error: FlowSQLError | None) -> None:
+        """Called once, when the job is over."""
+        self._offer(_END if error is None else error)
+
+    def close(self) -> None:
+        """The consumer takes no more: what still comes is dropped."""
+        self._closed = True
+
+    def _offer(self, item: object) -> None:
+        while not self._closed:
+            try:
+                self._queue.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def __iter__(self) -> Iterator[Changes]:
+        while True:
+            item = self._queue.get()
+            if item is _END:
+                return
+            if isinstance(item, FlowSQLError):
+                raise item
+            yield item
+
+
+@dataclass
+class Result:
+    """The answer to one statement: rows known at once, or the changes of a query.
+
+    Attributes:
+        schema: the rows' schema.
+        batches: the rows, where they are known at once (SHOW, DESCRIBE, EXPLAIN, OK).
+        stream: the changes of a running query, else None.
+        stop: ends the query; does nothing where there is none.
+    """
+
+    schema: RowType
+    batches: tuple[pa.RecordBatch, ...] = ()
+    stream: ResultStream | None = None
+    stop: Callable[[], None] = field(default=lambda: None)
+
+    def changes(self) -> Iterator[Changes]:
+        """The changes in order, each with its `.step`; ends when a bounded query is over.
+
+        Raises:
+            FlowSQLError: the query failed.
+        """
+        if self.stream is None:
+            yield from map(Changes, self.batches)
+            return
+        try:
+            yield from self.stream
+        finally:
+            self.close()
+
+    def to_arrow(self) -> pa.Table:
+        """The final table of a bounded query: all changes folded."""
+        folded = concat_changes(self.changes())
+        if folded is not None and folded.codes is not None:
+            folded = net(folded, self.schema.types)
+        batches = [] if folded is None else [folded.batch]
+        return pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The final table as Python tuples."""
+        columns = [column.to_pylist() for column in self.to_arrow().columns]
+        return list(zip(*columns, strict=True))
+
+    def close(self) -> None:
+        """End the query, if it still runs."""
+        if self.stream is not None:
+            self.stream.close()
+        self.stop()
