@@ -5,6 +5,20 @@ from __future__ import annotations
 from flowsql.config import Option, OptionType, OptionValues
 from flowsql.connector.connector import Connector, Role
 from flowsql.connector.context import Attempt, ConnectorContext
+from flowsql.connector.durable import (
+    DurableFile,
+    DurableObserver,
+    FileOperation,
+    fsync_dir,
+    kill_point,
+    make_dirs,
+    observe_files,
+    open_for_write,
+    remove,
+    remove_tree,
+    replace,
+    write_file,
+)
 from flowsql.connector.sink import Committed, Guarantee, Sink, Writer
 from flowsql.connector.source import JSON, BadRecord, Piece, Poll, Reader, Source, Split
 from flowsql.connector.table import ConnectorTable
@@ -18,6 +32,9 @@ __all__ = [
     "Connector",
     "ConnectorContext",
     "ConnectorTable",
+    "DurableFile",
+    "DurableObserver",
+    "FileOperation",
     "Guarantee",
     "Option",
     "OptionType",
@@ -31,4 +48,13 @@ __all__ = [
     "Split",
     "StateSpec",
     "Writer",
+    "fsync_dir",
+    "kill_point",
+    "make_dirs",
+    "observe_files",
+    "open_for_write",
+    "remove",
+    "remove_tree",
+    "replace",
+    "write_file",
 ]
