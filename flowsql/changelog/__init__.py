@@ -17,11 +17,13 @@ from flowsql.changelog.changes import (
     kind_names,
     split_changes,
 )
+from flowsql.changelog.keys import KEY_GROUPS, Keys
 from flowsql.changelog.modes import ChangelogMode
 
 __all__ = [
     "DELETE",
     "INSERT",
+    "KEY_GROUPS",
     "MAX_BYTES",
     "MAX_ROWS",
     "NO_WATERMARK",
@@ -29,6 +31,7 @@ __all__ = [
     "UPDATE_BEFORE",
     "ChangelogMode",
     "Changes",
+    "Keys",
     "Kinds",
     "Marks",
     "concat_changes",

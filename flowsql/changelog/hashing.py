@@ -1,0 +1,158 @@
+"""Hashes of words and bytes, and exact grouping on top of them.
+
+The unseeded hash of words decides the key group that checkpoints carry: it is part of the file
+format (`docs/checkpoint-format.md`) and never changes. For words w0 … wk and NULL bits b:
+
+    h = seed
+    for w in words:  h = (h ^ w) · M1;  h ^= h >> 32
+    h = (h ^ b·M2) · M3;  h ^= h >> 29;  h *= M1;  h ^= h >> 32
+
+modulo 2^64, with b = 0 where nothing is NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+__all__ = ["group", "hash_bytes", "hash_words", "ragged"]
+
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+
+_M1: Final = np.uint64(0x9E3779B97F4A7C15)
+_M2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_M3: Final = np.uint64(0xD6E8FEB86659FD93)
+_S32: Final = np.uint64(32)
+_S29: Final = np.uint64(29)
+# Windows of long values hashed at a time: bounds the memory of one call.
+_BLOCK: Final = 1 << 18
+
+
+def hash_words(words: Sequence[Words], nulls: Words | None, length: int, seed: int) -> Words:
+    """uint64[length] of the words' rows."""
+    start = np.uint64(seed)
+    if not words:
+        h = np.full(length, start)
+    else:
+        h = words[0] ^ start
+        h *= _M1
+        h ^= h >> _S32
+        for w in words[1:]:
+            h ^= w
+            h *= _M1
+            h ^= h >> _S32
+    if nulls is not None:
+        h ^= nulls * _M2
+    h *= _M3
+    h ^= h >> _S29
+    h *= _M1
+    h ^= h >> _S32
+    return h
+
+
+def hash_bytes(array: pa.Array, rows: Ints) -> Words:
+    """uint64 of the bytes of the chosen rows of a string or binary array, each ≥ 8 bytes long.
+
+    A value is cut into windows of 8 bytes, the last one ending at its end; each window is mixed
+    with its number, and the sum is mixed with the length.
+    """
+    buffers = array.buffers()
+    offsets = np.frombuffer(buffers[1], np.int32)[array.offset : array.offset + len(array) + 1]
+    data = np.frombuffer(buffers[2], np.uint8)
+    # Every window starts somewhere: a view of each byte's next eight.
+    windows = np.ndarray((max(0, len(data) - 7),), "<u8", data, strides=(1,))
+    starts = offsets.take(rows).astype(np.int64)
+    lengths = offsets.take(rows + 1) - starts
+    counts = (lengths + 7) >> 3
+    out = np.empty(len(rows), np.uint64)
+    ends = np.cumsum(counts)
+    at = 0
+    while at < len(rows):
+        # A single value may be longer than a block; then it is hashed alone.
+        base = ends[at] - counts[at]
+        stop = max(at + 1, int(np.searchsorted(ends, base + _BLOCK, side="right")))
+        part = slice(at, stop)
+        out[part] = _hash_windows(windows, starts[part], lengths[part], counts[part])
+        at = stop
+    return out
+
+
+def _hash_windows(windows: Words, starts: Ints, lengths: Ints, counts: Ints) -> Words:
+    row, number = ragged(counts)
+    place = np.minimum(number << 3, lengths.take(row) - 8)
+    place += starts.take(row)
+    h = windows[place]
+    h ^= (number + 1).view(np.uint64) * _M2
+    h *= _M1
+    h ^= h >> _S32
+    h *= _M3
+    h ^= h >> _S29
+    first = np.cumsum(counts) - counts
+    out = np.add.reduceat(h, first)
+    out ^= lengths.astype(np.uint64) * _M1
+    out *= _M3
+    out ^= out >> _S32
+    return out
+
+
+def ragged(counts: Ints) -> tuple[Ints, Ints]:
+    """Expand counts: for each item, the row it belongs to and its number within the row.
+
+    Args:
+        counts: int64[n] ≥ 0.
+
+    Returns:
+        (row, number), both int64[sum of counts].
+    """
+    total = int(counts.sum())
+    row = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    return row, np.arange(total) - first.take(row)
+
+
+def group(hashes: Words, equal: Callable[[Ints, Ints], Bools]) -> tuple[Ints, Ints]:
+    """Number equal rows alike.
+
+    Args:
+        hashes: uint64[n], equal for equal rows.
+        equal: (rows i, rows j) → bool; the exact comparison.
+
+    Returns:
+        (ids, first): int64[n] group numbers in order of first appearance, int64[g] first rows.
+    """
+    n = len(hashes)
+    bits = max(4, (2 * n - 1).bit_length())
+    table = np.full(1 << bits, -1, np.int32)
+    mask = (1 << bits) - 1
+    place = (hashes >> np.uint64(64 - bits)).view(np.int64)
+    rows = np.arange(n)
+    leader = np.empty(n, np.int64)
+    # First round: the table is empty, everyone proposes itself; written backwards, the first wins.
+    table[place[::-1]] = rows[::-1]
+    found = table.take(place).astype(np.int64)
+    same = equal(rows, found)
+    leader[:] = found
+    rest = np.flatnonzero(~same)
+    while len(rest):
+        place_rest = (place.take(rest) + 1) & mask
+        place[rest] = place_rest
+        there = table.take(place_rest)
+        empty = np.flatnonzero(there < 0)
+        if len(empty):
+            back = empty[::-1]
+            table[place_rest[back]] = rest[back]
+            there = table.take(place_rest)
+        found = there.astype(np.int64)
+        leader[rest] = found
+        same = equal(rest, found)
+        rest = rest[np.flatnonzero(~same)]
+    is_first = leader == rows
+    first = np.flatnonzero(is_first)
+    number = np.cumsum(is_first) - 1
+    return number.take(leader), first
