@@ -189,6 +189,8 @@ class WindowAggregate(Spec):
         window_end: column of the input.
         window_columns: which of `window_start`, `window_end`, `window_time` are given.
         input_mode: RETRACT where the input may take rows back.
+        local_time: the time attribute is TIMESTAMP_LTZ, so the windows' bounds are in the
+            session's time zone while watermarks are instants.
     """
 
     keys: tuple[int, ...]
@@ -197,6 +199,7 @@ class WindowAggregate(Spec):
     window_end: int
     window_columns: tuple[str, ...]
     input_mode: ChangelogMode = ChangelogMode.APPEND
+    local_time: bool = False
 
 
 class JoinKind(Enum):
