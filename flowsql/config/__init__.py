@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from flowsql.config.engine import (
+    ENGINE_OPTIONS,
+    EngineSettings,
+    RestartStrategy,
+    is_ignored,
+    parse_setting,
+)
 from flowsql.config.options import (
     UNSET,
     Option,
@@ -13,11 +20,16 @@ from flowsql.config.options import (
 )
 
 __all__ = [
+    "ENGINE_OPTIONS",
     "UNSET",
+    "EngineSettings",
     "Option",
     "OptionType",
     "OptionValues",
+    "RestartStrategy",
+    "is_ignored",
     "parse_duration",
     "parse_memory",
     "parse_options",
+    "parse_setting",
 ]

@@ -1,0 +1,279 @@
+"""The engine's own options: what `SET 'key' = 'value'` may say.
+
+Three kinds of keys: those declared here; those that Apache Flink knows and this engine does not
+need (`is_ignored`), accepted with one notice a run; all others, an error with the nearest name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowsql.config.options import Option, OptionType, OptionValues
+from flowsql.errors import ConfigError, nearest
+
+__all__ = ["ENGINE_OPTIONS", "EngineSettings", "RestartStrategy", "is_ignored", "parse_setting"]
+
+_HOUR = 3_600_000
+_O = OptionType
+
+ENGINE_OPTIONS: tuple[Option, ...] = (
+    Option("execution.runtime-mode", _O.ENUM, "Whether results are kept up to date or computed "
+           "once over bounded input.", "streaming", choices=("streaming", "batch")),
+    Option("execution.checkpointing.interval", _O.DURATION, "Time between the starts of two "
+           "checkpoints, and so the latency of exactly-once sinks; '0 ms' takes none but the last.",
+           10_000, flink_default="(none)"),
+    Option("execution.checkpointing.dir", _O.STRING, "Folder that holds the jobs' folders.",
+           "./.flowsql", flink_default="(none)"),
+    Option("execution.checkpointing.timeout", _O.DURATION, "A checkpoint that takes longer is "
+           "given up.", 600_000),
+    Option("execution.checkpointing.min-pause", _O.DURATION, "Least time between the end of one "
+           "checkpoint and the start of the next.", 0),
+    Option("execution.checkpointing.tolerable-failed-checkpoints", _O.INT, "How many checkpoints "
+           "may fail one after the other before the job does.", 0),
+    Option("execution.checkpointing.externalized-checkpoint-retention", _O.ENUM, "Whether the "
+           "checkpoints stay when a job is stopped; those of a finished job go.",
+           "retain_on_cancellation", flink_default="NO_EXTERNALIZED_CHECKPOINTS",
+           choices=("retain_on_cancellation", "delete_on_cancellation",
+                    "no_externalized_checkpoints")),
+    Option("execution.checkpointing.num-retained", _O.INT, "How many checkpoints are kept.", 1),
+    Option("execution.state-recovery.path", _O.STRING, "Checkpoint or savepoint to start from."),
+    Option("restart-strategy.type", _O.ENUM, "What happens after a failure that trying again may "
+           "mend; unset: exponential-delay where checkpoints are taken, else none.",
+           choices=("none", "off", "disable", "fixed-delay", "fixeddelay", "exponential-delay",
+                    "exponentialdelay")),
+    Option("restart-strategy.fixed-delay.attempts", _O.INT, "How often to try again.", 1),
+    Option("restart-strategy.fixed-delay.delay", _O.DURATION, "Pause before each attempt.", 1000),
+    Option("restart-strategy.exponential-delay.initial-backoff", _O.DURATION,
+           "Pause before the first attempt.", 1000),
+    Option("restart-strategy.exponential-delay.max-backoff", _O.DURATION, "Longest pause.", 60_000),
+    Option("restart-strategy.exponential-delay.backoff-multiplier", _O.FLOAT,
+           "By which each pause is longer than the one before.", 1.5),
+    Option("restart-strategy.exponential-delay.reset-backoff-threshold", _O.DURATION,
+           "After running so long without a failure the pause is the first again.", _HOUR),
+    Option("restart-strategy.exponential-delay.jitter-factor", _O.FLOAT,
+           "Share by which a pause is longer or shorter at random.", 0.1),
+    Option("restart-strategy.exponential-delay.attempts-before-reset-backoff", _O.INT,
+           "How often to try again before giving up; unset: for ever."),
+    Option("pipeline.name", _O.STRING, "The job's id: its folder and the names of what it writes."),
+    Option("pipeline.step.max-rows", _O.INT, "Rows that a step takes at most, whole source "
+           "transactions apart.", 500_000),
+    Option("pipeline.max-transaction-bytes", _O.MEMORY, "A source transaction that is larger waits "
+           "on disk until it is complete.", 64 << 20),
+    Option("pipeline.queue.max-bytes", _O.MEMORY, "Rows read ahead of the engine, in all; a reader "
+           "waits where its share is used up.", 256 << 20),
+    Option("pipeline.snapshot-output", _O.ENUM, "What sinks see while a snapshot is read: nothing "
+           "until the tables are consistent, or every row at once.", "consistent",
+           choices=("consistent", "progressive")),
+    Option("pipeline.reader", _O.ENUM, "Where readers run.", "thread", choices=("thread",)),
+    Option("parallelism.default", _O.INT, "Readers and writers of a table at most.", 1),
+    Option("memory.process", _O.MEMORY, "Memory the process may use; unset: 60 % of the limit it "
+           "runs under."),
+    Option("table.local-time-zone", _O.STRING, "Zone of TIMESTAMP_LTZ in text and calendar "
+           "functions.", "UTC", flink_default="(the system's)"),
+    Option("table.exec.source.idle-timeout", _O.DURATION, "A split silent for so long no longer "
+           "holds back the watermark; '0 ms' for never.", 0),
+    Option("table.exec.sink.not-null-enforcer", _O.ENUM, "What happens to a NULL for a NOT NULL "
+           "column.", "error", choices=("error", "drop")),
+    Option("table.exec.sink.upsert-materialize", _O.ENUM, "Whether rows are kept by the sink's "
+           "primary key where that is not the query's.", "auto", choices=("auto", "none", "force")),
+    Option("table.exec.state.ttl", _O.DURATION, "Time after which unused state is dropped; only "
+           "'0 ms', never, is supported.", 0),
+    Option("table.optimizer.non-deterministic-update.strategy", _O.ENUM, "What happens to "
+           "non-deterministic expressions over updating input.", "try_resolve",
+           flink_default="IGNORE", choices=("ignore", "try_resolve")),
+    Option("table.dml-sync", _O.BOOLEAN, "Whether INSERT waits until its job is over.", False),
+)  # fmt: skip
+
+# Prefixes and keys of Flink that tune what does not exist here.
+_IGNORED_PREFIXES = (
+    "akka.", "blob.", "classloader.", "client.", "cluster.", "env.", "execution.batch.",
+    "execution.buffer-timeout", "execution.job-listeners",
+    "execution.sorted-", "execution.target", "execution.attached",
+    "execution.shutdown-on-", "execution.submit-", "fs.", "heartbeat.", "high-availability.",
+    "historyserver.", "io.tmp", "job-event.", "job-result-", "jobmanager.", "jobstore.",
+    "kubernetes.", "metrics.", "pekko.", "pipeline.auto-", "pipeline.cached-",
+    "pipeline.classpaths", "pipeline.closure-", "pipeline.default-kryo-", "pipeline.force-",
+    "pipeline.generic-", "pipeline.global-", "pipeline.jars", "pipeline.jobvertex-",
+    "pipeline.max-parallelism", "pipeline.object-reuse", "pipeline.operator-", "pipeline.registered-",
+    "pipeline.serialization-", "pipeline.vertex-", "pipeline.watermark-alignment.", "process.",
+    "python.", "queryable-state.", "resourcemanager.", "rest.", "s3.", "security.", "slot.",
+    "slotmanager.", "sql-client.", "sql-gateway.", "state.", "table.builtin-", "table.catalog-",
+    "table.column-expansion-", "table.display.", "table.exec.async-", "table.exec.deduplicate.",
+    "table.exec.disabled-operators", "table.exec.interval-join.", "table.exec.local-hash-agg.",
+    "table.exec.mini-batch.", "table.exec.operator-fusion-", "table.exec.rank.",
+    "table.exec.resource.", "table.exec.shuffle-mode", "table.exec.simplify-operator-",
+    "table.exec.sink.keyed-shuffle", "table.exec.sink.nested-constraint", "table.exec.sort.",
+    "table.exec.spill-", "table.exec.uid.", "table.exec.unbounded-over.", "table.exec.window-agg.",
+    "table.generated-code.", "table.optimizer.", "table.plan.", "table.resources.",
+    "table.rtas-ctas.", "table.sql-dialect", "taskmanager.", "web.", "yarn.", "zookeeper.",
+)  # fmt: skip
+
+# Neighbours of keys that do have an effect: only these, so that a slip of the pen is noticed.
+_IGNORED_KEYS = frozenset({
+    *(f"execution.checkpointing.{key}" for key in (
+        "mode", "incremental", "unaligned.enabled", "unaligned", "unaligned.forced",
+        "unaligned.interruptible-timers.enabled", "unaligned.max-subtasks-per-channel-state-file",
+        "aligned-checkpoint-timeout", "max-concurrent-checkpoints", "storage", "savepoint-dir",
+        "create-subdir", "local-backup.enabled", "local-backup.dirs", "data-inline-threshold",
+        "write-buffer-size", "interval-during-backlog", "snapshot-compression",
+        "checkpoints-after-tasks-finish", "recover-without-channel-state.checkpoint-id",
+        "file-merging.enabled", "cleaner.parallel-mode", "throw-on-unknown-state",
+    )),
+    "execution.state-recovery.claim-mode", "execution.state-recovery.ignore-unclaimed-state",
+    "execution.state-recovery.without-channel-state.checkpoint-id",
+    "execution.state-recovery.from-local",
+})  # fmt: skip
+
+_BY_KEY = {o.key: o for o in ENGINE_OPTIONS}
+
+
+def is_ignored(key: str) -> bool:
+    """Whether `key` is one that Flink knows and that has no effect here."""
+    return key not in _BY_KEY and (key in _IGNORED_KEYS or key.startswith(_IGNORED_PREFIXES))
+
+
+def parse_setting(key: str, text: str) -> Any:
+    """The value of a `SET`; None for a key without effect.
+
+    Raises:
+        ConfigError: nobody knows the key, or the text is no value of it.
+    """
+    option = _BY_KEY.get(key)
+    if option is None:
+        if is_ignored(key):
+            return None
+        near = nearest(key, _BY_KEY)
+        raise ConfigError(
+            f'there is no option "{key}"',
+            hint=f'Did you mean "{near}"?' if near else "SET without a key lists what is set.",
+        )
+    value = option.parse(text)
+    if key == "table.exec.state.ttl" and value:
+        raise ConfigError(
+            'option "table.exec.state.ttl" cannot be set',
+            detail="State that expires by time is not supported yet.",
+            hint="RESET 'table.exec.state.ttl' keeps state for ever.",
+        )
+    if option.type is OptionType.INT and value < (0 if "tolerable" in key else 1):
+        raise ConfigError(f'option "{key}" cannot be {value}', hint=option.doc)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class RestartStrategy:
+    """`restart-strategy.*`; times in milliseconds.
+
+    Attributes:
+        type: `none`, `fixed-delay`, `exponential-delay`, or None for the default.
+        attempts: how often to try again, None for ever.
+        delay: pause before the first attempt.
+        max_delay: longest pause.
+        multiplier: growth of the pause.
+        reset_after: time without failure after which counting starts anew.
+        jitter: share of the pause that is random.
+    """
+
+    type: str | None = None
+    attempts: int | None = None
+    delay: int = 1000
+    max_delay: int = 60_000
+    multiplier: float = 1.5
+    reset_after: int = _HOUR
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The engine's options, parsed; sizes are bytes, times milliseconds."""
+
+    streaming: bool = True
+    checkpoint_interval: int = 10_000
+    checkpoint_dir: Path = Path(".flowsql")
+    checkpoint_timeout: int = 600_000
+    checkpoint_min_pause: int = 0
+    tolerable_failed_checkpoints: int = 0
+    checkpoint_retention: str = "retain_on_cancellation"
+    num_retained: int = 1
+    recovery_path: Path | None = None
+    restart: RestartStrategy = RestartStrategy()
+    job_name: str | None = None
+    step_max_rows: int = 500_000
+    max_transaction_bytes: int = 64 << 20
+    queue_bytes: int = 256 << 20
+    snapshot_output: str = "consistent"
+    parallelism: int = 1
+    memory: int | None = None
+    local_time_zone: str = "UTC"
+    idle_timeout: int | None = None
+    not_null_enforcer: str = "error"
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> EngineSettings:
+        """The settings that `SET` texts make; keys without effect are passed over.
+
+        Raises:
+            ConfigError: an unknown key, or a text that is no value.
+        """
+        parsed = {k: parse_setting(k, v) for k, v in given.items() if not is_ignored(k)}
+        values = OptionValues(ENGINE_OPTIONS, parsed)
+        path = values["execution.state-recovery.path"]
+        return cls(
+            streaming=values["execution.runtime-mode"] == "streaming",
+            checkpoint_interval=values["execution.checkpointing.interval"],
+            checkpoint_dir=_folder(values["execution.checkpointing.dir"]),
+            checkpoint_timeout=values["execution.checkpointing.timeout"],
+            checkpoint_min_pause=values["execution.checkpointing.min-pause"],
+            tolerable_failed_checkpoints=values[
+                "execution.checkpointing.tolerable-failed-checkpoints"
+            ],
+            checkpoint_retention=values[
+                "execution.checkpointing.externalized-checkpoint-retention"
+            ],
+            num_retained=values["execution.checkpointing.num-retained"],
+            recovery_path=None if path is None else _folder(path),
+            restart=_restart(values),
+            job_name=values["pipeline.name"],
+            step_max_rows=values["pipeline.step.max-rows"],
+            max_transaction_bytes=values["pipeline.max-transaction-bytes"],
+            queue_bytes=values["pipeline.queue.max-bytes"],
+            snapshot_output=values["pipeline.snapshot-output"],
+            parallelism=values["parallelism.default"],
+            memory=values["memory.process"],
+            local_time_zone=values["table.local-time-zone"],
+            idle_timeout=values["table.exec.source.idle-timeout"] or None,
+            not_null_enforcer=values["table.exec.sink.not-null-enforcer"],
+        )
+
+
+def _folder(text: str) -> Path:
+    if text.startswith("file:"):
+        text = "/" + text.removeprefix("file:").lstrip("/")
+    if "://" in text:
+        raise ConfigError(
+            f'checkpoints cannot be kept at "{text}"',
+            hint="Give a folder of a local disk, as a path or as 'file:///…'.",
+        )
+    return Path(text).expanduser()
+
+
+def _restart(values: OptionValues) -> RestartStrategy:
+    kind = values["restart-strategy.type"]
+    if kind in {"none", "off", "disable"}:
+        return RestartStrategy("none")
+    if kind in {"fixed-delay", "fixeddelay"}:
+        delay = values["restart-strategy.fixed-delay.delay"]
+        attempts = values["restart-strategy.fixed-delay.attempts"]
+        return RestartStrategy("fixed-delay", attempts, delay, delay, 1.0, _HOUR * 24 * 365, 0.0)
+    prefix = "restart-strategy.exponential-delay."
+    return RestartStrategy(
+        None if kind is None else "exponential-delay",
+        values[prefix + "attempts-before-reset-backoff"],
+        values[prefix + "initial-backoff"],
+        values[prefix + "max-backoff"],
+        values[prefix + "backoff-multiplier"],
+        values[prefix + "reset-backoff-threshold"],
+        values[prefix + "jitter-factor"],
+    )
