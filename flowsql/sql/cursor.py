@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.sql.keywords import CLAUSES, RESERVED
+from flowsql.sql.keywords import CLAUSES, NO_FUNCTION, RESERVED
 from flowsql.sql.tokens import Kind, Token
 
 __all__ = ["Cursor", "misspelt", "spoken"]
@@ -133,7 +133,9 @@ def misspelt(token: Token, expected: Sequence[str]) -> SqlError:
         meant = nearest(token.value, [e for e in expected if e.isupper()])
         if meant:
             hint = f'Did you mean "{meant}"?'
-        elif token.key in RESERVED and any("name" in e for e in expected):
+        elif token.key in RESERVED - NO_FUNCTION and (
+            "an expression" in expected or any(e.endswith(" name") for e in expected)
+        ):
             hint = f'"{token.value}" is a reserved word: as a name, write it `{token.value}`.'
     end = max(token.end, token.start + 1)
     return SqlError(

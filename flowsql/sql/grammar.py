@@ -1,0 +1,210 @@
+"""Statements: lark's grammar driven token by token.
+
+The grammar says what may come next; where that is a query, an expression or a type, the parser of
+its own reads on from the same tokens and hands the grammar one leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from lark import Lark
+from lark.exceptions import UnexpectedToken
+from lark.lexer import Lexer, LexerState
+from lark.parsers.lalr_analysis import Shift
+
+from flowsql.errors import Span, SqlError, nearest
+from flowsql.sql import statements as s
+from flowsql.sql.cursor import misspelt, spoken
+from flowsql.sql.dialect import Query, QueryParser, span_of
+from flowsql.sql.keywords import RESERVED
+from flowsql.sql.splitter import Piece, pieces
+from flowsql.sql.tokens import Kind, Token, tokenize
+from flowsql.sql.transformer import Leaf, StatementBuilder
+from flowsql.sql.unsupported import refuse_at, refuse_statement
+
+__all__ = ["parse_piece", "parse_script", "parse_statement"]
+
+_END = "$END"
+_WORDS = {
+    "IDENTIFIER": "a name",
+    "STRING": "a string in single quotes",
+    "HINTS": "a hint",
+    "TYPE": "a data type",
+    "EXPRESSION": "an expression",
+    "QUERY": "a query",
+    _END: "the end of the statement",
+}
+_STARTS = (
+    *("SELECT", "WITH", "VALUES", "CREATE", "DROP", "INSERT", "EXECUTE", "EXPLAIN", "SET"),
+    *("RESET", "USE", "SHOW", "DESCRIBE", "ALTER", "BEGIN"),
+)
+
+
+class _NoLexer(Lexer):
+    """Lark must have one; the tokens are fed by hand."""
+
+    def __init__(self, lexer_conf: Any) -> None:
+        pass
+
+    def lex(self, lexer_state: LexerState, parser_state: Any) -> Iterator[Any]:
+        """Never asked."""
+        raise NotImplementedError
+
+
+@cache
+def _grammar() -> tuple[Lark, dict[str, str]]:
+    """The grammar and, for each word and symbol in it, the terminal's name."""
+    text = files("flowsql.sql").joinpath("statements.lark").read_text(encoding="utf-8")
+    lark = Lark(text, parser="lalr", lexer=_NoLexer, transformer=StatementBuilder())
+    return lark, {t.pattern.value: t.name for t in lark.terminals if t.pattern is not None}
+
+
+def parse_script(text: str) -> tuple[s.Statement, ...]:
+    """All statements of a script, in order.
+
+    Raises:
+        SqlError: With a span into `text`; the first mistake found.
+    """
+    tokens = tokenize(text)
+    return tuple(_parse(text, tokens, piece) for piece in pieces(tokens))
+
+
+def parse_statement(text: str) -> s.Statement:
+    """The one statement that `text` is; a semicolon may close it.
+
+    Raises:
+        SqlError: It is none, or there are several.
+    """
+    tokens = tokenize(text)
+    found = pieces(tokens)
+    if len(found) != 1:
+        span = found[1].span if found else Span(0, max(1, len(text)))
+        raise SqlError("expected one statement", span=span)
+    return _parse(text, tokens, found[0])
+
+
+def parse_piece(text: str, piece: Piece) -> s.Statement:
+    """One statement of a script that was split before."""
+    return _parse(text, tokenize(text), piece)
+
+
+class _Steps:
+    """The LALR parser at one place in a statement."""
+
+    def __init__(self, lark: Lark, terminals: dict[str, str]) -> None:
+        self.terminals = terminals
+        self.parser: Any = lark.parse_interactive()
+
+    def may_take(self, terminal: str) -> bool:
+        """Whether this terminal may come next: what a pending reduction allows is tried out."""
+        step = self.parser.choices().get(terminal)
+        if step is None:
+            return False
+        if step[0] is Shift:
+            return True
+        trial = self.parser.parser_state.copy(deepcopy_values=False)
+        trial.parse_conf = copy(trial.parse_conf)
+        trial.parse_conf.callbacks = {}
+        try:
+            trial.feed_token(Leaf(terminal, "", Span(0, 0)), is_end=terminal == _END)
+        except UnexpectedToken:
+            return False
+        return True
+
+    def take(self, leaf: Leaf) -> Any:
+        """Go on over `leaf`, which may come; the result behind the end."""
+        return self.parser.feed_token(leaf)
+
+    def expected(self) -> list[str]:
+        """What may come next, as errors call it."""
+        names = {name: text for text, name in self.terminals.items()}
+        may = [t for t in self.parser.choices() if t.isupper() and self.may_take(t)]
+        words = sorted(names[t] for t in may if t in names)
+        return (
+            [_WORDS[t] for t in _WORDS if t in may and t != _END]
+            + words
+            + ([_WORDS[_END]] if _END in may else [])
+        )
+
+
+def _parse(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
+    refuse_statement(tokens, piece)
+    cursor = QueryParser(text, tokens, piece.first)
+    steps = _Steps(*_grammar())
+    while cursor.at < piece.last:
+        leaf = _leaf(cursor, steps)
+        if leaf is None:
+            raise _syntax_error(cursor, steps, piece)
+        steps.take(leaf)
+    if not steps.may_take(_END):
+        raise _syntax_error(cursor, steps, piece)
+    found = steps.take(Leaf(_END, "", cursor.token.span))
+    assert isinstance(found, s.Statement)
+    return replace(found, span=piece.span)
+
+
+def _leaf(cursor: QueryParser, steps: _Steps) -> Leaf | None:
+    """The next leaf, and the cursor behind it; None if nothing that may come does."""
+    token, may = cursor.token, steps.may_take
+    if _query_comes(cursor, steps):
+        query: Query = cursor.query()
+        return Leaf("QUERY", query, span_of(query))
+    name = token.kind is Kind.QUOTED or (token.kind is Kind.WORD and token.key not in RESERVED)
+    terminal = steps.terminals.get(token.key)
+    if terminal and may(terminal) and not (name and may("IDENTIFIER") and _ends(cursor)):
+        cursor.advance()
+        return Leaf(terminal, token.value, token.span)
+    if name and may("IDENTIFIER"):
+        cursor.advance()
+        return Leaf("IDENTIFIER", token.value, token.span)
+    if token.kind is Kind.STRING and may("STRING"):
+        cursor.advance()
+        return Leaf("STRING", token.value, token.span)
+    if token.kind is Kind.HINT and may("HINTS"):
+        return Leaf("HINTS", cursor.hints(), cursor.since(token.start))
+    if token.kind is Kind.WORD and may("TYPE"):
+        return Leaf("TYPE", cursor.data_type(), cursor.since(token.start))
+    if may("EXPRESSION"):
+        node = cursor.expression()
+        return Leaf("EXPRESSION", node, span_of(node))
+    return None
+
+
+def _query_comes(cursor: QueryParser, steps: _Steps) -> bool:
+    if cursor.token.key == "(":
+        column_list = not cursor.query_follows(1) and cursor.peek().key != "("
+        return steps.may_take("QUERY") and not (column_list and steps.may_take("LPAR"))
+    return cursor.query_follows() and steps.may_take("QUERY")
+
+
+def _ends(cursor: QueryParser) -> bool:
+    """Whether nothing goes on from a word that is both keyword and possible name: it is a name."""
+    return cursor.peek().key in {";", ".", "(", ")", ","} or cursor.peek().kind is Kind.END
+
+
+def _syntax_error(cursor: QueryParser, steps: _Steps, piece: Piece) -> SqlError:
+    token = cursor.token
+    refuse_at(cursor.tokens, piece, cursor.at)
+    if cursor.at == piece.first:
+        meant = nearest(token.value, _STARTS) if token.kind is Kind.WORD else None
+        return SqlError(
+            f"expected a statement, found {spoken(token)}",
+            span=token.span,
+            hint=f'Did you mean "{meant}"?' if meant else None,
+        )
+    if cursor.tokens[piece.first].key == "SET" and cursor.at == piece.first + 1:
+        return SqlError(
+            f"expected a string in single quotes, found {spoken(token)}",
+            span=token.span,
+            hint="Key and value are quoted: SET 'key' = 'value'.",
+        )
+    if cursor.at >= piece.last:
+        end = piece.span.end
+        return misspelt(Token(Kind.END, "", "", end, end), steps.expected())
+    return cursor.unexpected(*steps.expected())

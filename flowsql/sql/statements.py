@@ -1,0 +1,277 @@
+"""The statements, as frozen values; every one knows where it stands in the script.
+
+Queries and expressions inside are nodes of `flowsql.sql.dialect`; types are `flowsql.types`.
+Adding a statement: a class here, a rule in `statements.lark`, a method in `transformer.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import expressions as exp
+
+from flowsql.errors import Span
+from flowsql.sql.dialect import Query
+from flowsql.types import DataType
+
+__all__ = [
+    "Column",
+    "ComputedColumn",
+    "CreateTable",
+    "CreateView",
+    "Describe",
+    "DropTable",
+    "DropView",
+    "Explain",
+    "Insert",
+    "MetadataColumn",
+    "Name",
+    "Option",
+    "PartitionValue",
+    "PhysicalColumn",
+    "PrimaryKey",
+    "QueryStatement",
+    "Reset",
+    "Set",
+    "ShowCreate",
+    "ShowTables",
+    "Statement",
+    "StatementSet",
+    "Use",
+    "UseCatalog",
+    "ViewColumn",
+    "Watermark",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """`a`, `db.a` or `cat.db.a`, without quotes."""
+
+    parts: tuple[str, ...]
+    span: Span
+
+    def __str__(self) -> str:
+        return ".".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """Base of all statements; `span` reaches from the first to the last token."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """`'key' = 'value'` of WITH."""
+
+    key: str
+    value: str
+    key_span: Span
+    value_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalColumn:
+    """`name TYPE [COMMENT '…']`: stored by the connector."""
+
+    name: Name
+    type: DataType
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedColumn:
+    """`name AS expression [COMMENT '…']`."""
+
+    name: Name
+    expression: exp.Expr
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataColumn:
+    """`name TYPE METADATA [FROM 'key'] [VIRTUAL] [COMMENT '…']`; without FROM, `key` is None."""
+
+    name: Name
+    type: DataType
+    key: str | None = None
+    virtual: bool = False
+    comment: str | None = None
+
+
+Column = PhysicalColumn | ComputedColumn | MetadataColumn
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryKey:
+    """`[CONSTRAINT name] PRIMARY KEY (columns) NOT ENFORCED`."""
+
+    columns: tuple[Name, ...]
+    name: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """`WATERMARK FOR column AS expression`; a nested column has several parts."""
+
+    column: Name
+    expression: exp.Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTable(Statement):
+    """`CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) …`."""
+
+    name: Name
+    columns: tuple[Column, ...]
+    primary_key: PrimaryKey | None = None
+    watermark: Watermark | None = None
+    comment: str | None = None
+    partitioned_by: tuple[Name, ...] = ()
+    options: tuple[Option, ...] = ()
+    temporary: bool = False
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ViewColumn:
+    """A column's name in a view."""
+
+    name: Name
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateView(Statement):
+    """`CREATE [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] [COMMENT '…'] AS query`."""
+
+    name: Name
+    query: Query
+    columns: tuple[ViewColumn, ...] = ()
+    comment: str | None = None
+    temporary: bool = False
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropTable(Statement):
+    """`DROP [TEMPORARY] TABLE [IF EXISTS] name`."""
+
+    name: Name
+    temporary: bool = False
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropView(Statement):
+    """`DROP [TEMPORARY] VIEW [IF EXISTS] name`."""
+
+    name: Name
+    temporary: bool = False
+    if_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionValue:
+    """`column = literal` of INSERT … PARTITION; without a value the partition is dynamic."""
+
+    column: Name
+    value: exp.Expr | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert(Statement):
+    """`INSERT INTO table [PARTITION (…)] [(columns)] query [ON CONFLICT DO …]`.
+
+    `on_conflict` is ERROR, NOTHING, DEDUPLICATE or None; hints stand behind the table's name.
+    """
+
+    table: Name
+    query: Query
+    partition: tuple[PartitionValue, ...] = ()
+    columns: tuple[Name, ...] = ()
+    hints: tuple[exp.Expr, ...] = ()
+    on_conflict: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementSet(Statement):
+    """`EXECUTE STATEMENT SET BEGIN insert; … END`: one job."""
+
+    inserts: tuple[Insert, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryStatement(Statement):
+    """A query by itself: its result is shown."""
+
+    query: Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Set(Statement):
+    """`SET 'key' = 'value'`, or `SET` to list all."""
+
+    key: str | None = None
+    value: str | None = None
+    key_span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset(Statement):
+    """`RESET 'key'`, or `RESET` for all."""
+
+    key: str | None = None
+    key_span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCatalog(Statement):
+    """`USE CATALOG name`."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use(Statement):
+    """`USE [catalog.]database`."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowTables(Statement):
+    """`SHOW TABLES|VIEWS [FROM database] [[NOT] LIKE 'pattern']`; `kind` is the word."""
+
+    kind: str
+    database: Name | None = None
+    like: str | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowCreate(Statement):
+    """`SHOW CREATE TABLE|VIEW name`; `kind` is the word."""
+
+    kind: str
+    name: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Describe(Statement):
+    """`DESCRIBE [EXTENDED] name`."""
+
+    name: Name
+    extended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explain(Statement):
+    """`EXPLAIN [CHANGELOG_MODE, …] [PLAN FOR] statement`; `details` in upper case."""
+
+    statement: Insert | StatementSet | QueryStatement
+    details: tuple[str, ...] = ()
