@@ -1,0 +1,57 @@
+# `make` alone says what there is.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install check fix test test-all rewrite bench demo clean
+
+help:
+	@echo "make demo      run the example job live on data it makes itself, then look at its result"
+	@echo "make test      install what the tests need into $(VENV) and run them"
+	@echo "make test-all  the same with every slow test: more kills, more generated queries"
+	@echo "make check     format, lint, types, layer contracts"
+	@echo "make fix       let the formatter and the linter mend what they can"
+	@echo "make rewrite   write actual output into the script tests; review the diff"
+	@echo "make bench     every benchmark, one line each (minutes)"
+	@echo "make clean     remove build products and caches"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "flowsql needs Python 3.11 or newer"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(INSTALLED)
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-all: $(INSTALLED)
+	FLOWSQL_TEST_ALL=1 $(BIN)/pytest $(ARGS)
+
+rewrite: $(INSTALLED)
+	$(BIN)/pytest tests/scripts --rewrite $(ARGS)
+
+bench: $(INSTALLED)
+	@for question in benchmarks/[a-z]*.py; do \
+		OMP_NUM_THREADS=1 taskset -c 0 $(BIN)/python $$question || exit 1; done
+
+demo: $(INSTALLED)
+	$(BIN)/python sql_examples/demo/run.py
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

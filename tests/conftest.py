@@ -1,0 +1,84 @@
+"""Script files are tests: each runs in every variant, `--rewrite` writes what it answers."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent
+# The tests' own connectors are found as everybody's are: through entry points.
+sys.path.insert(0, str(ROOT / "support" / "plugin"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite", action="store_true", help="write the actual output into script tests"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--rewrite") and os.environ.get("CI"):
+        raise pytest.UsageError("--rewrite is refused in CI: what scripts expect is reviewed")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix == ".script":
+        return ScriptFile.from_parent(parent, path=file_path)
+    return None
+
+
+class ScriptMismatch(Exception):  # noqa: N818 (a report, not an error)
+    """What a script answered otherwise; the message is the report."""
+
+
+class ScriptFile(pytest.File):
+    """One `.script`."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        from tests.support.scriptrun import ALL_VARIANTS, CANONICAL, VARIANTS
+
+        variants = ALL_VARIANTS if os.environ.get("FLOWSQL_TEST_ALL") else VARIANTS
+        for variant in [CANONICAL] if self.config.getoption("--rewrite") else variants:
+            yield ScriptItem.from_parent(self, name=variant.name, variant=variant)
+
+
+class ScriptItem(pytest.Item):
+    """One script in one variant."""
+
+    def __init__(self, *, variant: Any, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.variant = variant
+
+    def runtest(self) -> None:
+        from tests.support.script import Script, parse, render
+        from tests.support.scriptrun import run_script
+
+        script = parse(self.path, self.path.read_text())
+        answered = run_script(script, self.variant)
+        if self.config.getoption("--rewrite"):
+            self.path.write_text(render(Script(self.path, tuple(answered), script.tail)))
+            return
+        reports = []
+        for asked, actual in zip(script.blocks, answered, strict=True):
+            if asked.expected != actual.expected:
+                diff = difflib.unified_diff(
+                    asked.expected, actual.expected, "expected", "actual", lineterm="", n=9
+                )
+                place = f"{self.path}:{asked.line}: {asked.head}"
+                reports.append("\n".join([place, *list(diff)[2:]]))
+        if reports:
+            raise ScriptMismatch("\n\n".join(reports))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, ScriptMismatch):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, f"{self.path.name}[{self.name}]"

@@ -1,0 +1,264 @@
+"""Runs SQL over feeds: the one place where the runners touch the library."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import flowsql
+from flowsql.changelog import kind_names
+from flowsql.types import RowType
+from tests.support.connectors import Collection, Event, Feed
+from tests.support.rows import rows_of
+
+__all__ = ["Answer", "Change", "Engine", "Table", "collect", "collected", "scratch"]
+
+Change = tuple[int, str, tuple[Any, ...]]
+
+_serial = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that a feed fills.
+
+    Attributes:
+        name: as in SQL, without quotes.
+        ddl: columns and constraints, as between the parentheses of CREATE TABLE.
+        mode: `I`, `I,UB,UA,D` or `I,UA,D`.
+    """
+
+    name: str
+    ddl: tuple[str, ...]
+    mode: str = "I"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query or a sink gave.
+
+    Attributes:
+        schema: of its rows.
+        changes: (step, kind, row) in order.
+    """
+
+    schema: RowType
+    changes: tuple[Change, ...]
+
+    def until(self, steps: int) -> tuple[Change, ...]:
+        """The changes of the first `steps` steps."""
+        return tuple(c for c in self.changes if c[0] < steps)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for a job's checkpoints, in memory where the system has such a place."""
+    memory = Path("/dev/shm")
+    path = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@dataclass
+class Engine:
+    """One set of tables, views and settings, over which jobs are run again and again.
+
+    Attributes:
+        tables: filled by the feed.
+        setup: statements behind the tables' DDL (views, mostly).
+        config: settings of every session.
+        clock: the step clock of every session, or None for the real one.
+    """
+
+    tables: Sequence[Table] = ()
+    setup: Sequence[str] = ()
+    config: Mapping[str, str] = field(default_factory=dict)
+    clock: Any = None
+
+    @contextmanager
+    def session(
+        self, steps: Sequence[Sequence[Event]], folder: Path, *, ends: bool = True
+    ) -> Iterator[tuple[flowsql.Session, Feed]]:
+        """A session that has the tables, and their feed."""
+        feed = Feed(steps, ends=ends)
+        name = f"feed{next(_serial)}"
+        Feed.known[name] = feed
+        config = {
+            "execution.checkpointing.dir": str(folder),
+            "execution.checkpointing.interval": "1 h",
+            "restart-strategy.type": "none",
+            **self.config,
+        }
+        try:
+            with flowsql.connect(config=config, clock=self.clock) as session:
+                for table in self.tables:
+                    session.execute(_create(table, name, ends=ends))
+                for statement in self.setup:
+                    session.execute(statement)
+                yield session, feed
+        finally:
+            del Feed.known[name]
+
+    def select(self, query: str, steps: Sequence[Sequence[Event]]) -> Answer:
+        """The changes of a query over the whole feed, which ends."""
+        with scratch() as folder, self.session(steps, folder) as (session, _):
+            return collect(session.execute(query))
+
+    def schema(self, query: str) -> RowType:
+        """The row type of a query; nothing is read."""
+        with scratch() as folder, self.session((), folder) as (session, _):
+            result = session.execute(query)
+            try:
+                return result.schema
+            finally:
+                result.close()
+
+    def explain(self, query: str, which: str | None = None) -> list[str]:
+        """EXPLAIN's text, line by line; `which` names one of its parts."""
+        details = "CHANGELOG_MODE " if which in (None, "physical") else ""
+        with scratch() as folder, self.session((), folder, ends=False) as (session, _):
+            ((text,),) = session.execute(f"EXPLAIN {details}{query}").fetchall()
+        parts = _parts(text)
+        wanted = {None: -1, "physical": -1, "logical": 0}[which]
+        return list(parts.values())[wanted]
+
+    def state(self, query: str, steps: Sequence[Sequence[Event]], until: int) -> list[str]:
+        """`table: entries` of a query's state after the first `until` steps."""
+        with scratch() as folder, self.session(steps, folder, ends=False) as (session, feed):
+            feed.gate = until
+            collection, name = Collection(), f"collection{next(_serial)}"
+            Collection.known[name] = collection
+            schema = session.execute(query).schema
+            session.execute(collected("look", schema).format(collection=name))
+            job = session.execute(f"INSERT INTO look {query}")
+            _await(job, [collection], until, 30.0)
+            tables = job.status()["state"]
+            job.stop()
+            return [f"{table}: {stats['rows']}" for table, stats in tables.items()]
+
+    def execute(self, statements: str, steps: Sequence[Sequence[Event]]) -> None:
+        """Runs a script of statements to its end; raises what went wrong."""
+        with scratch() as folder, self.session(steps, folder) as (session, _):
+            result = session.execute(statements)
+            if hasattr(result, "wait"):
+                result.wait(30)
+            else:
+                result.to_arrow()
+
+    def insert(
+        self,
+        statement: str,
+        sinks: Mapping[str, str],
+        steps: Sequence[Sequence[Event]],
+        *,
+        restarts: Sequence[tuple[int, int]] = (),
+        ends: bool = True,
+        timeout: float = 60.0,
+    ) -> dict[str, tuple[Change, ...]]:
+        """Runs an INSERT or a statement set to its end.
+
+        Args:
+            statement: the job.
+            sinks: name of each sink → its CREATE TABLE, in which `{collection}` stands for the
+                name of what it collects.
+            steps: the feed.
+            restarts: (step before which a checkpoint is taken, step before which the job is
+                stopped and another started from the checkpoint), rising.
+            ends: the tables end behind the last step; else the job is stopped there.
+            timeout: seconds for each run.
+
+        Returns:
+            name → changes.
+        """
+        collections = {name: Collection() for name in sinks}
+        names = {name: f"collection{next(_serial)}" for name in sinks}
+        Collection.known.update({names[n]: c for n, c in collections.items()})
+        recover: str | None = None
+        try:
+            with scratch() as folder:
+                for save, stop in [*restarts, (None, None if ends else len(steps))]:
+                    with self.session(steps, folder, ends=ends) as (session, feed):
+                        for name, create in sinks.items():
+                            session.execute(create.format(collection=names[name]))
+                        feed.gate = stop if save is None else save
+                        session.execute("SET 'pipeline.name' = 'job'")
+                        if recover is not None:
+                            session.execute(f"SET 'execution.state-recovery.path' = '{recover}'")
+                        job = session.execute(statement)
+                        if stop is None:
+                            job.wait(timeout)
+                            continue
+                        if save is not None:
+                            _await(job, collections.values(), save, timeout)
+                            recover = str(shutil.copytree(job.checkpoint(), folder / f"at-{save}"))
+                            feed.gate = stop
+                        _await(job, collections.values(), stop, timeout)
+                        job.stop()
+        finally:
+            for name in names.values():
+                del Collection.known[name]
+        return {name: tuple(c.changes) for name, c in collections.items()}
+
+
+def collect(result: flowsql.Result) -> Answer:
+    """All changes of a running query."""
+    changes: list[Change] = []
+    for part in result.changes():
+        rows = rows_of(part.batch, result.schema)
+        step = getattr(part, "step", 0) or 0
+        changes += [(step, k, r) for k, r in zip(kind_names(part), rows, strict=True)]
+    return Answer(result.schema, tuple(changes))
+
+
+def collected(name: str, schema: RowType, mode: str = "I,UB,UA,D", key: str = "") -> str:
+    """CREATE TABLE of a sink that collects; `{collection}` stands for the collection's name."""
+    columns = ", ".join([*map(str, schema.fields), *([key] if key else [])])
+    columns = columns.replace("{", "{{").replace("}", "}}").replace(" *ROWTIME*", "")
+    return (
+        f"CREATE TABLE `{name}` ({columns}) WITH ('connector' = 'collected', "
+        f"'collection' = '{{collection}}', 'changelog-mode' = '{mode}')"
+    )
+
+
+def _parts(text: str) -> dict[str, list[str]]:
+    """`== Title ==` → lines."""
+    parts: dict[str, list[str]] = {}
+    lines = parts.setdefault("", [])
+    for line in text.splitlines():
+        if line.startswith("== "):
+            lines = parts.setdefault(line.strip("= "), [])
+        elif line.strip():
+            lines.append(line)
+    if not parts[""]:
+        del parts[""]
+    return parts
+
+
+def _create(table: Table, feed: str, *, ends: bool) -> str:
+    name = table.name.replace("`", "``")
+    return (
+        f"CREATE TABLE `{name}` (\n  {', '.join(table.ddl)}\n) WITH ('connector' = 'stepped', "
+        f"'feed' = '{feed}', 'changelog-mode' = '{table.mode}', 'bounded' = '{str(ends).lower()}')"
+    )
+
+
+def _await(job: Any, collections: Any, steps: int, timeout: float) -> None:
+    """Until every sink has seen the end of so many steps; raises what ended the job."""
+    deadline = time.monotonic() + timeout
+    for collection in collections:
+        while not collection.wait_for(steps, 0.02):
+            if job.done:
+                job.wait(0)
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"step {steps} did not end within {timeout} s")
