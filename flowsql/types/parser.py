@@ -298,13 +298,17 @@ class _Reader:
             self.advance()
         return t.Field(name, found, comment)
 
-    def refused(self) -> t.DataType:
-        word = self.text[: self.last].split()[-1].split("<")[-1].split("(")[-1].upper()
+
+def _refused(name: str) -> Callable[[_Reader], t.DataType]:
+    def refuse(reader: _Reader) -> t.DataType:
+        jvm = name in {"RAW", "STRUCTURED"}
         raise SqlError(
-            f"data type {word} is not supported",
-            span=Span(self.last - len(word), self.last),
-            hint="Only SQL types can be declared; a class of the JVM has no meaning here.",
+            f"data type {name} is not supported" + ("" if jvm else " yet"),
+            span=Span(reader.last - len(name), reader.last),
+            hint="A class of the JVM has no meaning here; use a SQL type." if jvm else None,
         )
+
+    return refuse
 
 
 def _fixed(value: t.DataType) -> Callable[[_Reader], t.DataType]:
@@ -315,6 +319,7 @@ _TYPES: dict[str, Callable[[_Reader], t.DataType]] = {
     "ARRAY": lambda r: t.ArrayType(r.element()),
     "BIGINT": _fixed(t.BigIntType()),
     "BINARY": _Reader.binary,
+    "BITMAP": _refused("BITMAP"),
     "BOOLEAN": _fixed(t.BooleanType()),
     "BYTES": _fixed(t.VarBinaryType()),
     "CHAR": _Reader.character,
@@ -331,16 +336,17 @@ _TYPES: dict[str, Callable[[_Reader], t.DataType]] = {
     "MULTISET": lambda r: t.MultisetType(r.element()),
     "NULL": _fixed(t.NullType()),
     "NUMERIC": _Reader.decimal,
-    "RAW": _Reader.refused,
+    "RAW": _refused("RAW"),
     "REAL": _fixed(t.FloatType()),
     "ROW": _Reader.row,
     "SMALLINT": _fixed(t.SmallIntType()),
     "STRING": _fixed(t.VarCharType()),
-    "STRUCTURED": _Reader.refused,
+    "STRUCTURED": _refused("STRUCTURED"),
     "TIME": _Reader.time,
     "TIMESTAMP": _Reader.timestamp,
     "TIMESTAMP_LTZ": _Reader.timestamp_ltz,
     "TINYINT": _fixed(t.TinyIntType()),
     "VARBINARY": lambda r: t.VarBinaryType(r.length("VARBINARY", t.MAX_LENGTH)),
     "VARCHAR": lambda r: t.VarCharType(r.length("VARCHAR", t.MAX_LENGTH)),
+    "VARIANT": _refused("VARIANT"),
 }

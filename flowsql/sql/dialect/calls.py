@@ -1,29 +1,16 @@
-"""Calls and everything else an expression can begin with.
-
-Only syntax has a reader of its own (CAST, EXTRACT, TRIM …); whatever it reads arrives as a
-FunctionCall with its arguments in the order Flink's function takes them.
-"""
+"""What an expression begins with: literals, names, brackets and calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
-
 from sqlglot import expressions as exp
 
-from flowsql.errors import SqlError, nearest
-from flowsql.sql.dialect import literals
+from flowsql.errors import SqlError
 from flowsql.sql.dialect import nodes as n
 from flowsql.sql.dialect.expressions import ExpressionParser
-from flowsql.sql.keywords import NILADIC, NO_FUNCTION, RESERVED, TIME_UNITS
+from flowsql.sql.keywords import NILADIC, NO_FUNCTION, RESERVED
 from flowsql.sql.tokens import Kind
-from flowsql.types import DataType, DayTimeIntervalType, YearMonthIntervalType
-from flowsql.types.parser import parse_type_prefix
 
 __all__ = ["CallParser"]
-
-_LARGE = {"YEAR": 0, "MONTH": 1}
-_SMALL = {"DAY": 0, "HOUR": 1, "MINUTE": 2, "SECOND": 3}
 
 
 class CallParser(ExpressionParser):
@@ -33,13 +20,9 @@ class CallParser(ExpressionParser):
         """A literal, name, call, CASE or bracket, without what may follow it."""
         token = self.token
         if token.kind is Kind.WORD:
-            syntax = self._SYNTAX.get(token.key)
-            if syntax is not None:
-                keys, read = syntax
-                if not keys or self.peek().key in keys:
-                    return self.mark(read(self), token.start)
-            if token.key in self._TEMPORAL and self.peek().kind is Kind.STRING:
-                return self._temporal()
+            node = self.special()
+            if node is not None:
+                return self.mark(node, token.start)
         node = self.literal()
         if node is not None:
             return node
@@ -49,7 +32,7 @@ class CallParser(ExpressionParser):
             return self._call(self.word(), [], token.start)
         if token.key in NILADIC:
             call = n.FunctionCall(this=self.word(), expressions=[], niladic=True)
-            return self._behind(call, token.start)
+            return self.behind(call, token.start)
         if token.key == "?":
             raise self.refuse('a dynamic parameter "?"', hint="Write the value itself.")
         if token.kind in {Kind.WORD, Kind.QUOTED} and (
@@ -57,6 +40,10 @@ class CallParser(ExpressionParser):
         ):
             return self._name()
         raise self.unexpected("an expression")
+
+    def special(self) -> exp.Expr | None:
+        """What has a syntax of its own; None if nothing such comes."""
+        raise NotImplementedError
 
     def _name(self) -> exp.Expr:
         start = self.token.start
@@ -80,7 +67,7 @@ class CallParser(ExpressionParser):
             if self.take("ORDER", "BY"):
                 call.set("order", self.listed(self.sort_item))
         self.expect(")")
-        return self._behind(call, start)
+        return self.behind(call, start)
 
     def call(self) -> n.FunctionCall:
         """A call of a table function."""
@@ -188,9 +175,8 @@ class CallParser(ExpressionParser):
             start,
         )
 
-    # Behind a call
-
-    def _behind(self, call: n.FunctionCall, start: int) -> exp.Expr:
+    def behind(self, call: n.FunctionCall, start: int) -> exp.Expr:
+        """What may follow a call: null treatment, order, FILTER, OVER."""
         for nulls in ("IGNORE", "RESPECT"):
             if self.take(nulls, "NULLS"):
                 call.set("nulls", nulls)
@@ -257,239 +243,3 @@ class CallParser(ExpressionParser):
         name = exp.Identifier(this=token.value, quoted=token.kind is Kind.QUOTED)
         name.meta["span"] = token.span
         return name
-
-    # Syntax
-
-    def _function(self, name: exp.Expr, *arguments: exp.Expr | None) -> exp.Expr:
-        return n.FunctionCall(this=name, expressions=[a for a in arguments if a is not None])
-
-    def unit(self) -> exp.Expr:
-        """A time unit."""
-        token = self.token
-        key = token.key.removeprefix("SQL_TSI_")
-        if token.kind is not Kind.WORD or key not in TIME_UNITS:
-            meant = nearest(key, TIME_UNITS) if key else None
-            raise SqlError(
-                f'"{token.value}" is not a time unit' if token.value else "expected a time unit",
-                span=token.span,
-                hint=f'Did you mean "{meant}"?' if meant else "Units are YEAR, MONTH, DAY, HOUR …",
-            )
-        self.advance()
-        return self.mark(n.Symbol(this=key), token.start)
-
-    def data_type(self) -> DataType:
-        """A type, read from the text itself."""
-        found, end = parse_type_prefix(self.text, self.token.start)
-        while self.token.start < end and self.token.kind is not Kind.END:
-            self.advance()
-        return found
-
-    def _cast(self) -> exp.Expr:
-        try_ = self.advance().key == "TRY_CAST"
-        self.expect("(")
-        this = self.expression()
-        self.expect("AS")
-        to = self.data_type()
-        self.expect(")")
-        return n.FlinkCast(this=this, to=to, try_=try_)
-
-    def _case(self) -> exp.Expr:
-        self.advance()
-        this = None if self.token.key == "WHEN" else self.expression()
-        ifs, default = [], None
-        if self.token.key != "WHEN":
-            raise self.unexpected("WHEN")
-        while self.token.key == "WHEN":
-            start = self.advance().start
-            condition = self.expression()
-            if this is not None and self.token.key == ",":
-                raise self.refuse("a list of values after WHEN", hint="Write one WHEN for each.")
-            self.expect("THEN")
-            ifs.append(self.mark(exp.If(this=condition, true=self.expression()), start))
-        if self.take("ELSE"):
-            default = self.expression()
-        if self.token.key != "END":
-            raise self.unexpected("WHEN", "ELSE", "END")
-        self.advance()
-        return exp.Case(this=this, ifs=ifs, default=default)
-
-    def _extract(self) -> exp.Expr:
-        name = self._begin()
-        unit = self.unit()
-        self.expect("FROM")
-        this = self.expression()
-        self.expect(")")
-        return self._function(name, unit, this)
-
-    def _ceil_floor(self) -> exp.Expr:
-        name = self._begin()
-        this = self.expression()
-        unit = self.unit() if self.take("TO") else None
-        if unit is None and self.take(","):
-            raise self.unexpected(")", "TO")
-        self.expect(")")
-        return self._function(name, this, unit)
-
-    def _trim(self) -> exp.Expr:
-        name = self._begin()
-        here = self.token.start
-        side = self.take_any(("BOTH", "LEADING", "TRAILING"))
-        symbol = self.mark(n.Symbol(this=side or "BOTH"), here)
-        blank = exp.Literal(this=" ", is_string=True)
-        blank.meta["span"] = n.span_of(symbol)
-        chars: exp.Expr = blank
-        if side is not None and self.take("FROM"):
-            this = self.expression()
-        else:
-            this = self.expression()
-            if side is not None or self.token.key == "FROM":
-                self.expect("FROM")
-                chars, this = this, self.expression()
-        self.expect(")")
-        return self._function(name, symbol, chars, this)
-
-    def _position(self) -> exp.Expr:
-        name = self._begin()
-        what = self.operand()
-        self.expect("IN")
-        where = self.operand()
-        start = self.operand() if self.take("FROM") else None
-        self.expect(")")
-        return self._function(name, what, where, start)
-
-    def _substring(self) -> exp.Expr:
-        name = self._begin()
-        this = self.expression()
-        arguments: list[exp.Expr] = []
-        if self.take("FROM"):
-            arguments.append(self.expression())
-            if self.take("FOR"):
-                arguments.append(self.expression())
-        else:
-            while self.take(","):
-                arguments.append(self.expression())
-        self.expect(")")
-        return self._function(name, this, *arguments)
-
-    def _overlay(self) -> exp.Expr:
-        name = self._begin()
-        arguments = [self.expression()]
-        if self.token.key == ",":
-            while self.take(","):
-                arguments.append(self.expression())
-        else:
-            for word in ("PLACING", "FROM"):
-                self.expect(word)
-                arguments.append(self.expression())
-            if self.take("FOR"):
-                arguments.append(self.expression())
-        self.expect(")")
-        return self._function(name, *arguments)
-
-    def _timestamp_arithmetic(self) -> exp.Expr:
-        name = self._begin()
-        arguments = [self.unit()]
-        for _ in range(2):
-            self.expect(",")
-            arguments.append(self.expression())
-        self.expect(")")
-        return self._function(name, *arguments)
-
-    def _begin(self) -> exp.Expr:
-        name = self.word()
-        self.expect("(")
-        return name
-
-    def _array(self) -> exp.Expr:
-        self.advance()
-        return exp.Array(expressions=self._bracketed())
-
-    def _map(self) -> exp.Expr:
-        start = self.advance().start
-        found = self._bracketed()
-        if len(found) % 2:
-            raise SqlError(
-                "MAP needs a value for every key",
-                span=self.since(start),
-                hint="Write MAP[key, value, key, value].",
-            )
-        return n.MapConstructor(expressions=found)
-
-    def _bracketed(self) -> list[exp.Expr]:
-        self.expect("[")
-        found = [] if self.token.key == "]" else self.listed(self.expression)
-        self.expect("]")
-        return found
-
-    def _row(self) -> exp.Expr:
-        self.advance()
-        return exp.Tuple(expressions=self.wrapped(self.expression))
-
-    def _temporal(self) -> exp.Expr:
-        kind = self.advance()
-        token = self.advance()
-        to, value = literals.temporal(kind.key, token.value, self.since(kind.start))
-        return self.mark(n.TemporalLiteral(this=token.value, to=to, value=value), kind.start)
-
-    def _interval(self) -> exp.Expr:
-        start = self.advance().start
-        negative = self.take_any(("-", "+")) == "-"
-        if self.token.kind is not Kind.STRING:
-            raise self.unexpected("the interval in single quotes")
-        token = self.advance()
-        to = self._interval_type()
-        value = literals.interval(token.value, to, self.since(start), negative=negative)
-        text = f"-{token.value}" if negative else token.value
-        return n.IntervalLiteral(this=text, to=to, value=value)
-
-    def _interval_type(self) -> YearMonthIntervalType | DayTimeIntervalType:
-        first = self.take_any((*_LARGE, *_SMALL))
-        if first is None:
-            raise self.unexpected(*_LARGE, *_SMALL)
-        precision, fraction, last = 2, 6, None
-        if self.take("("):
-            precision = self._small_number()
-            if first == "SECOND" and self.take(","):
-                fraction = self._small_number()
-            self.expect(")")
-        if self.take("TO"):
-            group = _LARGE if first in _LARGE else _SMALL
-            later = [unit for unit in group if group[unit] > group[first]]
-            last = self.take_any(later)
-            if last is None:
-                raise self.unexpected(*later) if later else self.unexpected("a smaller unit")
-            if last == "SECOND" and self.take("("):
-                fraction = self._small_number()
-                self.expect(")")
-        unit = f"{first} TO {last}" if last else first
-        if first in _LARGE:
-            return YearMonthIntervalType(unit, precision, nullable=False)
-        return DayTimeIntervalType(unit, precision, fraction, nullable=False)
-
-    def _small_number(self) -> int:
-        token = self.token
-        if token.kind is not Kind.NUMBER or not token.value.isdigit() or int(token.value) > 10:
-            raise self.unexpected("a precision up to 10")
-        return int(self.advance().value)
-
-    _TEMPORAL: ClassVar = frozenset({"DATE", "TIME", "TIMESTAMP"})
-    # word → (the symbols that must follow, none = always; the reader)
-    _SYNTAX: ClassVar[dict[str, tuple[tuple[str, ...], Callable[[CallParser], exp.Expr]]]] = {
-        "ARRAY": (("[",), _array),
-        "CASE": ((), _case),
-        "CAST": (("(",), _cast),
-        "CEIL": (("(",), _ceil_floor),
-        "CEILING": (("(",), _ceil_floor),
-        "EXTRACT": (("(",), _extract),
-        "FLOOR": (("(",), _ceil_floor),
-        "INTERVAL": ((), _interval),
-        "MAP": (("[",), _map),
-        "OVERLAY": (("(",), _overlay),
-        "POSITION": (("(",), _position),
-        "ROW": (("(",), _row),
-        "SUBSTRING": (("(",), _substring),
-        "TIMESTAMPADD": (("(",), _timestamp_arithmetic),
-        "TIMESTAMPDIFF": (("(",), _timestamp_arithmetic),
-        "TRIM": (("(",), _trim),
-        "TRY_CAST": (("(",), _cast),
-    }

@@ -6,7 +6,7 @@ from sqlglot import expressions as exp
 
 from flowsql.errors import SqlError
 from flowsql.sql.dialect import nodes as n
-from flowsql.sql.dialect.calls import CallParser
+from flowsql.sql.dialect.json_syntax import JsonParser
 from flowsql.sql.keywords import RESERVED
 from flowsql.sql.tokens import Kind
 
@@ -26,7 +26,7 @@ _REFUSED = {
 }
 
 
-class RelationParser(CallParser):
+class RelationParser(JsonParser):
     """Tables, table functions, sub-queries and joins."""
 
     def query_rest(self, left: exp.Expr, start: int) -> n.Query:
