@@ -27,6 +27,7 @@ __all__ = [
     "FileOperation",
     "fsync_dir",
     "kill_point",
+    "link",
     "make_dirs",
     "observe_files",
     "open_for_write",
@@ -44,10 +45,10 @@ class FileOperation:
     """One step on the disk, as an observer sees it.
 
     Attributes:
-        kind: `create`, `write`, `fsync`, `replace`, `remove`, `mkdir`, `rmdir`, `fsync_dir`, or
-            the name given to `kill_point`.
-        path: the file or folder; for `replace` the old name; empty for a kill point.
-        target: the new name of a `replace`.
+        kind: `create`, `write`, `fsync`, `replace`, `link`, `remove`, `mkdir`, `rmdir`,
+            `fsync_dir`, or the name given to `kill_point`.
+        path: the file or folder; for `replace` and `link` the old name; empty for a kill point.
+        target: the new name of a `replace` or `link`.
         offset: where a `write` begins.
         data: what it writes.
     """
@@ -177,6 +178,12 @@ def replace(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> N
     """Give a file its new name, atomically, over whatever had it."""
     with _observed("replace", os.fspath(source), os.fspath(target)):
         Path(source).replace(target)
+
+
+def link(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Give a file that never changes again a second name."""
+    with _observed("link", os.fspath(source), os.fspath(target)):
+        Path(target).hardlink_to(source)
 
 
 def remove(path: str | os.PathLike[str], *, missing_ok: bool = True) -> None:
