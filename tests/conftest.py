@@ -17,17 +17,20 @@ sys.path.insert(0, str(ROOT / "support" / "plugin"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """The flag that turns answers into expectations."""
     parser.addoption(
         "--rewrite", action="store_true", help="write the actual output into script tests"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Nobody reviews what CI would write."""
     if config.getoption("--rewrite") and os.environ.get("CI"):
         raise pytest.UsageError("--rewrite is refused in CI: what scripts expect is reviewed")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Script files, wherever they stand."""
     if file_path.suffix == ".script":
         return ScriptFile.from_parent(parent, path=file_path)
     return None

@@ -1,4 +1,4 @@
-"""Runs a parsed script in one variant.
+r"""Runs a parsed script in one variant.
 
 A script is a plan of what happens, so it is read twice: first all that is pushed becomes one feed
 of steps, then each look (`changes`, `rows`, `state` …) runs its view over the feed up to where the
@@ -44,7 +44,9 @@ _CREATE = re.compile(
     r"(?:WITH\s*\(\s*'changelog-mode'\s*=\s*'([^']*)'\s*\)\s*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_VIEW = re.compile(r"\s*CREATE\s+(?:TEMPORARY\s+)?VIEW\s+`?(\w+)`?\s+AS\s+(.*)", re.I | re.S)
+_VIEW = re.compile(
+    r"\s*CREATE\s+(?:TEMPORARY\s+)?VIEW\s+`?(\w+)`?\s+AS\s+(.*)", re.IGNORECASE | re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,86 @@
+"""From a record's tables to an engine and its feed: rows cut at random, by the case's name."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flowsql.types import RowType
+from tests.cases.decode import plain_row
+from tests.support.connectors import Event, Rows, WatermarkAt
+from tests.support.ddl import physical_columns
+from tests.support.engine import Engine, Table
+
+__all__ = ["engine_of", "mode_of", "steps_of"]
+
+# Settings of the recording's own cluster, without a meaning for one process.
+_IGNORED = ("table.exec.resource.", "table.exec.disabled-operators", "table.generated-code.", "__")
+
+
+def mode_of(text: str | None) -> str:
+    """Flink's list of kinds as one of the three changelog modes."""
+    kinds = {part.strip() for part in (text or "I").split(",")}
+    if kinds == {"I"}:
+        return "I"
+    return "I,UA,D" if "UA" in kinds and "UB" not in kinds else "I,UB,UA,D"
+
+
+def _table(record: Mapping[str, Any]) -> Table:
+    options = record.get("options") or {}
+    pieces = list(record["schema"])
+    if "watermarks_after" in record:
+        # Watermarks are given explicitly: the expression stays below all of them.
+        column = record["rowtime_column"]
+        pieces.append(f"WATERMARK FOR `{column}` AS `{column}` - INTERVAL '90' DAY")
+    mode = record.get("changelog_mode") or options.get("changelog-mode")
+    return Table(record["name"].strip("`"), tuple(pieces), mode_of(mode))
+
+
+def engine_of(case: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> Engine:
+    """The case's tables, statements and settings."""
+    config = {
+        k: str(v) for k, v in (case.get("config") or {}).items() if not k.startswith(_IGNORED)
+    }
+    return Engine(
+        tables=[_table(record) for record in case.get("source_tables", ())],
+        setup=list(case.get("setup_sql") or ()),
+        config={**config, **(extra or {})},
+    )
+
+
+def _events(record: Mapping[str, Any], rows_key: str) -> Iterator[Event]:
+    kind: RowType = physical_columns(record["schema"])
+    name = record["name"].strip("`")
+    marks: Sequence[int | None] = record.get("watermarks_after") or ()
+    last = None
+    for row, mark in itertools.zip_longest(record.get(rows_key) or (), marks):
+        if row is not None:
+            yield Rows(name, (plain_row(row, kind),))
+        if mark is not None and mark != last:
+            yield WatermarkAt(name, mark)
+            last = mark
+
+
+def steps_of(case: Mapping[str, Any], rows_key: str = "rows") -> list[list[Event]]:
+    """All tables' rows, in turns, cut into steps of one to a few rows.
+
+    A step never holds rows of one table before and behind an explicit watermark.
+    """
+    chance = random.Random(zlib.crc32(case["name"].encode()))
+    streams = [list(_events(record, rows_key)) for record in case.get("source_tables", ())]
+    size = chance.choice([1, 1, 2, 5, 50])
+    steps: list[list[Event]] = []
+    for turn in itertools.zip_longest(*streams):
+        for event in turn:
+            if event is None:
+                continue
+            here = [e for e in steps[-1] if e.table == event.table] if steps else []
+            alike = not here or (isinstance(event, Rows) and isinstance(here[-1], Rows))
+            if steps and alike and len(steps[-1]) < chance.randint(1, size):
+                steps[-1].append(event)
+            else:
+                steps.append([event])
+    return steps

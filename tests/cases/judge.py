@@ -1,0 +1,499 @@
+"""Runs one recorded case and says whether we agree with Flink."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import flowsql
+from flowsql.types import RowType
+from tests.cases.decode import (
+    NotRepresentable,
+    infer_type,
+    normal_text,
+    plain,
+    plain_row,
+    same_text,
+)
+from tests.cases.feeds import engine_of, mode_of, steps_of
+from tests.support.connectors import Event, Rows
+from tests.support.ddl import physical_columns, primary_key, split_pieces
+from tests.support.engine import Answer, Change, Engine, Table
+from tests.support.fold import FoldError, fold, fold_by_key
+from tests.support.javatext import row_text
+
+__all__ = ["JUDGES", "Verdict", "Word", "judge"]
+
+
+class Word(Enum):
+    """The verdict in one word."""
+
+    AGREE = "agree"
+    WRONG = "wrong"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a case; `why` is empty where we agree."""
+
+    word: Word
+    why: str = ""
+
+
+_AGREE = Verdict(Word.AGREE)
+
+
+def _wrong(what: str, expected: object, actual: object) -> Verdict:
+    return Verdict(Word.WRONG, f"{what}\n    Flink:   {expected}\n    flowsql: {actual}")
+
+
+def judge(kind: str, case: Mapping[str, Any], tokens: Sequence[str] = ()) -> Verdict:
+    """The verdict on one case of a file of this kind; never raises."""
+    try:
+        return JUDGES[kind](case, tokens)
+    except flowsql.InternalError as error:
+        return Verdict(Word.REFUSED, f"CRASH {error}")
+    except flowsql.FlowSQLError as error:
+        return Verdict(Word.REFUSED, str(error))
+    except NotRepresentable as error:
+        return Verdict(Word.REFUSED, f"record: {error}")
+    except FoldError as error:
+        return Verdict(Word.WRONG, f"changelog: {error}")
+    except Exception:  # noqa: BLE001 (a crash of ours is a result to report, not the end)
+        return Verdict(Word.REFUSED, "CRASH " + traceback.format_exc(limit=-6))
+
+
+# Comparing ------------------------------------------------------------------------------------
+
+
+def _texts(rows: Counter[Any], schema: RowType) -> list[str]:
+    return [normal_text(row_text(r, schema)) for r, n in rows.items() for _ in range(n)]
+
+
+def _flat(text: str) -> str:
+    """`+I[a, b]` as the records of streams write it: `a,b`."""
+    return re.sub(r", ", ",", re.sub(r"^[+-][IUD]", "", text).strip("[]"))
+
+
+def _compare(expected: Iterable[str], actual: Iterable[str]) -> Verdict:
+    """Two multisets of row texts."""
+    missing, extra = Counter(expected), Counter(actual)
+    missing, extra = missing - extra, extra - missing
+    left = sorted(extra.elements())
+    for text in sorted(missing.elements()):
+        near = next((other for other in left if same_text(text, other)), None)
+        if near is not None:
+            left.remove(near)
+            missing[text] -= 1
+    wanted = sorted(missing.elements())
+    return _AGREE if not wanted and not left else _wrong("rows", wanted[:8], left[:8])
+
+
+def _folded(changes: Sequence[Change]) -> Counter[Any]:
+    return fold((kind, row) for _, kind, row in changes)
+
+
+def _first_bad(verdicts: Iterable[Callable[[], Verdict]]) -> Verdict:
+    """Agreement of all; else the first wrong one, else the first refusal."""
+    refused: Verdict | None = None
+    for run in verdicts:
+        try:
+            verdict = run()
+        except flowsql.InternalError:
+            raise
+        except flowsql.FlowSQLError as error:
+            verdict = Verdict(Word.REFUSED, str(error))
+        if verdict.word is Word.WRONG:
+            return verdict
+        if verdict.word is Word.REFUSED and refused is None:
+            refused = verdict
+    return refused or _AGREE
+
+
+# Statements that must be refused --------------------------------------------------------------
+
+_UNBUILT = re.compile(r"not supported|does not exist|no (function|connector|option)|unknown")
+
+
+def _error(
+    engine: Engine, sql: str, steps: Any, *, planning: bool | None, theirs: str, tokens: Any
+) -> Verdict:
+    """Whether we refuse in the same phase, naming what Flink names."""
+    try:
+        engine.explain(sql)
+        planned = True
+    except flowsql.FlowSQLError as error:
+        planned, ours = False, error
+    if planned:
+        try:
+            answer = engine.select(sql, steps)
+        except flowsql.FlowSQLError as error:
+            ours = error
+        else:
+            return _wrong("no error", theirs, answer.changes[:3])
+    if isinstance(ours, flowsql.InternalError):
+        raise ours
+    text = str(ours)
+    phase_agrees = planning is None or planning == (not planned)
+    known = _UNBUILT.search(ours.message) is None or _UNBUILT.search(theirs) is not None
+    if phase_agrees and known and all(token in text for token in tokens):
+        return _AGREE
+    return Verdict(Word.REFUSED, f"another error than Flink's ({theirs}):\n{text}")
+
+
+# Files ----------------------------------------------------------------------------------------
+
+
+def _programs(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    engine = engine_of(case)
+    first, second = steps_of(case), steps_of(case, "rows_after_restore")
+    steps = first + second
+    restarts = [(len(first), len(first))] if case.get("has_restore_phase") else []
+    sinks = {sink["name"].strip("`"): sink for sink in case["sinks"]}
+    inserts = [s for s in case["sql"] if re.match(r"\s*(INSERT|EXECUTE|BEGIN)", s, re.IGNORECASE)]
+    if not inserts:
+        answer = engine.select(case["sql"][-1], steps)
+        (sink,) = case["sinks"]
+        return _compare(_finals(sink), _texts(_folded(answer.changes), answer.schema))
+    job = inserts[0]
+    if len(inserts) > 1:
+        job = "EXECUTE STATEMENT SET BEGIN " + " ".join(f"{s};" for s in inserts) + " END"
+    creates = {name: _sink(sink) for name, sink in sinks.items()}
+    given = engine.insert(job, creates, steps, restarts=restarts)
+    return _first_bad(
+        lambda name=name, sink=sink: _compare(
+            _finals(sink), _texts(_sink_table(sink, given[name]), physical_columns(sink["schema"]))
+        )
+        for name, sink in sinks.items()
+    )
+
+
+def _sink_mode(sink: Mapping[str, Any]) -> str:
+    options = sink.get("options") or {}
+    forced = options.get("sink-changelog-mode-enforced")
+    if forced:
+        return mode_of(forced)
+    return "I,UA,D" if primary_key(sink["schema"]) else "I,UB,UA,D"
+
+
+def _sink(sink: Mapping[str, Any]) -> str:
+    pieces = ", ".join(sink["schema"]).replace("{", "{{").replace("}", "}}")
+    name = sink["name"].strip("`")
+    return (
+        f"CREATE TABLE `{name}` ({pieces}) WITH ('connector' = 'collected', "
+        f"'collection' = '{{collection}}', 'changelog-mode' = '{_sink_mode(sink)}')"
+    )
+
+
+def _sink_table(sink: Mapping[str, Any], changes: Sequence[Change]) -> Counter[Any]:
+    if _sink_mode(sink) != "I,UA,D":
+        return _folded(changes)
+    names = physical_columns(sink["schema"]).names
+    key = [names.index(column) for column in primary_key(sink["schema"])]
+    return fold_by_key(((kind, row) for _, kind, row in changes), key)
+
+
+def _finals(sink: Mapping[str, Any]) -> list[str]:
+    if "expected_final" in sink:
+        return [normal_text("+I" + text[2:]) for text in sink["expected_final"]]
+    # The record has no final table: fold its changelog by the key, which stands first in these.
+    table: dict[str, str] = {}
+    for text in sink["expected_all"]:
+        key = text[2:].partition(",")[0]
+        if text.startswith("-D"):
+            table.pop(key, None)
+        elif text[:2] in ("+I", "+U"):
+            table[key] = "+I" + text[2:]
+    return [normal_text(text) for text in table.values()]
+
+
+def _programs_errors(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    engine = engine_of(case)
+    steps = steps_of(case)
+
+    def one(run: Mapping[str, Any]) -> Verdict:
+        theirs = run.get("expected_error_message", "")
+        planning = "Runtime" not in run.get("expected_exception", "Validation")
+        try:
+            creates = {s["name"]: _sink(s) for s in case["sinks"]}
+            if run["sql"].lstrip().upper().startswith("INSERT"):
+                engine.insert(run["sql"], creates, steps)
+            else:
+                engine.select(run["sql"], steps)
+        except flowsql.FlowSQLError as error:
+            return _same_cause(error, planning=planning, theirs=theirs, tokens=tokens)
+        return _wrong("no error", theirs, "rows")
+
+    runs = [run for run in case["run"] if run["kind"] == "FAILING_SQL"]
+    return _first_bad(lambda run=run: one(run) for run in runs or case["run"])
+
+
+def _same_cause(
+    error: flowsql.FlowSQLError, *, planning: bool, theirs: str, tokens: Sequence[str]
+) -> Verdict:
+    if isinstance(error, flowsql.InternalError):
+        raise error
+    ours_planning = isinstance(error, flowsql.SqlError | flowsql.ConfigError)
+    unbuilt = _UNBUILT.search(error.message) and not _UNBUILT.search(theirs)
+    text = str(error)
+    named = any(token in text for token in tokens) if tokens else True
+    if planning == ours_planning and not unbuilt and named:
+        return _AGREE
+    return Verdict(Word.REFUSED, f"another error than Flink's ({theirs}):\n{text}")
+
+
+def _stream(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    engine = engine_of(case)
+    steps = steps_of(case)
+    sinks = {sink["name"]: sink for sink in case["sink_tables"]}
+
+    def one(expectation: Mapping[str, Any]) -> Verdict:
+        run = case["run"][expectation.get("run_index") or 0]
+        if run["mode"] == "insert" or re.match(r"\s*INSERT", run["sql"], re.IGNORECASE):
+            sink = sinks.get(expectation.get("of", "")) or next(iter(sinks.values()))
+            creates = {name: _sink(s) for name, s in sinks.items()}
+            changes = engine.insert(run["sql"], creates, steps)[sink["name"]]
+            schema = physical_columns(sink["schema"])
+            table = _sink_table(sink, changes)
+        else:
+            answer = engine.select(expectation.get("query") or run["sql"], steps)
+            schema, table = answer.schema, _folded(answer.changes)
+        return _rows_agree(expectation, table, schema)
+
+    return _first_bad(lambda e=e: one(e) for e in case["expectations"] if e["kind"] != "error")
+
+
+def _rows_agree(expectation: Mapping[str, Any], table: Counter[Any], schema: RowType) -> Verdict:
+    expected = expectation["expected"]
+    if any(isinstance(row, list) for row in expected):
+        rows = Counter(plain_row(row, schema)[1] for row in expected)
+        return _compare(_texts(rows, schema), _texts(table, schema))
+    ours = _texts(table, schema)
+    if expectation["kind"] == "raw" and any(re.match(r"[+-][IUD]\[", text) for text in expected):
+        folded: Counter[str] = Counter()
+        for text in expected:
+            folded[text[2:]] += 1 if text[:2] in ("+I", "+U") else -1
+        return _compare(("+I" + normal_text(x) for x in (+folded).elements()), ours)
+    return _compare((_flat(normal_text(text)) for text in expected), (_flat(text) for text in ours))
+
+
+def _stream_errors(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    theirs = "; ".join(e["expected_message_contains"] for e in case["expectations"])
+    try:
+        engine = engine_of(case)
+        creates = {sink["name"]: _sink(sink) for sink in case["sink_tables"]}
+        for run in case["run"]:
+            if re.match(r"\s*(INSERT|EXECUTE)", run["sql"], re.IGNORECASE):
+                engine.insert(run["sql"], creates, steps_of(case))
+            else:
+                engine.select(run["sql"], steps_of(case))
+        if not case["run"]:
+            engine.schema("SELECT 1")
+    except flowsql.FlowSQLError as error:
+        return _same_cause(error, planning=True, theirs=theirs, tokens=tokens)
+    return _wrong("no error", theirs, "rows")
+
+
+def _batch(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    steps = steps_of(case)
+    whole = [[event for step in steps for event in step]] if steps else []
+    engines = [(engine_of(case, {"execution.runtime-mode": "batch"}), whole)]
+    if case["streaming_replay_on_flink_2_3_0"].startswith("ok"):
+        engines.append((engine_of(case), steps))
+
+    def one(engine: Engine, feed: Any, expectation: Mapping[str, Any]) -> Verdict:
+        run = case["run"][expectation.get("run_index") or 0]
+        if run["mode"] == "insert":
+            (sink,) = case["sink_tables"]
+            changes = engine.insert(run["sql"], {sink["name"]: _sink(sink)}, feed)[sink["name"]]
+            return _rows_agree(expectation, _folded(changes), physical_columns(sink["schema"]))
+        answer = engine.select(run["sql"], feed)
+        if expectation.get("ordered_compare") and engine is engines[0][0]:
+            return _ordered(expectation, answer)
+        return _rows_agree(expectation, _folded(answer.changes), answer.schema)
+
+    return _first_bad(
+        lambda engine=engine, feed=feed, e=e: one(engine, feed, e)
+        for engine, feed in engines
+        for e in case["expectations"]
+    )
+
+
+def _ordered(expectation: Mapping[str, Any], answer: Answer) -> Verdict:
+    ours = [normal_text(row_text(row, answer.schema)) for _, _, row in answer.changes]
+    theirs = [
+        normal_text(row_text(plain_row(row, answer.schema)[1], answer.schema))
+        for row in expectation["expected"]
+    ]
+    if len(ours) == len(theirs) and all(map(same_text, theirs, ours)):
+        return _AGREE
+    return _wrong("rows in order", theirs[:8], ours[:8])
+
+
+def _row_engine(
+    case: Mapping[str, Any], names: Sequence[str], types: Sequence[str], values: Sequence[Any]
+) -> tuple[Engine, list[list[Event]]]:
+    """A table `t` of one row; columns whose type is a class of the JVM are left out."""
+    pieces, cells = [], []
+    for name, kind, value in zip(names, types, values, strict=True):
+        piece = f"`{name}` {kind}"
+        try:
+            row = physical_columns([piece])
+            cells.append(plain(value, row.types[0]))
+            pieces.append(piece)
+        except (flowsql.FlowSQLError, NotRepresentable, KeyError):
+            continue
+    if not pieces:
+        pieces, cells = ["`_` INT"], [None]
+    engine = engine_of({**case, "source_tables": ()})
+    engine.tables = [Table("t", tuple(pieces))]
+    return engine, [[Rows("t", (("+I", tuple(cells)),))]]
+
+
+def _one_row(engine: Engine, steps: Any, text: str) -> tuple[RowType, tuple[Any, ...]]:
+    answer = engine.select(f"SELECT {text} FROM t", steps)
+    ((row, _),) = _folded(answer.changes).items()
+    return answer.schema, row
+
+
+def _functions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    values = case.get("field_values") or []
+    types = case.get("field_types") or [str(infer_type(v)) for v in values]
+    engine, steps = _row_engine(case, [f"f{i}" for i in range(len(values))], types, values)
+
+    def one(item: Mapping[str, Any]) -> Verdict:
+        if item["kind"] == "error":
+            return _error(
+                engine,
+                f"SELECT {item['sql_expr']} FROM t",
+                steps,
+                planning=item["at_validation"],
+                theirs=item["error_message"] or "",
+                tokens=tokens,
+            )
+        schema, row = _one_row(engine, steps, item["sql_expr"])
+        wanted = physical_columns([f"f{i} {kind}" for i, kind in enumerate(item["types"])])
+        names = [(str(a), str(b)) for a, b in zip(wanted.types, schema.types, strict=True)]
+        if any(a != b for a, b in names):
+            return _wrong(f"type of {item['sql_expr']}", *zip(*names, strict=True))
+        expected = tuple(plain(v, k) for v, k in zip(item["expected"], wanted.types, strict=True))
+        verdict = _compare([row_text(expected, wanted)], [row_text(row, schema)])
+        if verdict.word is Word.AGREE:
+            return verdict
+        return _wrong(item["sql_expr"], row_text(expected, wanted), row_text(row, schema))
+
+    return _first_bad(lambda item=item: one(item) for item in case["items"])
+
+
+def _expressions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    table = case["table"]
+    names, types, row = table["field_names"], table["field_types"], table["row"][1:]
+    engine, steps = _row_engine(case, names, types, row)
+
+    def one(item: Mapping[str, Any]) -> Verdict:
+        text = item["sql_expr"]
+        if "expected" not in item:
+            return _error(
+                engine,
+                f"SELECT {text} FROM t",
+                steps,
+                planning=None,
+                theirs=item.get("error_contains") or "",
+                tokens=tokens,
+            )
+        _, row = _one_row(engine, steps, f"CAST({text} AS STRING)")
+        ours = "NULL" if row[0] is None else row[0]
+        if same_text(normal_text(item["expected"]), normal_text(ours)):
+            return _AGREE
+        return _wrong(text, item["expected"], ours)
+
+    return _first_bad(lambda item=item: one(item) for item in case["items"])
+
+
+def _aggregates(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    (column,) = physical_columns([f"r {case['source_type']}"]).types
+    assert isinstance(column, RowType)
+    pieces = [str(f) for f in column.fields]
+    if "watermark_expr" in case:
+        pieces.append(f"WATERMARK FOR {case['rowtime_column']} AS {case['watermark_expr']}")
+    record = {
+        "name": "source_table",
+        "schema": pieces,
+        "rows": case["source_rows"],
+        "changelog_mode": ",".join({row[0] for row in case["source_rows"]})
+        .replace("-D", "D")
+        .replace("+U", "UA")
+        .replace("-U", "UB")
+        .replace("+I", "I"),
+    }
+    whole = {**case, "source_tables": [record]}
+    engine, steps = engine_of(whole), steps_of(whole)
+
+    def one(item: Mapping[str, Any]) -> Verdict:
+        if item["kind"] != "result":
+            theirs = item["error_message"] or ""
+            return _error(engine, item["sql"], steps, planning=None, theirs=theirs, tokens=tokens)
+        answer = engine.select(item["sql"], steps)
+        (wanted,) = physical_columns([f"r {item['result_type']}"]).types
+        assert isinstance(wanted, RowType)
+        names = [(str(a), str(b)) for a, b in zip(wanted.types, answer.schema.types, strict=True)]
+        if any(a != b for a, b in names):
+            return _wrong(f"type of {item['sql']}", *zip(*names, strict=True))
+        rows = Counter(plain_row(row, wanted)[1] for row in item["expected_rows"])
+        return _compare(_texts(rows, wanted), _texts(_folded(answer.changes), answer.schema))
+
+    return _first_bad(lambda item=item: one(item) for item in case["items"])
+
+
+def _cdc_formats(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lines.json"
+        path.write_text("\n".join(case["input_lines"]) + "\n")
+        options = {"connector": "filesystem", "path": str(path), "format": case["format"]}
+        given = ", ".join(f"'{k}' = '{v}'" for k, v in {**options, **case["options"]}.items())
+        engine = Engine(
+            setup=[f"CREATE TABLE t ({', '.join(split_pieces(case['schema']))}) WITH ({given})"]
+        )
+        answer = engine.select("SELECT * FROM t", ())
+    ours = [
+        row_text(row, answer.schema, sign=kind)
+        .replace(", ", ",")
+        .replace("[", "(")
+        .replace("]", ")")
+        for _, kind, row in answer.changes
+    ]
+    return _AGREE if ours == case["expected_rows"] else _wrong("rows", case["expected_rows"], ours)
+
+
+def _nexmark(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
+    tables = [
+        {"name": name, "schema": schema, "rows": case["events"][name]}
+        for name, schema in case["source_schemas"].items()
+    ]
+    whole = {**case, "source_tables": tables}
+    answer = engine_of(whole).select(case["sql"][-1], case["steps"](whole))
+    expected = [normal_text("+I" + text[2:]) for text in case["flink_2_3_0_final"]]
+    return _compare(expected, _texts(_folded(answer.changes), answer.schema))
+
+
+JUDGES: dict[str, Callable[[Mapping[str, Any], Sequence[str]], Verdict]] = {
+    "programs": _programs,
+    "programs_errors": _programs_errors,
+    "stream": _stream,
+    "stream_errors": _stream_errors,
+    "batch": _batch,
+    "functions": _functions,
+    "expressions": _expressions,
+    "aggregates": _aggregates,
+    "cdc_formats": _cdc_formats,
+    "nexmark": _nexmark,
+}
