@@ -59,10 +59,11 @@ class _Text:
     values: pa.Array
     rows: Ints | None  # None: row i is values[i]
     long: bool
+    nested: pa.Array | None = None  # the typed values, where these are their canonical bytes
 
     def take(self, indices: Ints) -> _Text:
         rows = indices if self.rows is None else self.rows.take(indices)
-        return _Text(self.values, rows, self.long)
+        return _Text(self.values, rows, self.long, self.nested)
 
     def array(self, indices: Ints) -> pa.Array:
         rows = indices if self.rows is None else self.rows.take(indices)
@@ -191,6 +192,19 @@ class Keys:
         rows = np.flatnonzero(self.words[leaf.word] & _LENGTH > INLINE)
         return (rows, stored.array(rows)) if len(rows) else None
 
+    def equals_text(self, text: int, rows: Ints, values: pa.Array) -> Bools:
+        """bool[m]: the bytes of TEXT leaf number `text` in `rows` are those of `values`."""
+        same = pc.equal(self.texts[text].array(rows), values)
+        return same.to_numpy(zero_copy_only=False)
+
+    def nested_values(self, text: int) -> pa.Array:
+        """The typed values of NESTED leaf number `text`."""
+        stored = self.texts[text]
+        assert stored.nested is not None
+        if stored.rows is None:
+            return stored.nested
+        return stored.nested.take(pa.array(stored.rows))
+
     def text_values(self, text: int) -> pa.Array:
         """binary[n]: the bytes of TEXT leaf number `text`; arbitrary where it is NULL."""
         stored = self.texts[text]
@@ -247,7 +261,8 @@ class _Builder:
             case LeafKind.TEXT:
                 self._add_text(array, nulls)
             case LeafKind.NESTED:
-                self._add_text(canonical.canonical_bytes(array, data_type, _encode), nulls)
+                packed = canonical.canonical_bytes(array, data_type, _encode)
+                self._add_text(packed, nulls, array)
             case _:
                 self._add_fixed(array, leaf.kind, nulls)
 
@@ -258,7 +273,9 @@ class _Builder:
             else:
                 self.words.append(np.where(nulls, np.uint64(0), values))
 
-    def _add_text(self, array: pa.Array, nulls: Bools | None) -> None:
+    def _add_text(
+        self, array: pa.Array, nulls: Bools | None, nested: pa.Array | None = None
+    ) -> None:
         values = array.cast(pa.binary())
         views = values.cast(pa.binary_view())
         pairs = np.frombuffer(views.buffers()[1] or b"", np.uint64).reshape(-1, 2)
@@ -271,7 +288,7 @@ class _Builder:
         long = np.flatnonzero(head & _LENGTH > INLINE)
         if len(long):
             tail[long] = hashing.hash_bytes(values, long)
-        self.texts.append(_Text(values, None, len(long) > 0))
+        self.texts.append(_Text(values, None, len(long) > 0, nested))
         self.words += [head, tail]
 
     def finish(self) -> Keys:

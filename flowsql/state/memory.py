@@ -1,0 +1,71 @@
+"""Growing arrays that never move: what state tables are made of.
+
+A table of ten million rows must not pay for its growth in one step. A `Vector` therefore reserves
+address space, not memory, and the operating system gives pages when they are first written. Where
+the space is refused (strict overcommit, an address limit) it grows by copying, and only speed is lost.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Vector"]
+
+_RESERVED: Final = 1 << 31  # elements
+_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
+_PAGE: Final = mmap.PAGESIZE
+
+
+class Vector:
+    """A NumPy array with room to grow; new elements are zero.
+
+    Attributes:
+        data: at least as long as the largest `fit`; fetch it anew after each `fit`.
+        used: the largest `fit`.
+    """
+
+    __slots__ = ("_map", "data", "used")
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self._map: mmap.mmap | None = None
+        self.data: npt.NDArray[Any]
+        self.used = 0
+        kind = np.dtype(dtype)
+        try:
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
+            self._map = mmap.mmap(-1, _RESERVED * kind.itemsize, flags=flags)
+        except (OSError, ValueError, OverflowError):
+            self.data = np.zeros(1024, kind)
+        else:
+            self.data = np.frombuffer(self._map, kind)
+
+    def fit(self, size: int) -> npt.NDArray[Any]:
+        """Make room for `size` elements; returns `data`."""
+        if size > self.used:
+            self.used = size
+            if size > len(self.data):
+                grown = np.zeros(max(size, 2 * len(self.data)), self.data.dtype)
+                grown[: len(self.data)] = self.data
+                self.data = grown
+        return self.data
+
+    def clear(self, start: int, stop: int) -> None:
+        """Zero elements; whole pages go back to the operating system."""
+        width = self.data.dtype.itemsize
+        if self._map is not None and (stop - start) * width >= 1 << 16:
+            first = -(-start * width // _PAGE) * _PAGE
+            last = stop * width // _PAGE * _PAGE
+            self._map.madvise(mmap.MADV_DONTNEED, first, last - first)
+            self.data[start : first // width + 1] = 0
+            self.data[last // width : stop] = 0
+        else:
+            self.data[start:stop] = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements that were asked for."""
+        return self.used * int(self.data.dtype.itemsize)
