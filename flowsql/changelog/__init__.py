@@ -19,6 +19,7 @@ from flowsql.changelog.changes import (
 )
 from flowsql.changelog.keys import KEY_GROUPS, Keys
 from flowsql.changelog.modes import ChangelogMode
+from flowsql.changelog.netting import label, net, upsert_form
 
 __all__ = [
     "DELETE",
@@ -36,5 +37,8 @@ __all__ = [
     "Marks",
     "concat_changes",
     "kind_names",
+    "label",
+    "net",
     "split_changes",
+    "upsert_form",
 ]

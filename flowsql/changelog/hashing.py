@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["group", "hash_bytes", "hash_words", "ragged"]
+__all__ = ["group", "hash_bytes", "hash_words", "ragged", "sort_small"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -32,6 +32,7 @@ _S32: Final = np.uint64(32)
 _S29: Final = np.uint64(29)
 # Windows of long values hashed at a time: bounds the memory of one call.
 _BLOCK: Final = 1 << 18
+_COLUMNS: Final = 16
 
 
 def hash_words(words: Sequence[Words], nulls: Words | None, length: int, seed: int) -> Words:
@@ -70,35 +71,52 @@ def hash_bytes(array: pa.Array, rows: Ints) -> Words:
     starts = offsets.take(rows).astype(np.int64)
     lengths = offsets.take(rows + 1) - starts
     counts = (lengths + 7) >> 3
-    out = np.empty(len(rows), np.uint64)
-    ends = np.cumsum(counts)
-    at = 0
-    while at < len(rows):
-        # A single value may be longer than a block; then it is hashed alone.
-        base = ends[at] - counts[at]
-        stop = max(at + 1, int(np.searchsorted(ends, base + _BLOCK, side="right")))
-        part = slice(at, stop)
-        out[part] = _hash_windows(windows, starts[part], lengths[part], counts[part])
-        at = stop
-    return out
-
-
-def _hash_windows(windows: Words, starts: Ints, lengths: Ints, counts: Ints) -> Words:
-    row, number = ragged(counts)
-    place = np.minimum(number << 3, lengths.take(row) - 8)
-    place += starts.take(row)
-    h = windows[place]
-    h ^= (number + 1).view(np.uint64) * _M2
-    h *= _M1
-    h ^= h >> _S32
-    h *= _M3
-    h ^= h >> _S29
-    first = np.cumsum(counts) - counts
-    out = np.add.reduceat(h, first)
+    out = np.zeros(len(rows), np.uint64)
+    last = starts + lengths - 8
+    # The first windows of all values, then what long values have more.
+    for number in range(min(_COLUMNS, int(counts.max(initial=0)))):
+        active = np.flatnonzero(counts > number)
+        whole = len(active) == len(rows)
+        begin, end = (starts, last) if whole else (starts.take(active), last.take(active))
+        tag = np.uint64((number + 1) * int(_M2) & 0xFFFFFFFFFFFFFFFF)
+        mixed = _mix(windows[np.minimum(begin + 8 * number, end)], tag)
+        if whole:
+            out += mixed
+        else:
+            out[active] += mixed
+    _add_rest(out, windows, starts, last, counts)
     out ^= lengths.astype(np.uint64) * _M1
     out *= _M3
     out ^= out >> _S32
     return out
+
+
+def _mix(window: Words, tag: Words | np.uint64) -> Words:
+    window ^= tag
+    window *= _M1
+    window ^= window >> _S32
+    window *= _M3
+    window ^= window >> _S29
+    return window
+
+
+def _add_rest(out: Words, windows: Words, starts: Ints, last: Ints, counts: Ints) -> None:
+    """Add the windows from `_COLUMNS` on, a block at a time."""
+    long = np.flatnonzero(counts > _COLUMNS)
+    ends = np.cumsum(counts.take(long) - _COLUMNS)
+    at = 0
+    while at < len(long):
+        # A single value may be longer than a block; then it is alone.
+        base = ends[at - 1] if at else 0
+        stop = max(at + 1, int(np.searchsorted(ends, base + _BLOCK, side="right")))
+        part = long[at:stop]
+        row, number = ragged(counts.take(part) - _COLUMNS)
+        number += _COLUMNS
+        place = np.minimum(starts.take(part).take(row) + 8 * number, last.take(part).take(row))
+        mixed = _mix(windows[place], (number + 1).view(np.uint64) * _M2)
+        first = np.cumsum(counts.take(part) - _COLUMNS) - (counts.take(part) - _COLUMNS)
+        out[part] += np.add.reduceat(mixed, first)
+        at = stop
 
 
 def ragged(counts: Ints) -> tuple[Ints, Ints]:
@@ -114,6 +132,19 @@ def ragged(counts: Ints) -> tuple[Ints, Ints]:
     row = np.repeat(np.arange(len(counts)), counts)
     first = np.cumsum(counts) - counts
     return row, np.arange(total) - first.take(row)
+
+
+def sort_small(numbers: Ints) -> tuple[Ints, Ints]:
+    """Stable sort: (order, numbers in that order), for 0 ≤ numbers < 2^31 and rows < 2^32.
+
+    Sorting one word that holds number and row is ten times as fast as NumPy's stable argsort.
+    """
+    packed = numbers << 32
+    packed |= np.arange(len(numbers))
+    packed.sort()
+    order = packed & 0xFFFFFFFF
+    packed >>= 32
+    return order, packed
 
 
 def group(hashes: Words, equal: Callable[[Ints, Ints], Bools]) -> tuple[Ints, Ints]:

@@ -12,7 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HashTable", "expand", "last_of_each", "runs", "sort_slots"]
+from flowsql.changelog.hashing import sort_small
+
+__all__ = ["HashTable", "expand", "last_of_each", "runs"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -224,19 +226,6 @@ def expand(starts: Ints, counts: Ints) -> tuple[Ints, Ints]:
     return item, element
 
 
-def sort_slots(slots: Ints) -> tuple[Ints, Ints]:
-    """Stable sort: (order, slots in that order), for 0 ≤ slots < 2^31 and fewer rows than 2^32.
-
-    Sorting one word that holds slot and row number is ten times as fast as NumPy's stable argsort.
-    """
-    packed = slots << 32
-    packed |= np.arange(len(slots))
-    packed.sort()
-    order = packed & 0xFFFFFFFF
-    packed >>= 32
-    return order, packed
-
-
 def runs(ordered: Ints) -> tuple[Ints, Ints]:
     """(start, length) of each run of equal values in a sorted array."""
     if not len(ordered):
@@ -255,6 +244,6 @@ def runs(ordered: Ints) -> tuple[Ints, Ints]:
 
 def last_of_each(slots: Ints) -> Ints:
     """Index of the last occurrence of each distinct slot, ascending by slot."""
-    order, ordered = sort_slots(slots)
+    order, ordered = sort_small(slots)
     start, length = runs(ordered)
     return order.take(start + length - 1)

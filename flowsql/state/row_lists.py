@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.state.kernels import expand, runs, sort_slots
+from flowsql.changelog.hashing import sort_small
+from flowsql.state.kernels import expand, runs
 from flowsql.state.key_index import KeyIndex
 from flowsql.state.memory import Vector
 from flowsql.state.rows import Rows
@@ -66,7 +67,7 @@ class RowLists(Table):
         n = len(slots)
         if n == 0:
             return
-        order, ordered = sort_slots(slots)
+        order, ordered = sort_small(slots)
         start, more = runs(ordered)
         touched = ordered.take(start)
         sorted_rows = rows.take(order)

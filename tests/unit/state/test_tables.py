@@ -57,7 +57,7 @@ def column(data_type: DataType, numbers: list[int]) -> pa.Array:
     return pa.array([value(data_type, n) for n in numbers], arrow_type(data_type))
 
 
-def value(data_type: DataType, n: int) -> Any:  # noqa: PLR0911
+def value(data_type: DataType, n: int) -> Any:
     """The value with number `n`."""
     if n == 0:
         return None
@@ -95,19 +95,19 @@ def test_key_index_numbers_new_keys_in_order() -> None:
     """New keys get slots in order of first appearance; `is_new` marks exactly those rows."""
     index = KeyIndex(KeyIndexSpec("k", (BigIntType(),)))
     slots, is_new = index.ensure(Keys.of([pa.array([7, 5, 7, None, 5, 9])], (BigIntType(),)))
-    assert [0, 1, 0, 2, 1, 3] == slots.tolist()
-    assert [True, True, False, True, False, True] == is_new.tolist()
-    assert [-1, 1] == index.find(Keys.of([pa.array([8, 5])], (BigIntType(),))).tolist()
+    assert slots.tolist() == [0, 1, 0, 2, 1, 3]
+    assert is_new.tolist() == [True, True, False, True, False, True]
+    assert index.find(Keys.of([pa.array([8, 5])], (BigIntType(),))).tolist() == [-1, 1]
 
 
 def test_global_group_has_one_key() -> None:
     """A key without columns is one key."""
     index = KeyIndex(KeyIndexSpec("k", ()))
     slots, is_new = index.ensure(Keys.of([], (), 3))
-    assert [0, 0, 0] == slots.tolist()
-    assert [True, False, False] == is_new.tolist()
-    assert [0] == index.find(Keys.of([], (), 1)).tolist()
-    assert [] == index.keys(np.array([0]))
+    assert slots.tolist() == [0, 0, 0]
+    assert is_new.tolist() == [True, False, False]
+    assert index.find(Keys.of([], (), 1)).tolist() == [0]
+    assert index.keys(np.array([0])) == []
 
 
 @pytest.mark.parametrize("types", [(BigIntType(),), (VarCharType(), IntType()), ALL_TYPES], ids=len)
@@ -288,4 +288,4 @@ def test_row_lists_of_a_very_hot_slot(churn: bool) -> None:
     if churn:
         assert lists._pool.used < 400_000
     lists.expire(np.array([0]))
-    assert [0] * 40 == lists.probe(np.array([1, 0]))[0].tolist()
+    assert lists.probe(np.array([1, 0]))[0].tolist() == [0] * 40
