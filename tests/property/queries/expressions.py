@@ -1,0 +1,265 @@
+"""Random expressions, in Flink's SQL and in DuckDB's; see `grammar.py`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flowsql import types as t
+from tests.support.duck import wrap
+
+__all__ = [
+    "BIGINT",
+    "BOOLEAN",
+    "DATE",
+    "DECIMAL",
+    "DOUBLE",
+    "INT",
+    "KEYS",
+    "NUMBERS",
+    "PLAIN",
+    "STRING",
+    "Column",
+    "Expressions",
+    "Text",
+    "aggregate_text",
+    "base",
+    "join",
+    "same",
+]
+
+INT, BIGINT, STRING = t.IntType(), t.BigIntType(), t.VarCharType()
+DOUBLE, DECIMAL, BOOLEAN, DATE = t.DoubleType(), t.DecimalType(8, 2), t.BooleanType(), t.DateType()
+
+STRINGS = ["'a'", "'b'", "'aa'", "''", "'Ab c'"]
+NUMBERS = (t.IntType, t.BigIntType, t.DoubleType, t.DecimalType)
+PLAIN = (*NUMBERS, t.VarCharType, t.BooleanType, t.DateType)
+KEYS = (t.IntType, t.BigIntType, t.VarCharType, t.DateType, t.DoubleType, t.DecimalType)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of SQL in both dialects."""
+
+    flink: str
+    duck: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a relation."""
+
+    name: str
+    type: t.DataType
+
+
+def join(build: Callable[..., str], *parts: Text) -> Text:
+    """One text out of others, in both dialects."""
+    ducks = [p.duck for p in parts]
+    duck = None if any(d is None for d in ducks) else build(*ducks)
+    return Text(build(*(p.flink for p in parts)), duck)
+
+
+def same(text: str) -> Text:
+    return Text(text, text)
+
+
+@dataclass
+class Expressions:
+    """Makes expressions over given columns."""
+
+    chance: random.Random
+
+    def odds(self, one_in: int) -> bool:
+        """True once in so many times."""
+        return self.chance.randrange(one_in) == 0
+
+    # Expressions ----------------------------------------------------------------------------
+
+    def literal(self, kind: t.DataType) -> Text:
+        pick = self.chance.choice
+        match kind:
+            case t.IntType():
+                return same(pick(["0", "1", "2", "3", "-7", "2147483647"]))
+            case t.BigIntType():
+                return self.big(pick(["0", "1", "5", "-3", "9223372036854775807"]))
+            case t.VarCharType():
+                return Text(f"CAST({(s := pick(STRINGS))} AS STRING)", f"{s}::VARCHAR")
+            case t.DoubleType():
+                value = pick(["0.5", "1.25", "-2.0", "0.0"])
+                return Text(f"CAST({value} AS DOUBLE)", f"{value}::DOUBLE")
+            case t.DecimalType():
+                value = pick(["0.10", "1.50", "-2.25", "999999.99"])
+                return Text(f"CAST({value} AS DECIMAL(8, 2))", f"{value}::DECIMAL(8, 2)")
+            case t.BooleanType():
+                return same(pick(["TRUE", "FALSE"]))
+            case _:
+                return same(f"DATE '2020-0{self.chance.randint(1, 3)}-01'")
+
+    def big(self, digits: str) -> Text:
+        return Text(f"CAST({digits} AS BIGINT)", f"({digits})::BIGINT")
+
+    def value(self, columns: Sequence[Column], kind: t.DataType, depth: int = 2) -> Text:
+        """An expression of this type."""
+        fitting = [c for c in columns if type(c.type) is type(kind)]
+        if fitting and (depth == 0 or not self.odds(3)):
+            return same(self.chance.choice(fitting).name)
+        if depth == 0:
+            return self.literal(kind)
+        below = depth - 1
+        match self.chance.randrange(5):
+            case 0:
+                return self.literal(kind)
+            case 1:
+                return join(
+                    lambda p, a, b: f"CASE WHEN {p} THEN {a} ELSE {b} END",
+                    self.condition(columns, below),
+                    self.value(columns, kind, below),
+                    self.value(columns, kind, below),
+                )
+            case 2:
+                return join(
+                    lambda a, b: f"COALESCE({a}, {b})",
+                    self.value(columns, kind, below),
+                    self.literal(kind),
+                )
+            case _:
+                return self.function(columns, kind, below)
+
+    def function(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
+        match kind:
+            case t.IntType() | t.BigIntType():
+                return self.arithmetic(columns, kind, depth)
+            case t.VarCharType():
+                return self.string(columns, depth)
+            case t.DoubleType():
+                a = self.value(columns, INT, depth)
+                return join(lambda a: f"CAST({a} AS DOUBLE)", a)
+            case t.DecimalType():
+                a = self.value(columns, DECIMAL, 0)
+                return join(lambda a: f"CASE WHEN {a} > 0 THEN -{a} ELSE {a} END", a)
+            case t.BooleanType():
+                return join(lambda p: f"({p})", self.condition(columns, depth))
+            case _:
+                return self.literal(kind)
+
+    def arithmetic(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
+        a, b = self.value(columns, kind, depth), self.value(columns, kind, depth)
+        sign = self.chance.choice("+-*/%c")
+        if sign in "+-*":
+            huge = [f"({x.duck})::HUGEINT" if x.duck is not None else None for x in (a, b)]
+            wrapped = None
+            if None not in huge and sign != "*":
+                wrapped = wrap(f"{huge[0]} {sign} {huge[1]}", kind)
+            elif None not in huge and isinstance(kind, t.IntType):
+                wrapped = wrap(f"{huge[0]} * {huge[1]}", kind)
+            return Text(f"({a.flink} {sign} {b.flink})", wrapped)
+        if sign in "/%":
+            # The least integer by −1 wraps in Java and fails in DuckDB: 3 divides safely.
+            by = same("3") if isinstance(kind, t.IntType) else self.big("3")
+            theirs = "//" if sign == "/" else "%"
+            duck = None if a.duck is None else f"(({a.duck}) {theirs} {by.duck})"
+            return Text(f"({a.flink} {sign} {by.flink})", duck)
+        if isinstance(kind, t.BigIntType):
+            return join(lambda a: f"CAST({a} AS BIGINT)", self.value(columns, INT, depth))
+        c = self.value(columns, DECIMAL, 0)
+        return Text(
+            f"CAST({c.flink} AS INT)", None if c.duck is None else f"trunc({c.duck})::INTEGER"
+        )
+
+    def string(self, columns: Sequence[Column], depth: int) -> Text:
+        a = self.value(columns, STRING, depth)
+        match self.chance.randrange(5):
+            case 0:
+                return join(lambda a: f"UPPER({a})", a)
+            case 1:
+                b = self.value(columns, STRING, depth)
+                return join(lambda a, b: f"({a} || {b})", a, b)
+            case 2:
+                return join(lambda a: f"SUBSTRING({a}, 2, 2)", a)
+            case 3:
+                i = self.value(columns, self.chance.choice([INT, BIGINT, DATE]), 0)
+                return Text(
+                    f"CAST({i.flink} AS STRING)",
+                    None if i.duck is None else f"CAST({i.duck} AS VARCHAR)",
+                )
+            case _:
+                p = self.condition(columns, 0)
+                return Text(
+                    f"CAST(({p.flink}) AS STRING)",
+                    None if p.duck is None else f"upper(CAST(({p.duck}) AS VARCHAR))",
+                )
+
+    def condition(self, columns: Sequence[Column], depth: int) -> Text:
+        """A predicate."""
+        if depth and self.odds(3):
+            a, b = self.condition(columns, depth - 1), self.condition(columns, depth - 1)
+            word = self.chance.choice(["AND", "OR"])
+            both = join(lambda a, b: f"({a} {word} {b})", a, b)
+            return join(lambda p: f"(NOT {p})", both) if self.odds(4) else both
+        kind = self.chance.choice(columns).type if columns else INT
+        kind = kind if isinstance(kind, PLAIN) else INT
+        a = self.value(columns, kind, min(depth, 1))
+        match self.chance.randrange(6):
+            case 0:
+                return join(lambda a: f"({a} IS NULL)", a)
+            case 1:
+                return join(lambda a: f"({a} IS NOT NULL)", a)
+            case 2 if isinstance(kind, t.VarCharType):
+                return join(lambda a: f"({a} LIKE '%a%')", a)
+            case 3 if isinstance(kind, t.IntType | t.VarCharType):
+                b, c = self.literal(kind), self.literal(kind)
+                return join(lambda a, b, c: f"({a} IN ({b}, {c}))", a, b, c)
+            case _:
+                b = self.value(columns, kind, 0)
+                sign = self.chance.choice(["=", "<>", "<", "<=", ">", ">="])
+                return _compared(a, sign, b, kind)
+
+
+def base(kind: t.DataType) -> t.DataType:
+    """The type that `value` makes for a type of this class."""
+    return DECIMAL if isinstance(kind, t.DecimalType) else kind
+
+
+def _compared(a: Text, sign: str, b: Text, kind: t.DataType) -> Text:
+    plain = join(lambda a, b: f"({a} {sign} {b})", a, b)
+    if not isinstance(kind, t.DoubleType) or a.duck is None or b.duck is None:
+        return plain
+    nan = "TRUE" if sign == "<>" else "FALSE"
+    return Text(
+        plain.flink,
+        f"(CASE WHEN {a.duck} IS NULL OR {b.duck} IS NULL THEN NULL "
+        f"WHEN isnan({a.duck}) OR isnan({b.duck}) THEN {nan} ELSE {a.duck} {sign} {b.duck} END)",
+    )
+
+
+def aggregate_text(
+    which: str, distinct: str, column: Column, clause: Text
+) -> tuple[Text, t.DataType]:
+    """SUM or AVG of a column, in Flink's type."""
+    name, kind = column.name, column.type
+    flink = f"{which}({distinct}{name}){clause.flink}"
+    if clause.duck is None:
+        duck = None
+    else:
+        total = f"SUM({distinct}{name}){clause.duck}"
+        count = f"NULLIF(COUNT({distinct}{name}){clause.duck}, 0)"
+        match which, kind:
+            case "SUM", t.IntType() | t.BigIntType():
+                duck = wrap(total, kind)
+            case "AVG", t.IntType():
+                duck = f"(({total}) // ({count}))::INTEGER"
+            case "AVG", t.BigIntType():
+                duck = f"(({wrap(total, BIGINT)}) // ({count}))::BIGINT"
+            case "SUM", t.DecimalType():
+                duck = total
+            case _:
+                duck = None if distinct or which == "AVG" else total
+    match which, kind:
+        case "SUM", t.DecimalType(scale=scale):
+            return Text(flink, duck), t.DecimalType(38, scale)
+        case "AVG", t.DecimalType(scale=scale):
+            return Text(flink, None), t.DecimalType(38, max(6, scale))
+        case _:
+            return Text(flink, duck), kind
