@@ -1,0 +1,24 @@
+"""What a kernel raises when a value cannot be computed."""
+
+from __future__ import annotations
+
+from flowsql.errors import Span
+
+__all__ = ["Fault"]
+
+
+class Fault(Exception):  # noqa: N818 - never reaches a user: evaluate.py turns it into a DataError
+    """A row of the batch has no result; which one is found by bisecting.
+
+    Attributes:
+        message: the fact, as a user reads it.
+        hint: its cure, or None.
+        span: the failing expression's place in the SQL, set while the fault rises.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.span: Span | None = None
+        self.expression: str | None = None

@@ -1,0 +1,1 @@
+"""Scalar functions and operators, one module a family; `catalogue.py` is the table of all."""
