@@ -1,0 +1,133 @@
+"""A running job in one line: redrawn in a terminal, now and then a log line elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+__all__ = ["StatusReporter", "log", "status_line"]
+
+JSON = dict[str, Any]
+
+_TERMINAL_INTERVAL = 0.5
+_LOG_INTERVAL = 10.0
+
+
+def log(message: str, stream: TextIO | None = None) -> None:
+    """A line with the time in front, on stderr: stdout belongs to results."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    print(f"{stamp} {message}", file=stream or sys.stderr, flush=True)
+
+
+def status_line(status: JSON) -> str:
+    """`sales  running  in 1.2 M rows/s  out …` from what `Job.status()` tells."""
+    parts = [
+        f"{status['job']}: {status['state']}",
+        f"in {_count(status['rows_in'])} ({_count(status['rows_in_per_second'])}/s)",
+        f"out {_count(status['rows_out'])} ({_count(status['rows_out_per_second'])}/s)",
+    ]
+    if status.get("watermark") is not None:
+        parts.append(f"watermark {_instant(status['watermark'])}")
+        if status.get("watermark_lag_ms") is not None:
+            parts.append(f"lag {_duration(status['watermark_lag_ms'])}")
+    parts.append(f"state {_bytes(status['state_bytes'])}")
+    checkpoint = status.get("checkpoint") or {}
+    if checkpoint.get("number") is not None:
+        parts.append(
+            f"checkpoint {checkpoint['number']} ({_duration(checkpoint.get('age_ms', 0))} ago)"
+        )
+    parts += [
+        f"{_count(status[key])} {label}"
+        for key, label in (
+            ("late_rows", "late"),
+            ("bad_records", "bad"),
+            ("orphan_retractions", "orphans"),
+            ("pending_rows", "pending"),
+        )
+        if status.get(key)
+    ]
+    if status.get("error"):
+        parts.append(str(status["error"]).splitlines()[0])
+    return "  ".join(parts)
+
+
+class StatusReporter:
+    """Shows the state of jobs while they run.
+
+    Args:
+        jobs: what `Job.status()` tells, one call a job.
+        stream: where to; a terminal gets lines that are redrawn.
+    """
+
+    def __init__(self, jobs: Sequence[Callable[[], JSON]], stream: TextIO | None = None) -> None:
+        self._jobs = jobs
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._drawn = 0
+        self._last = time.monotonic()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two calls of `update` that make sense."""
+        return _TERMINAL_INTERVAL
+
+    def update(self, *, final: bool = False) -> None:
+        """Show the present state, if it is time to."""
+        if self._terminal:
+            self._draw()
+        elif final or time.monotonic() - self._last >= _LOG_INTERVAL:
+            self._last = time.monotonic()
+            for status in self._jobs:
+                log(status_line(status()), self._stream)
+
+    def clear(self) -> None:
+        """Take the drawn lines away, so that something else can be printed."""
+        if self._drawn:
+            self._stream.write(f"\x1b[{self._drawn}F\x1b[J")
+            self._stream.flush()
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        width = shutil.get_terminal_size().columns
+        lines = [status_line(status())[: width - 1] for status in self._jobs]
+        self.clear()
+        self._stream.write("".join(f"{line}\n" for line in lines))
+        self._stream.flush()
+        self._drawn = len(lines)
+
+
+def _count(number: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
+        if number >= size:
+            return f"{number / (1e3 if unit == 'k' else size):.1f} {unit}"
+    return f"{number:.0f}"
+
+
+def _bytes(number: float) -> str:
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number:.0f} B"
+
+
+def _duration(milliseconds: float) -> str:
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds < 86_400:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
+    return f"{int(seconds // 86_400)} d"
+
+
+def _instant(milliseconds: int) -> str:
+    try:
+        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return "end" if milliseconds > 0 else "none"
+    return at.strftime("%Y-%m-%d %H:%M:%S")
