@@ -43,7 +43,6 @@ from flowsql.sql.statements import (
     StatementSet,
     Use,
     UseCatalog,
-    ViewColumn,
     Watermark,
 )
 
@@ -73,7 +72,6 @@ __all__ = [
     "StatementSet",
     "Use",
     "UseCatalog",
-    "ViewColumn",
     "Watermark",
     "parse_expression",
     "parse_piece",

@@ -39,7 +39,6 @@ __all__ = [
     "StatementSet",
     "Use",
     "UseCatalog",
-    "ViewColumn",
     "Watermark",
 ]
 
@@ -137,21 +136,13 @@ class CreateTable(Statement):
     if_not_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ViewColumn:
-    """A column's name in a view."""
-
-    name: Name
-    comment: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateView(Statement):
     """`CREATE [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] [COMMENT '…'] AS query`."""
 
     name: Name
     query: Query
-    columns: tuple[ViewColumn, ...] = ()
+    columns: tuple[Name, ...] = ()
     comment: str | None = None
     temporary: bool = False
     if_not_exists: bool = False

@@ -59,7 +59,7 @@ _TOKEN = re.compile(
     r"""
       (?P<skip>   \s+ | --[^\r\n]* | //[^\r\n]* | /\*(?!\+).*?\*/ )
     | (?P<hint>   /\*\+ )
-    | (?P<string> (?:[xXnN]|[uU]&|_[A-Za-z][A-Za-z0-9]*)? '[^']*(?:''[^']*)*' )
+    | (?P<string> (?:[eExXnN]|[uU]&|_[A-Za-z][A-Za-z0-9]*)? '[^']*(?:''[^']*)*' )
     | (?P<quoted> `[^`]*(?:``[^`]*)*` )
     | (?P<number> (?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? )
     | (?P<word>   (?:\$|[^\W\d])[\w$]* )
@@ -117,6 +117,12 @@ def _string(raw: str, start: int, end: int) -> Token:
             raise SqlError(
                 "a binary string needs an even number of hexadecimal digits", span=Span(start, end)
             )
+    elif prefix in {"e", "E"}:
+        raise SqlError(
+            "strings with backslash escapes are not supported yet",
+            span=Span(start, end),
+            hint="In '…' a backslash is a character; U&'\\000A' writes any character.",
+        )
     elif prefix in {"u&", "U&"}:
         body = unescape_unicode(body, "\\", Span(start, end))
     return Token(kind, body, "", start, end)

@@ -126,6 +126,8 @@ class StatementBuilder(Transformer[Leaf, Any]):
             hint="A PRIMARY KEY … NOT ENFORCED says that rows are unique.",
         )
 
+    unique_column = unique
+
     def watermark(self, parts: Parts) -> s.Watermark:
         """The watermark."""
         leaf = parts[4]
@@ -185,20 +187,12 @@ class StatementBuilder(Transformer[Leaf, Any]):
 
     # Views
 
-    def view_column(self, parts: Parts) -> s.ViewColumn:
-        """A column of a view."""
-        return s.ViewColumn(parts[0], _value(parts, "comment"))
-
-    def view_columns(self, parts: Parts) -> _Rule:
-        """All columns of a view."""
-        return _Rule("columns", tuple(parts), _NOWHERE)
-
     def create_view(self, parts: Parts) -> s.CreateView:
         """A view."""
         return s.CreateView(
             name=_must(parts, s.Name),
             query=_leaf(parts, "QUERY").value,
-            columns=_value(parts, "columns") or (),
+            columns=_one(parts, tuple) or (),
             comment=_value(parts, "comment"),
             temporary=bool(_value(parts, "temporary")),
             if_not_exists=bool(_value(parts, "if")),

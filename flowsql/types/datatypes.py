@@ -261,7 +261,7 @@ class DayTimeIntervalType(DataType):
 
 def _qualified(unit: str, precision: int) -> str:
     first, _, rest = unit.partition(" ")
-    if first in {"HOUR", "MINUTE", "SECOND"}:
+    if first in {"MONTH", "HOUR", "MINUTE", "SECOND"}:
         return unit
     return f"{first}({precision}) {rest}".rstrip()
 

@@ -237,6 +237,8 @@ class _Reader:
             self.expect(")")
         else:
             precision = self.parameter(f"the precision of {first}", 1, top, 2)
+            # Only YEAR and DAY keep it: Flink's text of the others has none.
+            precision = precision if first in {"YEAR", "DAY"} else 2
         unit = first
         if self.take("TO"):
             later = units[units.index(first) + 1 :]
@@ -299,13 +301,19 @@ class _Reader:
         return t.Field(name, found, comment)
 
 
+_CURES = {
+    "RAW": "A class of the JVM has no meaning here; use a SQL type.",
+    "STRUCTURED": "A class of the JVM has no meaning here; use a SQL type.",
+    "REAL": "Flink does not know it either; use FLOAT.",
+}
+
+
 def _refused(name: str) -> Callable[[_Reader], t.DataType]:
     def refuse(reader: _Reader) -> t.DataType:
-        jvm = name in {"RAW", "STRUCTURED"}
         raise SqlError(
-            f"data type {name} is not supported" + ("" if jvm else " yet"),
+            f"data type {name} is not supported" + ("" if name in _CURES else " yet"),
             span=Span(reader.last - len(name), reader.last),
-            hint="A class of the JVM has no meaning here; use a SQL type." if jvm else None,
+            hint=_CURES.get(name),
         )
 
     return refuse
@@ -337,7 +345,7 @@ _TYPES: dict[str, Callable[[_Reader], t.DataType]] = {
     "NULL": _fixed(t.NullType()),
     "NUMERIC": _Reader.decimal,
     "RAW": _refused("RAW"),
-    "REAL": _fixed(t.FloatType()),
+    "REAL": _refused("REAL"),
     "ROW": _Reader.row,
     "SMALLINT": _fixed(t.SmallIntType()),
     "STRING": _fixed(t.VarCharType()),

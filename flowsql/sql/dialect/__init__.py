@@ -15,12 +15,12 @@ Calls keep their name and the order of their arguments: no function is known her
 | --- | --- | --- |
 | `a`, `t.a`, `t.a.f` | ColumnReference | expressions: Identifiers; `.parts` |
 | `*`, `t.*` | exp.Star, StarOf | expressions: Identifiers; `.parts` |
-| `12`, `1.50`, `1e3` | exp.Literal | this: text as written, is_string=False: with an E it is DOUBLE, with a point DECIMAL, else INT/BIGINT/DECIMAL by size |
+| `12`, `1.50`, `1e3` | exp.Literal | this: text as written, is_string=False: with an E it is DOUBLE, with a point DECIMAL, else INT or BIGINT by size (beyond: Flink's error) |
 | `'it''s'`, `U&'\0041'` | exp.Literal | this: the value, is_string=True |
 | `x'AB'` | BinaryLiteral | this: bytes |
 | TRUE, NULL, UNKNOWN | exp.Boolean, exp.Null | UNKNOWN is FlinkCast(NULL, BOOLEAN) |
 | `DATE '…'`, TIME, TIMESTAMP | TemporalLiteral | this, to: DataType, value: int |
-| `INTERVAL '1' DAY` | IntervalLiteral | this, to: DataType, value: months or ms |
+| `INTERVAL '1' DAY` | IntervalLiteral | this, to (INTERVAL MONTH or INTERVAL SECOND(3), as in Flink), value: months or ms |
 | `a + b` … `a \|\| b` | exp.Add Sub Mul Div Mod DPipe | this, expression |
 | `-a`, `+a` | exp.Neg, UnaryPlus | this (`-5` is Neg of 5) |
 | `=` `<>` `<` `<=` `>` `>=` | exp.EQ NEQ LT LTE GT GTE | this, expression |
@@ -78,7 +78,7 @@ Relations behind FROM have `alias` (Identifier or None) and `columns` (Identifie
 | `a JOIN b ON …`, `a, b` | JoinRelation | left, right, kind (INNER LEFT RIGHT FULL CROSS COMMA), on, using, natural; no alias |
 
 A hint is `Hint(this: Identifier, options: [(key, value)], values: [text])`. Refused by name:
-MATCH_RECOGNIZE, TABLESAMPLE, PIVOT, UNPIVOT, ASOF joins, dynamic parameters.
+MATCH_RECOGNIZE, TABLESAMPLE, PIVOT, UNPIVOT, dynamic parameters.
 """
 
 from __future__ import annotations

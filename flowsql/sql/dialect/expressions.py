@@ -233,7 +233,7 @@ class ExpressionParser(Cursor):
         token = self.token
         node: exp.Expr
         if token.kind is Kind.NUMBER:
-            node = exp.Literal(this=token.value, is_string=False)
+            node = exp.Literal(this=token.value.removesuffix("."), is_string=False)
         elif token.kind is Kind.STRING:
             return self._string()
         elif token.kind is Kind.BINARY:
@@ -263,8 +263,11 @@ class ExpressionParser(Cursor):
                     span=self.since(token.start),
                 )
             value = unescape_unicode(raw[3:-1].replace("''", "'"), escape, token.span)
-        # SQL joins strings that follow each other.
-        while self.token.kind is Kind.STRING:
+        # SQL joins strings that follow each other on lines of their own.
+        while (
+            self.token.kind is Kind.STRING
+            and "\n" in self.text[self.tokens[self.at - 1].end : self.token.start]
+        ):
             value += self.advance().value
         return self.mark(exp.Literal(this=value, is_string=True), token.start)
 

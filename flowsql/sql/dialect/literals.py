@@ -18,8 +18,8 @@ from flowsql.types import (
 
 __all__ = ["interval", "temporal"]
 
-_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
-_TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d+))?")
+_DATE = re.compile(r"(\d{1,4})-(\d{1,2})-(\d{1,2})")
+_TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d*))?")
 _TIMESTAMP = re.compile(_DATE.pattern + r"(?: " + _TIME.pattern + r")?")
 _SHAPE = {
     "DATE": "yyyy-MM-dd",
@@ -36,7 +36,7 @@ def temporal(kind: str, text: str, span: Span) -> tuple[DataType, int]:
         SqlError: The text is not of the literal's form, or no such day or time exists.
     """
     try:
-        return _temporal(kind, text.strip())
+        return _temporal(kind, text)
     except ValueError:
         raise SqlError(
             f"illegal {kind} literal '{text}'",
@@ -51,7 +51,7 @@ def _temporal(kind: str, text: str) -> tuple[DataType, int]:
         return DateType(nullable=False), _days(found)
     if kind == "TIME":
         found = _matched(_TIME, text)
-        digits, nanos = _nanos(found[1], found[2], found[3], found[4])
+        digits, nanos = _nanos(found[1], found[2], found[3], (found[4] or "")[:3])
         return TimeType(digits, nullable=False), nanos
     found = _matched(_TIMESTAMP, text)
     digits, nanos = (0, 0) if found[4] is None else _nanos(found[4], found[5], found[6], found[7])
@@ -93,9 +93,14 @@ _GAPS = {"DAY": " ", "HOUR": ":", "MINUTE": ":", "YEAR": "-"}
 
 
 def interval(
-    text: str, to: YearMonthIntervalType | DayTimeIntervalType, span: Span, *, negative: bool
+    text: str,
+    to: YearMonthIntervalType | DayTimeIntervalType,
+    span: Span,
+    *,
+    word: str | None = None,
+    negative: bool = False,
 ) -> int:
-    """Months or milliseconds of `INTERVAL 'text' <to>`.
+    """Months or milliseconds of `INTERVAL 'text' <to>`; `word` is the unit as written.
 
     Raises:
         SqlError: The text does not fit the units, or a field exceeds its precision.
@@ -107,22 +112,24 @@ def interval(
     pattern = "".join(rf"(\d+){re.escape(_GAPS[n]) if n != chosen[-1] else ''}" for n in chosen)
     pattern += r"(?:\.(\d*))?" if chosen[-1] == "SECOND" else "()"
     found = re.fullmatch(rf"([+-]?){pattern}", text.strip())
-    if found is None:
+    fraction = (found and found.groups()[-1]) or ""
+    too_fine = isinstance(to, DayTimeIntervalType) and len(fraction) > to.fraction
+    if found is None or too_fine:
         shape = "".join(n.lower() + (_GAPS[n] if n != chosen[-1] else "") for n in chosen)
         raise SqlError(
             f"illegal interval literal '{text}' for {to.unit}",
             span=span,
             hint=f"It is written '{shape}'.",
         )
-    sign, fields, fraction = found[1], found.groups()[1:-1], found.groups()[-1]
+    sign, fields = found[1], found.groups()[1:-1]
     total = 0
     for i, (name, digits) in enumerate(zip(chosen, fields, strict=True)):
         value = int(digits)
         if i == 0 and len(str(value)) > to.precision:
             raise SqlError(
-                f"interval field value {value:,} exceeds precision of {name}({to.precision}) field",
+                f"interval field value {value:,} exceeds precision of {word or name}({to.precision}) field",
                 span=span,
-                hint=f"Write the precision: {name}({len(str(value))}).",
+                hint=f"Write the precision: {word or name}({len(str(value))}).",
             )
         if i > 0 and value >= units[name].limit:
             raise SqlError(

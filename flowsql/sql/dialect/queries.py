@@ -12,6 +12,7 @@ from flowsql.sql.tokens import Kind, tokenize
 __all__ = ["QueryParser", "parse_expression", "parse_query"]
 
 _STARTS = frozenset({"SELECT", "WITH", "VALUES"})
+_BEHIND_FROM = frozenset({"WHERE", "GROUP", "HAVING", "WINDOW", "QUALIFY"})
 _GOES_ON = frozenset({"UNION", "INTERSECT", "EXCEPT", "MINUS", "ORDER", "LIMIT", "OFFSET", "FETCH"})
 
 
@@ -85,11 +86,14 @@ class QueryParser(RelationParser):
     def _union(self, left: exp.Expr) -> exp.Expr:
         left = self._crossed(left)
         while True:
-            kind = self.take_any(("UNION", "EXCEPT", "MINUS"))
+            kind = self.take_any(("UNION", "EXCEPT"))
             if kind is None:
-                return left
+                break
             all_ = self.take_any(("ALL", "DISTINCT")) == "ALL"
             left = self._set(left, self._crossed(self._term()), kind, all_=all_)
+        if self.token.key == "MINUS":
+            raise SqlError("MINUS is not Flink SQL", span=self.token.span, hint="Write EXCEPT.")
+        return left
 
     def _crossed(self, left: exp.Expr) -> exp.Expr:
         while self.take("INTERSECT"):
@@ -98,7 +102,6 @@ class QueryParser(RelationParser):
         return left
 
     def _set(self, left: exp.Expr, right: exp.Expr, kind: str, *, all_: bool) -> exp.Expr:
-        kind = "EXCEPT" if kind == "MINUS" else kind
         node = n.SetOperation(left=left, right=right, kind=kind, all=all_)
         return self.mark(node, n.span_of(left).start)
 
@@ -144,9 +147,7 @@ class QueryParser(RelationParser):
             self.advance()
             if self.take_any(("FIRST", "NEXT")) is None:
                 raise self.unexpected("FIRST", "NEXT")
-            one = exp.Literal(this="1", is_string=False)
-            one.meta["span"] = self.token.span
-            query.set("limit", one if self.token.key in {"ROW", "ROWS"} else self._count())
+            query.set("limit", self._count())
             if self.take_any(("ROW", "ROWS")) is None:
                 raise self.unexpected("ROW", "ROWS")
             self.expect("ONLY")
@@ -167,11 +168,16 @@ class QueryParser(RelationParser):
         select = n.Select()
         if self.token.kind is Kind.HINT:
             select.set("hints", self.hints())
-        if self.take_any(("ALL", "DISTINCT", "STREAM")) == "DISTINCT":
+        if self.take_any(("ALL", "DISTINCT")) == "DISTINCT":
             select.set("distinct", True)
         select.set("expressions", self.listed(self._select_item))
-        if self.take("FROM"):
-            select.set("from_", self.relation())
+        if not self.take("FROM"):
+            if self.token.key in _BEHIND_FROM:
+                raise SqlError(
+                    f"{self.token.key} needs a FROM in front of it", span=self.token.span
+                )
+            return self.mark(select, start)
+        select.set("from_", self.relation())
         if self.take("WHERE"):
             select.set("where", self.expression())
         if self.token.key == "GROUP":

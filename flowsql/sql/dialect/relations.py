@@ -22,7 +22,6 @@ _REFUSED = {
     "TABLESAMPLE": "TABLESAMPLE",
     "PIVOT": "PIVOT",
     "UNPIVOT": "UNPIVOT",
-    "ASOF": "an ASOF join",
 }
 
 
@@ -46,8 +45,6 @@ class RelationParser(JsonParser):
         left = self._primary_relation()
         while self.token.key in _JOINS:
             left = self.mark(self._join(left), start)
-        if self.token.key == "ASOF":
-            raise self.refuse(_REFUSED["ASOF"])
         return left
 
     def _join(self, left: exp.Expr) -> exp.Expr:
@@ -56,8 +53,6 @@ class RelationParser(JsonParser):
         kind = self.take_any(("INNER", "LEFT", "RIGHT", "FULL", "CROSS")) or "INNER"
         if kind in {"LEFT", "RIGHT", "FULL"}:
             self.take("OUTER")
-        if self.token.key == "ASOF":
-            raise self.refuse(_REFUSED["ASOF"])
         self.expect("JOIN")
         words = self.since(start)
         node = n.JoinRelation(left=left, right=self._primary_relation(), kind=kind)

@@ -16,7 +16,7 @@ from flowsql.sql.dialect import nodes as n
 from flowsql.sql.dialect.calls import CallParser
 from flowsql.sql.keywords import TIME_UNITS
 from flowsql.sql.tokens import Kind
-from flowsql.types import DataType, DayTimeIntervalType, YearMonthIntervalType
+from flowsql.types import DataType, DayTimeIntervalType, NullType, YearMonthIntervalType
 from flowsql.types.parser import parse_type_prefix
 
 __all__ = ["SyntaxParser"]
@@ -66,7 +66,10 @@ class SyntaxParser(CallParser):
 
     def data_type(self) -> DataType:
         """A type, read from the text itself."""
-        found, end = parse_type_prefix(self.text, self.token.start)
+        token = self.token
+        found, end = parse_type_prefix(self.text, token.start)
+        if isinstance(found, NullType):
+            raise SqlError('"NULL" is no data type that can be declared', span=token.span)
         while self.token.start < end and self.token.kind is not Kind.END:
             self.advance()
         return found
@@ -76,7 +79,10 @@ class SyntaxParser(CallParser):
         self.expect("(")
         this = self.expression()
         self.expect("AS")
+        here = self.token.start
         to = self.data_type()
+        if not to.nullable:
+            raise SqlError("the type of a CAST takes no NOT NULL", span=self.since(here))
         self.expect(")")
         return n.FlinkCast(this=this, to=to, try_=try_)
 
@@ -163,15 +169,11 @@ class SyntaxParser(CallParser):
     def _overlay(self) -> exp.Expr:
         name = self.begin()
         arguments = [self.expression()]
-        if self.token.key == ",":
-            while self.take(","):
-                arguments.append(self.expression())
-        else:
-            for word in ("PLACING", "FROM"):
-                self.expect(word)
-                arguments.append(self.expression())
-            if self.take("FOR"):
-                arguments.append(self.expression())
+        for word in ("PLACING", "FROM"):
+            self.expect(word)
+            arguments.append(self.expression())
+        if self.take("FOR"):
+            arguments.append(self.expression())
         self.expect(")")
         return self.function(name, *arguments)
 
@@ -207,7 +209,9 @@ class SyntaxParser(CallParser):
 
     def _bracketed(self) -> list[exp.Expr]:
         self.expect("[")
-        found = [] if self.token.key == "]" else self.listed(self.expression)
+        if self.token.key == "]":
+            raise SqlError("expected at least one element", span=self.token.span)
+        found = self.listed(self.expression)
         self.expect("]")
         return found
 
@@ -224,11 +228,20 @@ class SyntaxParser(CallParser):
     def _interval(self) -> exp.Expr:
         start = self.advance().start
         negative = self.take_any(("-", "+")) == "-"
-        if self.token.kind is not Kind.STRING:
+        token = self.token
+        if token.kind is not Kind.STRING and not token.value.isdigit():
             raise self.unexpected("the interval in single quotes")
-        token = self.advance()
+        self.advance()
+        word = self.token.key
         to, times = self._interval_type()
-        value = times * literals.interval(token.value, to, self.since(start), negative=negative)
+        value = times * literals.interval(
+            token.value, to, self.since(start), word=word if times > 1 else None, negative=negative
+        )
+        # Flink's planner knows two interval types only, whatever the units written.
+        if isinstance(to, YearMonthIntervalType):
+            to = YearMonthIntervalType("MONTH", nullable=False)
+        else:
+            to = DayTimeIntervalType("SECOND", fraction=3, nullable=False)
         text = f"-{token.value}" if negative else token.value
         return n.IntervalLiteral(this=text, to=to, value=value)
 
