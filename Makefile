@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test test-all rewrite bench demo clean
+.PHONY: help install check fix test test-all rewrite bench demo reference clean
 
 help:
 	@echo "make demo      run the example job live on data it makes itself, then look at its result"
@@ -16,6 +16,7 @@ help:
 	@echo "make fix       let the formatter and the linter mend what they can"
 	@echo "make rewrite   write actual output into the script tests; review the diff"
 	@echo "make bench     every benchmark, one line each (minutes)"
+	@echo "make reference  write docs/reference from the code's own tables"
 	@echo "make clean     remove build products and caches"
 
 install: $(INSTALLED)
@@ -48,6 +49,9 @@ rewrite: $(INSTALLED)
 bench: $(INSTALLED)
 	@for question in benchmarks/[a-z]*.py; do \
 		OMP_NUM_THREADS=1 taskset -c 0 $(BIN)/python $$question || exit 1; done
+
+reference: $(INSTALLED)
+	$(BIN)/python docs/generate_reference.py
 
 demo: $(INSTALLED)
 	$(BIN)/python sql_examples/demo/run.py

@@ -103,7 +103,7 @@ def duck_rows(
             connection.execute(f'INSERT INTO "{name}" SELECT * FROM "_{name}"')
         for name, text in views.items():
             connection.execute(f'CREATE VIEW "{name}" AS {_quoted(text)}')
-        answer = connection.execute(_quoted(query)).to_arrow_table()
+        answer = connection.sql(_quoted(query)).to_arrow_table()
     wanted = t.arrow_schema(schema)
     columns = [c.cast(f.type) for c, f in zip(answer.columns, wanted, strict=True)]
     return Counter(rows_of(pa.Table.from_arrays(columns, schema=wanted), schema))

@@ -62,6 +62,7 @@ def join(build: Callable[..., str], *parts: Text) -> Text:
 
 
 def same(text: str) -> Text:
+    """A text that both dialects share."""
     return Text(text, text)
 
 
@@ -91,7 +92,7 @@ class Expressions:
                 return Text(f"CAST({value} AS DOUBLE)", f"{value}::DOUBLE")
             case t.DecimalType():
                 value = pick(["0.10", "1.50", "-2.25", "999999.99"])
-                return Text(f"CAST({value} AS DECIMAL(8, 2))", f"{value}::DECIMAL(8, 2)")
+                return Text(f"CAST({value} AS DECIMAL(8, 2))", f"({value})::DECIMAL(8, 2)")
             case t.BooleanType():
                 return same(pick(["TRUE", "FALSE"]))
             case _:
@@ -138,7 +139,7 @@ class Expressions:
                 return join(lambda a: f"CAST({a} AS DOUBLE)", a)
             case t.DecimalType():
                 a = self.value(columns, DECIMAL, 0)
-                return join(lambda a: f"CASE WHEN {a} > 0 THEN -{a} ELSE {a} END", a)
+                return join(lambda a: f"CASE WHEN {a} > 0 THEN -({a}) ELSE {a} END", a)
             case t.BooleanType():
                 return join(lambda p: f"({p})", self.condition(columns, depth))
             case _:

@@ -36,9 +36,9 @@ def _block(seeds: range) -> tuple[int, list[str]]:
 @pytest.mark.timeout(3600)
 def test_every_way_to_run_a_query_agrees() -> None:
     """Any cut into steps and any restart gives the answer of the finest run, of batch, of DuckDB."""
-    triples = int(os.environ.get("FLOWSQL_TRIPLES", 0))
+    triples = int(os.environ.get("FLOWSQL_TRIPLES", "0"))
     triples = triples or (30_000 if os.environ.get("FLOWSQL_TEST_ALL") else 2_001)
-    first = int(os.environ.get("FLOWSQL_SEED", 0))
+    first = int(os.environ.get("FLOWSQL_SEED", "0"))
     seeds = range(first, first + -(-triples // CUTS))
     blocks = [range(i, min(i + 8, seeds.stop)) for i in range(seeds.start, seeds.stop, 8)]
     done, reports = 0, []

@@ -36,7 +36,7 @@ class Run:
     restarts: tuple[tuple[int, int], ...] = ()
 
 
-class Difference(AssertionError):
+class Difference(AssertionError):  # noqa: N818 (a finding, as FoldError is)
     """Two runs that had to agree did not."""
 
 

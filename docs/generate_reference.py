@@ -1,0 +1,137 @@
+"""Writes `docs/reference/` from the tables that the code itself uses.
+
+Run it with `make reference`; a test fails where a page differs from the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from flowsql.connector.plugins import connector, connector_names
+
+from flowsql import errors
+from flowsql.config import Option, OptionType
+from flowsql.config.engine import ENGINE_OPTIONS
+from flowsql.expr import functions_reference
+from flowsql.types import arrow
+
+__all__ = ["FOLDER", "pages"]
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Made by docs/generate_reference.py from the code; change the code. -->\n"
+# Shipped for tests of your own; told apart from what stands in a job.
+TESTING = {"fake-database", "changelog-sqlite"}
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
+    return "".join(f"| {' | '.join(_cell(c) for c in line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _default(option: Option) -> str:
+    value = option.default
+    if value is None:
+        return "required" if option.required else "(none)"
+    match option.type:
+        case OptionType.DURATION:
+            return _unit(value, ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")))
+        case OptionType.MEMORY:
+            return _unit(value, ((1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb"), (1, "bytes")))
+        case OptionType.BOOLEAN:
+            return str(value).lower()
+        case OptionType.LIST:
+            return ";".join(value)
+        case _:
+            return str(value)
+
+
+def _unit(value: int, units: tuple[tuple[int, str], ...]) -> str:
+    size, name = next((u for u in units if value and value % u[0] == 0), units[-1])
+    return f"{value // size} {name}"
+
+
+def _options(options: Iterable[Option]) -> str:
+    rows = []
+    for option in sorted(options, key=lambda o: o.key):
+        kind = " \\| ".join(option.choices) if option.choices else option.type.value
+        flink = option.flink_default if isinstance(option.flink_default, str) else "same"
+        rows.append([f"`{option.key}`", kind, f"`{_default(option)}`", flink, option.doc])
+    return _table(("option", "type", "default", "Flink's default", "what it does"), rows)
+
+
+def options_page() -> str:
+    """Settings of the engine."""
+    return (
+        "# Settings\n\n`SET 'key' = 'value'`, or `flowsql.connect(config={…})`. A key that Apache "
+        "Flink knows and flowsql does not need is accepted with one notice a run; a key that "
+        "nobody knows is an error.\n\n" + _options(ENGINE_OPTIONS)
+    )
+
+
+def connectors_page() -> str:
+    """Connectors and their options."""
+    parts = ["# Connectors\n\nWhat stands in `WITH ('connector' = …)`.\n"]
+    for name in connector_names():
+        found = connector(name)
+        if not type(found).__module__.startswith(("flowsql.", "flowsql_connectors.")):
+            continue
+        roles = ", ".join(sorted(role.value for role in found.roles))
+        about = " Made for tests." if name in TESTING else ""
+        parts.append(f"\n## {name}\n\nUsed as: {roles}.{about}\n\n")
+        parts.append(_options(found.options) if found.options else "No options.\n")
+    return "".join(parts)
+
+
+def functions_page() -> str:
+    """Functions and operators."""
+    rows = [
+        (f"`{entry.name}`", f"`{entry.signature}`", entry.doc) for entry in functions_reference()
+    ]
+    return "# Functions\n\n" + _table(("name", "signatures", "what it gives"), rows)
+
+
+def types_page() -> str:
+    """Types and their storage, from the table in the module that maps them."""
+    doc = inspect.getdoc(arrow) or ""
+    return "# Types\n\n" + doc.partition("\n\n")[2] + "\n"
+
+
+def errors_page() -> str:
+    """The tree of errors."""
+    tree = (inspect.getdoc(errors) or "").split("\n\n")
+    lines = "\n\n".join(tree[1:])
+    return (
+        "# Errors\n\n```text\n"
+        + re.sub(r"(?m)^    ", "", tree[1])
+        + "\n```\n"
+        + lines[len(tree[1]) :]
+        + "\n"
+    )
+
+
+def pages() -> dict[str, str]:
+    """File name → text of every page."""
+    made = {
+        "settings.md": options_page(),
+        "connectors.md": connectors_page(),
+        "functions.md": functions_page(),
+        "types.md": types_page(),
+        "errors.md": errors_page(),
+    }
+    return {name: NOTE + text.rstrip("\n") + "\n" for name, text in made.items()}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for page, text in pages().items():
+        (FOLDER / page).write_text(text)
+        sys.stdout.write(f"docs/reference/{page}\n")

@@ -1,0 +1,67 @@
+"""Pages say what the code does: links lead somewhere, generated pages are up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
+
+
+def _anchor(heading: str) -> str:
+    kept = re.sub(r"[^\w\s-]", "", heading.replace("`", "")).strip().lower()
+    return re.sub(r"\s", "-", kept)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file, and a heading where it names one."""
+    text = page.read_text()
+    broken = []
+    for link in _LINK.findall(text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists():
+            broken.append(link)
+        elif anchor and target.suffix == ".md":
+            anchors = {_anchor(h) for h in _HEADING.findall(target.read_text())}
+            broken += [] if anchor in anchors else [link]
+    assert broken == []
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "generate_reference", ROOT / "docs" / "generate_reference.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["settings", "connectors", "functions", "types", "errors"])
+def test_reference_is_up_to_date(name: str) -> None:
+    """`make reference` would change nothing."""
+    generator = _generator()
+    made = generator.pages()[f"{name}.md"]
+    assert made == (generator.FOLDER / f"{name}.md").read_text()
+
+
+def test_make_help_names_every_target() -> None:
+    """`make` alone is the way in."""
+    shown = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
+    targets = re.search(r"\.PHONY: (.*)", (ROOT / "Makefile").read_text())
+    assert targets is not None
+    for target in set(targets[1].split()) - {"help", "install"}:
+        assert f"make {target}" in shown
