@@ -3,14 +3,17 @@
 Life of a writer: `open`, then for every step `write`* and `end_step`, at a checkpoint `prepare(n)`,
 and once the manifest that holds the token is durable, `commit(token)`. Between `prepare(n)` and
 `commit` it accepts the rows of n+1. Tokens are committed in order, n before n+1 is decided. After a
-restore `open` gets the token of the checkpoint and the runtime commits it (again): `commit` is
+restore `open` gets the tokens of the checkpoint and the runtime commits them (again): `commit` is
 idempotent, even across processes.
+
+A token's bulk goes to `context.checkpoint_file(name)`; the token holds the *name*, never the path:
+the file may stand in another folder after a restore.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -88,10 +91,14 @@ class Sink(ABC):
     guarantee: Guarantee
 
     @abstractmethod
-    def open(self, context: ConnectorContext, previous_token: JSON | None) -> Writer:
+    def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
         """A writer; leftovers of earlier attempts of this job, found by name, are removed.
 
-        What `previous_token` names is no leftover: it is committed right after.
+        Args:
+            context: of the job.
+            previous_tokens: those that the manifest holds, oldest first: usually one, more where
+                checkpoints before it had failed after `prepare`. What they name is no leftover:
+                the runtime commits them, in order, right after.
         """
 
     def committed(self, job: str) -> Committed | None:
