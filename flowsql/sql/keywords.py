@@ -57,10 +57,10 @@ RESERVED = _words(
 NILADIC = _words(
     """
     CURRENT_CATALOG CURRENT_DATE CURRENT_PATH CURRENT_ROLE CURRENT_SCHEMA CURRENT_TIME
-    CURRENT_TIMESTAMP CURRENT_USER LOCALTIME LOCALTIMESTAMP SESSION_USER SYSTEM_USER USER
+    CURRENT_TIMESTAMP CURRENT_USER LOCALTIME LOCALTIMESTAMP PI SESSION_USER SYSTEM_USER USER
     """
 )
-"""Functions that are called without parentheses."""
+"""Functions that are called without parentheses; in Flink they hide a column of that name."""
 
 NO_FUNCTION = _words(
     """

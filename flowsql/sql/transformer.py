@@ -284,7 +284,11 @@ class StatementBuilder(Transformer[Leaf, Any]):
     def use(self, parts: Parts) -> s.Use | s.UseCatalog:
         """USE of either kind."""
         kind = s.UseCatalog if _value(parts, "catalog") else s.Use
-        return kind(name=_must(parts, s.Name), span=_NOWHERE)
+        name = _must(parts, s.Name)
+        most = 1 if kind is s.UseCatalog else 2
+        if len(name.parts) > most:
+            raise SqlError(f'"{name}" has more than {most} part{"s" * (most > 1)}', span=name.span)
+        return kind(name=name, span=_NOWHERE)
 
     def show_tables(self, parts: Parts) -> s.ShowTables:
         """SHOW TABLES and SHOW VIEWS."""

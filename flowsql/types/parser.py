@@ -42,12 +42,14 @@ def parse_type(text: str) -> t.DataType:
 
 
 def parse_type_prefix(text: str, start: int) -> tuple[t.DataType, int]:
-    """The type that begins at offset `start` of `text`, and the offset behind it.
+    """The type that SQL declares at offset `start` of `text`, and the offset behind it.
+
+    As Flink SQL does, TIME keeps milliseconds at most and intervals lose the units written.
 
     Raises:
         SqlError: As parse_type; spans are offsets into `text`.
     """
-    reader = _Reader(text, start)
+    reader = _Reader(text, start, declared=True)
     found = reader.type()
     return found, reader.last
 
@@ -55,8 +57,9 @@ def parse_type_prefix(text: str, start: int) -> tuple[t.DataType, int]:
 class _Reader:
     """Recursive descent over the text; one token ahead."""
 
-    def __init__(self, text: str, at: int) -> None:
+    def __init__(self, text: str, at: int, *, declared: bool = False) -> None:
         self.text = text
+        self.declared = declared
         self.depth = 0
         self.next = at
         self.end = at
@@ -105,7 +108,8 @@ class _Reader:
             wrap: type[t.ArrayType | t.MultisetType]
             wrap = t.ArrayType if self.key == "ARRAY" else t.MultisetType
             self.advance()
-            found = self.nullability(wrap(found))
+            # A type in front of the word ARRAY is NOT NULL, one in brackets is not: Flink's rule.
+            found = self.nullability(wrap(found.not_null()))
         self.depth -= 1
         return found
 
@@ -187,7 +191,7 @@ class _Reader:
                 hint="Use TIME, or TIMESTAMP_LTZ for an instant.",
             )
         self.without_zone()
-        return t.TimeType(precision)
+        return t.TimeType(min(precision, 3) if self.declared else precision)
 
     def timestamp(self) -> t.DataType:
         start = self.last
@@ -248,6 +252,8 @@ class _Reader:
             self.advance()
             if unit.endswith("SECOND"):
                 fraction = self.parameter("the precision of SECOND", 0, 9, 6)
+        if self.declared:
+            unit, precision, fraction = ("MONTH" if units is _LARGE else "SECOND"), 2, 3
         if units is _LARGE:
             return t.YearMonthIntervalType(unit, precision)
         return t.DayTimeIntervalType(unit, precision, fraction)

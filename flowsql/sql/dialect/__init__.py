@@ -5,8 +5,8 @@ the script, from its first to its last token: every node in the tables has a spa
 a binder needs the text again. Nodes compare equal by what they say, wherever they stand.
 
 Every production is ours, on sqlglot's node classes: its own parser reads too much (a BETWEEN
-without AND, `INTERVAL '1 day'`) and binds otherwise (INTERSECT as loosely as UNION, a comma as
-tightly as JOIN, IS tighter than `=`), and where it differs from Flink rows would be wrong.
+without AND, `INTERVAL '1 day'`) and binds otherwise (INTERSECT as loosely as UNION, IS tighter
+than `=`, `||` looser than `+`), and where it differs from Flink rows would be wrong.
 
 Names. An `exp.Identifier(this: str, quoted: bool)` is one name as written; names are case-sensitive.
 Calls keep their name and the order of their arguments: no function is known here.
@@ -75,7 +75,7 @@ Relations behind FROM have `alias` (Identifier or None) and `columns` (Identifie
 | (query) | DerivedTable | this: Query, lateral |
 | TABLE(f(…)), LATERAL TABLE(f(a)) | TableFunction | this: FunctionCall, lateral |
 | UNNEST(a) [WITH ORDINALITY] | UnnestRelation | expressions, ordinality |
-| `a JOIN b ON …`, `a, b` | JoinRelation | left, right, kind (INNER LEFT RIGHT FULL CROSS COMMA), on, using, natural; no alias |
+| `a JOIN b ON …`, `a, b` | JoinRelation | left, right, kind (INNER LEFT RIGHT FULL CROSS COMMA), on, using, natural; no alias; all nest to the left |
 
 A hint is `Hint(this: Identifier, options: [(key, value)], values: [text])`. Refused by name:
 MATCH_RECOGNIZE, TABLESAMPLE, PIVOT, UNPIVOT, dynamic parameters.

@@ -30,7 +30,7 @@ class CallParser(ExpressionParser):
             return self.brackets()
         if token.kind is Kind.WORD and self.peek().key == "(" and token.key not in NO_FUNCTION:
             return self._call(self.word(), [], token.start)
-        if token.key in NILADIC:
+        if token.key in NILADIC and self.peek().key != ".":
             call = n.FunctionCall(this=self.word(), expressions=[], niladic=True)
             return self.behind(call, token.start)
         if token.key == "?":

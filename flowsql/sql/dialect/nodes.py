@@ -444,7 +444,7 @@ class UnnestRelation(Node):
 class JoinRelation(Node):
     """`left kind JOIN right`.
 
-    `kind` is INNER, LEFT, RIGHT, FULL, CROSS or COMMA (binds loosest); exactly one of `on`,
+    `kind` is INNER, LEFT, RIGHT, FULL, CROSS or COMMA; joins and commas nest to the left. Exactly one of `on`,
     `using` (Identifiers) and `natural` is set for the first four, none for the others.
     """
 

@@ -33,16 +33,16 @@ class RelationParser(JsonParser):
         raise NotImplementedError
 
     def relation(self) -> exp.Expr:
-        """`a, b JOIN c ON … , d`: the comma binds loosest."""
+        """`a, b JOIN c ON … , d`: from the left, the comma no looser than JOIN, as in Flink."""
         start = self.token.start
-        left = self._joined()
+        left = self._joined(self._primary_relation(), start)
         while self.take(","):
-            left = self.mark(n.JoinRelation(left=left, right=self._joined(), kind="COMMA"), start)
+            right = self._primary_relation()
+            left = self.mark(n.JoinRelation(left=left, right=right, kind="COMMA"), start)
+            left = self._joined(left, start)
         return left
 
-    def _joined(self) -> exp.Expr:
-        start = self.token.start
-        left = self._primary_relation()
+    def _joined(self, left: exp.Expr, start: int) -> exp.Expr:
         while self.token.key in _JOINS:
             left = self.mark(self._join(left), start)
         return left
@@ -92,7 +92,7 @@ class RelationParser(JsonParser):
             self.expect(")")
         elif self.token.key == "(":
             node = self._bracketed_relation(lateral=lateral)
-            if isinstance(node, n.JoinRelation | n.TableReference):
+            if isinstance(node, n.JoinRelation):
                 return node
         elif self.token.key in _QUERY_WORDS:
             raise SqlError(
@@ -131,12 +131,14 @@ class RelationParser(JsonParser):
             self.expect(")")
             return node
         self.expect("(")
-        inner = self.relation()
+        inner = self._joined(self._primary_relation(), self.token.start)
         bare = isinstance(inner, n.DerivedTable) and inner.args.get("alias") is None
         if bare and self.token.key in _SET_WORDS:
             # `((SELECT …) UNION …)`: what looked like a table in brackets was half a query.
             inner = n.DerivedTable(this=self.query_rest(inner.this, n.span_of(inner).start))
             inner.set("lateral", lateral)
+        elif not bare and not isinstance(inner, n.JoinRelation):
+            raise self.unexpected("JOIN")
         self.expect(")")
         return self.mark(inner, start)
 
