@@ -96,7 +96,8 @@ def _join(spec: Join, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
     append = all(s.mode is ChangelogMode.APPEND for s in sides) and spec.kind is JoinKind.INNER
     for name, side, row in zip(("left", "right"), sides, inputs, strict=True):
         kept = _preserved(spec.kind, name)
-        if not append:
+        # An output's size is known before it is made, but for a side with one row a key.
+        if not (append and side.layout is SideLayout.KEY_IS_UNIQUE):
             fixed.append((f"{name}_count", "int64"))
         mutable: tuple[tuple[str, str], ...] = ()
         if kept:

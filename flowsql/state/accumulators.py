@@ -82,8 +82,8 @@ class AccumulatorKind(Enum):
     COUNT: how many non-NULL values (or rows, without an argument).
     SUM_INTEGER: modulo 2^64.
     SUM_FLOAT, SUM_DOUBLE: in order of arrival, in that width.
-    SUM_DOUBLE_RETRACT: as before, with NaN, +Infinity and −Infinity counted aside so that taking
-        one back restores the sum.
+    SUM_FLOAT_RETRACT, SUM_DOUBLE_RETRACT: as before, with NaN, +Infinity and −Infinity counted
+        aside so that taking one back restores the sum.
     SUM_DECIMAL: exact, in 32-bit limbs each held in an int64.
     EXTREME_WORD: the smallest or greatest of fixed-width values, as an order-keeping 64-bit word.
     EXTREME_VALUE: the smallest or greatest of values of any width.
@@ -94,6 +94,7 @@ class AccumulatorKind(Enum):
     SUM_INTEGER = "sum"
     SUM_FLOAT = "sum float"
     SUM_DOUBLE = "sum double"
+    SUM_FLOAT_RETRACT = "sum float retract"
     SUM_DOUBLE_RETRACT = "sum double retract"
     SUM_DECIMAL = "sum decimal"
     EXTREME_WORD = "extreme word"
@@ -133,9 +134,11 @@ class Accumulator:
                 return ((self.name, "float32"),)
             case AccumulatorKind.SUM_DOUBLE:
                 return ((self.name, "float64"),)
-            case AccumulatorKind.SUM_DOUBLE_RETRACT:
+            case AccumulatorKind.SUM_FLOAT_RETRACT | AccumulatorKind.SUM_DOUBLE_RETRACT:
+                single = self.kind is AccumulatorKind.SUM_FLOAT_RETRACT
                 aside = (f"{self.name}.{part}" for part in ("nan", "inf", "-inf"))
-                return ((self.name, "float64"), *((name, "int64") for name in aside))
+                width = "float32" if single else "float64"
+                return ((self.name, width), *((name, "int64") for name in aside))
             case AccumulatorKind.SUM_DECIMAL:
                 return tuple((f"{self.name}.{i}", "int64") for i in range(self.limbs))
             case AccumulatorKind.EXTREME_WORD:
@@ -279,11 +282,13 @@ class _Planner:
                 return AccumulatorKind.SUM_INTEGER
             case DecimalType():
                 return AccumulatorKind.SUM_DECIMAL
-            case FloatType() | DoubleType() if self.retract:
-                return AccumulatorKind.SUM_DOUBLE_RETRACT
             case FloatType() if call.function == "SUM":
+                if self.retract:
+                    return AccumulatorKind.SUM_FLOAT_RETRACT
                 return AccumulatorKind.SUM_FLOAT
             case FloatType() | DoubleType():
+                if self.retract:
+                    return AccumulatorKind.SUM_DOUBLE_RETRACT
                 return AccumulatorKind.SUM_DOUBLE
             case other:
                 raise SqlError(

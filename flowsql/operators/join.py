@@ -1,0 +1,447 @@
+"""Joins over equality of keys, on input that changes.
+
+    SELECT * FROM l LEFT JOIN r ON l.k = r.k AND l.a < r.b
+
+In → out, for a left join, one step each:
+
+    left  +I 1 a   →  +I 1 a NULL
+    right +I 1 x   →  -D 1 a NULL, +I 1 a 1 x
+    right -D 1 x   →  -D 1 a 1 x, +I 1 a NULL
+
+Requires: append or retract on either side; a unique key only where the layout says so.
+Emits: append for an inner join of append sides, else retract. Pairs are given as rows come
+(`ΔA⋈B`, then `A⋈ΔB` over the state that has ΔA: the bilinear form). A preserved row without a match
+is padded with NULL: taken back before its first match is given, given again in `flush` where the
+last match is gone. A retraction of a row that is not there is ignored and counted
+(`orphan-retractions`). NULL in a key matches nothing unless the pair of keys is null-safe.
+State: `keys` (join key → slot) for both sides, with the number of rows of each; per side
+`…_rows` and what its layout needs (`join_side.py`). A preserved row remembers how often it is given
+padded, and under a further condition its number of matches. A key is freed with its last row.
+Cost: per row one look-up of its key, one probe, one row stored; per pair its columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flowsql.changelog import DELETE, INSERT, MAX_ROWS, Changes, Keys, concat_changes, split_changes
+from flowsql.expr import Predicate
+from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.join_side import JoinSideState, Layout, Update
+from flowsql.operators.touched import Touched
+from flowsql.state import KeyIndex
+from flowsql.types import DataType
+
+__all__ = ["JoinOperator"]
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Signs = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of one port, all with a key and all counted.
+
+    Attributes:
+        port: whose they are.
+        batch: the rows.
+        signs: +1 or −1 each, None for an append side.
+        slots: their keys' slots.
+    """
+
+    port: int
+    batch: pa.RecordBatch
+    signs: Signs | None
+    slots: Ints
+
+
+class JoinOperator(Operator):
+    """See the module.
+
+    Args:
+        left: state of port 0's rows.
+        right: state of port 1's rows.
+        preserved: for each side, whether its rows are given without a match.
+        null_safe: for each key pair, whether NULL matches NULL.
+        key_types: of the join key's columns.
+        condition: over a pair of rows, or None.
+        output: schema of the output: the left side's columns, then the right side's.
+    """
+
+    def __init__(
+        self,
+        *,
+        left: JoinSideState,
+        right: JoinSideState,
+        preserved: tuple[bool, bool],
+        null_safe: tuple[bool, ...],
+        key_types: tuple[DataType, ...],
+        condition: Predicate | None,
+        output: pa.Schema,
+    ) -> None:
+        self._sides = (left, right)
+        self._preserved = preserved
+        self._null_safe = null_safe
+        self._key_types = key_types
+        self._condition = condition
+        self._output = output
+        # Rows leave, or are looked at in `flush`, only here.
+        self._lasting = left.append and right.append and not any(preserved)
+        # Of the running step only:
+        self._touched = Touched()
+        # For each side: rows that may have to be padded, and their keys' slots.
+        self._candidates: tuple[list[tuple[Ints, Ints]], ...] = ([], [])
+        # For each side: keys whose rows may all have to be padded.
+        self._bared: tuple[list[Ints], ...] = ([], [])
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self._keys: KeyIndex = context.state["keys"]
+        for side in self._sides:
+            side.open(context.state)
+
+    # -- rows come -----------------------------------------------------------------------------
+
+    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
+        me = self._sides[port]
+        batch = changes.batch
+        signs = None if me.append else changes.signs
+        loose = self._null_keys(me, batch)
+        arrival: Ints | None = None
+        pads: Changes | None = None
+        if loose is not None:
+            if self._preserved[port]:
+                pads = self._padded_input(port, changes, loose)
+            arrival = np.flatnonzero(~loose)
+            batch = batch.take(pa.array(arrival))
+            signs = None if signs is None else signs.take(arrival)
+        merge = _Merge(arrival, None if loose is None else np.flatnonzero(loose), pads)
+        if batch.num_rows:
+            yield from self._join(port, batch, signs, merge)
+        yield from merge.rest()
+
+    def _null_keys(self, me: JoinSideState, batch: pa.RecordBatch) -> Bools | None:
+        """bool[n]: rows whose key matches nothing; None where there are none."""
+        found: Bools | None = None
+        for column, safe in zip(me.keys, self._null_safe, strict=True):
+            array = batch.column(column)
+            if not safe and array.null_count:
+                nulls = array.is_null().to_numpy(zero_copy_only=False)
+                found = nulls if found is None else found | nulls
+        return found
+
+    def _join(
+        self,
+        port: int,
+        batch: pa.RecordBatch,
+        signs: Signs | None,
+        merge: _Merge,
+    ) -> Iterator[Changes]:
+        me, other = self._sides[port], self._sides[1 - port]
+        keys = Keys.of([batch.column(c) for c in me.keys], self._key_types, batch.num_rows)
+        slots, _ = self._keys.ensure(keys)
+        if not self._lasting:
+            self._touched.add(slots, self._keys.capacity)
+        places: Ints | None = None
+        if signs is not None:
+            places, accepted = me.accept(batch, slots, signs)
+            if accepted is not None:
+                rows = np.flatnonzero(accepted)
+                self.context.counters.add("orphan-retractions", len(slots) - len(rows))
+                if not len(rows):
+                    return
+                batch = batch.take(pa.array(rows))
+                slots, signs, places = slots.take(rows), signs.take(rows), places.take(rows)
+                merge.keep(rows)
+        if self._preserved[1 - port] and self._condition is None:
+            added = slots if signs is None else slots[signs > 0]
+            first = np.unique(added[me.counts(added) == 0])
+            probe, rows = other.probe(first)
+            yield from self._unpad(1 - port, rows, first.take(probe))
+        update = me.update(batch, slots, signs, places)
+        if self._preserved[port] and len(update.dropped):
+            yield from self._unpad_dropped(port, update)
+        hits = None
+        if self._condition is not None and self._preserved[port]:
+            hits = np.zeros(len(slots), np.int64)
+        arrived = _Rows(port, batch, signs, slots)
+        for start, stop in _spans(other, slots):
+            probe, rows = other.probe(slots[start:stop])
+            if start:
+                probe += start
+            for at in range(0, len(probe), MAX_ROWS):
+                part = slice(at, at + MAX_ROWS)
+                yield from self._pairs(arrived, (probe[part], rows[part]), hits, merge)
+        if hits is not None:
+            me.rows.write(update.new_rows, "matches", hits.take(update.new_from))
+        self._note(port, slots, signs, update)
+
+    def _pairs(
+        self, arrived: _Rows, pairs: tuple[Ints, Ints], hits: Ints | None, merge: _Merge
+    ) -> Iterator[Changes]:
+        """Rows of a batch with stored rows of the other side.
+
+        Args:
+            arrived: the batch.
+            pairs: numbers of its rows, ascending, and the stored row each meets.
+            hits: matches of each row of the batch, counted here; None where nobody asks.
+            merge: puts rows without a key between.
+        """
+        port, signs = arrived.port, arrived.signs
+        other = self._sides[1 - port]
+        probe, rows = pairs
+        joined = self._pair_batch(arrived, probe, rows)
+        if self._condition is not None:
+            matching = self._condition(joined, self.context.clock)
+            if not matching.all():
+                chosen = np.flatnonzero(matching)
+                if not len(chosen):
+                    return
+                joined = joined.take(pa.array(chosen))
+                probe, rows = probe.take(chosen), rows.take(chosen)
+            if self._preserved[1 - port]:
+                yield from self._count_matches(arrived, probe, rows)
+        weights = other.rows.weights(rows) if other.weighted else None
+        if hits is not None:
+            np.add.at(hits, probe, 1 if weights is None else weights)
+        if weights is not None and (weights != 1).any():
+            times = np.repeat(np.arange(len(rows)), weights)
+            joined = joined.take(pa.array(times))
+            probe = probe.take(times)
+        kinds = None
+        if signs is not None:
+            taken = signs.take(probe) < 0
+            if taken.any():
+                kinds = np.where(taken, DELETE, INSERT).astype(np.int8)
+        yield from split_changes(merge.mix(probe, Changes(joined, kinds)))
+
+    def _pair_batch(self, arrived: _Rows, probe: Ints, rows: Ints) -> pa.RecordBatch:
+        me, other = self._sides[arrived.port], self._sides[1 - arrived.port]
+        batch = arrived.batch
+        index = pa.array(probe)
+        whole = len(probe) == batch.num_rows and bool((probe == np.arange(len(probe))).all())
+        taken: dict[int, pa.Array] = {}
+
+        def mine(column: int) -> pa.Array:
+            if column not in taken:
+                array = batch.column(column)
+                taken[column] = array if whole else array.take(index)
+            return taken[column]
+
+        own = [mine(c) for c in me.columns]
+        theirs = other.given(rows, lambda k: mine(me.keys[k]))
+        arrays = own + theirs if arrived.port == 0 else theirs + own
+        return pa.RecordBatch.from_arrays(arrays, schema=self._output)
+
+    # -- preserved rows ------------------------------------------------------------------------
+
+    def _padded_input(self, port: int, changes: Changes, loose: Bools) -> Changes:
+        """The rows of a batch that match nothing, padded; they need no state."""
+        me = self._sides[port]
+        chosen = changes.filter(loose)
+        arrays = self._padded(port, [chosen.batch.column(c) for c in me.columns], len(chosen))
+        return Changes(pa.RecordBatch.from_arrays(arrays, schema=self._output), chosen.codes)
+
+    def _padded(self, port: int, own: list[pa.Array], length: int) -> list[pa.Array]:
+        ahead = len(self._sides[0].columns) if port == 1 else 0
+        fields = list(self._output)
+        fields = fields[:ahead] if port == 1 else fields[len(own) :]
+        nulls = [pa.nulls(length, f.type) for f in fields]
+        return nulls + own if port == 1 else own + nulls
+
+    def _padding(
+        self, port: int, rows: Ints, slots: Ints, times: Ints, *, retract: bool
+    ) -> Iterator[Changes]:
+        """Stored rows of one side padded with NULL, each so many times."""
+        me = self._sides[port]
+        if (times != 1).any():
+            rows, slots = np.repeat(rows, times), np.repeat(slots, times)
+        for at in range(0, len(rows), MAX_ROWS):
+            part = rows[at : at + MAX_ROWS]
+            key = self._keys.keys(slots[at : at + MAX_ROWS])
+            arrays = self._padded(port, me.given(part, key.__getitem__), len(part))
+            kinds = np.full(len(part), DELETE, np.int8) if retract else None
+            batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
+            yield from split_changes(Changes(batch, kinds))
+
+    def _unpad(self, port: int, rows: Ints, slots: Ints) -> Iterator[Changes]:
+        """Take back what is given padded of these rows, all different."""
+        if not len(rows):
+            return
+        me = self._sides[port]
+        padded = me.rows.read(rows, "padded")
+        given = np.flatnonzero(padded)
+        if len(given):
+            rows = rows.take(given)
+            me.rows.write(rows, "padded", 0)
+            yield from self._padding(
+                port, rows, slots.take(given), padded.take(given), retract=True
+            )
+
+    def _unpad_dropped(self, port: int, update: Update) -> Iterator[Changes]:
+        """Take back the padding of rows that are gone, or have become fewer."""
+        me = self._sides[port]
+        rows = update.dropped
+        padded = me.rows.read(rows, "padded")
+        left = np.where(me.rows.alive(rows), me.rows.weights(rows), 0)
+        excess = np.flatnonzero(padded > left)
+        if len(excess):
+            rows, left = rows.take(excess), left.take(excess)
+            me.rows.write(rows, "padded", left)
+            yield from self._padding(
+                port,
+                rows,
+                update.dropped_slots.take(excess),
+                padded.take(excess) - left,
+                retract=True,
+            )
+
+    def _count_matches(self, arrived: _Rows, probe: Ints, rows: Ints) -> Iterator[Changes]:
+        """Under a condition: stored rows of the other, preserved side gain or lose matches."""
+        port = 1 - arrived.port
+        me = self._sides[port]
+        slots = arrived.slots.take(probe)
+        if arrived.signs is None:
+            gaining, at = rows, slots
+            change: Ints | int = 1
+        else:
+            change = arrived.signs.take(probe).astype(np.int64)
+            gaining, at = rows[change > 0], slots[change > 0]
+        distinct, where = np.unique(gaining, return_index=True)
+        yield from self._unpad(port, distinct, at.take(where))
+        matches = me.rows.add(rows, "matches", change)
+        bare = np.flatnonzero(matches <= 0)
+        if len(bare):
+            self._candidates[port].append((rows.take(bare), slots.take(bare)))
+
+    def _note(self, port: int, slots: Ints, signs: Signs | None, update: Update) -> None:
+        """Remember what `flush` has to look at."""
+        other = self._sides[1 - port]
+        if self._preserved[port] and len(update.added):
+            rows, at = update.added, update.added_slots
+            if self._condition is None:
+                alone = np.flatnonzero(other.counts(at) == 0)
+                rows, at = rows.take(alone), at.take(alone)
+            if len(rows):
+                self._candidates[port].append((rows, at))
+        if self._preserved[1 - port] and self._condition is None and signs is not None:
+            taken = slots[signs < 0]
+            bare = taken[self._sides[port].counts(taken) == 0]
+            if len(bare):
+                self._bared[1 - port].append(bare)
+
+    # -- end of the step -----------------------------------------------------------------------
+
+    def flush(self) -> Iterator[Changes]:
+        for port in (0, 1):
+            if self._preserved[port]:
+                yield from self._pad(port)
+        if self._lasting:
+            return
+        freed = np.zeros(0, np.int64)
+        if self._touched.size:
+            slots = self._touched.slots()
+            left, right = self._sides
+            freed = slots[(left.counts(slots) == 0) & (right.counts(slots) == 0)]
+            if len(freed):
+                self._keys.free(freed)
+            self._touched.clear()
+        for side in self._sides:
+            side.end_step(freed)
+
+    def _pad(self, port: int) -> Iterator[Changes]:
+        """Give padded what is without a match now and not given yet."""
+        me, other = self._sides[port], self._sides[1 - port]
+        found = self._candidates[port][:]
+        self._candidates[port].clear()
+        if self._bared[port]:
+            slots = np.unique(np.concatenate(self._bared[port]))
+            self._bared[port].clear()
+            slots = slots[other.counts(slots) == 0]
+            probe, rows = me.probe(slots)
+            found.append((rows, slots.take(probe)))
+        if not found:
+            return
+        rows, first = np.unique(np.concatenate([r for r, _ in found]), return_index=True)
+        slots = np.concatenate([s for _, s in found]).take(first)
+        unmatched = me.rows.alive(rows)
+        rows, slots = rows[unmatched], slots[unmatched]
+        if self._condition is None:
+            unmatched = other.counts(slots) == 0
+        else:
+            unmatched = me.rows.read(rows, "matches") == 0
+        rows, slots = rows[unmatched], slots[unmatched]
+        weights = me.rows.weights(rows)
+        missing = weights - me.rows.read(rows, "padded")
+        lacking = np.flatnonzero(missing > 0)
+        if len(lacking):
+            rows = rows.take(lacking)
+            me.rows.write(rows, "padded", weights.take(lacking))
+            yield from self._padding(
+                port, rows, slots.take(lacking), missing.take(lacking), retract=False
+            )
+
+
+class _Merge:
+    """Puts a batch's rows that match nothing back in their place among its pairs.
+
+    Args:
+        arrival: place of arrival of the rows that may match, None where all may.
+        loose: place of arrival of the others.
+        pads: what those give; None where they give nothing.
+    """
+
+    def __init__(self, arrival: Ints | None, loose: Ints | None, pads: Changes | None) -> None:
+        self._arrival = arrival
+        self._loose = loose
+        self._pads = pads
+        self._done = 0
+
+    def keep(self, rows: Ints) -> None:
+        """Of the rows that may match only these are left."""
+        if self._arrival is not None:
+            self._arrival = self._arrival.take(rows)
+
+    def mix(self, probe: Ints, pairs: Changes) -> Changes:
+        """`pairs` of the rows `probe`, ascending, with the padded rows that came before them."""
+        if self._pads is None or self._loose is None or self._arrival is None:
+            return pairs
+        arrival = self._arrival.take(probe)
+        until = int(np.searchsorted(self._loose, arrival[-1]))
+        if until <= self._done:
+            return pairs
+        loose = self._loose[self._done : until]
+        whole = concat_changes([pairs, self._pads.slice(self._done, until - self._done)])
+        self._done = until
+        assert whole is not None
+        return whole.take(np.argsort(np.concatenate([arrival, loose]), kind="stable"))
+
+    def rest(self) -> Iterator[Changes]:
+        """The padded rows that came after all pairs."""
+        if self._pads is not None and self._done < len(self._pads):
+            yield from split_changes(self._pads.slice(self._done, len(self._pads) - self._done))
+
+
+def _spans(other: JoinSideState, slots: Ints) -> Iterator[tuple[int, int]]:
+    """Ranges of a batch's rows, each with at most about 64 k pairs; one row may have more."""
+    n = len(slots)
+    if other.layout is Layout.ONE_ROW:
+        yield 0, n
+        return
+    total = np.cumsum(other.counts(slots))
+    if total[-1] <= MAX_ROWS:
+        if total[-1] > 0:
+            yield 0, n
+        return
+    start = 0
+    while start < n:
+        done = int(total[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(total, done + MAX_ROWS, side="right")))
+        yield start, stop
+        start = stop

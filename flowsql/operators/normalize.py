@@ -1,0 +1,230 @@
+"""The last row by key: turns an upsert stream into whole rows that are added and taken away.
+
+In → out, one step each:
+
+    +U 1 a            →  +I 1 a
+    +U 1 b, +U 1 c    →  -U 1 a, +U 1 c
+    -D 1 (key only)   →  -D 1 c
+
+Requires: upsert by `keys`; `-U` counts as a deletion. A column that the source left out because it
+did not change is filled from the row before; where there is none, that is an error.
+Emits: retract; one net change a key and step, nothing where the row stays the same. A deletion of a
+key that is not there is ignored.
+State: `keys` (key → slot), `keys_columns` (its row's number), `rows` (the other columns); freed with
+the deletion.
+Cost: per row one look-up of its key, one row stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flowsql.changelog import DELETE, Changes, Keys, concat_changes
+from flowsql.errors import DataError
+from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.sequence import sort_stable
+from flowsql.operators.touched import Touched
+from flowsql.operators.vectors import rows_equal
+from flowsql.state import Columns, KeyIndex, Rows
+from flowsql.types import RowType
+
+__all__ = ["LastRows", "NormalizeOperator"]
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_INGEST = 1 << 15
+_EMIT = 1 << 15
+
+
+class LastRows:
+    """Old and new rows of keys as changes; shared by what keeps one row a key.
+
+    Args:
+        keys: the key's columns.
+        stored: the columns of the table `rows`.
+        row: the rows' type.
+        output: schema of the output.
+    """
+
+    def __init__(
+        self, keys: tuple[int, ...], stored: tuple[int, ...], row: RowType, output: pa.Schema
+    ) -> None:
+        self.keys = keys
+        self.key_types = tuple(row.fields[c].type for c in keys)
+        self.stored = stored
+        self.stored_types = tuple(row.fields[c].type for c in stored)
+        self.output = output
+
+    def changes(
+        self, index: KeyIndex, rows: Rows, slots: Ints, before: Ints, after: Ints
+    ) -> Iterator[Changes]:
+        """The net change of each key.
+
+        Args:
+            index: of the keys.
+            rows: the stored rows, among them those removed in this step.
+            slots: int64[n], different keys.
+            before: int64[n], each key's row number + 1 at the start of the step, 0 for none.
+            after: int64[n], the same now.
+        """
+        changed = before != after
+        both = np.flatnonzero(changed & (before > 0) & (after > 0))
+        if len(both):
+            old = rows.take(before.take(both) - 1).columns
+            new = rows.take(after.take(both) - 1).columns
+            changed[both] = ~rows_equal(old, new, self.stored_types, len(both))
+        moved = np.flatnonzero(changed)
+        for at in range(0, len(moved), _EMIT):
+            part = moved[at : at + _EMIT]
+            old_rows = part[before.take(part) > 0]
+            new_rows = part[after.take(part) > 0]
+            numbers = np.concatenate([before.take(old_rows), after.take(new_rows)]) - 1
+            keys = index.keys(slots.take(np.concatenate([old_rows, new_rows])))
+            values = rows.take(numbers).columns
+            arrays = [
+                values[self.stored.index(c)] if c in self.stored else keys[self.keys.index(c)]
+                for c in range(len(self.output))
+            ]
+            kinds = None
+            if len(old_rows):
+                kinds = np.zeros(len(numbers), np.int8)
+                kinds[: len(old_rows)] = DELETE
+            yield Changes(pa.RecordBatch.from_arrays(arrays, schema=self.output), kinds)
+
+
+class NormalizeOperator(Operator):
+    """See the module.
+
+    Args:
+        keys: the key's columns.
+        stored: the columns kept beside the key.
+        row: the input's type.
+        output: schema of the output, which has the input's columns.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: tuple[int, ...],
+        stored: tuple[int, ...],
+        row: RowType,
+        output: pa.Schema,
+    ) -> None:
+        self._form = LastRows(keys, stored, row, output)
+        # Of the running step only:
+        self._waiting: list[Changes] = []
+        self._waiting_rows = 0
+        self._touched = Touched()
+        self._before: list[Ints] = []
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self._index: KeyIndex = context.state["keys"]
+        self._columns: Columns = context.state["keys_columns"]
+        self._rows: Rows = context.state["rows"]
+
+    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
+        del port
+        self._waiting.append(changes)
+        self._waiting_rows += len(changes)
+        if self._waiting_rows >= _INGEST:
+            self._ingest_waiting()
+        return iter(())
+
+    def _ingest_waiting(self) -> None:
+        changes = concat_changes(self._waiting)
+        self._waiting, self._waiting_rows = [], 0
+        if changes is not None:
+            self._ingest(changes)
+
+    def _ingest(self, changes: Changes) -> None:
+        batch, form = changes.batch, self._form
+        arrays = [batch.column(c) for c in form.keys]
+        slots, _ = self._index.ensure(Keys.of(arrays, form.key_types, len(changes)))
+        fresh = self._touched.add(slots, self._index.capacity)
+        if len(fresh):
+            self._before.append(self._columns.read(fresh, "row"))
+        order = sort_stable(slots)
+        stays = changes.signs > 0
+        if changes.unchanged is not None:
+            batch = self._fill(changes, slots, order, stays)
+        ordered = slots.take(order)
+        is_last = np.ones(len(order), np.bool_)
+        is_last[:-1] = ordered[1:] != ordered[:-1]
+        last = np.sort(order[is_last])
+        where = slots.take(last)
+        replaced = self._columns.read(where, "row")
+        replaced = replaced[replaced > 0]
+        if len(replaced):
+            self._rows.remove(replaced - 1)
+        kept = np.flatnonzero(stays.take(last))
+        after = np.zeros(len(where), np.int64)
+        if len(kept):
+            values = batch.select(list(form.stored)).take(pa.array(last.take(kept)))
+            after[kept] = self._rows.append(values) + 1
+        self._columns.write(where, "row", after)
+
+    def _fill(self, changes: Changes, slots: Ints, order: Ints, stays: Bools) -> pa.RecordBatch:
+        """The batch with every value that was not sent taken from the row before it."""
+        batch = changes.batch
+        columns = batch.columns
+        for name, mask in (changes.unchanged or {}).items():
+            missing = mask & stays
+            if missing.any():
+                at = batch.schema.get_field_index(name)
+                origin, stored = self._origin(name, missing, slots, order, ~stays)
+                values = self._rows.column(stored, self._form.stored.index(at))
+                columns[at] = pa.concat_arrays([columns[at], values]).take(pa.array(origin))
+        return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+    def _origin(
+        self, name: str, missing: Bools, slots: Ints, order: Ints, gone: Bools
+    ) -> tuple[Ints, Ints]:
+        """Where each row's value of a column comes from.
+
+        Returns:
+            int64[n], a row of the batch, or n + i for the i-th of the stored rows; their numbers.
+        """
+        n = len(order)
+        ordered = slots.take(order)
+        begins = np.ones(n, np.bool_)
+        begins[1:] = ordered[1:] != ordered[:-1]
+        position = np.arange(n)
+        start = np.maximum.accumulate(np.where(begins, position, 0))
+        # The nearest row of the key at or before this one that has the value, or ends the key.
+        known = np.maximum.accumulate(np.where(missing.take(order), -1, position))
+        wanted = np.flatnonzero(missing.take(order))
+        source = known.take(wanted)
+        here = source >= start.take(wanted)
+        rows = order.take(wanted)
+        origin = np.arange(n)
+        origin[rows[here]] = order.take(source[here])
+        stored = self._columns.read(slots.take(rows[~here]), "row")
+        ended = gone.take(order.take(source[here]))
+        if ended.any() or not (stored > 0).all():
+            raise DataError(
+                f'an update leaves column "{name}" as it was, but there is no row before it',
+                detail="The source leaves out large values that an update did not change.",
+                hint="Start from a snapshot of the table, or let the source send whole rows "
+                "(PostgreSQL: ALTER TABLE … REPLICA IDENTITY FULL).",
+            )
+        origin[rows[~here]] = n + np.arange(len(stored))
+        return origin, stored - 1
+
+    def flush(self) -> Iterator[Changes]:
+        self._ingest_waiting()
+        if self._touched.size:
+            slots = self._touched.slots()
+            before = np.concatenate(self._before)
+            after = self._columns.read(slots, "row")
+            gone = slots[after == 0]
+            if len(gone):
+                self._index.free(gone)
+            yield from self._form.changes(self._index, self._rows, slots, before, after)
+        self._touched.clear()
+        self._before = []
