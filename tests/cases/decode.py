@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from flowsql import types as t
@@ -11,6 +11,8 @@ from tests.support.cells import parse_value
 from tests.support.rows import plain_float
 
 __all__ = ["NotRepresentable", "infer_type", "normal_text", "plain", "plain_row", "same_text"]
+
+_EXACT = Context(prec=80)
 
 
 class NotRepresentable(Exception):  # noqa: N818 (says of a record, not of us)
@@ -29,7 +31,7 @@ def plain(value: Any, kind: t.DataType) -> Any:
         case t.FloatType() | t.DoubleType():
             return plain_float(float(value))
         case t.DecimalType(scale=scale):
-            return Decimal(str(value)).quantize(Decimal(1).scaleb(-scale))
+            return Decimal(str(value)).quantize(Decimal(1).scaleb(-scale), context=_EXACT)
         case t.CharType() | t.VarCharType():
             return str(value)
         case t.ArrayType(element=element):
@@ -57,7 +59,7 @@ def _tagged(value: dict[str, Any], kind: t.DataType) -> Any:
         case "$bytes", _:
             return bytes.fromhex(inner)
         case "$decimal", t.DecimalType(scale=scale):
-            return Decimal(inner).quantize(Decimal(1).scaleb(-scale))
+            return Decimal(inner).quantize(Decimal(1).scaleb(-scale), context=_EXACT)
         case (("$timestamp" | "$timestamp_ltz" | "$date" | "$time"), _):
             return parse_value(inner, kind)
         case "$row", t.RowType(fields=fields):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
+
+import numpy as np
 
 from flowsql import types as t
 from tests.support.javatext import value_text
@@ -13,7 +14,7 @@ from tests.support.rows import plain_float
 
 __all__ = ["line_of", "parse_line", "parse_value", "rows_text"]
 
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (a local timestamp has no zone)
+_EXACT = Context(prec=80)
 _TIME = re.compile(r"(\d+):(\d\d)(?::(\d\d)(?:\.(\d+))?)?")
 _KINDS = ("+I", "-U", "+U", "-D")
 
@@ -21,7 +22,7 @@ _KINDS = ("+I", "-U", "+U", "-D")
 def _units(text: str, per_second: int) -> int:
     """A timestamp's text in units since 1970."""
     day, _, time = text.rstrip("Z").replace(" ", "T").partition("T")
-    days = (dt.date.fromisoformat(day) - dt.date(1970, 1, 1)).days
+    days = int(np.datetime64(day, "D").astype(np.int64))
     return days * 86_400 * per_second + _time_units(time or "00:00", per_second)
 
 
@@ -50,9 +51,9 @@ def parse_value(text: str, kind: t.DataType) -> Any:
         case t.FloatType() | t.DoubleType():
             return plain_float(float(text))
         case t.DecimalType(scale=scale):
-            return Decimal(text).quantize(Decimal(1).scaleb(-scale))
+            return Decimal(text).quantize(Decimal(1).scaleb(-scale), context=_EXACT)
         case t.DateType():
-            return (dt.date.fromisoformat(text) - dt.date(1970, 1, 1)).days
+            return int(np.datetime64(text, "D").astype(np.int64))
         case t.TimeType():
             return _time_units(text, 1000)
         case t.TimestampType(precision=p) | t.LocalZonedTimestampType(precision=p):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from decimal import Decimal
 from typing import Any
@@ -47,10 +46,14 @@ def _java(value: float, shortest: str) -> str:
     return f"{minus}{figures[0]}.{figures[1:] or '0'}E{point - 1}"
 
 
-def _time(value: dt.time, nanos: int) -> str:
-    text = f"{value.hour:02}:{value.minute:02}"
-    if value.second or nanos:
-        text += f":{value.second:02}"
+def _date(days: int) -> str:
+    return str(np.datetime64(days, "D"))
+
+
+def _time(of_day: int, nanos: int) -> str:
+    text = f"{of_day // 3600:02}:{of_day // 60 % 60:02}"
+    if of_day % 60 or nanos:
+        text += f":{of_day % 60:02}"
     return text + _fraction(nanos)
 
 
@@ -65,17 +68,15 @@ def _fraction(nanos: int) -> str:
     return f".{digits}"
 
 
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (a local timestamp has no zone)
-
-
 def timestamp_text(units: int, per_second: int, *, zoned: bool) -> str:
     """`LocalDateTime.toString` or `Instant.toString` of a count of units since 1970."""
     seconds, rest = divmod(units, per_second)
     nanos = rest * (1_000_000_000 // per_second)
-    moment = _EPOCH + dt.timedelta(seconds=seconds)
+    days, of_day = divmod(seconds, 86_400)
     if zoned:
-        return f"{moment.isoformat()}{_fraction(nanos)}Z"
-    return f"{moment.date().isoformat()}T{_time(moment.time(), nanos)}"
+        clock = f"{of_day // 3600:02}:{of_day // 60 % 60:02}:{of_day % 60:02}"
+        return f"{_date(days)}T{clock}{_fraction(nanos)}Z"
+    return f"{_date(days)}T{_time(of_day, nanos)}"
 
 
 def interval_days_text(millis: int) -> str:
@@ -117,11 +118,10 @@ def value_text(value: Any, kind: t.DataType, *, null: str = "null") -> str:
         case t.DecimalType(scale=scale):
             return f"{value:.{scale}f}"
         case t.DateType():
-            return (_EPOCH + dt.timedelta(days=value)).date().isoformat()
+            return _date(value)
         case t.TimeType():
             seconds, millis = divmod(value, 1000)
-            moment = (_EPOCH + dt.timedelta(seconds=seconds)).time()
-            return _time(moment, millis * 1_000_000)
+            return _time(seconds, millis * 1_000_000)
         case t.TimestampType(precision=p):
             return timestamp_text(value, 10**6 if p <= 6 else 10**9, zoned=False)
         case t.LocalZonedTimestampType(precision=p):
