@@ -1,0 +1,141 @@
+"""The `json` format: one object a line (or a list of them), Flink's options.
+
+| Flink does | here |
+| --- | --- |
+| a BOOLEAN that is neither `true` nor `false` becomes FALSE | unreadable |
+| a DECIMAL with too many digits becomes NULL | unreadable |
+| 1.7 in an INT column becomes 1 | unreadable; 1.0 is 1 |
+| text behind an object is ignored | unreadable |
+"""
+
+from __future__ import annotations
+
+from flowsql.config import Option, OptionType, OptionValues
+from flowsql.errors import ConfigError
+from flowsql.formats.format import Decoder, Encoder, Format, FormatTable
+from flowsql.formats.json_decoder import JsonDecoder
+from flowsql.formats.json_encoder import JsonEncoder
+from flowsql.formats.parse import TextStyle
+from flowsql.types import ArrayType, CharType, DataType, MapType, MultisetType, RowType, VarCharType
+
+__all__ = ["JsonFormat"]
+
+_STANDARDS = ("sql", "iso-8601", "iso-8601-with-offset")
+
+
+class JsonFormat(Format):
+    """JSON objects."""
+
+    name = "json"
+    extension = "json"
+    options = (
+        Option(
+            "json.fail-on-missing-field",
+            OptionType.BOOLEAN,
+            "An object without one of the columns cannot be read; otherwise the column is NULL.",
+            default=False,
+        ),
+        Option(
+            "json.ignore-parse-errors",
+            OptionType.BOOLEAN,
+            "A field that cannot be read is NULL, a line that cannot be read is left out.",
+            default=False,
+        ),
+        Option(
+            "json.timestamp-format.standard",
+            OptionType.ENUM,
+            "`2020-12-30 12:13:14.123` (SQL) or `2020-12-30T12:13:14.123` (ISO-8601).",
+            default="sql",
+            choices=_STANDARDS,
+        ),
+        Option(
+            "json.map-null-key.mode",
+            OptionType.ENUM,
+            "What is done with NULL keys of a MAP; ours has none.",
+            default="fail",
+            choices=("fail", "drop", "literal"),
+        ),
+        Option(
+            "json.map-null-key.literal",
+            OptionType.STRING,
+            "The text of a NULL key.",
+            default="null",
+        ),
+        Option(
+            "json.encode.decimal-as-plain-number",
+            OptionType.BOOLEAN,
+            "Writes DECIMAL 100 as 100, not as 1E+2.",
+            default=False,
+        ),
+        Option(
+            "json.encode.ignore-null-fields",
+            OptionType.BOOLEAN,
+            "Leaves NULL fields out.",
+            default=False,
+        ),
+        Option(
+            "json.decode.json-parser.enabled",
+            OptionType.BOOLEAN,
+            "Flink's choice between two parsers; without effect here.",
+            default=True,
+        ),
+    )
+
+    def check(self, table: FormatTable) -> None:
+        for field in table.schema.fields:
+            _check_keys(field.name, field.type)
+        if (
+            table.options["json.ignore-parse-errors"]
+            and table.options["json.fail-on-missing-field"]
+        ):
+            raise ConfigError(
+                'options "json.fail-on-missing-field" and "json.ignore-parse-errors" '
+                "cannot both be true"
+            )
+
+    def decoder(self, table: FormatTable) -> Decoder:
+        return JsonDecoder(
+            table,
+            _style(table.options),
+            fail_on_missing=table.options["json.fail-on-missing-field"],
+            ignore_errors=table.options["json.ignore-parse-errors"],
+        )
+
+    def encoder(self, table: FormatTable) -> Encoder:
+        return JsonEncoder(
+            table,
+            separator=_style(table.options).separator,
+            plain_decimals=table.options["json.encode.decimal-as-plain-number"],
+            skip_nulls=table.options["json.encode.ignore-null-fields"],
+        )
+
+
+def _style(options: OptionValues) -> TextStyle:
+    standard = options["json.timestamp-format.standard"]
+    return TextStyle(
+        separator=" " if standard == "sql" else "T", offsets=standard == "iso-8601-with-offset"
+    )
+
+
+def _check_keys(column: str, data_type: DataType) -> None:
+    match data_type:
+        case MapType(key=key, value=value):
+            inner = [value]
+        case MultisetType(element=key):
+            inner = []
+        case ArrayType(element=element):
+            return _check_keys(column, element)
+        case RowType(fields=fields):
+            for field in fields:
+                _check_keys(column, field.type)
+            return None
+        case _:
+            return None
+    if not isinstance(key, VarCharType | CharType):
+        raise ConfigError(
+            f'format "json" cannot hold column "{column}" of type {data_type}',
+            hint="Keys of a JSON object are strings: declare MAP<STRING, …>.",
+        )
+    for value in inner:
+        _check_keys(column, value)
+    return None

@@ -1,0 +1,178 @@
+"""The `parquet` format: whole files, read by column and in batches.
+
+A column that a file does not have is NULL, as in Flink, so that a column can be added to a table;
+a file that has none of the columns is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flowsql.config import Option, OptionType
+from flowsql.errors import ConnectorError, nearest
+from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable
+from flowsql.types import TimestampType, arrow_schema
+
+__all__ = ["ParquetFormat"]
+
+
+class ParquetFormat(Format):
+    """Apache Parquet."""
+
+    name = "parquet"
+    extension = "parquet"
+    bulk = True
+    options = (
+        Option(
+            "parquet.compression",
+            OptionType.ENUM,
+            "How written pages are compressed.",
+            default="snappy",
+            choices=("none", "uncompressed", "snappy", "gzip", "zstd", "lz4", "brotli"),
+        ),
+        Option(
+            "parquet.utc-timezone",
+            OptionType.BOOLEAN,
+            "TIMESTAMP columns hold local times as they are; false: they hold the instants at which "
+            "`table.local-time-zone` shows them.",
+            default=True,
+            flink_default="false",
+        ),
+    )
+
+    def reader(self, path: str, table: FormatTable) -> BulkReader:
+        return _ParquetReader(path, table)
+
+    def writer(self, target: BinaryIO | Any, table: FormatTable) -> BulkWriter:
+        return _ParquetWriter(target, table)
+
+
+class _ParquetReader(BulkReader):
+    def __init__(self, path: str, table: FormatTable) -> None:
+        try:
+            # Decoding needs no copy of the pages where the file is mapped.
+            self._file = pq.ParquetFile(path, memory_map=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConnectorError(
+                f'"{path}" cannot be read as Parquet',
+                detail=_sentence(error),
+                hint="Only complete files may be in the folder: write them under a name that "
+                'begins with "." or "_" and rename them.',
+            ) from None
+        self._path = path
+        self._schema = arrow_schema(table.read_schema)
+        self._zone = None if table.options["parquet.utc-timezone"] else table.local_time_zone
+        self._shifted = {
+            f.name for f in table.read_schema.fields if isinstance(f.type, TimestampType)
+        }
+        held = set(self._file.schema_arrow.names)
+        self._columns = [c for c in table.columns if c in held]
+        if table.columns and not self._columns and not held & set(table.schema.names):
+            near = nearest(table.columns[0], held)
+            raise ConnectorError(
+                f'"{path}" has none of the columns of the table',
+                detail=f"Its columns are: {', '.join(sorted(held))}.",
+                hint=f'Names are case-sensitive; did you mean "{near}"?' if near else None,
+            )
+        self.rows = self._file.metadata.num_rows
+
+    def batches(self, row: int, size: int) -> Iterator[pa.RecordBatch]:
+        groups = self._file.metadata.num_row_groups
+        first = 0
+        while first < groups and row >= (n := self._file.metadata.row_group(first).num_rows):
+            row -= n
+            first += 1
+        found = self._file.iter_batches(
+            size, row_groups=range(first, groups), columns=self._columns, use_threads=False
+        )
+        try:
+            for batch in found:
+                if row >= len(batch):
+                    row -= len(batch)
+                    continue
+                yield self._typed(batch.slice(row))
+                row = 0
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConnectorError(f'"{self._path}" is damaged', detail=_sentence(error)) from None
+
+    def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if batch.schema.equals(self._schema) and self._zone is None:
+            return batch
+        columns = []
+        for field in self._schema:
+            if field.name not in self._columns:
+                columns.append(pa.nulls(len(batch), field.type))
+                continue
+            column = batch.column(field.name)
+            if self._zone is not None and field.name in self._shifted:
+                column = _shown_in(column, self._zone)
+            if column.type != field.type:
+                column = self._cast(column, field)
+            columns.append(column)
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _cast(self, column: pa.Array, field: pa.Field) -> pa.Array:
+        try:
+            if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(column.type):
+                # Finer digits than the type has are cut off.
+                return pc.cast(column, field.type, safe=_widens(column.type, field.type))
+            return pc.cast(column, field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ConnectorError(
+                f'column "{field.name}" of "{self._path}" cannot be read as {field.type}',
+                detail=f"The file holds {column.type}. {_sentence(error)}",
+                hint="Declare the column with the type that the file holds, and CAST in the query.",
+            ) from None
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ParquetWriter(BulkWriter):
+    def __init__(self, target: Any, table: FormatTable) -> None:
+        self._schema = arrow_schema(table.schema)
+        self._zone = None if table.options["parquet.utc-timezone"] else table.local_time_zone
+        self._shifted = [
+            i for i, f in enumerate(table.schema.fields) if isinstance(f.type, TimestampType)
+        ]
+        compression = table.options["parquet.compression"]
+        self._writer = pq.ParquetWriter(
+            target,
+            self._schema,
+            compression="none" if compression == "uncompressed" else compression,
+            store_schema=False,
+        )
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        columns = list(batch.columns)
+        if self._zone is not None:
+            for i in self._shifted:
+                instant = pc.assume_timezone(columns[i], self._zone, ambiguous="earliest")
+                columns[i] = instant.cast(pa.timestamp(instant.type.unit, "UTC")).cast(
+                    columns[i].type
+                )
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _shown_in(column: pa.Array, zone: str) -> pa.Array:
+    """The local times that `zone` shows at the instants of the column."""
+    instant = column.cast(pa.timestamp(column.type.unit, "UTC"))
+    return pc.local_timestamp(instant.cast(pa.timestamp(column.type.unit, zone)))
+
+
+def _widens(have: pa.DataType, want: pa.DataType) -> bool:
+    units = ("s", "ms", "us", "ns")
+    return units.index(have.unit) <= units.index(want.unit)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).split("\n", maxsplit=1)[0].strip()
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,103 @@
+"""Where records end in a block of text."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+__all__ = ["line_ends", "quoted_ends", "quoted_spans", "well_quoted"]
+
+
+def line_ends(data: bytes, *, last: bool) -> int:
+    """The length of the whole lines at the beginning of `data`."""
+    return len(data) if last else data.rfind(b"\n") + 1
+
+
+@functools.lru_cache(maxsize=32)
+def _record(quote: bytes, delimiter: bytes, escape: bytes | None) -> bytes:
+    """A pattern for one record without its line end; quotes count where a field begins."""
+    q, d = re.escape(quote), re.escape(delimiter)
+    # A quoted field goes on to its closing quote, a doubled or escaped one being part of it.
+    if escape is None:
+        inside = b"[^" + q + b"]++|" + q + q
+        plain = b"[^\\n" + d + q + b"][^\\n" + d + b"]*+"
+    else:
+        e = re.escape(escape)
+        inside = b"[^" + q + e + b"]++|" + e + b"[\\s\\S]|" + q + q
+        plain = (
+            b"(?:[^\\n"
+            + d
+            + q
+            + e
+            + b"]|"
+            + e
+            + b"[\\s\\S])(?:[^\\n"
+            + d
+            + e
+            + b"]|"
+            + e
+            + b"[\\s\\S])*+"
+        )
+    field = b"(?:" + q + b"(?:" + inside + b")*+" + q + b"[^\\n" + d + b"]*+|" + plain + b"|)"
+    return field + b"(?:" + d + field + b")*+"
+
+
+@functools.lru_cache(maxsize=32)
+def _all_records(quote: bytes, delimiter: bytes, escape: bytes | None) -> re.Pattern[bytes]:
+    return re.compile(b"(?:" + _record(quote, delimiter, escape) + b"\\n)*+")
+
+
+@functools.lru_cache(maxsize=32)
+def _one_record(quote: bytes, delimiter: bytes, escape: bytes | None) -> re.Pattern[bytes]:
+    return re.compile(_record(quote, delimiter, escape) + b"(?:\\n|$)")
+
+
+def quoted_ends(
+    data: bytes, quote: bytes | None, delimiter: bytes, escape: bytes | None, *, last: bool
+) -> int:
+    """As `line_ends`, where a line end within quotes or after an escape belongs to the value."""
+    special = (quote is not None and quote in data) or (escape is not None and escape in data)
+    if last or not special or quote is None:
+        return line_ends(data, last=last)
+    found = _all_records(quote, delimiter, escape).match(data)
+    return found.end() if found else 0
+
+
+def quoted_spans(
+    data: bytes, quote: bytes | None, delimiter: bytes, escape: bytes | None
+) -> list[tuple[int, int]]:
+    """Start and end of every record, line ends left out.
+
+    A record whose quote is never closed ends with its line, so that one damaged line does not take
+    those behind it along.
+    """
+    spans = []
+    at = 0
+    pattern = _one_record(quote, delimiter, escape) if quote is not None else None
+    while at < len(data):
+        found = pattern.match(data, at) if pattern else None
+        if found and found.end() > at:
+            end = found.end()
+        else:
+            newline = data.find(b"\n", at)
+            end = len(data) if newline < 0 else newline + 1
+        stop = end - 1 if data[end - 1 : end] == b"\n" else end
+        if data[stop - 1 : stop] == b"\r" and stop > at:
+            stop -= 1
+        spans.append((at, stop))
+        at = end
+    return spans
+
+
+@functools.lru_cache(maxsize=32)
+def _well_quoted(quote: bytes, delimiter: bytes, escape: bytes | None) -> re.Pattern[bytes]:
+    q, d = re.escape(quote), re.escape(delimiter)
+    record = _record(quote, delimiter, escape)
+    # The same, but nothing may stand between a closing quote and the end of its field.
+    strict = record.replace(q + b"[^\\n" + d + b"]*+", q + b"\\r?")
+    return re.compile(b"(?:" + strict + b"\\n)*+" + strict)
+
+
+def well_quoted(data: bytes, quote: bytes, delimiter: bytes, escape: bytes | None) -> bool:
+    """Whether every quote that opens a field is closed at its end."""
+    return _well_quoted(quote, delimiter, escape).fullmatch(data) is not None

@@ -1,0 +1,3 @@
+"""Tests of flowsql.formats."""
+
+from __future__ import annotations
