@@ -11,12 +11,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from flowsql.connector.plugins import connector, connector_names
-
 from flowsql import errors
 from flowsql.config import Option, OptionType
 from flowsql.config.engine import ENGINE_OPTIONS
-from flowsql.expr import functions_reference
+from flowsql.connector.plugins import installed_connectors
+from flowsql.expr import all_functions
 from flowsql.types import arrow
 
 __all__ = ["FOLDER", "pages"]
@@ -80,8 +79,7 @@ def options_page() -> str:
 def connectors_page() -> str:
     """Connectors and their options."""
     parts = ["# Connectors\n\nWhat stands in `WITH ('connector' = …)`.\n"]
-    for name in connector_names():
-        found = connector(name)
+    for name, found in installed_connectors().items():
         if not type(found).__module__.startswith(("flowsql.", "flowsql_connectors.")):
             continue
         roles = ", ".join(sorted(role.value for role in found.roles))
@@ -92,11 +90,18 @@ def connectors_page() -> str:
 
 
 def functions_page() -> str:
-    """Functions and operators."""
-    rows = [
-        (f"`{entry.name}`", f"`{entry.signature}`", entry.doc) for entry in functions_reference()
-    ]
-    return "# Functions\n\n" + _table(("name", "signatures", "what it gives"), rows)
+    """Scalar functions and operators; aggregates stand in front."""
+    by_name = sorted({f.name: f for f in all_functions().values()}.values(), key=lambda f: f.name)
+    rows = []
+    for function in by_name:
+        aliases = "".join(f", `{name}`" for name in function.aliases)
+        signatures = ", ".join(f"`{text}`" for text in function.supported())
+        constant = "" if function.deterministic else " Not deterministic."
+        rows.append((f"`{function.name}`{aliases}", signatures, function.doc + constant))
+    return (
+        "# Functions\n\nAggregates: `COUNT`, `SUM`, `AVG`, `MIN`, `MAX`, each with `DISTINCT` and "
+        "`FILTER (WHERE …)`.\n\n" + _table(("name", "signatures", "what it gives"), rows)
+    )
 
 
 def types_page() -> str:

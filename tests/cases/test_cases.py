@@ -2,14 +2,18 @@
 
 The cases are no part of this repository: `FLOWSQL_CASES` names their folder. Shares of agreement
 stand in `shares.json` and only rise. What differs is listed in the report file that the last line
-names; `FLOWSQL_CASES_REPORT` moves it.
+names; `FLOWSQL_CASES_REPORT` moves it. `FLOWSQL_CASES_ONLY=<part of file and name>` runs some of them,
+`FLOWSQL_CASES_RAISE=1` writes the shares that are reached.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +53,26 @@ def _report(path: Path, judged: dict[str, list[tuple[str, bool, Verdict]]]) -> N
                         where = "" if inside else " (not in scope)"
                         report.write(f"{word.value.upper()} {file} {name}{where}\n")
                         report.write("".join(f"  {s}\n" for s in verdict.why.splitlines()) + "\n")
+
+
+def _digest(names: Iterable[str]) -> str:
+    """Tells one set of cases from another."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
+
+
+def _raise_shares(
+    committed: dict[str, dict[str, Any]],
+    judged: dict[str, list[tuple[str, bool, Verdict]]],
+    shares: dict[str, float],
+) -> None:
+    """Writes the shares that are now reached; none falls."""
+    for file, verdicts in judged.items():
+        cases = _digest(name for name, _, _ in verdicts)
+        before = committed.get(file, {})
+        least = before["share"] if before.get("cases") == cases else 0.0
+        reached = max(least, math.floor(shares[file] * 10_000) / 10_000)
+        committed[file] = {"cases": cases, "share": reached}
+    SHARES.write_text(json.dumps(committed, indent=2, sort_keys=True) + "\n")
 
 
 @pytest.mark.timeout(1200)
