@@ -61,7 +61,7 @@ def _unit(value: int, units: tuple[tuple[int, str], ...]) -> str:
 def _options(options: Iterable[Option]) -> str:
     rows = []
     for option in sorted(options, key=lambda o: o.key):
-        kind = " \\| ".join(option.choices) if option.choices else option.type.value
+        kind = " | ".join(option.choices) if option.choices else option.type.value
         flink = option.flink_default if isinstance(option.flink_default, str) else "same"
         rows.append([f"`{option.key}`", kind, f"`{_default(option)}`", flink, option.doc])
     return _table(("option", "type", "default", "Flink's default", "what it does"), rows)
