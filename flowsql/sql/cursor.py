@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.sql.keywords import CLAUSES, NO_FUNCTION, RESERVED
 from flowsql.sql.tokens import Kind, Token
 
-__all__ = ["Cursor", "misspelt", "spoken"]
+__all__ = ["Cursor", "bounded", "misspelt", "spoken"]
 
 T = TypeVar("T")
+
+# What may have been meant as a name, and the words that never are.
+_NAMED = ("an expression", "an alias", "a name", "a table name", "a column name", "a field name")
+_GRAMMAR = NO_FUNCTION - {"ORDER", "GROUP", "END", "SET", "TABLE", "PARTITION", "WINDOW"}
 
 
 class Cursor:
@@ -115,6 +120,15 @@ class Cursor:
         return misspelt(self.token, expected)
 
 
+@contextmanager
+def bounded(span: Span) -> Iterator[None]:
+    """What nests deeper than Python's stack is an error at `span`."""
+    try:
+        yield
+    except RecursionError:
+        raise SqlError("the statement is nested too deeply", span=span) from None
+
+
 def spoken(token: Token) -> str:
     """A token as errors call it."""
     if token.kind is Kind.END:
@@ -133,9 +147,7 @@ def misspelt(token: Token, expected: Sequence[str]) -> SqlError:
         meant = nearest(token.value, [e for e in expected if e.isupper()])
         if meant:
             hint = f'Did you mean "{meant}"?'
-        elif token.key in RESERVED - NO_FUNCTION and (
-            "an expression" in expected or any(e.endswith(" name") for e in expected)
-        ):
+        elif token.key in RESERVED - _GRAMMAR and any(e in _NAMED for e in expected):
             hint = f'"{token.value}" is a reserved word: as a name, write it `{token.value}`.'
     end = max(token.end, token.start + 1)
     return SqlError(

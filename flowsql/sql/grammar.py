@@ -20,7 +20,7 @@ from lark.parsers.lalr_analysis import Shift
 
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.sql import statements as s
-from flowsql.sql.cursor import misspelt, spoken
+from flowsql.sql.cursor import bounded, misspelt, spoken
 from flowsql.sql.dialect import Query, QueryParser, span_of
 from flowsql.sql.keywords import RESERVED
 from flowsql.sql.splitter import Piece, pieces
@@ -134,6 +134,11 @@ class _Steps:
 
 
 def _parse(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
+    with bounded(piece.span):
+        return _statement(text, tokens, piece)
+
+
+def _statement(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
     refuse_statement(tokens, piece)
     cursor = QueryParser(text, tokens, piece.first)
     steps = _Steps(*_grammar())

@@ -59,6 +59,7 @@ _TOKEN = re.compile(
     r"""
       (?P<skip>   \s+ | --[^\r\n]* | //[^\r\n]* | /\*(?!\+).*?\*/ )
     | (?P<hint>   /\*\+ )
+    | (?P<open>   /\* )
     | (?P<string> (?:[eExXnN]|[uU]&|_[A-Za-z][A-Za-z0-9]*)? '[^']*(?:''[^']*)*' )
     | (?P<quoted> `[^`]*(?:``[^`]*)*` )
     | (?P<number> (?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? )
@@ -80,7 +81,7 @@ def tokenize(text: str) -> tuple[Token, ...]:
     at, size, last = 0, len(text), 0
     while at < size:
         found = _TOKEN.match(text, at)
-        if found is None:
+        if found is None or found.lastgroup == "open":
             raise _unreadable(text, at)
         start, at = at, found.end()
         group = found.lastgroup

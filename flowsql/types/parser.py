@@ -41,16 +41,16 @@ def parse_type(text: str) -> t.DataType:
     return found
 
 
-def parse_type_prefix(text: str, start: int) -> tuple[t.DataType, int]:
+def parse_type_prefix(text: str, start: int, *, nullability: bool = True) -> tuple[t.DataType, int]:
     """The type that SQL declares at offset `start` of `text`, and the offset behind it.
 
-    As Flink SQL does, TIME keeps milliseconds at most and intervals lose the units written.
+    NULL and NOT NULL behind it are left alone if `nullability` is False, as CAST has it. As Flink SQL does, TIME keeps milliseconds at most and intervals lose the units written.
 
     Raises:
         SqlError: As parse_type; spans are offsets into `text`.
     """
     reader = _Reader(text, start, declared=True)
-    found = reader.type()
+    found = reader.type(nullability=nullability)
     return found, reader.last
 
 
@@ -99,17 +99,19 @@ class _Reader:
 
     # Types
 
-    def type(self) -> t.DataType:
+    def type(self, *, nullability: bool = True) -> t.DataType:
         self.depth += 1
         if self.depth > _DEEPEST:
             raise SqlError("the type is nested too deeply", span=Span(self.start, self.end))
-        found = self.nullability(self.base())
+        found = self.base()
+        found = self.nullability(found) if nullability else found
         while self.key in {"ARRAY", "MULTISET"}:
             wrap: type[t.ArrayType | t.MultisetType]
             wrap = t.ArrayType if self.key == "ARRAY" else t.MultisetType
             self.advance()
             # A type in front of the word ARRAY is NOT NULL, one in brackets is not: Flink's rule.
-            found = self.nullability(wrap(found.not_null()))
+            found = wrap(found.not_null())
+            found = self.nullability(found) if nullability else found
         self.depth -= 1
         return found
 

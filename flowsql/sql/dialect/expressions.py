@@ -39,8 +39,8 @@ _BINARY: dict[str, tuple[int, type[exp.Expression]]] = {
 _PREDICATES = frozenset({"BETWEEN", "IN", "LIKE", "SIMILAR", "OVERLAPS"})
 _IS_WHAT = ("NULL", "TRUE", "FALSE", "UNKNOWN")
 _JSON_KINDS = ("VALUE", "OBJECT", "ARRAY", "SCALAR")
-# Beyond this, Python's stack ends before the brackets do.
-_DEEPEST = 100
+# Beyond this, Python's stack might end before the brackets do.
+_DEEPEST = 75
 
 
 class ExpressionParser(Cursor):

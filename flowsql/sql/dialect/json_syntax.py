@@ -31,7 +31,9 @@ class JsonParser(SyntaxParser):
     def _path_clause(self, function: str) -> exp.Expr:
         start = self.token.start
         if function != "JSON_EXISTS" and self.take("RETURNING"):
-            return self.mark(n.JsonClause(kind="RETURNING", this=self.data_type()), start)
+            return self.mark(
+                n.JsonClause(kind="RETURNING", this=self.data_type(nullability=False)), start
+            )
         if function == "JSON_QUERY" and self.token.key in {"WITH", "WITHOUT"}:
             text = "WITHOUT" if self.advance().key == "WITHOUT" else "UNCONDITIONAL"
             if text != "WITHOUT":

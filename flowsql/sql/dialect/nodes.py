@@ -69,6 +69,11 @@ class Node(exp.Expression):
     arg_types: ClassVar[dict[str, bool]] = {}
     _hash_raw_args: ClassVar[bool] = True
 
+    def __init__(self, **args: object) -> None:
+        # sqlglot compares by hash alone, and INT and BIGINT hash alike: their text does not.
+        texts = {f"{k}_text": str(v) for k, v in args.items() if isinstance(v, DataType)}
+        super().__init__(**args, **texts)
+
 
 # Names and literals
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import SqlError
+from flowsql.errors import Span, SqlError
+from flowsql.sql.cursor import bounded
 from flowsql.sql.dialect import nodes as n
 from flowsql.sql.dialect.relations import RelationParser
 from flowsql.sql.tokens import Kind, tokenize
@@ -254,7 +255,8 @@ def parse_query(text: str) -> n.Query:
         SqlError: It is not a query of Flink SQL, or more follows.
     """
     parser = QueryParser(text, tokenize(text))
-    found = parser.query()
+    with bounded(Span(0, len(text))):
+        found = parser.query()
     parser.finish()
     return found
 
@@ -262,6 +264,7 @@ def parse_query(text: str) -> n.Query:
 def parse_expression(text: str) -> exp.Expr:
     """The one expression that `text` is; raises as parse_query."""
     parser = QueryParser(text, tokenize(text))
-    found = parser.expression()
+    with bounded(Span(0, len(text))):
+        found = parser.expression()
     parser.finish()
     return found

@@ -64,10 +64,10 @@ class SyntaxParser(CallParser):
         self.advance()
         return self.mark(n.Symbol(this=key), token.start)
 
-    def data_type(self) -> DataType:
+    def data_type(self, *, nullability: bool = True) -> DataType:
         """A type, read from the text itself."""
         token = self.token
-        found, end = parse_type_prefix(self.text, token.start)
+        found, end = parse_type_prefix(self.text, token.start, nullability=nullability)
         if isinstance(found, NullType):
             raise SqlError('"NULL" is no data type that can be declared', span=token.span)
         while self.token.start < end and self.token.kind is not Kind.END:
@@ -79,10 +79,7 @@ class SyntaxParser(CallParser):
         self.expect("(")
         this = self.expression()
         self.expect("AS")
-        here = self.token.start
-        to = self.data_type()
-        if not to.nullable:
-            raise SqlError("the type of a CAST takes no NOT NULL", span=self.since(here))
+        to = self.data_type(nullability=False)
         self.expect(")")
         return n.FlinkCast(this=this, to=to, try_=try_)
 

@@ -44,7 +44,11 @@ def show(node: Any) -> str:
 
 
 def _arguments(plain: list[Any], rest: dict[str, Any]) -> str:
-    given = {k: v for k, v in rest.items() if v is not None and v is not False and v != []}
+    given = {
+        k: v
+        for k, v in rest.items()
+        if v is not None and v is not False and v != [] and not k.endswith("_text")
+    }
     named = [f"{k}={show(v)}" for k, v in given.items()]
     return ", ".join([*map(show, plain), *named])
 
