@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from flowsql.state.columns import Columns
 from flowsql.state.key_index import KeyIndex
+from flowsql.state.ordered import Entries, Ordered
 from flowsql.state.row_lists import RowLists
 from flowsql.state.rows import Rows
 from flowsql.state.spec import (
@@ -31,12 +32,15 @@ from flowsql.state.spec import (
 )
 from flowsql.state.store import StateStore
 from flowsql.state.table import Segment, Table, TableStats
+from flowsql.state.timers import Timers
 
 __all__ = [
     "Columns",
     "ColumnsSpec",
+    "Entries",
     "KeyIndex",
     "KeyIndexSpec",
+    "Ordered",
     "OrderedSpec",
     "RowLists",
     "RowListsSpec",
@@ -48,5 +52,6 @@ __all__ = [
     "StateStore",
     "Table",
     "TableStats",
+    "Timers",
     "TimersSpec",
 ]

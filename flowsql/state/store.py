@@ -8,16 +8,20 @@ from typing import Self, TypeVar
 from flowsql.errors import InternalError, StateError
 from flowsql.state.columns import Columns
 from flowsql.state.key_index import KeyIndex
+from flowsql.state.ordered import Ordered
 from flowsql.state.row_lists import RowLists
 from flowsql.state.rows import Rows
 from flowsql.state.spec import (
     ColumnsSpec,
     KeyIndexSpec,
+    OrderedSpec,
     RowListsSpec,
     RowsSpec,
     StateSpec,
+    TimersSpec,
 )
 from flowsql.state.table import Segment, Table, TableStats
+from flowsql.state.timers import Timers
 
 __all__ = ["StateStore"]
 
@@ -94,5 +98,9 @@ def _make(spec: StateSpec, tables: dict[str, Table]) -> Table:
             return Rows(spec)
         case RowListsSpec():
             return RowLists(spec, other(spec.rows, Rows))
+        case OrderedSpec():
+            return Ordered(spec, other(spec.index, KeyIndex))
+        case TimersSpec():
+            return Timers(spec, other(spec.index, KeyIndex))
         case _:
             raise InternalError(f'state table "{spec.name}" is of an unknown kind')
