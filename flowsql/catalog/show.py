@@ -1,0 +1,80 @@
+"""Declarations as SQL text that declares them again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from flowsql.catalog.objects import CatalogColumn, CatalogTable, CatalogView, ColumnKind
+from flowsql.types import quote_identifier
+
+__all__ = ["show_create_table", "show_create_view"]
+
+HIDDEN = "******"
+
+
+def show_create_table(table: CatalogTable, is_secret: Callable[[str], bool]) -> str:
+    """SHOW CREATE TABLE.
+
+    Args:
+        table: the declaration.
+        is_secret: whether an option key is secret; its literal is hidden, a `${NAME}` is shown.
+    """
+    parts = [_column(c) for c in table.columns]
+    if table.watermark is not None:
+        column = quote_identifier(table.watermark.column)
+        parts.append(f"WATERMARK FOR {column} AS {table.watermark.text}")
+    if table.primary_key:
+        parts.append(f"PRIMARY KEY ({_names(table.primary_key)}) NOT ENFORCED")
+    temporary = "TEMPORARY " if table.temporary else ""
+    body = ",\n".join(f"  {p}" for p in parts)
+    lines = [f"CREATE {temporary}TABLE {table.path.quoted} (\n{body}\n)"]
+    if table.comment is not None:
+        lines.append(f"COMMENT {_string(table.comment)}")
+    if table.partition_keys:
+        lines.append(f"PARTITIONED BY ({_names(table.partition_keys)})")
+    if table.options:
+        options = ",\n".join(
+            f"  {_string(k)} = {_string(_shown(k, v, is_secret))}" for k, v in table.options
+        )
+        lines.append(f"WITH (\n{options}\n)")
+    return "\n".join(lines)
+
+
+def show_create_view(view: CatalogView) -> str:
+    """SHOW CREATE VIEW."""
+    temporary = "TEMPORARY " if view.temporary else ""
+    columns = f" ({_names(view.columns)})" if view.columns else ""
+    comment = f"\nCOMMENT {_string(view.comment)}" if view.comment is not None else ""
+    return f"CREATE {temporary}VIEW {view.path.quoted}{columns}{comment}\nAS {view.text}"
+
+
+def _column(column: CatalogColumn) -> str:
+    text = quote_identifier(column.name)
+    match column.kind:
+        case ColumnKind.COMPUTED:
+            text += f" AS {column.text}"
+        case ColumnKind.METADATA:
+            text += f" {column.type} METADATA"
+            if column.metadata_key != column.name:
+                text += f" FROM {_string(column.metadata_key or '')}"
+            if column.virtual:
+                text += " VIRTUAL"
+        case ColumnKind.PHYSICAL:
+            text += f" {column.type}"
+    if column.comment is not None:
+        text += f" COMMENT {_string(column.comment)}"
+    return text
+
+
+def _shown(key: str, value: str, is_secret: Callable[[str], bool]) -> str:
+    reference = re.fullmatch(r"\$\{\w+\}", value)
+    return HIDDEN if is_secret(key) and not reference else value
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(map(quote_identifier, names))
+
+
+def _string(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

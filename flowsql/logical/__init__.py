@@ -1,0 +1,57 @@
+"""Binding: from AST to plans in which every name is resolved and every type is known."""
+
+from __future__ import annotations
+
+from flowsql.logical.bind import Binder
+from flowsql.logical.canonical import canonical, fingerprint
+from flowsql.logical.plan import (
+    Aggregate,
+    Filter,
+    Insert,
+    Join,
+    JoinKind,
+    LogicalPlan,
+    Project,
+    Scan,
+    Tumble,
+    Union,
+    Values,
+    Window,
+    call_text,
+    without_time,
+)
+from flowsql.logical.settings import PlanSettings
+from flowsql.logical.table import BoundColumn, BoundTable, BoundWatermark
+from flowsql.logical.table_options import TABLE_OPTIONS
+from flowsql.logical.tables import Tables, connector_table
+from flowsql.logical.tree import tree
+from flowsql.logical.windows import window_columns
+
+__all__ = [
+    "TABLE_OPTIONS",
+    "Aggregate",
+    "Binder",
+    "BoundColumn",
+    "BoundTable",
+    "BoundWatermark",
+    "Filter",
+    "Insert",
+    "Join",
+    "JoinKind",
+    "LogicalPlan",
+    "PlanSettings",
+    "Project",
+    "Scan",
+    "Tables",
+    "Tumble",
+    "Union",
+    "Values",
+    "Window",
+    "call_text",
+    "canonical",
+    "connector_table",
+    "fingerprint",
+    "tree",
+    "window_columns",
+    "without_time",
+]

@@ -1,0 +1,369 @@
+"""From expression AST to bound expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from sqlglot import expressions as exp
+
+from flowsql.errors import Span, SqlError
+from flowsql.expr import (
+    Expression,
+    Literal,
+    bind_call,
+    bind_case,
+    bind_cast,
+    boolean_literal,
+    is_aggregate,
+    null_literal,
+    number_literal,
+    string_literal,
+)
+from flowsql.logical.plan import without_time
+from flowsql.logical.refusals import not_supported
+from flowsql.logical.scope import Scope, member
+from flowsql.sql import dialect as d
+from flowsql.sql.dialect import span_of
+from flowsql.types import (
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    DayTimeIntervalType,
+    NullType,
+    RowType,
+    TimestampType,
+    TimeType,
+    YearMonthIntervalType,
+)
+
+__all__ = ["ExpressionBinder", "aggregates_in", "condition", "is_aggregate_call", "value_of"]
+
+_BINARY: dict[type[exp.Expr], str] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.Mod: "%",
+    exp.DPipe: "||",
+    exp.EQ: "=",
+    exp.NEQ: "<>",
+    exp.LT: "<",
+    exp.LTE: "<=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+    exp.And: "AND",
+    exp.Or: "OR",
+    exp.NullSafeEQ: "IS NOT DISTINCT FROM",
+    exp.NullSafeNEQ: "IS DISTINCT FROM",
+}
+
+# Aggregates of Flink that are known by name only: a call of one is never a scalar function.
+_OTHER_AGGREGATES = frozenset({
+    "APPROX_COUNT_DISTINCT", "ARRAY_AGG", "COLLECT", "CUME_DIST", "DENSE_RANK", "FIRST_VALUE",
+    "JSON_ARRAYAGG", "JSON_OBJECTAGG", "LAG", "LAST_VALUE", "LEAD", "LISTAGG", "NTILE",
+    "PERCENTILE", "PERCENT_RANK", "RANK", "ROW_NUMBER", "SINGLE_VALUE", "STDDEV", "STDDEV_POP",
+    "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP",
+})  # fmt: skip
+
+_GROUP_WINDOWS = frozenset(
+    f"{window}{part}"
+    for window in ("TUMBLE", "HOP", "SESSION")
+    for part in ("", "_START", "_END", "_ROWTIME", "_PROCTIME")
+)
+
+
+def value_of(expression: Expression) -> Expression:
+    """The expression as a mere value: no time attribute in its type."""
+    plain = without_time(expression.type)
+    return expression if plain == expression.type else replace(expression, type=plain)
+
+
+def condition(expression: Expression, where: str) -> Expression:
+    """The expression as a condition of `where`.
+
+    Raises:
+        SqlError: it is not BOOLEAN.
+    """
+    if isinstance(expression.type, NullType):
+        return bind_cast(expression, BooleanType(), safe=False, span=expression.span)
+    if not isinstance(expression.type, BooleanType):
+        raise SqlError(
+            f"{where} needs a BOOLEAN, not {expression.type.with_nullable(True)}",
+            hint="Compare the value with something.",
+            span=expression.span,
+        )
+    return expression
+
+
+def aggregates_in(node: exp.Expr) -> list[d.FunctionCall]:
+    """The outermost aggregate calls below `node`, without those of sub-queries."""
+    found: list[d.FunctionCall] = []
+
+    def search(at: Any) -> None:
+        if isinstance(at, d.Query):
+            return
+        if isinstance(at, d.FunctionCall) and is_aggregate_call(at):
+            found.append(at)
+            return
+        if isinstance(at, exp.Expr):
+            for child in at.iter_expressions():
+                search(child)
+
+    search(node)
+    return found
+
+
+def is_aggregate_call(node: d.FunctionCall) -> bool:
+    """Whether the call is one of an aggregate function, not of a window or scalar function."""
+    name = node.function
+    return not node.args.get("over") and (is_aggregate(name) or name in _OTHER_AGGREGATES)
+
+
+class Grouping(Protocol):
+    """What SELECT and HAVING of a grouped query mean; see `grouping.py`."""
+
+    def match(self, node: exp.Expr) -> Expression | None:
+        """The key or aggregate that `node` is, if it is one."""
+
+    def refuse(self, node: d.ColumnReference) -> SqlError:
+        """The error for a column that is neither."""
+
+
+class ExpressionBinder:
+    """Binds expressions over the columns of a scope.
+
+    Attributes:
+        scope: what names mean.
+        where: how messages call the clause, in which aggregates are refused.
+        grouping: set where keys and aggregates may be named instead of columns.
+    """
+
+    def __init__(self, scope: Scope, where: str, grouping: Grouping | None = None) -> None:
+        self.scope = scope
+        self.where = where
+        self.grouping = grouping
+
+    def value(self, node: exp.Expr) -> Expression:
+        """The node as an argument of something: without a time attribute."""
+        return value_of(self.bind(node))
+
+    def condition(self, node: exp.Expr) -> Expression:
+        """The node as a condition."""
+        bound = condition(self.value(node), self.where)
+        return bound if bound.span is not None else replace(bound, span=span_of(node))
+
+    def _call(self, name: str, nodes: Sequence[exp.Expr], span: Span) -> Expression:
+        return bind_call(name, [self.value(n) for n in nodes], span)
+
+    def bind(self, node: exp.Expr) -> Expression:
+        """The bound expression; a bare column keeps its time attribute.
+
+        Raises:
+            SqlError: a name or a type is wrong, or the syntax is not supported yet.
+        """
+        if self.grouping is not None:
+            found = self.grouping.match(node)
+            if found is not None:
+                return found
+        span = span_of(node)
+        args = node.args
+        symbol = _BINARY.get(type(node))
+        if symbol is not None:
+            return self._call(symbol, (args["this"], args["expression"]), span)
+        match node:
+            case d.ColumnReference():
+                bound = self.scope.resolve(node.parts, span)
+                if self.grouping is not None:
+                    raise self.grouping.refuse(node)
+                return bound
+            case exp.Literal():
+                if node.is_string:
+                    return string_literal(node.this, span)
+                return number_literal(node.this, span)
+            case exp.Boolean():
+                return boolean_literal(bool(node.this), span)
+            case exp.Null():
+                return null_literal(span)
+            case d.BinaryLiteral():
+                kind = BinaryType(len(args["this"]), nullable=False)
+                return Literal(type=kind, value=args["this"], span=span)
+            case d.TemporalLiteral() | d.IntervalLiteral():
+                return _temporal(args["to"], args["value"], span)
+            case exp.Paren():
+                return self.bind(args["this"])
+            case exp.Not():
+                return self._call("NOT", (args["this"],), span)
+            case exp.Neg():
+                return self._negative(args["this"], span)
+            case d.UnaryPlus():
+                return self._call("UNARY +", (args["this"],), span)
+            case d.IsPredicate():
+                words = f"IS {'NOT ' if args.get('negated') else ''}{args['what']}"
+                return self._call(words, (args["this"],), span)
+            case exp.Between():
+                return self._between(node, span)
+            case d.LikePredicate():
+                return self._like(node, span)
+            case exp.In():
+                if args.get("query") is not None:
+                    raise not_supported("IN (SELECT …)", span)
+                return self._call("IN", (args["this"], *args["expressions"]), span)
+            case exp.Case():
+                return self._case(node, span)
+            case d.FlinkCast():
+                return bind_cast(
+                    self.value(args["this"]), node.to, safe=bool(args.get("try_")), span=span
+                )
+            case exp.Tuple():
+                return self._call("ROW", args["expressions"], span)
+            case exp.Array():
+                return self._call("ARRAY", args["expressions"], span)
+            case d.MapConstructor():
+                return self._call("MAP", args["expressions"], span)
+            case d.ItemAccess():
+                return self._item(node, span)
+            case d.FieldAccess():
+                return member(self.value(args["this"]), args["expression"].this, span)
+            case d.Symbol():
+                return string_literal(args["this"], span)
+            case d.FunctionCall():
+                return self._function(node, span)
+            case exp.Exists():
+                raise not_supported("EXISTS (SELECT …)", span)
+            case exp.Subquery():
+                raise not_supported("a sub-query as a value", span)
+            case d.Quantified():
+                raise not_supported(f"{args['op']} {args['quantifier']} (…)", span)
+            case d.Overlaps():
+                raise not_supported("OVERLAPS", span)
+            case exp.Star() | d.StarOf():
+                raise SqlError(
+                    f"* cannot stand in {self.where}", hint="Name the columns.", span=span
+                )
+            case d.NamedArgument():
+                raise SqlError(
+                    f'argument "{args["this"].this}" is given by name, which this function '
+                    "does not take",
+                    span=span,
+                )
+            case _:
+                raise not_supported(f"this expression ({type(node).__name__})", span)
+
+    def _negative(self, operand: exp.Expr, span: Span) -> Expression:
+        bound = self.value(operand)
+        if (
+            isinstance(operand, exp.Literal)
+            and isinstance(bound, Literal)
+            and not operand.is_string
+        ):
+            value = bound.value
+            assert not isinstance(value, str | bytes | None)
+            if value == 1 << 63:
+                return Literal(type=_bigint(), value=-(1 << 63), span=span)
+            return replace(bound, value=-value, span=span)
+        return bind_call("UNARY -", [bound], span)
+
+    def _between(self, node: exp.Between, span: Span) -> Expression:
+        value, low, high = (self.value(node.args[k]) for k in ("this", "low", "high"))
+        if not node.args.get("symmetric"):
+            return bind_call("BETWEEN", [value, low, high], span)
+        ways = [bind_call("BETWEEN", [value, *ends], span) for ends in ((low, high), (high, low))]
+        return bind_call("OR", ways, span)
+
+    def _like(self, node: d.LikePredicate, span: Span) -> Expression:
+        nodes = [node.args["this"], node.args["expression"]]
+        if node.args.get("escape") is not None:
+            nodes.append(node.args["escape"])
+        return self._call("SIMILAR TO" if node.args.get("similar") else "LIKE", nodes, span)
+
+    def _case(self, node: exp.Case, span: Span) -> Expression:
+        operand = node.args.get("this")
+        subject = None if operand is None else self.value(operand)
+        conditions, results = [], []
+        for branch in node.args["ifs"]:
+            test = self.value(branch.args["this"])
+            if subject is not None:
+                test = bind_call("=", [subject, test], span_of(branch.args["this"]))
+            conditions.append(test)
+            results.append(self.value(branch.args["true"]))
+        default = node.args.get("default")
+        if default is not None:
+            results.append(self.value(default))
+        return bind_case(conditions, results, span)
+
+    def _item(self, node: d.ItemAccess, span: Span) -> Expression:
+        owner = self.value(node.args["this"])
+        index = self.value(node.args["expression"])
+        if isinstance(owner.type, RowType) and isinstance(index, Literal):
+            if isinstance(index.value, str):
+                return member(owner, index.value, span)
+            if isinstance(index.value, int) and 1 <= index.value <= len(owner.type.fields):
+                return member(owner, owner.type.names[index.value - 1], span)
+        return bind_call("ITEM", [owner, index], span)
+
+    def _function(self, node: d.FunctionCall, span: Span) -> Expression:
+        name = node.args["this"].this
+        if node.args.get("over") is not None:
+            raise not_supported("OVER", span)
+        if is_aggregate_call(node):
+            if not is_aggregate(name):
+                raise not_supported(f'aggregate function "{node.function}"', span)
+            raise SqlError(
+                f'aggregate function "{node.function}" cannot stand in {self.where}',
+                hint="Use HAVING for a condition on groups."
+                if self.where == "WHERE"
+                else "Aggregate in a sub-query first.",
+                span=span,
+            )
+        if node.function in _GROUP_WINDOWS:
+            raise SqlError(
+                f'group window function "{node.function}" is not supported',
+                hint="Use FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) and "
+                "GROUP BY window_start, window_end.",
+                span=span,
+            )
+        for clause, text in (
+            ("distinct", "DISTINCT"),
+            ("filter", "FILTER"),
+            ("nulls", "IGNORE NULLS"),
+            ("order", "ORDER BY"),
+        ):
+            if node.args.get(clause):
+                raise SqlError(f'"{name}" is no aggregate function and takes no {text}', span=span)
+        if node.args.get("clauses"):
+            raise not_supported(f'"{node.function}" with {_clauses(node)}', span)
+        if node.args.get("qualifier"):
+            full = ".".join([*(p.this for p in node.args["qualifier"]), name])
+            raise SqlError(f'function "{full}" does not exist', span=span)
+        return self._call(name, node.arguments, span)
+
+
+def _clauses(node: d.FunctionCall) -> str:
+    return ", ".join(str(c) for c in node.args["clauses"])
+
+
+def _bigint() -> DataType:
+    return number_literal(str((1 << 63) - 1)).type
+
+
+def _temporal(kind: DataType, value: int, span: Span) -> Literal:
+    """The literal of a value that the parser gives in nanoseconds, days, months or milliseconds."""
+    match kind:
+        case DateType():
+            return Literal(type=kind.not_null(), value=value, span=span)
+        case TimeType():
+            return Literal(type=kind.not_null(), value=value // 1_000_000, span=span)
+        case TimestampType(precision=precision):
+            stored = value if precision > 6 else value // 1000
+            return Literal(type=kind.not_null(), value=stored, span=span)
+        case YearMonthIntervalType():
+            plain: DataType = YearMonthIntervalType("MONTH", nullable=False)
+            return Literal(type=plain, value=value, span=span)
+        case DayTimeIntervalType():
+            plain = DayTimeIntervalType("SECOND", fraction=3, nullable=False)
+            return Literal(type=plain, value=value, span=span)
+        case _:
+            raise not_supported(f"a literal of {kind}", span)

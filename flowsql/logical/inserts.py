@@ -1,0 +1,152 @@
+"""INSERT INTO: the query's columns become the target's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowsql.catalog import CatalogView
+from flowsql.connector import Role
+from flowsql.errors import Span, SqlError, nearest
+from flowsql.expr import Column, Expression, Literal, can_cast, can_cast_implicitly, implicit_cast
+from flowsql.logical.expressions import ExpressionBinder, value_of
+from flowsql.logical.plan import Insert, LogicalPlan, Project, without_time
+from flowsql.logical.queries import QueryBinder
+from flowsql.logical.refusals import not_supported
+from flowsql.logical.relations import hint_options
+from flowsql.logical.scope import Scope
+from flowsql.logical.table import BoundTable
+from flowsql.sql import statements as s
+from flowsql.sql.dialect import span_of
+from flowsql.types import DataType, NullType, RowType
+
+__all__ = ["bind_insert"]
+
+
+def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
+    """The plan of an INSERT.
+
+    Raises:
+        SqlError: columns and query do not fit in number or type, or a NOT NULL column gets none.
+        ConfigError: an option of a table is wrong.
+    """
+    name = statement.table
+    found = binder.catalog.find(name.parts, name.span)
+    if isinstance(found, CatalogView):
+        raise SqlError(f'"{name}" is a view and cannot be written', span=name.span)
+    if statement.on_conflict is not None:
+        raise not_supported("ON CONFLICT", statement.span)
+    target = binder.tables.bind(
+        found, role=Role.SINK, hints=hint_options(statement.hints), span=name.span
+    )
+    query = binder.query(statement.query)
+    stored = target.sink_columns
+    fixed = _partition(statement, target)
+    chosen = _chosen(statement, target, fixed)
+    fields = query.schema.fields
+    if len(fields) != len(chosen):
+        raise SqlError(
+            f'table "{name}" takes {len(chosen)} columns, the query has {len(fields)}',
+            detail=f"Query: {_shape(query.schema)}.",
+            hint=f"Table: {', '.join(_described(target, i) for i in chosen)}.",
+            span=span_of(statement.query),
+        )
+    expressions: list[Expression] = []
+    for i in stored:
+        column = target.columns[i]
+        kind = without_time(column.type)
+        if i in fixed:
+            expressions.append(implicit_cast(fixed[i], kind, fixed[i].span))
+        elif i in chosen:
+            at = chosen.index(i)
+            span = _column_span(query, at) or span_of(statement.query)
+            expressions.append(_stored(query.schema, at, column.name, kind, span))
+        elif kind.nullable:
+            expressions.append(Literal(type=kind, value=None))
+        else:
+            raise SqlError(
+                f'column "{column.name}" of table "{name}" is NOT NULL and gets no value',
+                hint=f"Add {column.name} to the columns of INSERT.",
+                span=name.span,
+            )
+    names = tuple(target.columns[i].name for i in stored)
+    cast = Project(query, tuple(expressions), names)
+    not_null = tuple(
+        at
+        for at, (i, e) in enumerate(zip(stored, expressions, strict=True))
+        if not target.columns[i].type.nullable and e.type.nullable
+    )
+    return Insert(target, cast, not_null, span=name.span)
+
+
+def _stored(row: RowType, at: int, name: str, kind: DataType, span: Span) -> Expression:
+    found = row.fields[at]
+    value = value_of(Column(type=found.type, index=at, name=found.name, span=span))
+    if isinstance(value.type, NullType):
+        return Literal(type=kind.with_nullable(True), value=None, span=span)
+    if not can_cast_implicitly(value.type, kind.with_nullable(True)):
+        given = value.type.with_nullable(True)
+        hint = f"Write CAST({found.name} AS {kind.with_nullable(True)})."
+        raise SqlError(
+            f'column "{name}" is {kind.with_nullable(True)}, the query gives {given}',
+            hint=hint if can_cast(value.type, kind) else None,
+            span=span,
+        )
+    return implicit_cast(value, kind, span)
+
+
+def _chosen(statement: s.Insert, target: BoundTable, fixed: dict[int, Expression]) -> Sequence[int]:
+    """Positions of the target's columns, in the order in which the query fills them."""
+    stored = target.sink_columns
+    if not statement.columns:
+        return [i for i in stored if i not in fixed]
+    names = [c.name for c in target.columns]
+    chosen: list[int] = []
+    for name in statement.columns:
+        text = str(name)
+        if text not in names:
+            known = [names[i] for i in stored]
+            near = nearest(text, known)
+            raise SqlError(
+                f'table "{statement.table}" has no column "{text}"',
+                hint=f'Did you mean "{near}"?' if near else f"It has: {', '.join(known)}.",
+                span=name.span,
+            )
+        index = names.index(text)
+        if index not in stored:
+            raise SqlError(f'column "{text}" is computed and cannot be written', span=name.span)
+        if index in chosen or index in fixed:
+            raise SqlError(f'column "{text}" is given twice', span=name.span)
+        chosen.append(index)
+    return chosen
+
+
+def _partition(statement: s.Insert, target: BoundTable) -> dict[int, Expression]:
+    names = [c.name for c in target.columns]
+    fixed: dict[int, Expression] = {}
+    empty = ExpressionBinder(Scope(RowType((), nullable=False)), "PARTITION")
+    for part in statement.partition:
+        text = str(part.column)
+        if text not in target.partition_keys:
+            raise SqlError(
+                f'"{text}" is no partition column of table "{statement.table}"',
+                hint=f"Its partition columns: {', '.join(target.partition_keys)}."
+                if target.partition_keys
+                else "It is not partitioned.",
+                span=part.column.span,
+            )
+        if part.value is not None:
+            fixed[names.index(text)] = empty.value(part.value)
+    return fixed
+
+
+def _column_span(query: LogicalPlan, at: int) -> Span | None:
+    return query.expressions[at].span if isinstance(query, Project) else None
+
+
+def _shape(row: RowType) -> str:
+    return ", ".join(f"{f.name} {f.type.with_nullable(True)}" for f in row.fields)
+
+
+def _described(target: BoundTable, index: int) -> str:
+    column = target.columns[index]
+    return f"{column.name} {without_time(column.type).with_nullable(True)}"

@@ -1,0 +1,318 @@
+"""What stands behind FROM: tables, views, sub-queries, joins, TUMBLE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import expressions as exp
+
+from flowsql.catalog import CatalogTable, CatalogView
+from flowsql.connector import Role
+from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError
+from flowsql.expr import Column, Expression, bind_call, transform
+from flowsql.logical.expressions import ExpressionBinder
+from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
+from flowsql.logical.refusals import not_supported
+from flowsql.logical.scope import Relation, Scope
+from flowsql.logical.table import BoundTable
+from flowsql.logical.tumble import bind_tumble
+from flowsql.sql import dialect as d
+from flowsql.sql.dialect import span_of
+
+if TYPE_CHECKING:
+    from flowsql.logical.queries import Names, QueryBinder
+
+__all__ = ["DEAD_LETTER_COLUMNS", "RelationBinder", "hint_options"]
+
+DEAD_LETTER_COLUMNS = ("table_name", "place", "record", "reason")
+
+_JOINS = {
+    "INNER": JoinKind.INNER,
+    "LEFT": JoinKind.LEFT,
+    "RIGHT": JoinKind.RIGHT,
+    "FULL": JoinKind.FULL,
+    "CROSS": JoinKind.INNER,
+    "COMMA": JoinKind.INNER,
+}
+
+
+class RelationBinder:
+    """Binds relations; sub-queries and views go back to the query binder."""
+
+    def __init__(self, queries: QueryBinder) -> None:
+        self._queries = queries
+
+    def bind(self, node: exp.Expr, names: Names) -> tuple[LogicalPlan, Scope]:
+        """The plan of a relation, and what its columns are called.
+
+        Raises:
+            SqlError, ConfigError: as `QueryBinder.query`.
+        """
+        match node:
+            case d.TableReference():
+                return self._table(node, names)
+            case d.DerivedTable():
+                if node.args.get("lateral"):
+                    raise not_supported("LATERAL", span_of(node))
+                plan = self._queries.query(node.args["this"], names)
+                return _named(plan, (), node)
+            case d.JoinRelation():
+                return self._join(node, names)
+            case d.TableFunction():
+                return self._table_function(node, names)
+            case d.UnnestRelation():
+                raise not_supported("UNNEST", span_of(node))
+            case _:
+                raise not_supported(f"this relation ({type(node).__name__})", span_of(node))
+
+    # Tables and views
+
+    def _table(self, node: d.TableReference, names: Names) -> tuple[LogicalPlan, Scope]:
+        span = span_of(node)
+        if node.args.get("period") is not None:
+            raise not_supported("FOR SYSTEM_TIME AS OF", span)
+        parts = node.parts
+        if len(parts) == 1 and parts[0] in names.ctes:
+            _no_hints(node)
+            cte, known = names.ctes[parts[0]]
+            plan = self._queries.query(cte.args["query"], known)
+            return _named(_renamed(plan, cte), parts, node)
+        found = self._queries.catalog.find(parts, _name_span(node), names.within)
+        path = found.path
+        full = (path.catalog, path.database, path.name)
+        if isinstance(found, CatalogView):
+            _no_hints(node)
+            return _named(self.view(found, names, span), full, node)
+        hints = hint_options(node.args.get("hints") or ())
+        bound = self.scan_table(found, hints, _name_span(node))
+        columns = tuple(range(len(bound.columns)))
+        return _named(Scan(bound, columns, span=_name_span(node)), full, node)
+
+    def scan_table(
+        self, table: CatalogTable, hints: Mapping[str, str], span: Span | None
+    ) -> BoundTable:
+        """The table as it is scanned, with the table that takes its bad records."""
+        tables = self._queries.tables
+        bound = tables.bind(table, role=Role.SCAN, hints=hints, span=span)
+        if bound.bad_records != "dead-letter":
+            return bound
+        name = str(bound.settings.options["scan.dead-letter.table"])
+        within = (table.path.catalog, table.path.database)
+        target = self._queries.catalog.find(name.split("."), span, within)
+        if isinstance(target, CatalogView):
+            raise ConfigError(f'dead-letter table "{name}" is a view', span=span)
+        letters = tables.bind(target, role=Role.SINK, span=span)
+        shape = tuple(
+            (letters.columns[i].name, letters.columns[i].type.root) for i in letters.sink_columns
+        )
+        wanted = tuple(
+            zip(DEAD_LETTER_COLUMNS, ("VARCHAR", "VARCHAR", "VARBINARY", "VARCHAR"), strict=True)
+        )
+        if shape != wanted:
+            raise ConfigError(
+                f'dead-letter table "{name}" has other columns than bad records have',
+                hint="Declare table_name STRING, place STRING, record BYTES, reason STRING.",
+                span=span,
+            )
+        return replace(bound, dead_letters=letters)
+
+    def view(self, view: CatalogView, names: Names, span: Span | None) -> LogicalPlan:
+        """The view's query; its spans become `span`, the place where the view is named."""
+        full = str(view.path)
+        if full in names.views:
+            raise SqlError(f'view "{full}" reads itself', span=span)
+        inner = type(names)(within=view.database, views=(*names.views, full))
+        try:
+            plan = self._queries.query(view.query, inner)
+        except FlowSQLError as error:
+            if error.span is None:
+                raise
+            if error.sql is None and error.detail is None:
+                error.detail = f'View "{full}" says so.'
+            raise error.with_sql(view.script) from None
+        if view.columns:
+            if len(view.columns) != len(plan.schema.fields):
+                raise SqlError(
+                    f'view "{full}" names {len(view.columns)} columns, '
+                    f"its query has {len(plan.schema.fields)}",
+                    span=span,
+                )
+            plan = _with_names(plan, view.columns)
+        return _respan(plan, span)
+
+    # TABLE(…)
+
+    def _table_function(self, node: d.TableFunction, names: Names) -> tuple[LogicalPlan, Scope]:
+        call: d.FunctionCall = node.args["this"]
+        if node.args.get("lateral"):
+            raise not_supported("LATERAL TABLE", span_of(node))
+        if call.function != "TUMBLE":
+            raise not_supported(f'table function "{call.function}"', span_of(call))
+        plan = bind_tumble(
+            call,
+            lambda table: self._argument(table, names),
+            streaming=self._queries.tables.settings.streaming,
+        )
+        return _named(plan, (), node)
+
+    def _argument(self, node: exp.Expr, names: Names) -> LogicalPlan:
+        if isinstance(node, d.Query):
+            return self._queries.query(node, names)
+        return self.bind(node, names)[0]
+
+    # Joins
+
+    def _join(self, node: d.JoinRelation, names: Names) -> tuple[LogicalPlan, Scope]:
+        span = span_of(node)
+        kind = node.args["kind"]
+        if kind not in _JOINS:
+            raise not_supported(f"{kind} JOIN", span)
+        left, left_scope = self.bind(node.args["left"], names)
+        right, right_scope = self.bind(node.args["right"], names)
+        for a in left_scope.relations:
+            for b in right_scope.relations:
+                if a.path and a.path == b.path:
+                    raise SqlError(
+                        f'"{a.path[-1]}" stands twice in FROM',
+                        hint="Give one of them an alias.",
+                        span=span_of(node.args["right"]),
+                    )
+        joined = Join(left, right, _JOINS[kind], None, span=span)
+        scope = left_scope.beside(right_scope, joined.schema)
+        width = len(left.schema.fields)
+        merged = {n: _retyped(e, scope, 0) for n, e in left_scope.merged.items()}
+        merged |= {
+            n: _retyped(e, scope, width) for n, e in right_scope.merged.items() if n not in merged
+        }
+        scope = replace(scope, merged=merged)
+        shared: Sequence[tuple[str, Span]] = ()
+        if node.args.get("natural"):
+            known = _visible(right_scope)
+            shared = [(n, span) for n in _visible(left_scope) if n in known]
+        elif node.args.get("using"):
+            shared = [(i.this, span_of(i)) for i in node.args["using"]]
+        if shared:
+            return self._using(joined, scope, (left_scope, right_scope), shared)
+        if node.args.get("on") is None:
+            return joined, scope
+        condition = ExpressionBinder(scope, "ON").condition(node.args["on"])
+        return replace(joined, condition=condition), scope
+
+    def _using(
+        self,
+        joined: Join,
+        scope: Scope,
+        sides: tuple[Scope, Scope],
+        shared: Sequence[tuple[str, Span]],
+    ) -> tuple[LogicalPlan, Scope]:
+        width = len(sides[0].row.fields)
+        conditions: list[Expression] = []
+        merged: dict[str, Expression] = {}
+        hidden = set(scope.hidden)
+        for name, span in shared:
+            a = _retyped(sides[0].resolve((name,), span), scope, 0)
+            b = _retyped(sides[1].resolve((name,), span), scope, width)
+            conditions.append(bind_call("=", [a, b], span))
+            hidden |= {e.index for e in (a, b) if isinstance(e, Column)}
+            match joined.kind:
+                case JoinKind.FULL:
+                    merged[name] = bind_call("COALESCE", [a, b], span)
+                case JoinKind.RIGHT:
+                    merged[name] = b
+                case _:
+                    merged[name] = a
+        condition = conditions[0]
+        for other in conditions[1:]:
+            condition = bind_call("AND", [condition, other], other.span)
+        rest = {n: e for n, e in scope.merged.items() if n not in merged}
+        scope = replace(scope, merged={**merged, **rest}, hidden=frozenset(hidden))
+        return replace(joined, condition=condition), scope
+
+
+def _visible(scope: Scope) -> list[str]:
+    plain = [f.name for i, f in enumerate(scope.row.fields) if i not in scope.hidden]
+    return [*scope.merged, *plain]
+
+
+def _retyped(expression: Expression, scope: Scope, shift: int) -> Expression:
+    """The expression over the row of a join: columns moved, with their nullability there."""
+
+    def move(e: Expression) -> Expression:
+        return scope.column(e.index + shift, e.span) if isinstance(e, Column) else e
+
+    return transform(expression, move)
+
+
+def _named(plan: LogicalPlan, path: tuple[str, ...], node: exp.Expr) -> tuple[LogicalPlan, Scope]:
+    """The relation under its alias, or `path` without one."""
+    plan = _renamed(plan, node)
+    alias = node.args.get("alias")
+    if alias is not None:
+        path = (alias.this,)
+    width = len(plan.schema.fields)
+    return plan, Scope(plan.schema, (Relation(path, 0, width),))
+
+
+def _renamed(plan: LogicalPlan, node: exp.Expr) -> LogicalPlan:
+    columns = node.args.get("columns")
+    if not columns:
+        return plan
+    if len(columns) != len(plan.schema.fields):
+        raise SqlError(
+            f"{len(columns)} column names are given for {len(plan.schema.fields)} columns",
+            span=span_of(columns[0]).to(span_of(columns[-1])),
+        )
+    return _with_names(plan, [c.this for c in columns])
+
+
+def _with_names(plan: LogicalPlan, names: Sequence[str]) -> LogicalPlan:
+    expressions = tuple(
+        Column(type=f.type, index=i, name=f.name) for i, f in enumerate(plan.schema.fields)
+    )
+    return Project(plan, expressions, tuple(names))
+
+
+def _name_span(node: d.TableReference) -> Span:
+    parts = node.args["expressions"]
+    return span_of(parts[0]).to(span_of(parts[-1]))
+
+
+def _no_hints(node: d.TableReference) -> None:
+    for hint in node.args.get("hints") or ():
+        raise SqlError(
+            f'hint "{hint.args["this"].this}" can only stand behind a table',
+            span=span_of(hint),
+        )
+
+
+def hint_options(hints: Sequence[exp.Expr]) -> dict[str, str]:
+    """The OPTIONS of hints behind a table; other hints are refused by name."""
+    given: dict[str, str] = {}
+    for hint in hints:
+        if hint.args["this"].this.upper() != "OPTIONS":
+            raise not_supported(f'hint "{hint.args["this"].this}"', span_of(hint))
+        given.update(dict(hint.args.get("options") or ()))
+    return given
+
+
+def _respan(plan: LogicalPlan, span: Span | None) -> LogicalPlan:
+    """The plan of a view, every span the place where the view is named."""
+
+    def mark(expression: Expression) -> Expression:
+        return transform(expression, lambda e: replace(e, span=span))
+
+    plan = plan.with_inputs(tuple(_respan(p, span) for p in plan.inputs))
+    match plan:
+        case Filter():
+            return replace(plan, condition=mark(plan.condition), span=span)
+        case Project():
+            return replace(plan, expressions=tuple(map(mark, plan.expressions)), span=span)
+        case Join() if plan.condition is not None:
+            return replace(plan, condition=mark(plan.condition), span=span)
+        case Aggregate():
+            calls = tuple(replace(c, span=span) for c in plan.calls)
+            return replace(plan, calls=calls, span=span)
+        case _:
+            return replace(plan, span=span)

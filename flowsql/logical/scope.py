@@ -1,0 +1,187 @@
+"""What names mean inside a query: relations in FROM, their columns, the names of WITH."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from flowsql.errors import Span, SqlError, nearest
+from flowsql.expr import Column, Expression
+from flowsql.expr.nodes import FieldAccess
+from flowsql.types import DataType, Field, RowType
+
+__all__ = ["Relation", "Scope"]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One relation of FROM.
+
+    Attributes:
+        path: the alias, or the parts of a table's full name; empty for a sub-query without alias.
+        start: position of its first column in the scope's row.
+        width: number of its columns.
+    """
+
+    path: tuple[str, ...]
+    start: int
+    width: int
+
+    def answers_to(self, qualifier: Sequence[str]) -> bool:
+        """Whether `qualifier.column` may mean one of its columns."""
+        return 0 < len(qualifier) <= len(self.path) and self.path[-len(qualifier) :] == tuple(
+            qualifier
+        )
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return f'table "{self.path[-1]}"' if self.path else "the sub-query"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The columns that an expression may name.
+
+    Attributes:
+        row: all columns, those of the relations one after the other.
+        relations: in order.
+        merged: columns of JOIN … USING: the name stands for this expression.
+        hidden: positions that unqualified names and `*` pass over, for they are merged.
+    """
+
+    row: RowType
+    relations: tuple[Relation, ...] = ()
+    merged: Mapping[str, Expression] = field(default_factory=dict)
+    hidden: frozenset[int] = frozenset()
+
+    def column(self, index: int, span: Span | None = None) -> Column:
+        """The column at a position."""
+        found = self.row.fields[index]
+        return Column(type=found.type, index=index, name=found.name, span=span)
+
+    def resolve(self, parts: Sequence[str], span: Span | None) -> Expression:
+        """The expression that `a`, `t.a` or `t.a.member` means.
+
+        Raises:
+            SqlError: there is no such column, or more than one.
+        """
+        for cut in range(len(parts) - 1, 0, -1):
+            owners = [r for r in self.relations if r.answers_to(parts[:cut])]
+            if not owners:
+                continue
+            if len(owners) > 1:
+                raise SqlError(
+                    f'name "{".".join(parts[:cut])}" is ambiguous',
+                    hint="Give the tables different aliases.",
+                    span=span,
+                )
+            owner = owners[0]
+            found = [i for i in self._of(owner) if self.row.fields[i].name == parts[cut]]
+            if not found:
+                raise self._unknown(parts[cut], [owner], span)
+            return self._members(self._only(found, parts[cut], span), parts[cut + 1 :], span)
+        name = parts[0]
+        if name in self.merged:
+            return self._members(replace(self.merged[name], span=span), parts[1:], span)
+        found = [
+            i for i, f in enumerate(self.row.fields) if f.name == name and i not in self.hidden
+        ]
+        if not found:
+            if len(parts) > 1:
+                raise self._no_relation(parts, span)
+            raise self._unknown(name, self.relations, span)
+        return self._members(self._only(found, name, span), parts[1:], span)
+
+    def _of(self, relation: Relation) -> range:
+        return range(relation.start, relation.start + relation.width)
+
+    def _only(self, found: Sequence[int], name: str, span: Span | None) -> Column:
+        if len(found) > 1:
+            owners = [r.path[-1] for r in self.relations if r.path and set(self._of(r)) & {*found}]
+            hint = f"Write {' or '.join(f'{o}.{name}' for o in owners)}." if owners else None
+            raise SqlError(f'column "{name}" is ambiguous', hint=hint, span=span)
+        return self.column(found[0], span)
+
+    def _members(self, value: Expression, names: Sequence[str], span: Span | None) -> Expression:
+        for name in names:
+            value = member(value, name, span)
+        return value
+
+    def _unknown(self, name: str, relations: Sequence[Relation], span: Span | None) -> SqlError:
+        known = [self.row.fields[i].name for r in relations for i in self._of(r)]
+        near = nearest(name, known)
+        tables = [
+            f"{r.label} has columns "
+            + ", ".join(f'"{self.row.fields[i].name}"' for i in self._of(r))
+            for r in relations
+        ]
+        listed = "; ".join(tables)
+        hint = f"{listed[:1].upper()}{listed[1:]}." if listed else None
+        if near is not None:
+            hint = f'Did you mean "{near}"? {hint or ""}'.rstrip()
+        return SqlError(f'column "{name}" does not exist', hint=hint, span=span)
+
+    def _no_relation(self, parts: Sequence[str], span: Span | None) -> SqlError:
+        names = [r.path[-1] for r in self.relations if r.path]
+        near = nearest(parts[0], names)
+        if near is None:
+            near = nearest(parts[0], [f.name for f in self.row.fields])
+        hint = f'Did you mean "{near}"?' if near else None
+        if hint is None and names:
+            hint = f"In FROM stand: {', '.join(names)}."
+        return SqlError(f'there is no table or row "{parts[0]}" here', hint=hint, span=span)
+
+    def star(self, qualifier: Sequence[str], span: Span | None) -> list[Expression]:
+        """The columns of `*` (empty qualifier) or `t.*`; merged columns come first."""
+        if not qualifier:
+            if not self.relations:
+                raise SqlError("* needs a FROM", span=span)
+            plain: list[Expression] = [
+                self.column(i, span) for i in range(len(self.row.fields)) if i not in self.hidden
+            ]
+            return [replace(e, span=span) for e in self.merged.values()] + plain
+        owners = [r for r in self.relations if r.answers_to(qualifier)]
+        if len(owners) > 1:
+            raise SqlError(f'name "{".".join(qualifier)}" is ambiguous', span=span)
+        if owners:
+            return [self.column(i, span) for i in self._of(owners[0])]
+        if any(f.name == qualifier[0] for f in self.row.fields):
+            value = self.resolve(qualifier, span)
+            if isinstance(value.type, RowType):
+                return [member(value, f.name, span) for f in value.type.fields]
+        raise self._no_relation(qualifier, span)
+
+    def beside(self, other: Scope, row: RowType) -> Scope:
+        """This scope's relations and then the other's, over the joined `row`."""
+        width = len(self.row.fields)
+        moved = tuple(replace(r, start=r.start + width) for r in other.relations)
+        return Scope(
+            row,
+            self.relations + moved,
+            {},
+            self.hidden | {i + width for i in other.hidden},
+        )
+
+
+def member(value: Expression, name: str, span: Span | None) -> Expression:
+    """`value.name` of a ROW.
+
+    Raises:
+        SqlError: it is no ROW, or has no such member.
+    """
+    row = value.type
+    if not isinstance(row, RowType):
+        raise SqlError(f'"{name}" cannot be taken from {row}, which is no ROW', span=span)
+    for i, found in enumerate(row.fields):
+        if found.name == name:
+            return FieldAccess(
+                type=_member_type(found, nullable=row.nullable), arg=value, index=i, span=span
+            )
+    near = nearest(name, row.names)
+    hint = f'Did you mean "{near}"?' if near else f"Members: {', '.join(row.names)}."
+    raise SqlError(f'there is no member "{name}" in {row}', hint=hint, span=span)
+
+
+def _member_type(found: Field, *, nullable: bool) -> DataType:
+    return found.type.with_nullable(found.type.nullable or nullable)

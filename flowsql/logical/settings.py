@@ -1,0 +1,24 @@
+"""What binding and planning need to know of a session's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PlanSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """The settings that a plan depends on; they are part of its fingerprint.
+
+    Attributes:
+        streaming: False for `execution.runtime-mode = batch`: bounded input in one step.
+        local_time_zone: `table.local-time-zone`.
+        upsert_materialize: `table.exec.sink.upsert-materialize`: auto, none or force.
+        idle_timeout: `table.exec.source.idle-timeout` in milliseconds, None for never.
+    """
+
+    streaming: bool = True
+    local_time_zone: str = "UTC"
+    upsert_materialize: str = "auto"
+    idle_timeout: int | None = None

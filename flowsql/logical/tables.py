@@ -1,0 +1,379 @@
+"""From a declaration to a table that can be read or written: columns bound, options read.
+
+Nothing is opened and no `${NAME}` is resolved here; `connector_table` does so when the job starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flowsql.catalog import CatalogColumn, CatalogTable, ColumnKind
+from flowsql.config import Option, OptionType, parse_options
+from flowsql.connector import Connector, ConnectorTable, Role
+from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError, nearest
+from flowsql.expr import Call, Column, Expression, can_cast, transform, walk
+from flowsql.logical.expressions import ExpressionBinder, aggregates_in
+from flowsql.logical.plan import without_time
+from flowsql.logical.scope import Relation, Scope
+from flowsql.logical.settings import PlanSettings
+from flowsql.logical.table import BoundColumn, BoundTable, BoundWatermark
+from flowsql.logical.table_options import TABLE_OPTIONS, parse_unresolved, resolve_references
+from flowsql.sql.dialect import span_of
+from flowsql.types import (
+    Field,
+    LocalZonedTimestampType,
+    NullType,
+    RowType,
+    TimeAttribute,
+    TimestampType,
+)
+
+__all__ = ["Tables", "connector_table"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Binds declared tables.
+
+    Attributes:
+        find_connector: the connector of a name; raises ConfigError naming the nearest.
+        format_options: the options of a format of a name; raises ConfigError.
+        settings: the session's.
+    """
+
+    find_connector: Callable[[str], Connector]
+    format_options: Callable[[str], Sequence[Option]]
+    settings: PlanSettings
+
+    def bind(
+        self,
+        table: CatalogTable,
+        *,
+        role: Role | None = None,
+        hints: Mapping[str, str] | None = None,
+        span: Span | None = None,
+    ) -> BoundTable:
+        """The table with its columns bound and its options read.
+
+        Args:
+            table: the declaration.
+            role: what it is used as; its connector is asked whether it can. None: only bound, as
+                for CREATE TABLE and DESCRIBE.
+            hints: OPTIONS of a hint, over those of the declaration.
+            span: where the statement names the table.
+
+        Raises:
+            SqlError: an expression of the declaration is wrong.
+            ConfigError: an option is.
+        """
+        try:
+            columns, watermark = self._columns(table)
+        except FlowSQLError as error:
+            raise error.with_sql(table.script) from None
+        try:
+            return self._with_options(table, columns, watermark, role, dict(hints or {}))
+        except FlowSQLError as error:
+            if error.span is None and error.sql is None:
+                error.span = span
+            raise
+
+    # Columns
+
+    def _columns(
+        self, table: CatalogTable
+    ) -> tuple[tuple[BoundColumn, ...], BoundWatermark | None]:
+        known = {c.name: c.type for c in table.columns if c.type is not None}
+        # A computed column may read the others, but not other computed ones.
+        stand_in = tuple(Field(c.name, known.get(c.name, NullType())) for c in table.columns)
+        computed = frozenset(i for i, c in enumerate(table.columns) if c.type is None)
+        scope = Scope(
+            RowType(stand_in, nullable=False),
+            (Relation((table.path.name,), 0, len(stand_in)),),
+        )
+        columns = tuple(self._column(c, scope, computed) for c in table.columns)
+        clause = table.watermark
+        if clause is None:
+            return columns, None
+        at = [c.name for c in columns].index(clause.column)
+        full = Scope(
+            RowType(tuple(Field(c.name, c.type) for c in columns), nullable=False),
+            scope.relations,
+        )
+        self._check_rowtime(columns[at], span_of(clause.expression))
+        binder = ExpressionBinder(full, "WATERMARK")
+        expression = binder.value(clause.expression)
+        rowtime = columns[at].type
+        if not isinstance(expression.type, TimestampType | LocalZonedTimestampType) or type(
+            expression.type
+        ) is not type(rowtime):
+            raise SqlError(
+                f'watermark of "{clause.column}" must be a {rowtime.root}, '
+                f"not {expression.type.with_nullable(True)}",
+                span=span_of(clause.expression),
+            )
+        if any(isinstance(e, Call) and e.function == "PROCTIME" for e in walk(expression)):
+            raise SqlError("a watermark cannot read PROCTIME()", span=span_of(clause.expression))
+        assert isinstance(rowtime, TimestampType | LocalZonedTimestampType)
+        marked = replace(columns[at], type=replace(rowtime, attribute=TimeAttribute.ROWTIME))
+        return (*columns[:at], marked, *columns[at + 1 :]), BoundWatermark(at, expression)
+
+    def _column(self, column: CatalogColumn, scope: Scope, computed: frozenset[int]) -> BoundColumn:
+        if column.kind is not ColumnKind.COMPUTED:
+            assert column.type is not None
+            return BoundColumn(
+                column.name,
+                column.kind,
+                column.type,
+                metadata_key=column.metadata_key,
+                virtual=column.virtual,
+            )
+        assert column.expression is not None
+        for call in aggregates_in(column.expression):
+            raise SqlError("a computed column cannot aggregate", span=span_of(call))
+        expression = ExpressionBinder(scope, "a computed column").bind(column.expression)
+        for node in walk(expression):
+            if isinstance(node, Column) and node.index in computed:
+                name = scope.row.names[node.index]
+                raise SqlError(
+                    f'computed column "{column.name}" cannot read computed column "{name}"',
+                    hint=f'Repeat the expression of "{name}".',
+                    span=node.span,
+                )
+        if isinstance(expression.type, NullType):
+            raise SqlError(
+                f'computed column "{column.name}" has no type',
+                hint="Write CAST(NULL AS …).",
+                span=span_of(column.expression),
+            )
+        return BoundColumn(
+            column.name, column.kind, expression.type, expression=_without_spans(expression)
+        )
+
+    @staticmethod
+    def _check_rowtime(column: BoundColumn, span: Span) -> None:
+        kind = column.type
+        if not isinstance(kind, TimestampType | LocalZonedTimestampType) or kind.precision > 3:
+            raise SqlError(
+                f'watermark column "{column.name}" must be TIMESTAMP(p) or TIMESTAMP_LTZ(p) with '
+                f"p from 0 to 3, not {without_time(kind).with_nullable(True)}",
+                hint=f"Declare {column.name} TIMESTAMP(3), or a computed column that casts it.",
+                span=span,
+            )
+
+    # Options
+
+    def _with_options(
+        self,
+        table: CatalogTable,
+        columns: tuple[BoundColumn, ...],
+        watermark: BoundWatermark | None,
+        role: Role | None,
+        hints: dict[str, str],
+    ) -> BoundTable:
+        where = f'table "{table.path.name}"'
+        given = {**dict(table.options), **hints}
+        if "connector" not in given:
+            raise ConfigError(
+                f"{where} has no connector",
+                hint="Add WITH ('connector' = '…').",
+            )
+        if hints.get("connector", table.connector) != table.connector:
+            raise ConfigError(f"{where}: a hint cannot change the connector")
+        connector = self.find_connector(given["connector"])
+        where = f'{where} (connector "{connector.name}")'
+        declared = self.declared(connector, given, where)
+        options = parse_unresolved(declared, given, where=where)
+        name = str(table.path)
+        if hints:
+            digest = hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest()
+            name = f"{name}#{digest[:8]}"
+        columns = tuple(_metadata(c, connector, where) for c in columns)
+        schema = RowType(
+            tuple(
+                Field(c.name, without_time(c.type))
+                for c in columns
+                if c.kind is ColumnKind.PHYSICAL
+            ),
+            nullable=False,
+        )
+        facts = ConnectorTable(
+            name=name,
+            schema=schema,
+            options=options,
+            primary_key=table.primary_key,
+            partition_keys=table.partition_keys,
+            columns=schema.names,
+            metadata={
+                c.name: c.metadata_key or c.name for c in columns if c.kind is ColumnKind.METADATA
+            },
+            local_time_zone=self.settings.local_time_zone,
+        )
+        names = [c.name for c in columns]
+        bound = BoundTable(
+            name=name,
+            columns=columns,
+            connector=connector,
+            options=tuple(given.items()),
+            settings=facts,
+            primary_key=tuple(names.index(k) for k in table.primary_key),
+            partition_keys=table.partition_keys,
+            watermark=watermark,
+            identity=_identity(declared, given),
+        )
+        if role is not None:
+            connector.check(facts, role)
+        if role is Role.SINK:
+            return replace(bound, sink_modes=connector.sink_modes(facts))
+        if role is Role.SCAN:
+            return self._as_scan(bound)
+        return bound
+
+    def declared(
+        self, connector: Connector, given: Mapping[str, str], where: str
+    ) -> tuple[Option, ...]:
+        """All options that a table of the connector may have: the engine's, its own, its format's.
+
+        Raises:
+            ConfigError: there is no such format, or none is named.
+        """
+        declared = (*TABLE_OPTIONS, *connector.options)
+        if not connector.formats:
+            return declared
+        declared = tuple(o for o in declared if o.key != "format")
+        named = next((o for o in connector.options if o.key == "format"), None)
+        option = named or _FORMAT
+        if "format" not in given:
+            if option.required:
+                raise ConfigError(f'{where} needs option "format"', hint="Such as 'csv' or 'json'.")
+            return (*declared, option)
+        try:
+            formats = tuple(self.format_options(given["format"]))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+        own = {o.key for o in declared}
+        return (*declared, option, *(o for o in formats if o.key not in own))
+
+    def _as_scan(self, bound: BoundTable) -> BoundTable:
+        options = bound.settings.options
+        watermark = bound.watermark
+        if watermark is not None:
+            idle = options["scan.watermark.idle-timeout"]
+            watermark = replace(
+                watermark,
+                strategy=options["scan.watermark.emit.strategy"],
+                idle_timeout=(self.settings.idle_timeout if idle is None else idle) or None,
+                all_idle_close=options["scan.watermark.all-idle-close"] or None,
+            )
+        policy = options["scan.bad-record"]
+        target = options["scan.dead-letter.table"]
+        if policy == "dead-letter" and target is None:
+            raise ConfigError(
+                f"table \"{bound.name}\": 'scan.bad-record' = 'dead-letter' needs option "
+                '"scan.dead-letter.table"',
+                hint="Name a table with columns table_name STRING, place STRING, record BYTES, "
+                "reason STRING.",
+            )
+        return replace(
+            bound,
+            watermark=watermark,
+            scan_mode=bound.connector.scan_mode(bound.settings),
+            bounded=bound.connector.bounded(bound.settings),
+            bad_records=policy,
+        )
+
+    def secrets(self, table: CatalogTable) -> Callable[[str], bool]:
+        """Whether a key of the table's options is secret; for SHOW CREATE TABLE.
+
+        A key that nobody declares is taken for one if its name says so.
+        """
+        given = dict(table.options)
+        try:
+            connector = self.find_connector(given["connector"])
+            declared = self.declared(connector, given, "")
+        except (KeyError, ConfigError):
+            declared = ()
+
+        def is_secret(key: str) -> bool:
+            found = next((o for o in declared if o.matches(key)), None)
+            if found is not None:
+                return found.secret
+            return any(word in key.lower() for word in ("password", "secret", "token"))
+
+        return is_secret
+
+
+def _metadata(column: BoundColumn, connector: Connector, where: str) -> BoundColumn:
+    if column.kind is not ColumnKind.METADATA:
+        return column
+    key = column.metadata_key or column.name
+    if key not in connector.metadata:
+        near = nearest(key, connector.metadata)
+        hint = f'Did you mean "{near}"?' if near else None
+        if hint is None and connector.metadata:
+            hint = f"It has: {', '.join(sorted(connector.metadata))}."
+        raise ConfigError(f'{where} has no metadata "{key}"', hint=hint)
+    given = connector.metadata[key]
+    if not can_cast(given, column.type):
+        raise ConfigError(
+            f'{where}: metadata "{key}" is {given} and cannot be read as {column.type}'
+        )
+    return replace(column, metadata_type=given)
+
+
+_FORMAT = Option(
+    "format", OptionType.STRING, "How rows are written as bytes.", required=True, identifying=True
+)
+
+
+def _identity(declared: Sequence[Option], given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    chosen = [
+        (key, text)
+        for key, text in sorted(given.items())
+        if any(o.matches(key) and o.identifying and not o.secret for o in declared)
+    ]
+    return (("connector", given["connector"]), *chosen)
+
+
+def _without_spans(expression: Expression) -> Expression:
+    """Spans of a declaration point into another text than the statement that reads it."""
+    return transform(expression, lambda e: replace(e, span=None))
+
+
+def connector_table(
+    table: BoundTable,
+    tables: Tables,
+    *,
+    columns: Sequence[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> ConnectorTable:
+    """What the connector is told when it opens: every `${NAME}` resolved.
+
+    Args:
+        table: the table.
+        tables: knows the options that are declared.
+        columns: names of the physical and metadata columns a scan reads; None: all, as a sink.
+        environment: instead of the process's.
+
+    Raises:
+        ConfigError: a variable is not set, or its text is no value of the option.
+    """
+    where = f'table "{table.name}" (connector "{table.connector.name}")'
+    given = resolve_references(dict(table.options), where=where, environment=environment)
+    declared = tables.declared(table.connector, given, where)
+    facts = table.settings
+    kinds = {c.name: c for c in table.columns}
+    if columns is None:
+        read: Sequence[str] = [table.columns[i].name for i in table.sink_columns]
+    else:
+        read = columns
+    return replace(
+        facts,
+        options=parse_options(declared, given, where=where),
+        columns=tuple(c for c in read if kinds[c].kind is ColumnKind.PHYSICAL),
+        metadata={
+            c: kinds[c].metadata_key or c for c in read if kinds[c].kind is ColumnKind.METADATA
+        },
+    )

@@ -1,0 +1,155 @@
+"""`TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE [, offset])`, by position or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlglot import expressions as exp
+
+from flowsql.errors import Span, SqlError, nearest
+from flowsql.expr import Literal
+from flowsql.logical.expressions import ExpressionBinder
+from flowsql.logical.plan import LogicalPlan, Tumble, Window
+from flowsql.logical.refusals import not_supported
+from flowsql.logical.scope import Scope
+from flowsql.sql import dialect as d
+from flowsql.sql.dialect import span_of
+from flowsql.types import (
+    DayTimeIntervalType,
+    LocalZonedTimestampType,
+    RowType,
+    TimeAttribute,
+    TimestampType,
+)
+
+__all__ = ["bind_tumble"]
+
+_NAMES = ("DATA", "TIMECOL", "SIZE", "OFFSET")
+
+
+def bind_tumble(
+    call: d.FunctionCall, table: Callable[[exp.Expr], LogicalPlan], *, streaming: bool
+) -> Tumble:
+    """The window assignment of a TUMBLE call.
+
+    Args:
+        call: the call.
+        table: binds the table argument.
+        streaming: whether the time column must have a watermark.
+
+    Raises:
+        SqlError: an argument is missing, unknown or of the wrong kind.
+    """
+    span = span_of(call)
+    given = _arguments(call)
+    for name in _NAMES[:3]:
+        if name not in given:
+            raise SqlError(f'TUMBLE needs argument "{name}"', hint=_USAGE, span=span)
+    data = given["DATA"]
+    if not isinstance(data, d.TableArgument):
+        raise SqlError(
+            "the first argument of TUMBLE must be a table", hint=_USAGE, span=span_of(data)
+        )
+    if data.args.get("partition") or data.args.get("order"):
+        raise not_supported("PARTITION BY or ORDER BY of TUMBLE", span_of(data))
+    plan = table(data.args["this"])
+    taken = [w.value for w in Window if w.value in plan.schema.names]
+    if taken:
+        raise SqlError(
+            f'the table of TUMBLE has a column "{taken[0]}" already',
+            hint=f"Give it another name in a sub-query: SELECT {taken[0]} AS …",
+            span=span_of(data),
+        )
+    time = _time_column(given["TIMECOL"], plan.schema, streaming=streaming)
+    size = _interval(given["SIZE"], "size")
+    if size <= 0:
+        raise SqlError("the size of TUMBLE must be positive", span=span_of(given["SIZE"]))
+    offset = _interval(given["OFFSET"], "offset") if "OFFSET" in given else 0
+    if abs(offset) >= size:
+        raise SqlError(
+            "the offset of TUMBLE must be smaller than its size", span=span_of(given["OFFSET"])
+        )
+    return Tumble(plan, time, size, offset, span=span)
+
+
+_USAGE = "Write TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)."
+
+
+def _arguments(call: d.FunctionCall) -> dict[str, exp.Expr]:
+    given: dict[str, exp.Expr] = {}
+    for i, argument in enumerate(call.arguments):
+        if isinstance(argument, d.NamedArgument):
+            name = argument.args["this"].this.upper()
+            if name not in _NAMES:
+                near = nearest(name, _NAMES)
+                raise SqlError(
+                    f'TUMBLE has no argument "{name}"',
+                    hint=f'Did you mean "{near}"?' if near else f"It has {', '.join(_NAMES)}.",
+                    span=span_of(argument),
+                )
+            value = argument.args["expression"]
+        else:
+            if i >= len(_NAMES):
+                raise SqlError(
+                    f"TUMBLE takes at most {len(_NAMES)} arguments",
+                    hint=_USAGE,
+                    span=span_of(argument),
+                )
+            name, value = _NAMES[i], argument
+        if name in given:
+            raise SqlError(f'argument "{name}" is given twice', span=span_of(argument))
+        given[name] = value
+    return given
+
+
+def _time_column(node: exp.Expr, row: RowType, *, streaming: bool) -> int:
+    if not isinstance(node, d.Descriptor) or len(node.args["expressions"]) != 1:
+        raise SqlError(
+            "the time column of TUMBLE must be a DESCRIPTOR of one column",
+            hint=_USAGE,
+            span=span_of(node),
+        )
+    name = node.args["expressions"][0]
+    span = span_of(name)
+    if name.this not in row.names:
+        near = nearest(name.this, row.names)
+        columns = ", ".join(f'"{n}"' for n in row.names)
+        raise SqlError(
+            f'column "{name.this}" does not exist',
+            hint=f'Did you mean "{near}"?' if near else f"The table of TUMBLE has {columns}.",
+            span=span,
+        )
+    index = row.index(name.this)
+    kind = row.types[index]
+    if not isinstance(kind, TimestampType | LocalZonedTimestampType):
+        raise SqlError(
+            f'TUMBLE needs a time attribute, but "{name.this}" is {kind}',
+            hint="Name a TIMESTAMP(3) or TIMESTAMP_LTZ(3) column that has a watermark.",
+            span=span,
+        )
+    if kind.attribute is TimeAttribute.PROCTIME:
+        raise not_supported("TUMBLE over processing time", span)
+    if streaming and kind.attribute is not TimeAttribute.ROWTIME:
+        raise _no_watermark(name.this, span)
+    return index
+
+
+def _no_watermark(name: str, span: Span) -> SqlError:
+    return SqlError(
+        f'TUMBLE needs a time attribute, but "{name}" has no watermark',
+        detail="A time attribute is also lost behind an expression, a GROUP BY and a join.",
+        hint=f"Declare WATERMARK FOR {name} AS {name} - INTERVAL '5' SECOND in its CREATE TABLE.",
+        span=span,
+    )
+
+
+def _interval(node: exp.Expr, what: str) -> int:
+    value = ExpressionBinder(Scope(RowType((), nullable=False)), "TUMBLE").bind(node)
+    if not isinstance(value, Literal) or not isinstance(value.type, DayTimeIntervalType):
+        raise SqlError(
+            f"the {what} of TUMBLE must be an interval of days to seconds",
+            hint=_USAGE,
+            span=span_of(node),
+        )
+    assert isinstance(value.value, int)
+    return value.value
