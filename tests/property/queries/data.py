@@ -33,26 +33,30 @@ _VALUES: dict[type[t.DataType], list[Any]] = {
 }
 
 
-def _value(chance: random.Random, kind: t.DataType) -> Any:
-    return None if chance.randrange(6) == 0 else chance.choice(_VALUES[type(kind)])
+def _value(chance: random.Random, kind: t.DataType, *, odd: bool) -> Any:
+    value = None if chance.randrange(6) == 0 else chance.choice(_VALUES[type(kind)])
+    return value if odd or (value is not NAN and value is not NEGATIVE_ZERO) else 0.5
 
 
-def _row(chance: random.Random, name: str, live: Mapping[int, Any]) -> tuple[Any, ...]:
+def _row(
+    chance: random.Random, name: str, live: Mapping[int, Any], *, odd: bool
+) -> tuple[Any, ...]:
     schema = SCHEMAS[name]
-    values = [_value(chance, f.type) for f in schema.fields if f.name not in ("id", "ts")]
+    values = [_value(chance, f.type, odd=odd) for f in schema.fields if f.name not in ("id", "ts")]
     if name in ("keyed", "ups"):
         free = [i for i in range(12) if i not in live]
         return (chance.choice(free or [max(live) + 1]), *values)
     return tuple(values)
 
 
-def make_events(seed: int, names: Sequence[str], *, late: bool) -> list[Event]:
+def make_events(seed: int, names: Sequence[str], *, late: bool, odd: bool = True) -> list[Event]:
     """A valid changelog of each table, one row an event, in order of arrival.
 
     Args:
         seed: the same events for the same seed.
         names: the tables.
         late: rows of `evt` may be behind the watermark.
+        odd: NaN and −0.0 are among the values.
     """
     chance = random.Random(seed)
     live: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
@@ -69,13 +73,13 @@ def make_events(seed: int, names: Sequence[str], *, late: bool) -> list[Event]:
             clock += chance.choice([0, 100_000, 700_000, 2_500_000])
             back = chance.choice([0, 0, 300_000, 1_900_000, *([6_000_000] if late else [])])
             moment = (clock - back) // 1000 * 1000
-            give(name, ("+I", (*_row(chance, name, {}), moment)))
+            give(name, ("+I", (*_row(chance, name, {}, odd=odd), moment)))
             continue
         action = "add" if mode == "I" or not table else chance.choice(["add", "add", "up", "del"])
         keys = {row[0]: row for row in table} if name in ("keyed", "ups") else {}
         if action == "add":
             again = mode != "I,UA,D" and not keys and table and chance.randrange(4) == 0
-            row = chance.choice(table) if again else _row(chance, name, keys)
+            row = chance.choice(table) if again else _row(chance, name, keys, odd=odd)
             table.append(row)
             give(name, ("+I", row))
             continue
@@ -83,7 +87,7 @@ def make_events(seed: int, names: Sequence[str], *, late: bool) -> list[Event]:
         if action == "del":
             give(name, ("-D", old))
             continue
-        new = _row(chance, name, {})
+        new = _row(chance, name, {}, odd=odd)
         new = (old[0], *new[1:]) if name in ("keyed", "ups") else new
         table.append(new)
         if mode == "I,UA,D":

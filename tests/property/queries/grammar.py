@@ -75,6 +75,7 @@ class Query:
         views: (name, Flink's text, DuckDB's text), in the order of their definition.
         tables: the tables it reads.
         windows: it has windows, so that late rows matter.
+        ordering: it has MIN or MAX of DOUBLE, whose NaN and zeros go by the order of arrival.
     """
 
     flink: str
@@ -82,6 +83,7 @@ class Query:
     views: tuple[tuple[str, str, str | None], ...]
     tables: frozenset[str]
     windows: bool
+    ordering: bool
 
 
 @dataclass
@@ -91,6 +93,7 @@ class _Maker(Expressions):
     ctes: list[Text] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
     windows: bool = False
+    ordering: bool = False
 
     def name(self, stem: str = "x") -> str:
         self.names += 1
@@ -196,8 +199,7 @@ class _Maker(Expressions):
             case "MIN" | "MAX" if orders:
                 column = self.chance.choice(orders)
                 text = join(lambda f: f"{which}({distinct}{column.name}){f}", clause)
-                if isinstance(column.type, t.DoubleType):
-                    text = Text(text.flink, None)
+                self.ordering |= isinstance(column.type, t.DoubleType)
                 return text, column.type
             case "COUNT" if columns:
                 column = self.chance.choice(columns)
@@ -308,4 +310,6 @@ def make_query(seed: int) -> Query:
     if maker.ctes:
         text = join(lambda q, *w: f"WITH {', '.join(w)} {q}", text, *maker.ctes)
     duck = text.duck if all(view[2] is not None for view in maker.views) else None
-    return Query(text.flink, duck, tuple(maker.views), frozenset(maker.tables), maker.windows)
+    return Query(
+        text.flink, duck, tuple(maker.views), frozenset(maker.tables), maker.windows, maker.ordering
+    )

@@ -81,6 +81,8 @@ def _plus(table: Counter[Any], changes: Any) -> Counter[Any]:
 
 
 def _agree(what: str, schema: RowType, expected: Counter[Any], actual: Counter[Any]) -> None:
+    # Which zero a sum shows depends on the order in which its rows came, in Flink as well.
+    expected, actual = zeros_merged(expected), zeros_merged(actual)
     if expected != actual:
         missing = rows_text(expected - actual, schema)[:10]
         extra = rows_text(actual - expected, schema)[:10]
@@ -98,7 +100,7 @@ def check(seed: int, *, cuts: int = 3) -> int:
     """
     query = make_query(seed)
     late = query.windows and seed % 2 == 0
-    events = make_events(seed, sorted(query.tables), late=late)
+    events = make_events(seed, sorted(query.tables), late=late, odd=not query.ordering)
     schema = _engine(query, batch=False).schema(query.flink)
     chance = random.Random(~seed)
     run = finest = Run(tuple(range(1, len(events) + 1)))
@@ -136,7 +138,7 @@ def _check_batch(
         views = {name: duck or "" for name, _, duck in query.views}
         tables = {name: (SCHEMAS[name], rows) for name, rows in finals.items()}
         theirs = duck_rows(query.duck, views, tables, schema)
-        _agree("in DuckDB", schema, zeros_merged(theirs), zeros_merged(batch))
+        _agree("in DuckDB", schema, theirs, batch)
 
 
 def _one_row_of_nothing(query: Query) -> bool:
