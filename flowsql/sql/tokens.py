@@ -57,7 +57,7 @@ class Token:
 
 _TOKEN = re.compile(
     r"""
-      (?P<skip>   \s+ | --[^\r\n]* | //[^\r\n]* | /\*(?!\+).*?\*/ )
+      (?P<skip>   [\s\ufeff]+ | --[^\r\n]* | //[^\r\n]* | /\*(?!\+).*?\*/ )
     | (?P<hint>   /\*\+ )
     | (?P<open>   /\* )
     | (?P<string> (?:[eExXnN]|[uU]&|_[A-Za-z][A-Za-z0-9]*)? '[^']*(?:''[^']*)*' )

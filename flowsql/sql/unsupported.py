@@ -59,5 +59,6 @@ def refuse_statement(tokens: Sequence[Token], piece: Piece) -> None:
 def refuse_at(tokens: Sequence[Token], piece: Piece, at: int) -> None:
     """Raise SqlError if the token at `at` begins a clause of Flink that we do not have."""
     name = _CLAUSES.get((tokens[piece.first].key, tokens[at].key))
-    if name is not None and at < piece.last:
+    depth = sum((t.key == "(") - (t.key == ")") for t in tokens[piece.first : at])
+    if name is not None and at < piece.last and depth == 0:
         raise SqlError(f"{name} is not supported yet", span=tokens[at].span)

@@ -220,7 +220,7 @@ class _Reader:
 
     def attribute(self) -> t.TimeAttribute:
         """The mark that `str` of a time attribute carries."""
-        if self.key != "*":
+        if self.declared or self.key != "*":
             return t.TimeAttribute.NONE
         self.advance()
         found = _ATTRIBUTES[self.key]

@@ -380,7 +380,10 @@ class GroupBy(Node):
 
 
 class GroupingSet(Node):
-    """`kind` SETS, CUBE, ROLLUP, or LIST for `(a, b)` and `()`; items as in GroupBy."""
+    """`kind` SETS, CUBE, ROLLUP, or LIST for `(a, b)` and `()`; items as in GroupBy.
+
+    An expression by itself among them is a list of one: `GROUPING SETS (a, (b))` has no LIST.
+    """
 
     arg_types: ClassVar = {"kind": True, "expressions": True}
 

@@ -85,10 +85,7 @@ class RelationParser(JsonParser):
             node.set("ordinality", self.take("WITH", "ORDINALITY"))
         elif self.take("TABLE"):
             self.expect("(")
-            if self.token.kind is Kind.QUOTED and self.peek().key == ")":
-                node = n.TableReference(expressions=self.path("a table name"))
-            else:
-                node = n.TableFunction(this=self.call(), lateral=lateral)
+            node = n.TableFunction(this=self.call(), lateral=lateral)
             self.expect(")")
         elif self.token.key == "(":
             node = self._bracketed_relation(lateral=lateral)

@@ -19,6 +19,11 @@ def test_semicolons_cut_but_not_inside_strings_names_and_comments() -> None:
     assert ["SELECT ';'", "SELECT `;` // ;"[:10], "SELECT 1"] == _texts(script)
 
 
+def test_a_byte_order_mark_is_no_character() -> None:
+    """Some editors begin a file with it."""
+    assert _texts("\ufeffSELECT 1;\r\nSELECT 2") == ["SELECT 1", "SELECT 2"]
+
+
 def test_empty_statements_are_left_out() -> None:
     """Semicolons and comments alone are none."""
     assert _texts(" ; ;; -- nothing\n") == []

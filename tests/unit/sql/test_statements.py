@@ -264,6 +264,8 @@ def test_session_statements() -> None:
         ("CREATE TABLE a.b.c.d (a INT)", "a name has at most three parts"),
         ("CREATE TABLE t LIKE u", "CREATE TABLE … LIKE is not supported yet"),
         ("CREATE TABLE t (a INT) AS SELECT 1", "CREATE TABLE … AS SELECT is not supported yet"),
+        ("CREATE TABLE t (a INT AS b)", 'found "AS"'),
+        ("CREATE TABLE t (a TIMESTAMP(3) *ROWTIME*)", 'found "*"'),
         ("CREATE TABLE t (a INT) DISTRIBUTED BY (a)", "DISTRIBUTED BY is not supported yet"),
         (
             "CREATE OR REPLACE TABLE t (a INT)",
