@@ -11,11 +11,13 @@ The finest run gives every event a step of its own and is the measure of the oth
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowsql import FlowSQLError
 from flowsql.types import RowType
 from tests.property.queries.data import SCHEMAS, cut, final_tables, make_events, restarts_of
 from tests.property.queries.grammar import TABLES, Query, make_query
@@ -103,22 +105,75 @@ def check(seed: int, *, cuts: int = 3) -> int:
     events = make_events(seed, sorted(query.tables), late=late, odd=not query.ordering)
     schema = _engine(query, batch=False).schema(query.flink)
     chance = random.Random(~seed)
-    run = finest = Run(tuple(range(1, len(events) + 1)))
+    whole = Run((len(events),) if events else ())
+    runs = [whole]
+    for _ in range(cuts - 1):
+        ends = cut(chance, events)
+        runs.append(Run(tuple(ends), tuple(restarts_of(chance, len(ends)))))
+    run = whole
     try:
-        measure = _tables_after(_stream(query, schema, events, finest), len(finest.ends))
-        for number in range(cuts):
-            ends = cut(chance, events) if number else [len(events)] * bool(events)
-            run = Run(tuple(ends), tuple(restarts_of(chance, len(ends))) if number else ())
-            tables = _tables_after(_stream(query, schema, events, run), len(ends))
-            for end, table in zip(ends, tables, strict=False):
-                _agree(f"after {end} events of {run}", schema, measure[end - 1], table)
-            _agree(f"at the end of {run}", schema, measure[-1], tables[-1])
+        measure = _measure(query, schema, events)
+        for run in runs:
+            _check_run(query, schema, events, run, measure)
         if not late:
             _check_batch(query, schema, events, measure[-1])
     except (Difference, FoldError) as error:
-        shown = reproducer(query, events, run)
-        raise Difference(f"seed {seed}: {error}\n\n{shown}") from None
+        events, run = shrunk(query, schema, events, run)
+        raise Difference(f"seed {seed}: {error}\n\n{reproducer(query, events, run)}") from None
     return cuts
+
+
+def _measure(query: Query, schema: RowType, events: Sequence[Event]) -> list[Counter[Any]]:
+    """The table after each event, and behind the end of the input."""
+    finest = Run(tuple(range(1, len(events) + 1)))
+    return _tables_after(_stream(query, schema, events, finest), len(events))
+
+
+def _check_run(
+    query: Query,
+    schema: RowType,
+    events: Sequence[Event],
+    run: Run,
+    measure: Sequence[Counter[Any]],
+) -> None:
+    tables = _tables_after(_stream(query, schema, events, run), len(run.ends))
+    for end, table in zip(run.ends, tables, strict=False):
+        before = measure[end - 1] if end else Counter[Any]()
+        _agree(f"after {end} events of {run}", schema, before, table)
+    _agree(f"at the end of {run}", schema, measure[-1], tables[-1])
+
+
+def shrunk(
+    query: Query, schema: RowType, events: Sequence[Event], run: Run, *, seconds: float = 10.0
+) -> tuple[Sequence[Event], Run]:
+    """Fewer events that still differ, found by leaving out one after the other for a while."""
+    deadline = time.monotonic() + seconds
+    at = 0
+    while at < len(events) and time.monotonic() < deadline:
+        fewer = [*events[:at], *events[at + 1 :]]
+        ends = tuple(end - (end > at) for end in run.ends)
+        smaller = Run(ends, run.restarts)
+        if _differs(query, schema, fewer, smaller):
+            events, run = fewer, smaller
+        else:
+            at += 1
+    return events, run
+
+
+def _differs(query: Query, schema: RowType, events: Sequence[Event], run: Run) -> bool:
+    try:
+        final_tables(events, sorted(query.tables))
+    except FoldError:
+        return False  # no table can have had these changes
+    try:
+        measure = _measure(query, schema, events)
+        _check_run(query, schema, events, run, measure)
+        _check_batch(query, schema, events, measure[-1])
+    except (Difference, FoldError):
+        return True
+    except FlowSQLError:
+        return False
+    return False
 
 
 def _check_batch(
