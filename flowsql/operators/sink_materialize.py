@@ -16,7 +16,6 @@ Cost: per row two look-ups, per distinct row an entry in order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,7 @@ from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.normalize import LastRows
 from flowsql.operators.sequence import accepted_counts, sort_stable
 from flowsql.operators.touched import Touched
-from flowsql.state import Columns, KeyIndex, Rows
+from flowsql.state import Columns, KeyIndex, Ordered, Rows
 from flowsql.types import BigIntType, RowType
 
 __all__ = ["SinkMaterializeOperator"]
@@ -69,7 +68,7 @@ class SinkMaterializeOperator(Operator):
         self._index: KeyIndex = context.state["keys"]
         self._columns: Columns = context.state["keys_columns"]
         self._rows: Rows = context.state["rows"]
-        self._newest: Any = context.state["newest"]
+        self._newest: Ordered = context.state["newest"]
         self._ids: KeyIndex = context.state["ids"]
         self._id_columns: Columns = context.state["ids_columns"]
 
@@ -139,9 +138,10 @@ class SinkMaterializeOperator(Operator):
         if self._touched.size:
             slots = self._touched.slots()
             before = self._columns.read(slots, "row")
-            probe, rows = self._newest.first(slots, 1)[:2]
+            newest = self._newest.first(slots, 1)
             after = np.zeros(len(slots), np.int64)
-            after[probe] = rows + 1
+            assert newest.rows is not None
+            after[newest.probe] = newest.rows + 1
             self._columns.write(slots, "row", after)
             gone = slots[after == 0]
             if len(gone):

@@ -17,7 +17,6 @@ Cost: per row one look-up of its key and one addition an accumulator.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,7 @@ from flowsql.operators.local_time import firing_times, instants, is_utc
 from flowsql.operators.sequence import accepted_counts
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import from_numpy, to_numpy
-from flowsql.state import Columns, KeyIndex
+from flowsql.state import Columns, KeyIndex, Timers
 from flowsql.state.accumulators import GROUPS, ROW_COUNT, AccumulatorPlan
 from flowsql.types import DataType, TimestampType, arrow_type
 
@@ -89,7 +88,7 @@ class WindowAggregateOperator(Operator):
     def open(self, context: OperatorContext) -> None:
         super().open(context)
         self._groups: KeyIndex = context.state[GROUPS]
-        self._timers: Any = context.state["timers"]
+        self._timers: Timers = context.state["timers"]
         self._progress: KeyIndex = context.state["progress"]
         self._progress_columns: Columns = context.state["progress_columns"]
         self._accumulators.open(context.state)

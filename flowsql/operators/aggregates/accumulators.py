@@ -18,7 +18,7 @@ from flowsql.operators.aggregates.selection import Batch, Selection
 from flowsql.operators.sequence import sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import Vector
-from flowsql.state import Columns, KeyIndex
+from flowsql.state import Columns, KeyIndex, Ordered, Timers
 from flowsql.state.accumulators import (
     ACCUMULATORS,
     Accumulator,
@@ -106,7 +106,7 @@ class Accumulators:
     def open(self, state: Mapping[str, Any]) -> None:
         """Take the tables."""
         self.columns: Columns = state[ACCUMULATORS]
-        self._ordered: dict[str, Any] = {
+        self._ordered: dict[str, Ordered] = {
             a.name: state[a.name]
             for a in self.plan.accumulators
             if a.kind is AccumulatorKind.ORDERED
@@ -208,7 +208,7 @@ class _Distinct:
         self._what = what
         self._index: KeyIndex = state[what.name]
         self._counts: Columns | None = state.get(what.counts)
-        self._timers: Any = state.get(what.timers)
+        self._timers: Timers | None = state.get(what.timers)
         self._touched = Touched()
         self._types = (BigIntType(nullable=False), what.type)
 

@@ -1,0 +1,1 @@
+"""Operators against plain models: any cut into steps, checkpoint and restore between any two."""
