@@ -1,0 +1,3 @@
+"""Running jobs: steps, readers, watermarks, checkpoints, restarts, control."""
+
+from __future__ import annotations

@@ -1,0 +1,145 @@
+"""The folder of a job: one owner, the run it belongs to, its checkpoints.
+
+<execution.checkpointing.dir>/<job id>/
+lock             held by the process that runs the job; holds its id
+job.json         run, attempt, and which runs are over
+checkpoints/     chk-<n>/, token-files/
+pending/         output held back while a snapshot is read
+spool/           large transactions; emptied at every start
+control.sock     where other commands reach the job
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from flowsql.checkpoint import CheckpointStore, could_not_write
+from flowsql.connector import fsync_dir, make_dirs, remove_tree, replace, write_file
+from flowsql.errors import ConfigError, StateError
+
+__all__ = ["JobFolder", "JobRecord", "new_run"]
+
+_KEPT_RUNS = 100
+
+
+def new_run() -> str:
+    """A name that no other run has."""
+    return secrets.token_hex(4)
+
+
+@dataclass
+class JobRecord:
+    """`job.json`.
+
+    Attributes:
+        run: the run that goes on, or went last.
+        attempt: how often it was started.
+        finished: it is over; the next start is a new run.
+        past: runs of this job that are over, oldest first.
+    """
+
+    run: str
+    attempt: int
+    finished: bool = False
+    past: list[str] = field(default_factory=list)
+
+
+class JobFolder:
+    """Locked as long as it is open.
+
+    Args:
+        parent: `execution.checkpointing.dir`.
+        job: the job's id.
+    """
+
+    def __init__(self, parent: Path, job: str) -> None:
+        self.job = job
+        self.path = parent.absolute() / folder_name(job)
+        self.store = CheckpointStore(self.path / "checkpoints")
+        self.pending = self.path / "pending"
+        self.spool = self.path / "spool"
+        self.socket = self.path / "control.sock"
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Make it, and become its owner.
+
+        Raises:
+            StateError: another process runs the job, or the folder cannot be written.
+        """
+        try:
+            make_dirs(self.path, mode=0o700)
+            self._take_lock()
+            self.store.prepare()
+            remove_tree(self.spool)
+            for folder in (self.pending, self.spool):
+                make_dirs(folder, mode=0o700)
+        except OSError as error:
+            self.close()
+            raise could_not_write(f'job folder "{self.path}"', self.path, error) from None
+
+    def _take_lock(self) -> None:
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(lock)
+            raise StateError(
+                f'job "{self.job}" is already running in process {owner}',
+                hint=f'Stop it with "flowsql stop {self.job}", or give this one another '
+                "'pipeline.name'.",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        self._lock = lock
+
+    def empty_pending(self) -> None:
+        """Forget held-back output of an earlier attempt; a checkpoint has its own links."""
+        for entry in self.pending.iterdir():
+            entry.unlink()
+
+    def record(self) -> JobRecord | None:
+        """What `job.json` says, None where there is none."""
+        path = self.path / "job.json"
+        try:
+            return JobRecord(**json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            raise StateError(
+                f'"{path}" is damaged', hint="Begin anew with --fresh after removing it."
+            ) from None
+
+    def write_record(self, record: JobRecord) -> None:
+        """Replace `job.json`, durably; raises StateError."""
+        record.past = record.past[-_KEPT_RUNS:]
+        temporary = self.path / "job.json.tmp"
+        try:
+            write_file(temporary, json.dumps(asdict(record)).encode(), mode=0o600)
+            replace(temporary, self.path / "job.json")
+            fsync_dir(self.path)
+        except OSError as error:
+            raise could_not_write(f'"{self.path / "job.json"}"', self.path, error) from None
+
+    def close(self) -> None:
+        """Let another process have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def folder_name(job: str) -> str:
+    """A job's id as the name of its folder; raises ConfigError where it cannot be one."""
+    if not job or job in {".", ".."} or re.search(r"[/\x00-\x1f]", job) or len(job) > 200:
+        raise ConfigError(
+            f'"{job}" cannot be the name of a job',
+            hint="Set 'pipeline.name' to up to 200 characters without '/'.",
+        )
+    return job

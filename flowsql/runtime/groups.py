@@ -1,0 +1,310 @@
+"""Source groups: the tables read through one connection or log, seen from the engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from flowsql.connector import (
+    JSON,
+    Connector,
+    ConnectorContext,
+    ConnectorTable,
+    Split,
+)
+from flowsql.runtime.readers import ReaderThread
+from flowsql.runtime.units import Finished, Unit
+
+__all__ = ["ReaderLimits", "SourceGroup"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLimits:
+    """Bounds of one reader: bytes queued, bytes of a transaction in memory."""
+
+    queue_bytes: int
+    transaction_bytes: int
+
+
+@dataclass(slots=True)
+class _Reader:
+    thread: ReaderThread
+    owner: str | None
+    splits: set[str] = field(default_factory=set)
+    consistent: bool | None = None
+
+
+class SourceGroup:
+    """One `Source`, its readers and its splits; used by the engine's thread.
+
+    Args:
+        key: stable name of the group in checkpoints: its tables.
+        connector: theirs.
+        tables: of the group.
+        context: handed to the source.
+        limits: of each reader.
+        ready: notified when a reader has something, or splits were discovered.
+
+    Attributes:
+        splits: the splits that are not read to their end.
+        position: split → where the next read starts, as of the last step.
+        consistent: the tables equal the database at a commit (DESIGN 9).
+        done: nothing more will come.
+        rows: read so far by this process.
+        lag_ms: as last told.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        connector: Connector,
+        tables: Sequence[ConnectorTable],
+        *,
+        context: ConnectorContext,
+        limits: ReaderLimits,
+        ready: threading.Condition,
+    ) -> None:
+        self.key = key
+        self.connector = connector
+        self.tables = tables
+        self._context = context
+        self._limits = limits
+        self._ready = ready
+        self._lock = threading.Lock()
+        self._readers: list[_Reader] = []
+        self._closing = threading.Event()
+        self._discovered: list[Split] = []
+        self._discovery_error: BaseException | None = None
+        self._discoverer: threading.Thread | None = None
+        self._by_thread: dict[ReaderThread, _Reader] = {}
+        self.splits: dict[str, Split] = {}
+        self.position: dict[str, JSON] = {}
+        self.consistent = True
+        self.done = False
+        self.rows = 0
+        self.lag_ms: int | None = None
+
+    def open(self, stored: JSON | None) -> list[Split]:
+        """Open the source at a stored position; gives the splits to be read."""
+        position = None if stored is None else stored["position"]
+        self.source = self.connector.open_source(
+            self.tables, None if position is None else position["source"], self._context
+        )
+        splits = list(self.source.discover())
+        self.splits = {s.id: s for s in splits}
+        if position is not None:
+            self.position = {k: v for k, v in position["splits"].items() if k in self.splits}
+        self.consistent = not any(s.snapshot for s in splits)
+        if stored is not None:
+            self.consistent = bool(stored["consistent"])
+        return splits
+
+    def start(self) -> None:
+        """Start the readers, and the search for further splits."""
+        self._distribute(list(self.splits.values()))
+        self._look_done()
+        interval = self.source.discovery_interval
+        if interval is not None and not self.done:
+            self._discoverer = threading.Thread(
+                target=self._discover, args=(interval,), name=f"discover {self.key}", daemon=True
+            )
+            self._discoverer.start()
+
+    @property
+    def threads(self) -> list[ReaderThread]:
+        """The readers' threads, in the order in which they were opened."""
+        return [r.thread for r in self._readers]
+
+    def snapshotting(self, table: str) -> bool:
+        """Whether a snapshot of the table is being read: it has no watermark yet."""
+        if not self.consistent:
+            return True
+        return any(s.snapshot and table in s.tables for s in self.splits.values())
+
+    def take_new_splits(self) -> list[Split]:
+        """Splits discovered meanwhile; their readers are told. Raises what discovery raised."""
+        if self._discovery_error is not None:
+            raise self._discovery_error
+        with self._ready:
+            new, self._discovered = self._discovered, []
+        return self._add(new)
+
+    def note(self, thread: ReaderThread, unit: Unit) -> None:
+        """A unit is in the running step: its positions are the group's."""
+        self.position.update(unit.positions)
+        self.rows += unit.rows
+        if unit.lag_ms is not None:
+            self.lag_ms = unit.lag_ms
+        self._by_thread[thread].consistent = unit.consistent
+
+    def end_step(self, finished: Iterable[Finished]) -> list[Split]:
+        """After the step that holds the last rows of these splits; gives splits that follow."""
+        new: list[Split] = []
+        told: list[JSON] = []
+        ended = list(finished)
+        for end in ended:
+            self.splits.pop(end.split, None)
+            self.position.pop(end.split, None)
+            for reader in self._readers:
+                reader.splits.discard(end.split)
+            with self._lock:
+                told += self.source.finished(end.split, end.result)
+        for message in told:
+            for reader in self._readers:
+                reader.thread.tell(message)
+        if ended and not self.splits and self.source.discovery_interval is not None:
+            with self._lock:
+                new = list(self.source.discover())
+            new = self._add(new)
+        if ended:
+            self._look_done()
+        self._look_consistent()
+        return new
+
+    def ends_with(self, finished: Iterable[str]) -> bool:
+        """Whether the source is over once these splits are, too."""
+        if not self.source.bounded or self.source.discovery_interval is not None:
+            return False
+        return not self.splits.keys() - set(finished)
+
+    def table_ends_with(self, table: str, finished: Iterable[str]) -> bool:
+        """Whether a table is read to its end once these splits are, too."""
+        if not self.source.bounded or self.source.discovery_interval is not None:
+            return False
+        gone = set(finished)
+        return not any(table in s.tables for s in self.splits.values() if s.id not in gone)
+
+    def snapshot(self) -> JSON:
+        """What a checkpoint keeps."""
+        with self._lock:
+            position = {"source": self.source.position(), "splits": dict(self.position)}
+        return {
+            "tables": [t.name for t in self.tables],
+            "connector": self.connector.name,
+            "position": position,
+            "consistent": self.consistent,
+        }
+
+    def acknowledge(self, position: JSON) -> None:
+        """The oldest retained checkpoint holds this position."""
+        with self._lock:
+            self.source.acknowledge(position)
+
+    def close(self) -> None:
+        """Stop all readers and let the source go."""
+        self._closing.set()
+        for reader in self._readers:
+            reader.thread.close()
+        for reader in self._readers:
+            reader.thread.join(5.0)
+        if self._discoverer is not None:
+            self._discoverer.join(5.0)
+        if hasattr(self, "source"):
+            self.source.close()
+
+    def status(self) -> JSON:
+        """For `Job.status`."""
+        return {
+            "tables": [t.name for t in self.tables],
+            "rows": self.rows,
+            "splits": len(self.splits),
+            "queued_bytes": sum(r.thread.queued_bytes for r in self._readers),
+            "lag_ms": self.lag_ms,
+            "consistent": self.consistent,
+            "done": self.done,
+        }
+
+    def _add(self, new: Sequence[Split]) -> list[Split]:
+        fresh = [s for s in new if s.id not in self.splits]
+        if fresh:
+            self.splits.update((s.id, s) for s in fresh)
+            if any(s.snapshot for s in fresh):
+                self.consistent = False
+            self.done = False
+            self._distribute(fresh)
+        return fresh
+
+    def _distribute(self, splits: Sequence[Split]) -> None:
+        """Give splits to readers: owned ones to their own, others to the least loaded."""
+        given: dict[int, list[Split]] = {}
+        opened: dict[str | int, list[Split]] = {}
+        free = [i for i, r in enumerate(self._readers) if r.owner is None]
+        room = max(1, self._context.parallelism) - len(free)
+        loads = {i: len(self._readers[i].splits) for i in free}
+        for split in splits:
+            if split.owner is not None:
+                known = [i for i, r in enumerate(self._readers) if r.owner == split.owner]
+                if known:
+                    given.setdefault(known[0], []).append(split)
+                else:
+                    opened.setdefault(split.owner, []).append(split)
+                continue
+            fresh = [k for k in opened if isinstance(k, int)]
+            if len(fresh) < room:
+                opened[len(fresh)] = [split]
+                continue
+            choice = min(
+                [*((loads[i], 0, i) for i in free), *((len(opened[k]), 1, k) for k in fresh)]
+            )
+            if choice[1] == 0:
+                loads[choice[2]] += 1
+                given.setdefault(choice[2], []).append(split)
+            else:
+                opened[choice[2]].append(split)
+        for index, more in given.items():
+            self._readers[index].splits.update(s.id for s in more)
+            self._readers[index].thread.assign([(s, self.position.get(s.id)) for s in more])
+        for key, first in opened.items():
+            self._open_reader(key if isinstance(key, str) else None, first)
+
+    def _open_reader(self, owner: str | None, splits: Sequence[Split]) -> None:
+        ids = [s.id for s in splits]
+        assignment = [(s, self.position.get(s.id)) for s in splits]
+        thread = ReaderThread(
+            f"{self.key}-{len(self._readers)}".replace("/", "-"),
+            self._locked(partial(self.source.open, assignment)),
+            ids,
+            spool=self._context.spool,
+            queue_bytes=self._limits.queue_bytes,
+            transaction_bytes=self._limits.transaction_bytes,
+            ready=self._ready,
+        )
+        reader = _Reader(thread, owner, set(ids))
+        self._readers.append(reader)
+        self._by_thread[thread] = reader
+        thread.start()
+
+    def _locked(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        def locked() -> Any:
+            with self._lock:
+                return call()
+
+        return locked
+
+    def _look_done(self) -> None:
+        self.done = self.source.bounded and not self.splits
+
+    def _look_consistent(self) -> None:
+        if self.consistent or any(s.snapshot for s in self.splits.values()):
+            return
+        active = [r for r in self._readers if r.splits]
+        if active or (self.source.bounded and not self.splits):
+            self.consistent = all(r.consistent is True for r in active)
+
+    def _discover(self, interval: float) -> None:
+        while not self._closing.wait(interval):
+            try:
+                with self._lock:
+                    new = list(self.source.discover())
+            except BaseException as error:  # noqa: BLE001 - raised again by the engine's thread
+                self._discovery_error = error
+                new = []
+            if new or self._discovery_error is not None:
+                with self._ready:
+                    self._discovered += new
+                    self._ready.notify_all()
+            if self._discovery_error is not None:
+                return

@@ -1,0 +1,390 @@
+"""A job: one plan, run by one engine thread from its start to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flowsql.config import EngineSettings
+from flowsql.connector import JSON, Attempt, ConnectorContext
+from flowsql.errors import FlowSQLError, StateError
+from flowsql.runtime.checkpoints import Checkpointer, Request
+from flowsql.runtime.clock import Clock, SystemClock, monotonic
+from flowsql.runtime.control import ControlServer
+from flowsql.runtime.execution import Execution, StepInterrupted, Surroundings
+from flowsql.runtime.folder import JobFolder
+from flowsql.runtime.graph import Build, CollectCall, JobPlan
+from flowsql.runtime.redact import Redactor
+from flowsql.runtime.restart import Restarts
+from flowsql.runtime.start import PlanCodec, Start, check_targets, choose_start, latest
+from flowsql.runtime.status import StatusBoard
+
+__all__ = ["Job"]
+
+_LONGEST_WAIT = 1.0
+
+
+class Job:
+    """Runs a plan.
+
+    Args:
+        job_id: names its folder, its transactions and its files.
+        plan: what to run.
+        settings: of the engine.
+        clock: read once a step.
+        collect: takes the changes of a `Collect` node and the number of their step.
+        fresh: begin anew even where there is something to resume.
+        persistent: it has a folder with checkpoints and a control socket. Without, rows are
+            committed at the same intervals, but nothing can be resumed; `checkpoint` makes the
+            folder when it is first called.
+        events: told what a user wants to read in a log, a line each.
+        build: physical node → operator.
+        codec: plans as JSON.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        plan: JobPlan,
+        settings: EngineSettings,
+        *,
+        clock: Clock | None = None,
+        collect: CollectCall | None = None,
+        fresh: bool = False,
+        persistent: bool = True,
+        events: Callable[[str], None] | None = None,
+        build: Build | None = None,
+        codec: PlanCodec | None = None,
+    ) -> None:
+        self.id = job_id
+        self._plan = plan
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._collect = collect
+        self._fresh = fresh
+        self._persistent = persistent
+        self._say = events or (lambda _: None)
+        self._build = build
+        self._codec = codec
+        self._redactor = Redactor((t.connector, t.table) for t in plan.tables.values())
+        self._folder: JobFolder | None = None
+        self._temporary: Path | None = None
+        self._execution: Execution | None = None
+        self._checkpointer: Checkpointer | None = None
+        self._requests: list[Request] = []
+        self._lock = threading.Lock()
+        self._stop: str | None = None
+        self._stop_event = threading.Event()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.board = StatusBoard(job_id)
+        self.error: FlowSQLError | None = None
+
+    # -- for callers, from any thread ---------------------------------------------------------
+
+    def start(self) -> Job:
+        """Run in a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name=f"job {self.id}", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self, *, drain: bool = False) -> None:
+        """Ask the job to end after the running step, with a last checkpoint; returns at once.
+
+        Args:
+            drain: let event time end first: every window is given, and the job is finished.
+
+        Raises:
+            StateError: it reads a snapshot and cannot be drained.
+        """
+        execution = self._execution
+        if drain and execution is not None and any(o.held for o in execution.graph.outlets):
+            raise StateError(
+                f'job "{self.id}" is reading a snapshot and cannot be drained yet',
+                hint="Wait until its status says consistent, or stop it without --drain.",
+            )
+        self._stop = self._stop or ("drain" if drain else "stop")
+        self._stop_event.set()
+        self._wake()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether the job is over in time.
+
+        Raises:
+            FlowSQLError: it failed.
+        """
+        if not self._over.wait(timeout):
+            return False
+        if self.error is not None:
+            raise self.error
+        return True
+
+    def checkpoint(self, timeout: float | None = None) -> Path:
+        """Take a checkpoint now; gives its folder.
+
+        Raises:
+            StateError: it failed, or the job is over.
+        """
+        return self._ask(Request(), timeout)
+
+    def savepoint(self, path: Path, timeout: float | None = None) -> Path:
+        """Take a checkpoint and copy it to an empty or new folder, which is the caller's."""
+        return self._ask(Request(path.absolute()), timeout)
+
+    def status(self) -> JSON:
+        """What `flowsql status` shows; see `metrics.NAMES`."""
+        return self.board.status(self._execution, self._checkpointer)
+
+    @property
+    def running(self) -> bool:
+        """It has not ended yet."""
+        return not self._over.is_set()
+
+    def _ask(self, request: Request, timeout: float | None) -> Path:
+        with self._lock:
+            if self._over.is_set():
+                raise StateError(f'job "{self.id}" is over')
+            self._requests.append(request)
+        self._wake()
+        if not request.done.wait(timeout):
+            raise StateError(f'job "{self.id}" took no checkpoint in time')
+        if request.error is not None:
+            raise request.error
+        assert request.path is not None
+        return request.path
+
+    def _wake(self) -> None:
+        execution = self._execution
+        if execution is not None:
+            execution.wake()
+
+    # -- the engine's thread --------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run to the end in this thread; `error` says whether it failed."""
+        server: ControlServer | None = None
+        try:
+            self.board.state = "starting"
+            if self._persistent:
+                self._open_folder()
+                assert self._folder is not None
+                server = ControlServer(self._folder.socket, self._commands())
+                server.start()
+            self._run_attempts()
+        except BaseException as error:  # noqa: BLE001 - kept for `wait`, in the user's words
+            self.error = self._redactor.error(error)
+            self.board.fail(self.error)
+        finally:
+            if server is not None:
+                server.close()
+            self._end()
+
+    def _open_folder(self) -> None:
+        folder = JobFolder(self._settings.checkpoint_dir, self.id)
+        folder.open()
+        self._folder = folder
+
+    def _commands(self) -> dict[str, Callable[..., Any]]:
+        def stop(*, drain: bool = False) -> JSON:
+            self.stop(drain=bool(drain))
+            with contextlib.suppress(FlowSQLError):
+                self._over.wait()
+            return self.status()
+
+        def checkpoint(*, savepoint: str | None = None) -> str:
+            if savepoint is not None:
+                return str(self.savepoint(Path(savepoint)))
+            return str(self.checkpoint())
+
+        return {"status": self.status, "stop": stop, "checkpoint": checkpoint}
+
+    def _run_attempts(self) -> None:
+        codec = self._codec or _default_codec()
+        start = choose_start(
+            self.id,
+            self._plan.plan,
+            self._folder,
+            path=self._settings.recovery_path,
+            fresh=self._fresh,
+            codec=codec,
+        )
+        plan = replace(self._plan, plan=start.plan)
+        check_targets(self.id, plan, start)
+        if start.checkpoint is not None:
+            number = start.checkpoint.manifest.checkpoint
+            self._say(f'resuming from checkpoint {number} at "{start.checkpoint.folder}"')
+        takes = self._persistent and self._settings.checkpoint_interval > 0
+        restarts = Restarts(self._settings.restart, checkpoints=takes)
+        while True:
+            try:
+                self._attempt(plan, start, codec)
+            except BaseException as raised:
+                error = self._redactor.error(raised)
+                self._abandon(error)
+                again = self._restart(error, restarts, start)
+                if again is None:
+                    raise error from raised
+                start = again
+            else:
+                return
+
+    def _restart(self, error: FlowSQLError, restarts: Restarts, start: Start) -> Start | None:
+        """Where to start again after a failure, once it is time; None to give up."""
+        # What fails before its first step is a mistake in the job: nobody wants it tried for ever.
+        if self._folder is None or self.board.steps == 0:
+            return None
+        delay = restarts.next_delay(error, monotonic())
+        if delay is None or self._stop is not None:
+            return None
+        self.board.restarting(error)
+        self._say(f"restarting in {delay:.1f} s: {error.message}")
+        if self._stop_event.wait(delay):
+            return None
+        record = replace(start.record, attempt=start.record.attempt + 1)
+        found = latest(self._folder, record.run) or (
+            start.checkpoint if self._settings.recovery_path is not None else None
+        )
+        numbers = self._folder.store.numbers()
+        return Start(found, record, max([start.last, *numbers]), start.plan)
+
+    def _attempt(self, plan: JobPlan, start: Start, codec: PlanCodec) -> None:
+        """From opening to the last commit."""
+        folder = self._folder
+        attempt = Attempt(self.id, start.record.run, start.record.attempt)
+        if folder is not None:
+            folder.write_record(start.record)
+            folder.empty_pending()
+            folder.store.clean(start.checkpoint)
+        execution = Execution(self._surroundings(plan, attempt))
+        self._execution = execution
+        try:
+            execution.open(start.checkpoint)
+            self._checkpointer = Checkpointer(
+                execution,
+                attempt,
+                None if folder is None else folder.store,
+                self._settings,
+                plan=codec.encode(plan.plan),
+                fingerprint=plan.plan.fingerprint,
+                last=start.last,
+                notify=execution.wake,
+            )
+            self.board.started(attempt)
+            if start.checkpoint is not None and start.checkpoint.manifest.finished:
+                # Killed between the last manifest and its commits, which are made by now.
+                self._finish(start, finished=True)
+                return
+            finished = self._loop(execution, self._checkpointer)
+            self._finish(start, finished=finished)
+        finally:
+            execution.close()
+
+    def _surroundings(self, plan: JobPlan, attempt: Attempt) -> Surroundings:
+        if self._folder is not None:
+            spool, pending = self._folder.spool, self._folder.pending
+            files = self._folder.store.token_files
+        else:
+            if self._temporary is None:
+                self._temporary = Path(tempfile.mkdtemp(prefix="flowsql-"))
+                for name in ("spool", "pending", "files"):
+                    (self._temporary / name).mkdir()
+            spool, pending = self._temporary / "spool", self._temporary / "pending"
+            files = self._temporary / "files"
+        return Surroundings(
+            plan,
+            self._settings,
+            ConnectorContext(attempt, spool, files),
+            pending,
+            self._clock,
+            self._build or _default_build(),
+            self._collect,
+            self._stop_event.is_set,
+        )
+
+    def _loop(self, execution: Execution, checkpointer: Checkpointer) -> bool:
+        """Steps until nothing is left or someone stops it; whether the job is finished."""
+        board = self.board
+        board.state = "running"
+        while self._stop is None:
+            self._take_requests(execution, checkpointer)
+            checkpointer.poll()
+            try:
+                worked = execution.step()
+            except StepInterrupted:
+                return False
+            if execution.over:
+                break
+            if worked:
+                board.stepped(execution)
+            else:
+                due = checkpointer.due_in()
+                execution.wait(_LONGEST_WAIT if due is None else min(due, _LONGEST_WAIT))
+                board.look(execution)
+        board.state = "stopping"
+        finished = execution.over
+        if not finished and self._stop == "drain":
+            execution.step(drain=True)
+            finished = True
+        board.stepped(execution)
+        self._take_requests(execution, checkpointer)
+        checkpointer.complete(finished=finished)
+        return finished
+
+    def _take_requests(self, execution: Execution, checkpointer: Checkpointer) -> None:
+        with self._lock:
+            requests, self._requests = self._requests, []
+        if not requests:
+            return
+        if checkpointer.store is None and not execution.writers:
+            self._open_folder()
+            assert self._folder is not None
+            checkpointer.store = self._folder.store
+        checkpointer.requests += requests
+
+    def _finish(self, start: Start, *, finished: bool) -> None:
+        folder = self._folder
+        if folder is not None:
+            if finished:
+                folder.write_record(replace(start.record, finished=True))
+            elif self._settings.checkpoint_retention != "retain_on_cancellation":
+                for number in folder.store.numbers():
+                    folder.store.remove(number)
+        self.board.state = "finished" if finished else "stopped"
+
+    def _abandon(self, error: FlowSQLError) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.abandon(error)
+            self._checkpointer = None
+
+    def _end(self) -> None:
+        """Nothing of the job is left but its folder."""
+        with self._lock:
+            self._over.set()
+            requests, self._requests = self._requests, []
+        for request in requests:
+            request.answer(None, self.error or StateError(f'job "{self.id}" is over'))
+        self._abandon(self.error or StateError(f'job "{self.id}" is over'))
+        if self._execution is not None:
+            self.board.look(self._execution, final=True)
+        if self._folder is not None:
+            self._folder.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _default_build() -> Build:
+    from flowsql.runtime.build import build_operator  # noqa: PLC0415 - tests bring their own
+
+    return build_operator
+
+
+def _default_codec() -> PlanCodec:
+    from flowsql.physical import codec  # noqa: PLC0415 - tests bring their own
+
+    return codec

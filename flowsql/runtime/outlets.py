@@ -1,0 +1,251 @@
+"""Where changes leave: sinks and results.
+
+A step's output is gathered, netted by whole rows and labelled by upsert key, so that a sink never
+sees a half-applied update. Appended rows need none of this and are written as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import pyarrow as pa
+
+from flowsql.changelog import (
+    DELETE,
+    UPDATE_BEFORE,
+    ChangelogMode,
+    Changes,
+    Keys,
+    concat_changes,
+    label,
+    net,
+    split_changes,
+    upsert_form,
+)
+from flowsql.connector import Writer
+from flowsql.errors import DataError
+from flowsql.expr import StepClock
+from flowsql.runtime.nodes import Node
+from flowsql.runtime.pending import PendingOutput
+from flowsql.types import RowType
+
+__all__ = ["CollectOutlet", "Outlet", "SinkForm", "SinkOutlet"]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkForm:
+    """How an outlet gives its changes.
+
+    Attributes:
+        name: of the target, for messages.
+        row: the columns.
+        mode: APPEND, RETRACT or UPSERT.
+        upsert_key: columns, empty for none.
+        input_mode: what arrives; UPSERT passes without netting, the last row of a key wins.
+        not_null: columns in which a NULL is an error, or is dropped with its row.
+        drop_nulls: `table.exec.sink.not-null-enforcer` = drop.
+    """
+
+    name: str
+    row: RowType
+    mode: ChangelogMode
+    upsert_key: tuple[int, ...] = ()
+    input_mode: ChangelogMode = ChangelogMode.RETRACT
+    not_null: tuple[int, ...] = ()
+    drop_nulls: bool = False
+
+    @property
+    def appends(self) -> bool:
+        """Whether rows can be given as they come."""
+        return self.input_mode is ChangelogMode.APPEND
+
+    def net(self, changes: Changes) -> Changes | None:
+        """The net change of all rows given."""
+        if self.input_mode is ChangelogMode.UPSERT:
+            return _last_by_key(changes, self.upsert_key, self.row)
+        return net(changes, self.row.types)
+
+    def labelled(self, netted: Changes) -> Changes | None:
+        """Netted changes as the sink wants them."""
+        if self.input_mode is not ChangelogMode.UPSERT:
+            netted = label(netted, self.upsert_key or None, self.row.types)
+        given = upsert_form(netted) if self.mode is ChangelogMode.UPSERT else netted
+        return None if given is None else self.checked(given)
+
+    def checked(self, changes: Changes) -> Changes | None:
+        """The rows that keep NOT NULL; raises DataError where one does not and must not be left."""
+        batch = changes.batch
+        bad = [i for i in self.not_null if batch.column(i).null_count]
+        if not bad:
+            return changes
+        nulls = np.zeros(len(changes), np.bool_)
+        for i in bad:
+            nulls |= batch.column(i).is_null().to_numpy(zero_copy_only=False)
+        if self.drop_nulls:
+            left = changes.filter(~nulls)
+            return left if len(left) else None
+        if not (nulls & (changes.signs > 0)).any():
+            return changes
+        name = batch.schema.names[bad[0]]
+        raise DataError(
+            f'column "{name}" of table "{self.name}" is NOT NULL, but a NULL is written to it',
+            hint="Give it a value with COALESCE, or SET 'table.exec.sink.not-null-enforcer' = "
+            "'drop' to leave such rows out.",
+        )
+
+
+class Outlet(Node):
+    """Gathers a step's changes and gives them away at its end.
+
+    Args:
+        node_id: of the physical node.
+        title: for people.
+        form: how changes are given.
+
+    Attributes:
+        pending: where output is kept while `held`; set by the runtime where that may happen.
+        held: the sources are not consistent yet.
+    """
+
+    def __init__(self, node_id: str, title: str, form: SinkForm) -> None:
+        super().__init__(node_id, title)
+        self.form = form
+        self.pending: PendingOutput | None = None
+        self.held = False
+        self._parts: list[Changes] = []
+
+    def give(self, changes: Changes) -> None:
+        """Hand labelled changes over; in pieces that keep the limits of a batch."""
+        raise NotImplementedError
+
+    def finish_step(self) -> None:
+        """The step's changes are complete."""
+
+    def push(self, port: int, changes: Changes) -> None:
+        del port
+        self.rows_in += changes.batch.num_rows
+        if changes.unchanged is not None:
+            self._refuse_unchanged(changes)
+        if self.pending is not None and (self.held or self.pending.rows):
+            self.pending.add(changes)
+        elif self.form.appends:
+            started = perf_counter()
+            self._give_appended(changes)
+            self.seconds += perf_counter() - started
+        else:
+            self._parts.append(changes)
+
+    def settle(self, clock: StepClock) -> None:
+        del clock
+        watermark = self.input_watermark()
+        self.idle = watermark is None
+        if watermark is not None:
+            self.watermark = max(self.watermark, watermark)
+        started = perf_counter()
+        if self._parts:
+            changes = concat_changes(self._parts)
+            self._parts = []
+            if changes is not None:
+                netted = self.form.net(changes)
+                if netted is not None:
+                    self._give_netted(netted)
+        if self.pending is not None and not self.held and self.pending.rows:
+            self._deliver(self.pending)
+        self.finish_step()
+        self.seconds += perf_counter() - started
+
+    def _deliver(self, pending: PendingOutput) -> None:
+        for changes in pending.deliver():
+            if self.form.appends:
+                self._give_appended(changes)
+            else:
+                self._give_netted(changes)
+        pending.clear()
+
+    def _give_appended(self, changes: Changes) -> None:
+        if changes.marks is not None or changes.codes is not None:
+            changes = Changes(changes.batch)
+        given = self.form.checked(changes)
+        if given is not None:
+            self.rows_out += given.batch.num_rows
+            self.give(given)
+
+    def _give_netted(self, netted: Changes) -> None:
+        labelled = self.form.labelled(netted)
+        if labelled is not None:
+            for piece in split_changes(labelled):
+                self.rows_out += piece.batch.num_rows
+                self.give(piece)
+
+    def _refuse_unchanged(self, changes: Changes) -> None:
+        for name, mask in (changes.unchanged or {}).items():
+            if mask.any():
+                raise DataError(
+                    f'the source did not send column "{name}", which did not change, and nothing '
+                    f'before table "{self.form.name}" knows its value',
+                    hint="Let the database log whole rows (PostgreSQL: ALTER TABLE … REPLICA "
+                    "IDENTITY FULL).",
+                )
+
+
+class SinkOutlet(Outlet):
+    """Writes a table."""
+
+    def __init__(self, node_id: str, title: str, form: SinkForm, writer: Writer) -> None:
+        super().__init__(node_id, title, form)
+        self.writer = writer
+
+    def give(self, changes: Changes) -> None:
+        self.writer.write(changes)
+
+    def finish_step(self) -> None:
+        self.writer.end_step()
+
+
+class CollectOutlet(Outlet):
+    """Hands the result of a SELECT to the session.
+
+    Attributes:
+        step: number of the running step, set by the runtime.
+    """
+
+    def __init__(
+        self, node_id: str, title: str, form: SinkForm, collect: Callable[[Changes, int], None]
+    ) -> None:
+        super().__init__(node_id, title, form)
+        self._collect = collect
+        self.step = 0
+
+    def give(self, changes: Changes) -> None:
+        self._collect(changes, self.step)
+
+
+def _last_by_key(changes: Changes, key: Sequence[int], row: RowType) -> Changes:
+    """The last row of each key, where it stands."""
+    columns = [changes.batch.column(i) for i in key]
+    ids, first = Keys.of(columns, [row.types[i] for i in key], len(changes)).group()
+    if len(first) == len(changes):
+        return changes
+    last = np.zeros(len(first), np.int64)
+    last[ids] = np.arange(len(ids))
+    codes = changes.codes
+    if codes is not None and bool((codes == UPDATE_BEFORE).any()):
+        codes = np.where(codes == UPDATE_BEFORE, np.int8(DELETE), codes)
+    return Changes(changes.batch, codes).take(np.sort(last))
+
+
+def dead_letter_rows(records: Sequence[tuple[str, str, bytes, str]]) -> pa.RecordBatch:
+    """Bad records as rows: `table_name, place, record, reason`."""
+    tables, places, raws, reasons = zip(*records, strict=True)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(tables, pa.string()),
+            pa.array(places, pa.string()),
+            pa.array(raws, pa.binary()),
+            pa.array(reasons, pa.string()),
+        ],
+        names=["table_name", "place", "record", "reason"],
+    )

@@ -1,0 +1,61 @@
+"""Nothing secret leaves with an error: what crosses a connector passes here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flowsql.connector import Connector, ConnectorTable
+from flowsql.errors import ConnectorError, FlowSQLError, InternalError, StateError
+
+__all__ = ["Redactor"]
+
+_MASK = "'******'"
+
+
+class Redactor:
+    """Knows the secret option values of a job's tables.
+
+    Args:
+        tables: (connector, table) of the job.
+    """
+
+    def __init__(self, tables: Iterable[tuple[Connector, ConnectorTable]]) -> None:
+        secrets: set[str] = set()
+        for connector, table in tables:
+            for option in connector.options:
+                if option.secret and "#" not in option.key:
+                    value = table.options.get(option.key)
+                    if value is not None and str(value):
+                        secrets.add(str(value))
+        # Longest first: one secret may be part of another.
+        self._secrets = sorted(secrets, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """The text with every secret masked."""
+        for secret in self._secrets:
+            text = text.replace(secret, _MASK)
+        return text
+
+    def error(self, error: BaseException) -> FlowSQLError:
+        """The error as a user may see it; foreign exceptions get a class that says who must act."""
+        if isinstance(error, FlowSQLError):
+            if self._secrets:
+                error.message = self.text(error.message)
+                error.detail = error.detail and self.text(error.detail)
+                error.hint = error.hint and self.text(error.hint)
+                error.args = (error.message,)
+            return error
+        text = self.text(f"{type(error).__name__}: {error}")
+        if isinstance(error, MemoryError):
+            return StateError(
+                "the process has no memory left", hint="Give it more, or keep less state."
+            )
+        made: FlowSQLError
+        if isinstance(error, OSError | TimeoutError):
+            made = ConnectorError(f"could not go on: {text}")
+        else:
+            made = InternalError(
+                f"unexpected {text}", hint="Please report it with the output of --debug."
+            )
+        made.__cause__ = error
+        return made

@@ -1,0 +1,62 @@
+"""Restart strategies: whether and when a failed job is tried again (`restart-strategy.*`)."""
+
+from __future__ import annotations
+
+import random
+
+from flowsql.config import RestartStrategy
+from flowsql.errors import ConnectorError, FlowSQLError, StateError
+
+__all__ = ["Restarts", "may_pass"]
+
+
+def may_pass(error: FlowSQLError) -> bool:
+    """Whether trying again may help: something outside did not answer, or a disk was full.
+
+    A message with "cannot" says that it never will.
+    """
+    return isinstance(error, ConnectorError | StateError) and " cannot " not in error.message
+
+
+class Restarts:
+    """Counts failures and says how long to wait.
+
+    Args:
+        strategy: what was set.
+        checkpoints: whether the job takes any, which decides the default.
+        seed: of the jitter; random where left out.
+    """
+
+    def __init__(
+        self, strategy: RestartStrategy, *, checkpoints: bool, seed: int | None = None
+    ) -> None:
+        kind = strategy.type or ("exponential-delay" if checkpoints else "none")
+        self._never = kind == "none"
+        self._strategy = strategy
+        self._random = random.Random(seed)  # noqa: S311 - spreads restarts, protects nothing
+        self._delay = float(strategy.delay)
+        self._last_failure: float | None = None
+        self.failures = 0
+
+    def next_delay(self, error: FlowSQLError, now: float) -> float | None:
+        """Seconds to wait before the next attempt; None to give up.
+
+        Args:
+            error: what happened.
+            now: seconds on the monotonic clock.
+        """
+        if self._never or not may_pass(error):
+            return None
+        strategy = self._strategy
+        quiet = None if self._last_failure is None else now - self._last_failure
+        if quiet is not None and quiet * 1000 >= strategy.reset_after:
+            self.failures = 0
+            self._delay = float(strategy.delay)
+        self._last_failure = now
+        self.failures += 1
+        if strategy.attempts is not None and self.failures > strategy.attempts:
+            return None
+        spread = 1 + strategy.jitter * self._random.uniform(-1, 1)
+        delay = min(self._delay * spread, float(strategy.max_delay))
+        self._delay = min(self._delay * strategy.multiplier, float(strategy.max_delay))
+        return delay / 1000

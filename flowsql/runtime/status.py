@@ -1,0 +1,147 @@
+"""What a job says of itself; read from any thread, written by the engine's."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flowsql.changelog import NO_WATERMARK
+from flowsql.connector import JSON, Attempt
+from flowsql.errors import FlowSQLError
+from flowsql.runtime.checkpoints import Checkpointer
+from flowsql.runtime.clock import SystemClock, monotonic
+from flowsql.runtime.execution import Execution
+from flowsql.runtime.metrics import Rate
+from flowsql.runtime.outlets import SinkOutlet
+from flowsql.runtime.watermarks import MAX_WATERMARK
+
+__all__ = ["StatusBoard"]
+
+_LOOK_EVERY = 1.0
+
+
+class StatusBoard:
+    """The state of one job, see `metrics.NAMES`.
+
+    Sizes of state tables are looked up at most once a second, between two steps.
+
+    Attributes:
+        state: as shown.
+        steps: of this process's attempts.
+    """
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+        self._attempt: Attempt | None = None
+        self._error: str | None = None
+        self._began = monotonic()
+        self._looked = -1e9
+        self._state_sizes: dict[str, dict[str, JSON]] = {}
+        self._rates: tuple[float, float] = (0.0, 0.0)
+        self._rate_in = Rate()
+        self._rate_out = Rate()
+        self.state = "created"
+        self.steps = 0
+
+    def started(self, attempt: Attempt) -> None:
+        """An attempt was opened."""
+        self._attempt = attempt
+
+    def restarting(self, error: FlowSQLError) -> None:
+        """It failed and will be tried again."""
+        self.state = "restarting"
+        self._error = error.message
+
+    def fail(self, error: FlowSQLError) -> None:
+        """It failed for good."""
+        self.state = "failed"
+        self._error = error.message
+
+    def stepped(self, execution: Execution) -> None:
+        """After a step."""
+        self.steps += 1
+        self.look(execution)
+
+    def look(self, execution: Execution, *, final: bool = False) -> None:
+        """Between two steps: note what cannot be read from another thread."""
+        now = monotonic()
+        if now - self._looked < _LOOK_EVERY and not final:
+            return
+        self._looked = now
+        graph = execution.graph
+        self._state_sizes = {
+            o.id: {n: {"rows": s.rows, "bytes": s.bytes} for n, s in o.store.stats().items()}
+            for o in graph.operators
+            if o.store.tables
+        }
+        rows_in = sum(g.rows for g in execution.groups)
+        rows_out = sum(o.rows_out for o in graph.outlets)
+        self._rates = (self._rate_in.update(now, rows_in), self._rate_out.update(now, rows_out))
+
+    def status(self, execution: Execution | None, checkpointer: Checkpointer | None) -> JSON:
+        """Everything, as plain JSON."""
+        attempt = self._attempt
+        status: JSON = {
+            "job": self._job,
+            "run": None if attempt is None else attempt.run,
+            "attempt": None if attempt is None else attempt.number,
+            "pid": os.getpid(),
+            "state": self.state,
+            "error": self._error,
+            "uptime_ms": round((monotonic() - self._began) * 1000),
+        }
+        if execution is not None:
+            status |= self._of_execution(execution)
+        if checkpointer is not None:
+            summary = dict(checkpointer.summary)
+            ended = summary.pop("ended", None)
+            summary["age_ms"] = None if ended is None else round((monotonic() - ended) * 1000)
+            summary["failed"] = checkpointer.failed
+            status["checkpoint"] = summary
+        return status
+
+    def _of_execution(self, execution: Execution) -> JSON:
+        graph = execution.graph
+        watermark = min((o.watermark for o in graph.outlets), default=NO_WATERMARK)
+        known = watermark not in {NO_WATERMARK, MAX_WATERMARK}
+        counters: dict[str, int] = {}
+        operators = []
+        for node in graph.nodes:
+            shown: dict[str, Any] = {
+                "id": node.id,
+                "title": node.title,
+                "rows_in": node.rows_in,
+                "rows_out": node.rows_out,
+                "watermark": _shown(node.watermark),
+                "ms": node.durations.percentiles(),
+            }
+            if node.id in self._state_sizes:
+                shown["state"] = self._state_sizes[node.id]
+            operators.append(shown)
+        for operator in graph.operators:
+            for name, count in operator.context.counters.as_dict().items():
+                counters[name] = counters.get(name, 0) + count
+        return {
+            "step": execution.step_number,
+            "step_ms": execution.durations.percentiles(),
+            "rows_in": sum(g.rows for g in execution.groups),
+            "rows_out": sum(o.rows_out for o in graph.outlets),
+            "rows_in_per_second": round(self._rates[0], 1),
+            "rows_out_per_second": round(self._rates[1], 1),
+            "watermark": _shown(watermark),
+            "watermark_lag_ms": SystemClock().now() // 1000 - watermark if known else None,
+            "sources": [g.status() for g in execution.groups],
+            "operators": operators,
+            "sinks": {o.form.name: o.rows_out for o in graph.outlets if isinstance(o, SinkOutlet)},
+            "state_bytes": sum(
+                t["bytes"] for tables in self._state_sizes.values() for t in tables.values()
+            ),
+            "late_rows": counters.get("late-rows", 0),
+            "orphan_retractions": counters.get("orphan-retractions", 0),
+            "bad_records": execution.bad_records,
+            "pending_rows": sum(o.pending.rows for o in graph.outlets if o.pending is not None),
+        }
+
+
+def _shown(watermark: int) -> int | None:
+    return None if watermark == NO_WATERMARK else watermark
