@@ -103,6 +103,7 @@ def check(
     rows: Sequence[RowType],
     items: Sequence[Item],
     steps: Sequence[tuple[int, bool, list[int]]],
+    *,
     model: Callable[[Sequence[Item]], Counter[Row]],
     append: Sequence[bool],
 ) -> None:

@@ -137,7 +137,7 @@ def test_any_cut_gives_the_aggregates_of_the_table(case: tuple[Any, ...]) -> Non
         return answer([(*first[k], *(value(c, rows) for c in calls)) for k, rows in groups.items()])
 
     if append or not any(c.split()[0] in {"SUM", "AVG"} and c.endswith("y") for c in calls):
-        check_steps(operator, [ROW], items, steps, model, [append])
+        check_steps(operator, [ROW], items, steps, model=model, append=[append])
     else:
         loose(operator, ROW, items, steps, model)
     if not items or (not append and not table_of(items, 0)):
@@ -147,7 +147,12 @@ def test_any_cut_gives_the_aggregates_of_the_table(case: tuple[Any, ...]) -> Non
 def loose(operator: Run, row: RowType, items: Any, steps: Any, model: Any) -> None:
     """As `check`, where the sign of a zero sum of doubles is left open."""
     check_steps(
-        _Unsigned(operator), [row], items, steps, lambda part: unsigned(model(part)), [False]
+        _Unsigned(operator),
+        [row],
+        items,
+        steps,
+        model=lambda part: unsigned(model(part)),
+        append=[False],
     )
 
 

@@ -125,8 +125,8 @@ def test_any_cut_gives_the_join_of_the_tables(case: tuple[Any, ...]) -> None:
         [row, row],
         items,
         steps,
-        lambda part: model(part, kind, null_safe, conditional, sides),
-        [s.mode is ChangelogMode.APPEND for s in sides],
+        model=lambda part: model(part, kind, null_safe, conditional, sides),
+        append=[s.mode is ChangelogMode.APPEND for s in sides],
     )
 
 
@@ -142,7 +142,7 @@ def test_all_that_leaves_is_forgotten(kind: JoinKind) -> None:
         [row, row],
         items,
         [(7, True, [7]), (20, True, [20]), (36, False, [30, 36])],
-        lambda part: model(part, kind, False, False, [side, side]),
-        [False, False],
+        model=lambda part: model(part, kind, False, False, [side, side]),
+        append=[False, False],
     )
     assert set(run.live().values()) == {0}

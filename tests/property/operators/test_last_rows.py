@@ -40,7 +40,7 @@ def test_the_sink_shows_the_last_row_to_come(data: st.DataObject) -> None:
         return answer([rows[-1] for rows in lists.values() if rows])
 
     run = Run(SinkMaterialize((0,)), [ROW], ROW)
-    check(run, [ROW], items, steps, model, [False])
+    check(run, [ROW], items, steps, model=model, append=[False])
     if not model(items):
         assert set(run.live().values()) == {0}
 
