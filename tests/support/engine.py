@@ -133,7 +133,7 @@ class Engine:
         return list(parts.values())[wanted]
 
     def state(self, query: str, steps: Sequence[Sequence[Event]], until: int) -> list[str]:
-        """`table: entries` of a query's state after the first `until` steps."""
+        """`operator / table: entries` of a query's state after the first `until` steps."""
         with scratch() as folder, self.session(steps, folder, ends=False) as (session, feed):
             feed.gate = until
             collection, name = Collection(), f"collection{next(_serial)}"
@@ -142,16 +142,20 @@ class Engine:
             session.execute(collected("look", schema).format(collection=name))
             job = session.execute(f"INSERT INTO look {query}")
             _await(job, [collection], until, 30.0)
-            tables = job.status()["state"]
             job.stop()
-            return [f"{table}: {stats['rows']}" for table, stats in tables.items()]
+            _over(job, 30.0)
+            return [
+                f"{operator['title']} / {table}: {stats['rows']}"
+                for operator in job.status()["operators"]
+                for table, stats in operator.get("state", {}).items()
+            ]
 
     def execute(self, statements: str, steps: Sequence[Sequence[Event]]) -> None:
         """Runs a script of statements to its end; raises what went wrong."""
         with scratch() as folder, self.session(steps, folder) as (session, _):
             result = session.execute(statements)
             if hasattr(result, "wait"):
-                result.wait(30)
+                _over(result, 30.0)
             else:
                 result.to_arrow()
 
@@ -196,7 +200,7 @@ class Engine:
                             session.execute(f"SET 'execution.state-recovery.path' = '{recover}'")
                         job = session.execute(statement)
                         if stop is None:
-                            job.wait(timeout)
+                            _over(job, timeout)
                             continue
                         if save is not None:
                             _await(job, collections.values(), save, timeout)
@@ -204,6 +208,7 @@ class Engine:
                             feed.gate = stop
                         _await(job, collections.values(), stop, timeout)
                         job.stop()
+                        _over(job, timeout)
         finally:
             for name in names.values():
                 del Collection.known[name]
@@ -252,13 +257,19 @@ def _create(table: Table, feed: str, *, ends: bool) -> str:
     )
 
 
+def _over(job: Any, timeout: float) -> None:
+    """Until the job has ended; raises what it failed with."""
+    if not job.wait(timeout):
+        raise TimeoutError(f"the job did not end within {timeout} s")
+
+
 def _await(job: Any, collections: Any, steps: int, timeout: float) -> None:
     """Until every sink has seen the end of so many steps; raises what ended the job."""
     deadline = time.monotonic() + timeout
     for collection in collections:
         while not collection.wait_for(steps, 0.02):
-            if job.done:
-                job.wait(0)
+            if not job.running:
+                _over(job, 0)
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"step {steps} did not end within {timeout} s")
