@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr.casting import cast_to
 from flowsql.expr.functions.catalogue import all_functions, find_function
-from flowsql.expr.nodes import Call, Expression
-from flowsql.expr.registry import Function, Overload
-from flowsql.expr.signatures import wrong_arguments
-from flowsql.types import NullType
+from flowsql.expr.nodes import Expression
+from flowsql.expr.registry import Function
+from flowsql.expr.resolve import resolve
 
 __all__ = ["bind_call"]
 
@@ -43,29 +41,8 @@ def bind_call(name: str, args: Sequence[Expression], span: Span | None) -> Expre
             if error.hint is None:
                 error.hint = _supported(function)
             raise
-    for overload in function.overloads:
-        if _takes(overload, args):
-            cast = tuple(_as_param(a, overload, i) for i, a in enumerate(args))
-            return Call(type=overload.result(cast), function=function.name, args=cast, span=span)
-    raise wrong_arguments(name.upper(), args, span, function.supported())
+    return resolve(function, args, span, name.upper())
 
 
 def _supported(function: Function) -> str:
     return "Supported: " + ", ".join(function.supported()) + "."
-
-
-def _takes(overload: Overload, args: Sequence[Expression]) -> bool:
-    return overload.takes(len(args)) and all(
-        overload.param(i).null is not None
-        if isinstance(a.type, NullType)
-        else overload.param(i).accepts(a.type)
-        for i, a in enumerate(args)
-    )
-
-
-def _as_param(arg: Expression, overload: Overload, index: int) -> Expression:
-    param = overload.param(index)
-    if isinstance(arg.type, NullType):
-        assert param.null is not None
-        return cast_to(arg, param.null)
-    return arg if param.to is None else cast_to(arg, param.to(arg.type))

@@ -11,7 +11,7 @@ from flowsql.expr.casts_nested import nested_cast
 from flowsql.expr.casts_numeric import to_boolean, to_decimal, to_float, to_integer
 from flowsql.expr.casts_temporal import to_date, to_interval, to_time, to_timestamp
 from flowsql.expr.casts_text import to_bytes, to_string
-from flowsql.expr.nodes import Cast, Column, Expression, FieldAccess, Literal
+from flowsql.expr.nodes import Cast, Expression, Literal
 from flowsql.expr.vector import EvalSettings, Kernel
 from flowsql.types import (
     ArrayType,
@@ -252,8 +252,7 @@ def cast_kernel(
     arg: Expression, target: DataType, *, safe: bool, settings: EvalSettings
 ) -> Kernel | None:
     """The kernel of a cast, or None where the stored value stays as it is."""
-    stored = isinstance(arg, Column | FieldAccess)
-    return kernel_between(arg.type, target, safe=safe, stored=stored, settings=settings)
+    return kernel_between(arg.type, target, safe=safe, settings=settings)
 
 
 def kernel_between(
@@ -261,17 +260,16 @@ def kernel_between(
     target: DataType,
     *,
     safe: bool,
-    stored: bool,
     settings: EvalSettings,
 ) -> Kernel | None:
-    """`cast_kernel` by types; `stored` values of CHAR may be shorter than their type says."""
+    """`cast_kernel` by types."""
     if same_type(source, target):
         return None
     match target:
         case CharType() | VarCharType():
-            return to_string(source, target, stored=stored, settings=settings)
+            return to_string(source, target, settings)
         case BinaryType() | VarBinaryType():
-            return to_bytes(source, target, stored=stored)
+            return to_bytes(source, target)
         case BooleanType():
             return to_boolean(source, safe=safe)
         case DecimalType():
@@ -287,7 +285,7 @@ def kernel_between(
         case _ if is_nested(target):
 
             def inner(a: DataType, b: DataType) -> Kernel | None:
-                return kernel_between(a, b, safe=safe, stored=True, settings=settings)
+                return kernel_between(a, b, safe=safe, settings=settings)
 
             return nested_cast(source, target, inner, safe=safe)
         case _ if is_integer(target):

@@ -166,9 +166,6 @@ def to_decimal(source: DataType, target: DecimalType, *, safe: bool) -> Kernel:
         return from_float(value) if np.isfinite(value) else None
 
     convert = from_float_or_null if safe else from_float
-    if arrow_type(source) == pa.float32():
-        # FLOAT takes its own shortest text, not that of the double equal to it.
-        return lambda _, value: each(lambda v: convert(float(str(np.float32(v)))), arrow, value)
     return lambda _, value: each(convert, arrow, value)
 
 

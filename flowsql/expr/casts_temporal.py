@@ -58,7 +58,9 @@ def to_date(source: DataType, *, safe: bool, settings: EvalSettings) -> Kernel:
     def days(_: Any, value: Value) -> Value:
         if local:
             value = local_from_utc(value, settings.local_time_zone)
-        whole = numbers(value) // (_per_second(value) * 86400)
+        # Flink cuts milliseconds toward zero, so that 1969-12-31 23:00 is on 1970-01-01.
+        millis = numbers(value) // (_per_second(value) // 1000)
+        whole = np.sign(millis) * (np.abs(millis) // _DAY_MS)
         return build(whole.astype(np.int32), pa.date32(), _nulls(value))
 
     return days

@@ -23,26 +23,23 @@ __all__ = ["to_bytes", "to_string"]
 
 
 def to_string(
-    source: DataType, target: CharType | VarCharType, *, stored: bool, settings: EvalSettings
+    source: DataType, target: CharType | VarCharType, settings: EvalSettings
 ) -> Kernel | None:
     """To CHAR(n) or VARCHAR(n).
 
-    A stored CHAR value may lack the blanks that its type promises, so that it is padded first.
+    A stored CHAR value that is too short stays so, as in Flink.
     """
-    pad_source = source.length if stored and isinstance(source, CharType) else 0
     pad_target = target.length if isinstance(target, CharType) else 0
     known = source.length if is_character(source) else MAX_LENGTH + 1  # type: ignore[attr-defined]
     cut = target.length if target.length < known and target.length != MAX_LENGTH else None
     text = None if is_character(source) else formatter(source, settings)
-    if text is None and not pad_source and cut is None and not pad_target:
+    if text is None and cut is None and not pad_target:
         return None
 
     def kernel(context: Any, value: Value) -> Value:
         del context
         if text is not None:
             value = text(value)
-        if pad_source:
-            value = pc.utf8_rpad(value, pad_source, " ")
         if cut is not None:
             value = pc.utf8_slice_codeunits(value, 0, cut)
         if pad_target:
@@ -52,19 +49,14 @@ def to_string(
     return kernel
 
 
-def to_bytes(
-    source: DataType, target: BinaryType | VarBinaryType, *, stored: bool
-) -> Kernel | None:
+def to_bytes(source: DataType, target: BinaryType | VarBinaryType) -> Kernel | None:
     """To BINARY(n) or VARBINARY(n); text gives its UTF-8 bytes."""
-    pad_source = source.length if stored and isinstance(source, CharType) else 0
     pad_target = target.length if isinstance(target, BinaryType) else 0
     known = source.length if is_binary(source) else MAX_LENGTH + 1  # type: ignore[attr-defined]
     cut = target.length if target.length < known and target.length != MAX_LENGTH else None
 
     def kernel(context: Any, value: Value) -> Value:
         del context
-        if pad_source:
-            value = pc.utf8_rpad(value, pad_source, " ")
         if value.type != pa.binary():
             value = value.cast(pa.binary())
         if cut is not None:

@@ -103,9 +103,8 @@ def number_literal(text: str, span: Span | None = None) -> Literal:
             hint="Write CAST('…' AS DECIMAL(38, 0)).",
             span=span,
         )
-    digits = (whole + fraction).lstrip("0")
     scale = len(fraction)
-    precision = max(len(digits), scale, 1)
+    precision = len(whole) + scale
     if precision > MAX_PRECISION:
         raise SqlError(f"number {text} has more than {MAX_PRECISION} digits", span=span)
     return _literal(DecimalType(precision, scale), Decimal(f"{whole or 0}.{fraction}"), span)

@@ -60,12 +60,15 @@ def parse_double(text: str) -> float:
     return float(trimmed.rstrip("dDfF") if not trimmed.endswith("Infinity") else trimmed)
 
 
-def parse_decimal(text: str, precision: int, scale: int) -> Decimal | None:
-    """DECIMAL(precision, scale), rounded half up; None where it has too many digits."""
+def parse_decimal(text: str, precision: int, scale: int) -> Decimal:
+    """DECIMAL(precision, scale), rounded half up."""
     trimmed = text.strip(" ")
     if _DECIMAL.fullmatch(trimmed) is None:
         raise ValueError(f"cannot parse '{text}' as a number")
-    return fit_decimal(Decimal(trimmed), precision, scale)
+    value = fit_decimal(Decimal(trimmed), precision, scale)
+    if value is None:
+        raise ValueError(f"'{text}' has too many digits for DECIMAL({precision}, {scale})")
+    return value
 
 
 def fit_decimal(value: Decimal, precision: int, scale: int) -> Decimal | None:
@@ -82,7 +85,7 @@ def fit_decimal(value: Decimal, precision: int, scale: int) -> Decimal | None:
 
 def parse_boolean(text: str) -> bool:
     """t, true, y, yes, 1 and their opposites, in any case."""
-    word = text.strip(" ").lower()
+    word = text.lower()
     if word in _TRUE:
         return True
     if word in _FALSE:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import reduce
 
 from flowsql.types import datatypes as t
 from flowsql.types.decimals import MAX_PRECISION, as_decimal
@@ -86,21 +85,25 @@ def is_nested(data_type: t.DataType) -> bool:
     return isinstance(data_type, t.ArrayType | t.MultisetType | t.MapType | t.RowType)
 
 
-def common_type(types: Iterable[t.DataType]) -> t.DataType | None:
+def common_type(types: Iterable[t.DataType], *, double: bool = False) -> t.DataType | None:
     """The type all of `types` can be cast to, or None where there is none.
 
-    Nullable as soon as one of them is; untyped NULLs only add nullability.
+    Nullable as soon as one of them is; untyped NULLs only add nullability. With `double`, FLOAT
+    and DOUBLE merge to DOUBLE: the rule of Flink's own functions (COALESCE, GREATEST), not of SQL's.
     """
     given = list(types)
+    if double and any(isinstance(x, t.DoubleType) for x in given):
+        given = [
+            t.DoubleType(nullable=x.nullable) if isinstance(x, t.FloatType) else x for x in given
+        ]
     nullable = any(x.nullable for x in given)
     typed = [x for x in given if not isinstance(x, t.NullType)]
     if not typed:
         return t.NullType()
 
-    def merge(a: t.DataType | None, b: t.DataType) -> t.DataType | None:
-        return None if a is None else _merge(a, b)
-
-    found = reduce(merge, typed[1:], typed[0].with_nullable(nullable))
+    found: t.DataType | None = typed[0]
+    for other in typed[1:]:
+        found = None if found is None else _merge(found, other)
     return None if found is None else found.with_nullable(nullable)
 
 

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from flowsql.errors import Span
 from flowsql.expr.calendar import add_months
 from flowsql.expr.casting import cast_to
-from flowsql.expr.casts_temporal import truncate_precision
 from flowsql.expr.decimal_kernels import DIVISION_BY_ZERO, decimal_kernel
 from flowsql.expr.faults import Fault
 from flowsql.expr.nodes import Call, Expression, Literal
@@ -264,8 +263,6 @@ def shift_kernel(point: DataType, interval: DataType, sign: int) -> Kernel:
                 moved = add_months(days, amount) * (per_ms * _DAY_MS) + of_day
             else:
                 moved = values + amount * per_ms
-            made = build(moved, array.type, nulls)
-            return truncate_precision(made, point.precision)  # type: ignore[attr-defined]
         return build(moved, array.type, nulls)
 
     return kernel

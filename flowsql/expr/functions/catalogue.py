@@ -5,13 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flowsql.errors import InternalError
-from flowsql.expr.functions import arithmetic, comparison, conditional, logic
+from flowsql.expr.functions import (
+    arithmetic,
+    collections,
+    comparison,
+    conditional,
+    encodings,
+    like,
+    logic,
+    math,
+    misc,
+    regexps,
+    strings,
+    temporal,
+    temporal_text,
+)
 from flowsql.expr.nodes import Call
 from flowsql.expr.registry import Function, Overload
 
 __all__ = ["all_functions", "find_function", "overload_of"]
 
-_FAMILIES = (arithmetic, comparison, conditional, logic)
+_FAMILIES = (
+    arithmetic,
+    collections,
+    comparison,
+    conditional,
+    encodings,
+    like,
+    logic,
+    math,
+    misc,
+    regexps,
+    strings,
+    temporal,
+    temporal_text,
+)
 
 
 def _table(families: Iterable[object]) -> dict[str, Function]:

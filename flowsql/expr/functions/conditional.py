@@ -1,8 +1,9 @@
-"""CASE and what is short for it: COALESCE, IFNULL, NVL, IF, NULLIF; GREATEST and LEAST."""
+"""CASE and what is short for it: COALESCE, IFNULL, IF, NULLIF; GREATEST and LEAST."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.compute as pc
@@ -58,7 +59,7 @@ def bind_case(
 
 def _bind_coalesce(name: str, fixed: int | None) -> Any:
     def bind(args: Sequence[Expression], span: Span | None) -> Expression:
-        merged = common_type([a.type for a in args]) if args else None
+        merged = common_type([a.type for a in args], double=True) if args else None
         if merged is None or isinstance(merged, NullType) or fixed not in (None, len(args)):
             raise wrong_arguments(name, args, span)
         nullable = all(a.type.nullable for a in args)
@@ -79,7 +80,9 @@ def _bind_if(args: Sequence[Expression], span: Span | None) -> Expression:
         raise wrong_arguments("IF", args, span)
     if common_type([a.type for a in args[1:]]) is None:
         raise wrong_arguments("IF", args, span)
-    return bind_case(args[:1], args[1:], span)
+    case = bind_case(args[:1], args[1:], span)
+    # Flink's IF is nullable if its condition is.
+    return replace(case, type=case.type.with_nullable(any(a.type.nullable for a in args)))
 
 
 def _bind_nullif(args: Sequence[Expression], span: Span | None) -> Expression:
@@ -100,7 +103,7 @@ def _lazy(call: Call, settings: EvalSettings) -> Kernel:
 
 def _bind_extreme(name: str) -> Any:
     def bind(args: Sequence[Expression], span: Span | None) -> Expression:
-        merged = common_type([a.type for a in args]) if args else None
+        merged = common_type([a.type for a in args], double=True) if args else None
         if merged is None or isinstance(merged, NullType) or is_nested(merged):
             raise wrong_arguments(name, args, span)
         return Call(
@@ -138,7 +141,6 @@ FUNCTIONS = (
         "The second argument where the first is NULL.",
         (),
         _bind_coalesce("IFNULL", 2),
-        aliases=("NVL",),
         signatures=("IFNULL(input <COMMON>, null_replacement <COMMON>)",),
     ),
     Function(

@@ -1,0 +1,367 @@
+"""Java's date patterns (`DateTimeFormatter`), for formatting columns and parsing text.
+
+A pattern is cut into fields once. Letters that have no meaning here are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from flowsql.expr.calendar import civil_from_days, days_from_civil
+from flowsql.expr.parse_text import days_from_civil as days_of
+from flowsql.expr.parse_text import days_in_month as month_days
+from flowsql.expr.vector import bytes_of
+
+__all__ = ["PatternError", "format_local", "parse_local", "parse_simple", "pattern_fields"]
+
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September",
+           "October", "November", "December")  # fmt: skip
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_LETTERS = frozenset("GuyDMLdQqYwWEecFaBhKkHmsSAnNVvzOXxZp")
+_KNOWN = frozenset("uyDMLdQqEahKkHmsSAnN")
+
+
+class PatternError(Exception):
+    """The pattern is wrong, or uses a letter that is not supported."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatternField:
+    """A letter repeated `count` times, or (letter `'`) literal text."""
+
+    letter: str
+    count: int
+    text: str = ""
+
+
+@lru_cache(maxsize=256)
+def pattern_fields(pattern: str) -> tuple[PatternField, ...]:
+    """The fields of a pattern.
+
+    Raises:
+        PatternError: it is not well formed, or a letter is unknown or not supported.
+    """
+    fields: list[PatternField] = []
+    i = 0
+    while i < len(pattern):
+        c = pattern[i]
+        if c == "'":
+            end = i + 1
+            text = ""
+            while True:
+                stop = pattern.find("'", end)
+                if stop < 0:
+                    raise PatternError(
+                        f'pattern "{pattern}" ends with an incomplete string literal'
+                    )
+                text += pattern[end:stop]
+                if pattern[stop + 1 : stop + 2] == "'":
+                    text += "'"
+                    end = stop + 2
+                    continue
+                break
+            fields.append(PatternField("'", 0, text or "'"))
+            i = stop + 1
+            continue
+        if c.isascii() and c.isalpha():
+            count = 1
+            while pattern[i + count : i + count + 1] == c:
+                count += 1
+            if c not in _LETTERS:
+                raise PatternError(f"unknown pattern letter: {c}")
+            if c not in _KNOWN:
+                raise PatternError(f"pattern letter {c} is not supported")
+            fields.append(PatternField(c, count))
+            i += count
+            continue
+        if c in "[]":
+            raise PatternError("optional sections [ ] in a pattern are not supported")
+        if c in "{}#":
+            raise PatternError(f"pattern includes reserved character: '{c}'")
+        fields.append(PatternField("'", 0, c))
+        i += 1
+    return tuple(fields)
+
+
+# Formatting
+
+
+class _Moment:
+    """Fields of local times, computed as they are asked for."""
+
+    def __init__(self, values: Any, per_second: int) -> None:
+        seconds, self.fraction = np.divmod(values, per_second)
+        self.scale = len(str(per_second)) - 1
+        self.days, self.of_day = np.divmod(seconds, 86400)
+        self.year, self.month, self.day = civil_from_days(self.days)
+
+    def number(self, letter: str) -> Any:
+        """The number that a letter stands for."""
+        hour = self.of_day // 3600
+        match letter:
+            case "u" | "y":
+                return self.year
+            case "M" | "L":
+                return self.month
+            case "d":
+                return self.day
+            case "D":
+                return self.days - days_from_civil(self.year, 1, 1) + 1
+            case "Q" | "q":
+                return (self.month + 2) // 3
+            case "H":
+                return hour
+            case "k":
+                return np.where(hour == 0, 24, hour)
+            case "K":
+                return hour % 12
+            case "h":
+                return (hour + 11) % 12 + 1
+            case "m":
+                return self.of_day // 60 % 60
+            case "s":
+                return self.of_day % 60
+            case "A":
+                return self.of_day * 1000 + self.nanos() // 1_000_000
+            case "n":
+                return self.nanos()
+            case "N":
+                return self.of_day * 1_000_000_000 + self.nanos()
+            case _:
+                raise PatternError(f"pattern letter {letter} is not supported")
+
+    def nanos(self) -> Any:
+        """Nanoseconds of the second."""
+        return self.fraction * 10 ** (9 - self.scale)
+
+    def weekday(self) -> Any:
+        """0 is Monday."""
+        return (self.days + 3) % 7
+
+
+def format_local(values: Any, per_second: int, pattern: str, nulls: Any = None) -> Any:
+    """Local times (integers of which `per_second` make a second) as a string array."""
+    moment = _Moment(values, per_second)
+    columns = [_formatted(f, moment) for f in pattern_fields(pattern)]
+    if not columns:
+        return bytes_of(np.zeros(len(values), np.int64), np.zeros(0, np.uint8), pa.string(), nulls)
+    return _join(columns, len(values), nulls)
+
+
+def _formatted(field: PatternField, moment: _Moment) -> tuple[Any, int] | list[str] | str:
+    """A field as (numbers, width), per-row texts, or one fixed text."""
+    letter, count = field.letter, field.count
+    if letter == "'":
+        return field.text
+    if letter == "a":
+        return _chosen(("AM", "PM"), moment.of_day // 43200)
+    if letter == "E":
+        names = _DAYS if count == 4 else tuple(d[:3] for d in _DAYS)
+        return _chosen(names, moment.weekday())
+    if letter in "ML" and count >= 3:
+        names = _MONTHS if count == 4 else tuple(m[:3] for m in _MONTHS)
+        return _chosen(names, moment.month - 1)
+    if letter in "Qq" and count >= 3:
+        return [f"Q{q}" for q in moment.number("Q").tolist()]
+    if letter == "S":
+        return moment.nanos() // 10 ** (9 - min(count, 9)), count
+    number = moment.number(letter)
+    if letter in "yu" and count == 2:
+        return number % 100, 2
+    if count >= (4 if letter in "yu" else 2) or count > 1:
+        top = int(number.max()) if len(number) else 0
+        if len(str(top)) <= count:
+            return number, count
+    return [str(n).rjust(count, "0") for n in number.tolist()]
+
+
+def _chosen(names: tuple[str, ...], index: Any) -> list[str]:
+    return [names[i] for i in index.tolist()]
+
+
+def _join(columns: list[Any], rows: int, nulls: Any) -> Any:
+    if not any(isinstance(c, list) for c in columns):
+        matrix = []
+        for c in columns:
+            if isinstance(c, str):
+                raw = np.frombuffer(c.encode(), np.uint8)
+                matrix.append(np.broadcast_to(raw, (rows, len(raw))))
+                continue
+            numbers, width = c
+            digits = np.empty((rows, width), np.uint8)
+            for k in range(width - 1, -1, -1):
+                numbers, digit = np.divmod(numbers, 10)
+                digits[:, k] = digit + 48
+            matrix.append(digits)
+        whole = np.concatenate(matrix, axis=1)
+        return bytes_of(np.full(rows, whole.shape[1]), whole.ravel(), pa.string(), nulls)
+    texts = [
+        c
+        if isinstance(c, list)
+        else [c] * rows
+        if isinstance(c, str)
+        else [str(n).rjust(c[1], "0") for n in c[0].tolist()]
+        for c in columns
+    ]
+    made = ["".join(parts) for parts in zip(*texts, strict=True)]
+    if nulls is not None:
+        made = [None if gone else m for m, gone in zip(made, nulls, strict=True)]  # type: ignore[misc]
+    return pa.array(made, pa.string())
+
+
+# Parsing
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    regex: re.Pattern[str]
+    letters: tuple[tuple[str, int], ...]
+
+
+@lru_cache(maxsize=256)
+def _reader(pattern: str) -> _Reader:
+    fields = pattern_fields(pattern)
+    parts: list[str] = []
+    letters: list[tuple[str, int]] = []
+    for k, field in enumerate(fields):
+        letter, count = field.letter, field.count
+        if letter == "'":
+            parts.append(re.escape(field.text))
+            continue
+        adjacent = k + 1 < len(fields) and fields[k + 1].letter not in "'aE"
+        if letter == "a":
+            parts.append("(AM|PM)")
+        elif letter == "E":
+            names = _DAYS if count == 4 else tuple(d[:3] for d in _DAYS)
+            parts.append(f"({'|'.join(names)})")
+        elif letter in "ML" and count >= 3:
+            names = _MONTHS if count == 4 else tuple(m[:3] for m in _MONTHS)
+            parts.append(f"({'|'.join(names)})")
+        elif letter == "S":
+            parts.append(rf"(\d{{{count}}})")
+        elif letter in "yu":
+            if count == 2:
+                parts.append(r"(\d{2})")
+            else:
+                parts.append(rf"(\d{{{count}}})" if adjacent or count >= 4 else r"(\d{1,9})")
+        elif count == 1:
+            parts.append(r"(\d{1,2})" if letter != "D" else r"(\d{1,3})")
+        else:
+            parts.append(rf"(\d{{{count}}})")
+        letters.append((letter, count))
+    return _Reader(re.compile("".join(parts), re.ASCII), tuple(letters))
+
+
+_DEFAULTS: dict[str, int] = {"y": 1970, "M": 1, "d": 1, "H": 0, "m": 0, "s": 0, "nanos": 0}
+
+
+def parse_local(text: str, pattern: str) -> int | None:
+    """Nanoseconds since the epoch of a local time, or None where the text does not match.
+
+    What the pattern leaves out is 1970-01-01 00:00:00.
+    """
+    reader = _reader(pattern)
+    found = reader.regex.fullmatch(text)
+    if found is None:
+        return None
+    got: dict[str, int] = {}
+    for (letter, count), value in zip(reader.letters, found.groups(), strict=True):
+        if letter == "a":
+            got["a"] = int(value == "PM")
+        elif letter == "E":
+            continue
+        elif letter in "ML" and count >= 3:
+            names = _MONTHS if count == 4 else tuple(m[:3] for m in _MONTHS)
+            got["M"] = names.index(value) + 1
+        elif letter == "S":
+            got["nanos"] = int(value[:9].ljust(9, "0"))
+        elif letter in "yu" and count == 2:
+            got["y"] = 2000 + int(value)
+        else:
+            got["y" if letter == "u" else "M" if letter == "L" else letter] = int(value)
+    return _assembled(got)
+
+
+def _assembled(got: dict[str, int]) -> int | None:
+    hour = got.get("H")
+    if "k" in got:
+        hour = got["k"] % 24
+    if "h" in got or "K" in got:
+        if "h" in got and not 1 <= got["h"] <= 12:
+            return None
+        hour = got.get("h", got.get("K", 0)) % 12 + 12 * got.get("a", 0)
+    full = {**_DEFAULTS, **got, "H": hour or 0}
+    year, month, day = full["y"], full["M"], full["d"]
+    if "D" in got:
+        return None
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    if not (0 <= full["H"] <= 23 and full["m"] <= 59 and full["s"] <= 59):
+        return None
+    day = min(day, month_days(year, month))
+    seconds = days_of(year, month, day) * 86400
+    seconds += (full["H"] * 60 + full["m"]) * 60 + full["s"]
+    return seconds * 1_000_000_000 + full["nanos"]
+
+
+def parse_simple(text: str, pattern: str) -> int | None:
+    """Milliseconds since the epoch of a local time, as `SimpleDateFormat` reads it.
+
+    It takes any number of digits, lets fields run over (month 13 is next January) and ignores what
+    follows; None where the beginning does not match.
+    """
+    fields = pattern_fields(pattern)
+    got: dict[str, int] = {}
+    at = 0
+    for k, field in enumerate(fields):
+        if field.letter == "'":
+            if not text.startswith(field.text, at):
+                return None
+            at += len(field.text)
+            continue
+        if field.letter in "aE" or (field.letter in "ML" and field.count >= 3):
+            names = _names(field)
+            hit = next(
+                (i for i, n in enumerate(names) if text[at : at + len(n)].lower() == n.lower()),
+                None,
+            )
+            if hit is None:
+                return None
+            at += len(names[hit])
+            if field.letter != "E":
+                got[field.letter] = hit + (field.letter in "ML")
+            continue
+        if field.letter in "yu" and field.count < 3:
+            raise PatternError(f"a year of {field.count} digits cannot be read")
+        adjacent = k + 1 < len(fields) and fields[k + 1].letter != "'"
+        found = re.match(rf"[ \t]*\d{{1,{field.count if adjacent else 18}}}", text[at:], re.ASCII)
+        if found is None:
+            return None
+        got[field.letter] = int(found[0])
+        at += found.end()
+    return _run_over(got)
+
+
+def _names(field: PatternField) -> tuple[str, ...]:
+    if field.letter == "a":
+        return ("AM", "PM")
+    full = _DAYS if field.letter == "E" else _MONTHS
+    return full if field.count == 4 else tuple(n[:3] for n in full)
+
+
+def _run_over(got: dict[str, int]) -> int:
+    months = got.get("y", got.get("u", 1970)) * 12 + got.get("M", got.get("L", 1)) - 1
+    days = days_of(months // 12, months % 12 + 1, 1) + got.get("d", 1) - 1
+    if "D" in got and "d" not in got:
+        days = days_of(got.get("y", 1970), 1, 1) + got["D"] - 1
+    hour = got.get("H", got.get("k", 0) % 24)
+    if "h" in got or "K" in got:
+        hour = got.get("h", got.get("K", 0)) % 12 + 12 * got.get("a", 0)
+    seconds = ((days * 24 + hour) * 60 + got.get("m", 0)) * 60 + got.get("s", 0)
+    return seconds * 1000 + got.get("S", 0)
