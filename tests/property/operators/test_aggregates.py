@@ -12,11 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsql.types import BooleanType, DecimalType, DoubleType, IntType, RowType, VarCharType
+from tests.property.operators.changelogs import (
+    DOUBLES,
+    INTS,
+    STRINGS,
+    Input,
+    Item,
+    Row,
+    answer,
+    changelogs,
+    cuts,
+    table_of,
+)
+from tests.property.operators.changelogs import check as check_steps
 from tests.unit.operators.harness import Run, normal, row_type
 from tests.unit.operators.test_group_aggregate import run as group_by
-
-from .changelogs import DOUBLES, INTS, STRINGS, Input, Item, Row, answer, changelogs, cuts, table_of
-from .changelogs import check as check_steps
 
 ROW = row_type(
     k=VarCharType(),

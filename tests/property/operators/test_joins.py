@@ -14,9 +14,7 @@ from flowsql.changelog import ChangelogMode
 from flowsql.expr import Column, bind_call
 from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
 from flowsql.types import DoubleType, Field, IntType, RowType, VarCharType
-from tests.unit.operators.harness import Run, normal, row_type
-
-from .changelogs import (
+from tests.property.operators.changelogs import (
     DOUBLES,
     INTS,
     STRINGS,
@@ -29,6 +27,7 @@ from .changelogs import (
     cuts,
     table_of,
 )
+from tests.unit.operators.harness import Run, normal, row_type
 
 KEYS: dict[str, tuple[Any, Any]] = {
     "int": (IntType(), INTS),

@@ -12,9 +12,18 @@ from hypothesis import strategies as st
 from flowsql.changelog import ChangelogMode
 from flowsql.physical.specs import Normalize, SinkMaterialize
 from flowsql.types import DoubleType, IntType, VarCharType
+from tests.property.operators.changelogs import (
+    DOUBLES,
+    STRINGS,
+    Input,
+    Item,
+    Row,
+    answer,
+    changelogs,
+    check,
+    cuts,
+)
 from tests.unit.operators.harness import Run, changes, normal, row_type
-
-from .changelogs import DOUBLES, STRINGS, Input, Item, Row, answer, changelogs, check, cuts
 
 ROW = row_type(k=IntType(), s=VarCharType(), x=DoubleType())
 KEYS = st.one_of(st.none(), st.integers(0, 3))

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from flowsql.changelog import NO_WATERMARK
 from flowsql.types import IntType, TimestampType
+from tests.property.operators.changelogs import Row, cuts
 from tests.unit.operators.harness import changes, normal, row_type
 from tests.unit.operators.test_windows import at, tumble, window
-
-from .changelogs import Row, cuts
 
 ROW = row_type(k=IntType(), x=IntType(), ts=TimestampType(precision=3))
 SIZE = 10

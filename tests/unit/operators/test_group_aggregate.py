@@ -26,8 +26,7 @@ from flowsql.types import (
     TinyIntType,
     VarCharType,
 )
-
-from .harness import Run, changes, row_type
+from tests.unit.operators.harness import Run, changes, row_type
 
 RESULTS: dict[str, Any] = {
     "SUM": lambda t: DecimalType(precision=38, scale=t.scale) if isinstance(t, DecimalType) else t,

@@ -11,8 +11,7 @@ from flowsql.changelog import MAX_ROWS, ChangelogMode
 from flowsql.expr import Column, bind_call
 from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
 from flowsql.types import Field, IntType, RowType, VarCharType
-
-from .harness import Run, changes, row_type
+from tests.unit.operators.harness import Run, changes, row_type
 
 LEFT = row_type(id=IntType(), k=IntType(), a=VarCharType())
 RIGHT = row_type(k=IntType(), b=VarCharType())

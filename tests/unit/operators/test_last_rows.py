@@ -7,8 +7,7 @@ import pytest
 from flowsql.errors import DataError
 from flowsql.physical.specs import Normalize, SinkMaterialize
 from flowsql.types import IntType, VarCharType
-
-from .harness import Run, changes, row_type
+from tests.unit.operators.harness import Run, changes, row_type
 
 ROW = row_type(k=IntType(), a=VarCharType())
 

@@ -11,8 +11,7 @@ from flowsql.physical import PhysicalNode
 from flowsql.physical.specs import Collect, Filter, Project, Union
 from flowsql.runtime.build import build_operator
 from flowsql.types import IntType, VarCharType
-
-from .harness import Run, changes, row_type
+from tests.unit.operators.harness import Run, changes, row_type
 
 ROW = row_type(a=IntType(), b=VarCharType())
 A = Column(type=IntType(), index=0, name="a")

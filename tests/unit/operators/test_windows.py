@@ -20,9 +20,8 @@ from flowsql.types import (
     TimestampType,
     VarCharType,
 )
-
-from .harness import Run, changes, row_type
-from .test_group_aggregate import call
+from tests.unit.operators.harness import Run, changes, row_type
+from tests.unit.operators.test_group_aggregate import call
 
 TIME = TimestampType(precision=3)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)

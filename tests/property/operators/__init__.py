@@ -1,1 +1,0 @@
-"""Operators against plain models: any cut into steps, checkpoint and restore between any two."""

@@ -1,1 +1,0 @@
-"""Operators, one test module each; `harness.py` runs them as the runtime does."""
