@@ -21,12 +21,16 @@ _END = object()
 class ResultStream:
     """Changes on their way from the engine's thread to whoever iterates.
 
-    Bounded: a consumer that does not read stops the job, as a slow sink does.
+    Bounded: a consumer that does not read holds the job up, as a slow sink does.
+
+    Attributes:
+        on_close: called when the consumer takes no more.
     """
 
     def __init__(self, limit: int = 64) -> None:
         self._queue: queue.Queue[Any] = queue.Queue(limit)
         self._closed = False
+        self.on_close: Callable[[], None] = lambda: None
 
     def put(self, changes: Changes, step: int) -> None:
         """Called by the engine for each batch of a step."""
@@ -38,8 +42,9 @@ class ResultStream:
         self._offer(_END if error is None else error)
 
     def close(self) -> None:
-        """The consumer takes no more: what still comes is dropped."""
+        """The consumer takes no more: what still comes is dropped, and the query ends."""
         self._closed = True
+        self.on_close()
 
     def _offer(self, item: object) -> None:
         while not self._closed:
@@ -67,13 +72,14 @@ class Result:
         schema: the rows' schema.
         batches: the rows, where they are known at once (SHOW, DESCRIBE, EXPLAIN, OK).
         stream: the changes of a running query, else None.
-        stop: ends the query; does nothing where there is none.
+        start: begins the query, when the first change is asked for.
     """
 
     schema: RowType
     batches: tuple[pa.RecordBatch, ...] = ()
     stream: ResultStream | None = None
-    stop: Callable[[], None] = field(default=lambda: None)
+    start: Callable[[], object] = field(default=lambda: None)
+    _started: bool = field(default=False, init=False)
 
     def changes(self) -> Iterator[Changes]:
         """The changes in order, each with its `.step`; ends when a bounded query is over.
@@ -84,6 +90,9 @@ class Result:
         if self.stream is None:
             yield from map(Changes, self.batches)
             return
+        if not self._started:
+            self._started = True
+            self.start()
         try:
             yield from self.stream
         finally:
@@ -106,4 +115,3 @@ class Result:
         """End the query, if it still runs."""
         if self.stream is not None:
             self.stream.close()
-        self.stop()

@@ -1,0 +1,32 @@
+"""The tables of a job, ready to be opened: every `${NAME}` resolved, columns as the plan reads them."""
+
+from __future__ import annotations
+
+from flowsql.logical import Tables, connector_table
+from flowsql.physical import PlannedJob, tables_of
+from flowsql.physical import specs as p
+from flowsql.runtime.graph import JobPlan, ResolvedTable
+
+__all__ = ["job_plan"]
+
+
+def job_plan(planned: PlannedJob, tables: Tables) -> JobPlan:
+    """What a job needs to run.
+
+    Raises:
+        ConfigError: an environment variable is not set, or its text is no value of the option.
+    """
+    bound = tables_of(planned.statements)
+    resolved: dict[str, ResolvedTable] = {}
+    for node in planned.plan.nodes:
+        if isinstance(node.spec, p.Scan):
+            table = bound[node.spec.table]
+            resolved[table.name] = ResolvedTable(
+                table.connector, connector_table(table, tables, columns=node.spec.columns)
+            )
+    for node in planned.plan.nodes:
+        if isinstance(node.spec, p.Sink):
+            table = bound[node.spec.table]
+            name = f"{table.name}/sink" if table.name in resolved else table.name
+            resolved[name] = ResolvedTable(table.connector, connector_table(table, tables))
+    return JobPlan(planned.plan, resolved)
