@@ -43,12 +43,14 @@ class PhysicalPlan:
         nodes: in topological order.
         fingerprint: SHA-256 over the bound, unoptimised statement; a restart whose statement has
             the same one runs the stored plan.
-        streaming: False for `execution.runtime-mode = batch`.
+        streaming: False for `execution.runtime-mode = batch`: bounded input, read in one step.
+        statement: the bound, unoptimised statement as text, to explain a difference.
     """
 
     nodes: tuple[PhysicalNode, ...]
     fingerprint: str
     streaming: bool = True
+    statement: str = ""
 
     def node(self, node_id: str) -> PhysicalNode:
         """The node with this id; raises KeyError."""

@@ -94,6 +94,7 @@ class Scan(Spec):
             upsert sink through linear operators.
         watermark: event time, or None.
         bad_records: the policy; DEAD_LETTER has a `DeadLetters` node reading this scan.
+        identity: connector and identifying options, as written; part of the node's id.
     """
 
     table: str
@@ -102,6 +103,7 @@ class Scan(Spec):
     mode: ChangelogMode
     watermark: Watermark | None = None
     bad_records: BadRecordPolicy = BadRecordPolicy.FAIL
+    identity: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +290,14 @@ class Sink(Spec):
         upsert_key: columns; where set, updates of a key are labelled `-U,+U` (RETRACT) or `+U`
             (UPSERT); empty: `+I` and `-D` only.
         not_null: columns that are NOT NULL in the target but not in the input.
+        identity: connector and identifying options, as written; part of the node's id.
     """
 
     table: str
     mode: ChangelogMode
     upsert_key: tuple[int, ...] = ()
     not_null: tuple[int, ...] = ()
+    identity: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,175 @@
+"""Nothing reads a column that nobody needs: scans and what they feed become narrower.
+
+    Project(a)  over  Scan(a, b, c)  →  Project(a)  over  Scan(a)
+
+A scan keeps its primary key where it gives upserts, since its rows are found by it, and the columns
+that its watermark reads where its time is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowsql.catalog import ColumnKind
+from flowsql.changelog import ChangelogMode
+from flowsql.expr import AggregateCall, Column, columns_read
+from flowsql.logical import (
+    Aggregate,
+    Filter,
+    Insert,
+    Join,
+    LogicalPlan,
+    PlanSettings,
+    Project,
+    Scan,
+    Tumble,
+    Union,
+    Values,
+)
+from flowsql.optimizer.rewrite import moved, select
+
+__all__ = ["prune_columns", "scan_columns"]
+
+Places = dict[int, int]
+
+
+def prune_columns(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:
+    """The plan with the same schema over narrower inputs."""
+    del settings
+    if isinstance(plan, Insert):
+        return replace(plan, input=_whole(plan.input))
+    return _whole(plan)
+
+
+def _whole(plan: LogicalPlan) -> LogicalPlan:
+    every = range(len(plan.schema.fields))
+    pruned, places = _prune(plan, frozenset(every))
+    order = [places[i] for i in every]
+    if order == list(range(len(pruned.schema.fields))):
+        return pruned
+    return select(pruned, order)
+
+
+def _prune(plan: LogicalPlan, needed: frozenset[int]) -> tuple[LogicalPlan, Places]:
+    """A plan that gives at least the needed columns, and where they stand."""
+    match plan:
+        case Scan():
+            columns = scan_columns(plan, needed)
+            position = {c: i for i, c in enumerate(columns)}
+            places = {i: position[c] for i, c in enumerate(plan.columns) if c in position}
+            return replace(plan, columns=columns), places
+        case Filter():
+            below, places = _prune(plan.input, needed | columns_read(plan.condition))
+            return replace(plan, input=below, condition=moved(plan.condition, places)), places
+        case Project():
+            chosen = sorted(needed)
+            used = frozenset(c for i in chosen for c in columns_read(plan.expressions[i]))
+            below, places = _prune(plan.input, used)
+            return (
+                replace(
+                    plan,
+                    input=below,
+                    expressions=tuple(moved(plan.expressions[i], places) for i in chosen),
+                    names=tuple(plan.names[i] for i in chosen),
+                ),
+                {c: i for i, c in enumerate(chosen)},
+            )
+        case Tumble():
+            width = len(plan.input.schema.fields)
+            own = frozenset(c for c in needed if c < width) | {plan.time}
+            below, places = _prune(plan.input, own)
+            shift = len(below.schema.fields) - width
+            places |= {c: c + shift for c in range(width, len(plan.schema.fields))}
+            return replace(plan, input=below, time=places[plan.time]), places
+        case Aggregate():
+            return _aggregate(plan, needed)
+        case Join():
+            return _join(plan, needed)
+        case Union():
+            needed = needed or frozenset({0})
+            chosen = sorted(needed)
+            parts = []
+            for part in plan.parts:
+                below, places = _prune(part, needed)
+                order = [places[c] for c in chosen]
+                same = order == list(range(len(below.schema.fields)))
+                parts.append(below if same else select(below, order))
+            return replace(plan, parts=tuple(parts)), {c: i for i, c in enumerate(chosen)}
+        case Values():
+            return plan, {c: c for c in range(len(plan.schema.fields))}
+        case _:
+            whole = plan.with_inputs(tuple(_whole(i) for i in plan.inputs))
+            return whole, {c: c for c in range(len(plan.schema.fields))}
+
+
+def scan_columns(plan: Scan, needed: frozenset[int]) -> tuple[int, ...]:
+    """Positions in the table's schema that a scan must give for the needed output columns."""
+    chosen = {plan.columns[c] for c in needed}
+    table = plan.table
+    if table.scan_mode is ChangelogMode.UPSERT:
+        chosen |= set(table.primary_key)
+    if table.watermark is not None and table.watermark.rowtime in chosen:
+        chosen |= columns_read(table.watermark.expression)
+    # A batch cannot count rows that have no column.
+    return tuple(sorted(chosen or {_cheapest(plan)}))
+
+
+def _cheapest(plan: Scan) -> int:
+    """The column that is read where only the number of rows matters."""
+    narrow = ("BOOLEAN", "TINYINT", "SMALLINT", "INT", "DATE", "FLOAT", "BIGINT", "DOUBLE")
+
+    def cost(column: int) -> tuple[bool, int, int]:
+        bound = plan.table.columns[column]
+        root = bound.type.root
+        place = narrow.index(root) if root in narrow else len(narrow)
+        return bound.kind is not ColumnKind.PHYSICAL, place, column
+
+    return min(plan.columns, key=cost)
+
+
+def _aggregate(plan: Aggregate, needed: frozenset[int]) -> tuple[LogicalPlan, Places]:
+    """Every key stays, for it makes the groups; a call that nobody reads goes."""
+    width = len(plan.keys)
+    calls = [i for i in range(len(plan.calls)) if i + width in needed]
+    if not plan.keys and not calls:
+        calls = [0]
+    used = set(plan.keys)
+    for i in calls:
+        used |= {a.index for a in plan.calls[i].args}
+        kept = plan.calls[i].filter
+        used |= set() if kept is None else {kept.index}
+    below, places = _prune(plan.input, frozenset(used))
+
+    def move(column: Column) -> Column:
+        return replace(column, index=places[column.index])
+
+    def call(found: AggregateCall) -> AggregateCall:
+        return replace(
+            found,
+            args=tuple(map(move, found.args)),
+            filter=None if found.filter is None else move(found.filter),
+        )
+
+    pruned = replace(
+        plan,
+        input=below,
+        keys=tuple(places[k] for k in plan.keys),
+        calls=tuple(call(plan.calls[i]) for i in calls),
+        names=(*plan.names[:width], *(plan.names[i + width] for i in calls)),
+        window=tuple((places[c], w) for c, w in plan.window),
+    )
+    return pruned, {
+        **{i: i for i in range(width)},
+        **{c + width: width + i for i, c in enumerate(calls)},
+    }
+
+
+def _join(plan: Join, needed: frozenset[int]) -> tuple[LogicalPlan, Places]:
+    width = len(plan.left.schema.fields)
+    used = needed if plan.condition is None else needed | columns_read(plan.condition)
+    left, at_left = _prune(plan.left, frozenset(c for c in used if c < width))
+    right, at_right = _prune(plan.right, frozenset(c - width for c in used if c >= width))
+    shift = len(left.schema.fields)
+    places = dict(at_left) | {c + width: i + shift for c, i in at_right.items()}
+    condition = None if plan.condition is None else moved(plan.condition, places)
+    return replace(plan, left=left, right=right, condition=condition), places

@@ -1,0 +1,161 @@
+"""Filters move towards the scans, and comparisons of both sides of a join into its condition.
+
+    Filter(b.x > 1 AND a.y = 2)  over  Join(left, a.id = b.id)
+    →  Filter(b.x > 1)  over  Join(left, a.id = b.id)  over  Filter(a.y = 2)(a), b
+
+A condition moves below the side whose rows are preserved, never below the one that is padded: a
+padded row must be seen first. The parts of an outer join's ON that read only the padded side move
+into that side. Through an aggregate goes what reads only keys. What may fail or is not
+deterministic does not pass a join, where it would meet rows that it does not meet now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flowsql.expr import (
+    Call,
+    Column,
+    Expression,
+    Literal,
+    columns_read,
+    is_deterministic,
+    walk,
+)
+from flowsql.logical import (
+    Aggregate,
+    Filter,
+    Join,
+    JoinKind,
+    LogicalPlan,
+    PlanSettings,
+    Project,
+    Tumble,
+    Union,
+)
+from flowsql.optimizer.rewrite import conjunction, conjuncts, moved, substituted
+
+__all__ = ["push_filters"]
+
+# What never fails, whatever the values are: it may be evaluated on rows it does not meet now.
+_SAFE = frozenset({
+    "=", "<>", "<", "<=", ">", ">=", "AND", "OR", "NOT", "IN", "BETWEEN", "LIKE",
+    "IS NULL", "IS NOT NULL", "IS TRUE", "IS NOT TRUE", "IS FALSE", "IS NOT FALSE",
+    "IS DISTINCT FROM", "IS NOT DISTINCT FROM", "+", "-", "*",
+})  # fmt: skip
+
+
+def push_filters(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:
+    """The plan with every condition as low as it may stand."""
+    del settings
+    return _push(plan, [])
+
+
+def _push(plan: LogicalPlan, parts: list[Expression]) -> LogicalPlan:
+    """`Filter(parts)` over `plan`, pushed down."""
+    match plan:
+        case Filter():
+            return _push(plan.input, [*conjuncts(plan.condition), *parts])
+        case Project():
+            free = [p for p in parts if _may_pass(p, plan)]
+            stay = [p for p in parts if p not in free]
+            below = _push(plan.input, [substituted(p, plan.expressions) for p in free])
+            return _filtered(replace(plan, input=below), stay)
+        case Union():
+            return replace(plan, parts=tuple(_push(p, list(parts)) for p in plan.parts))
+        case Tumble():
+            width = len(plan.input.schema.fields)
+            free = [p for p in parts if all(c < width for c in columns_read(p))]
+            stay = [p for p in parts if p not in free]
+            return _filtered(replace(plan, input=_push(plan.input, free)), stay)
+        case Aggregate():
+            places = dict(enumerate(plan.keys))
+            # A global aggregate gives a row whatever the filter leaves of its input.
+            free = [
+                p
+                for p in parts
+                if plan.keys and columns_read(p) and columns_read(p) <= set(places) and _total(p)
+            ]
+            stay = [p for p in parts if p not in free]
+            below = _push(plan.input, [moved(p, places) for p in free])
+            return _filtered(replace(plan, input=below), stay)
+        case Join():
+            return _push_join(plan, parts)
+        case _:
+            below = plan.with_inputs(tuple(_push(i, []) for i in plan.inputs))
+            return _filtered(below, parts)
+
+
+def _push_join(plan: Join, parts: list[Expression]) -> LogicalPlan:
+    width = len(plan.left.schema.fields)
+    kept_left = plan.kind in {JoinKind.INNER, JoinKind.LEFT}
+    kept_right = plan.kind in {JoinKind.INNER, JoinKind.RIGHT}
+    left: list[Expression] = []
+    right: list[Expression] = []
+    on: list[Expression] = []
+    later: list[Expression] = []
+    above: list[Expression] = []
+    for part in parts:
+        side = _side(part, width)
+        if not _total(part):
+            above.append(part)
+        elif side == "left" and kept_left:
+            left.append(part)
+        elif side == "right" and kept_right:
+            right.append(part)
+        elif side == "both" and plan.kind is JoinKind.INNER:
+            later.append(part)
+        else:
+            above.append(part)
+    for part in conjuncts(plan.condition):
+        side = _side(part, width)
+        # In ON the padded side's rows are only candidates: fewer of them change nothing else.
+        if not _total(part):
+            on.append(part)
+        elif side == "left" and plan.kind in {JoinKind.INNER, JoinKind.RIGHT}:
+            left.append(part)
+        elif side == "right" and plan.kind in {JoinKind.INNER, JoinKind.LEFT}:
+            right.append(part)
+        else:
+            on.append(part)
+    shift = {i + width: i for i in range(len(plan.right.schema.fields))}
+    joined = replace(
+        plan,
+        left=_push(plan.left, left),
+        right=_push(plan.right, [moved(p, shift) for p in right]),
+        condition=conjunction([*on, *later]),
+    )
+    return _filtered(joined, above)
+
+
+def _side(part: Expression, width: int) -> str:
+    read = columns_read(part)
+    if not read:
+        return "none"
+    if all(c < width for c in read):
+        return "left"
+    return "right" if all(c >= width for c in read) else "both"
+
+
+def _total(part: Expression) -> bool:
+    """Whether it gives the same on every row and never fails."""
+    return is_deterministic(part) and all(
+        isinstance(e, Column | Literal) or (isinstance(e, Call) and e.function in _SAFE)
+        for e in walk(part)
+    )
+
+
+def _may_pass(part: Expression, plan: Project) -> bool:
+    """Whether the condition may be computed from the projection's input.
+
+    Only columns and cheap values: else they would be computed twice.
+    """
+    return all(isinstance(plan.expressions[c], Column | Literal) for c in columns_read(part))
+
+
+def _filtered(plan: LogicalPlan, parts: Sequence[Expression]) -> LogicalPlan:
+    condition = conjunction(parts)
+    if condition is None:
+        return plan
+    return Filter(plan, condition, span=condition.span)

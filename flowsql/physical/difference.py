@@ -1,0 +1,55 @@
+"""What changed between the statement of a checkpoint and the one that is to resume it."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+
+from flowsql.physical.explain import describe
+from flowsql.physical.plan import PhysicalPlan
+
+__all__ = ["difference"]
+
+
+def difference(old: PhysicalPlan, new: PhysicalPlan) -> str:
+    """The difference for people: lines with `-` are the old statement's, with `+` the new one's.
+
+    Empty where the fingerprints agree. Where the statements read alike, the difference lies in
+    what they stand on: a table's columns or options, or a setting; the operators show it.
+    """
+    if old.fingerprint == new.fingerprint:
+        return ""
+    lines = _lines(old.statement.split("\n"), new.statement.split("\n"))
+    if not lines:
+        lines = _changed(_operators(old), _operators(new))
+    if not lines and old.streaming is not new.streaming:
+        modes = {True: "streaming", False: "batch"}
+        lines = [
+            f"- execution.runtime-mode = {modes[old.streaming]}",
+            f"+ execution.runtime-mode = {modes[new.streaming]}",
+        ]
+    if not lines:
+        lines = ["~ a table's definition or a setting such as table.local-time-zone"]
+    return "\n".join(lines)
+
+
+def _lines(old: list[str], new: list[str]) -> list[str]:
+    found = difflib.ndiff(old, new)
+    return [line.rstrip() for line in found if line.startswith(("- ", "+ "))]
+
+
+def _operators(plan: PhysicalPlan) -> list[str]:
+    nodes = {n.id: n for n in plan.nodes}
+    shown = []
+    for node in plan.nodes:
+        text = describe(node, [nodes[i] for i in node.inputs])
+        identity = getattr(node.spec, "identity", ())
+        options = ", ".join(f"'{k}' = '{v}'" for k, v in identity)
+        shown.append(f"{text} WITH ({options})" if options else text)
+        shown[-1] += f" giving {node.output}"
+    return shown
+
+
+def _changed(old: list[str], new: list[str]) -> list[str]:
+    gone, come = Counter(old) - Counter(new), Counter(new) - Counter(old)
+    return [f"- {line}" for line in gone.elements()] + [f"+ {line}" for line in come.elements()]

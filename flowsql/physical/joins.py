@@ -1,0 +1,195 @@
+"""Lowering of joins: equality keys, layouts, stored columns; and which joins are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flowsql.changelog import ChangelogMode
+from flowsql.errors import SqlError
+from flowsql.expr import Call, Column, Expression, bind_call, columns_read, transform
+from flowsql.logical import Join, LogicalPlan, Window, window_columns
+from flowsql.logical.refusals import not_supported
+from flowsql.physical import specs as p
+from flowsql.physical.builder import Lowered
+from flowsql.physical.keys import join_keys, side_layout
+from flowsql.types import Field, RowType, TimeAttribute, arrow_type
+
+if TYPE_CHECKING:
+    from flowsql.physical.lower import Lowering
+
+__all__ = ["conjuncts", "equalities", "lower_join"]
+
+_EQUAL = {"=": False, "IS NOT DISTINCT FROM": True}
+_COMPARE = {"=", "<", "<=", ">", ">=", "BETWEEN"}
+
+
+def conjuncts(condition: Expression | None) -> Iterator[Expression]:
+    """The parts of a condition that all must hold."""
+    if isinstance(condition, Call) and condition.function == "AND":
+        for part in condition.args:
+            yield from conjuncts(part)
+    elif condition is not None:
+        yield condition
+
+
+def equalities(
+    condition: Expression | None, width: int
+) -> tuple[list[tuple[int, int, bool]], list[Expression]]:
+    """The equal column pairs (left, right, NULL-safe) of a join condition, and its other parts.
+
+    Args:
+        condition: over the left columns, then the right ones.
+        width: number of left columns.
+    """
+    pairs: list[tuple[int, int, bool]] = []
+    rest: list[Expression] = []
+    for part in conjuncts(condition):
+        if isinstance(part, Call) and part.function in _EQUAL:
+            a, b = part.args
+            if isinstance(a, Column) and isinstance(b, Column) and _comparable(a, b):
+                low, high = sorted((a.index, b.index))
+                if low < width <= high:
+                    pairs.append((low, high - width, _EQUAL[part.function]))
+                    continue
+        rest.append(part)
+    return pairs, rest
+
+
+def _comparable(a: Column, b: Column) -> bool:
+    """Whether equal values have equal keys: the stored types are the same."""
+    return bool(arrow_type(a.type) == arrow_type(b.type))
+
+
+def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowered:
+    """The join over its lowered sides.
+
+    Raises:
+        SqlError: there is no equality between the sides, or time bounds make it a join of another
+            kind.
+    """
+    width = len(plan.left.schema.fields)
+    pairs, rest = equalities(plan.condition, width)
+    if lowering.settings.streaming:
+        _refuse_timed(plan, pairs)
+    if not pairs:
+        raise SqlError(
+            "a join needs an equality between columns of both sides",
+            hint="Write … JOIN t ON a.key = t.key; cross joins are not supported yet.",
+            span=plan.span,
+        )
+    read = frozenset(c for e in rest for c in columns_read(e))
+    given = needed | read
+    if not given:
+        # A batch cannot count rows that have no column.
+        given = frozenset({pairs[0][0]})
+    wanted = (
+        frozenset(c for c in given if c < width) | {a for a, _, _ in pairs},
+        frozenset(c - width for c in given if c >= width) | {b for _, b, _ in pairs},
+    )
+    left = lowering.lower(plan.left, wanted[0])
+    right = lowering.lower(plan.right, wanted[1])
+    left_given = [c for c in sorted(given) if c < width]
+    right_given = [c for c in sorted(given) if c >= width]
+    sides = (
+        _side(left, [a for a, _, _ in pairs], left_given),
+        _side(right, [b for _, b, _ in pairs], [c - width for c in right_given]),
+    )
+    # Two logical columns may be one physical column, which is given once.
+    places = [-1] * len(plan.schema.fields)
+    for c in left_given:
+        places[c] = sides[0].columns.index(left.at(c))
+    for c in right_given:
+        places[c] = len(sides[0].columns) + sides[1].columns.index(right.at(c - width))
+    fields: dict[int, Field] = {}
+    for c in (*left_given, *right_given):
+        fields.setdefault(places[c], plan.schema.fields[c])
+    output = RowType(tuple(fields[i] for i in range(len(fields))), nullable=False)
+    spec = p.Join(
+        kind=p.JoinKind(plan.kind.value),
+        left=sides[0],
+        right=sides[1],
+        null_safe=tuple(safe for _, _, safe in pairs),
+        condition=_condition(rest, places, output),
+    )
+    append = all(s.mode is ChangelogMode.APPEND for s in sides)
+    if append and spec.kind is p.JoinKind.INNER:
+        mode = ChangelogMode.APPEND
+    elif append:
+        mode = lowering.settled(ChangelogMode.RETRACT)
+    else:
+        mode = ChangelogMode.RETRACT
+    node = lowering.builder.add(
+        spec,
+        (left.node, right.node),
+        output,
+        mode,
+        join_keys(spec, left.node.upsert_keys, right.node.upsert_keys),
+        span=plan.span,
+    )
+    return Lowered(node, tuple(places))
+
+
+def _side(below: Lowered, keys: Sequence[int], given: Sequence[int]) -> p.JoinSide:
+    node = below.node
+    at = tuple(below.at(k) for k in keys)
+    layout, unique = side_layout(at, node.upsert_keys)
+    return p.JoinSide(
+        keys=at,
+        columns=tuple(dict.fromkeys(below.at(c) for c in given)),
+        layout=layout,
+        unique_key=unique,
+        mode=node.mode,
+    )
+
+
+def _condition(
+    rest: Sequence[Expression], places: Sequence[int], output: RowType
+) -> Expression | None:
+    def move(e: Expression) -> Expression:
+        if not isinstance(e, Column):
+            return e
+        at = places[e.index]
+        return replace(e, index=at, name=output.names[at])
+
+    moved = [transform(e, move) for e in rest]
+    if not moved:
+        return None
+    result = moved[0]
+    for part in moved[1:]:
+        result = bind_call("AND", [result, part], result.span)
+    return result
+
+
+def _refuse_timed(plan: Join, pairs: Sequence[tuple[int, int, bool]]) -> None:
+    """Joins whose time bounds let Flink forget rows: a regular join would keep late ones."""
+    width = len(plan.left.schema.fields)
+    starts = _window_pairs(plan.left, plan.right, pairs)
+    if {Window.START, Window.END} <= starts:
+        raise not_supported(
+            "a window join", plan.span, "Aggregate each side by window first, or join first."
+        )
+    timed = {
+        i
+        for side, shift in ((plan.left, 0), (plan.right, width))
+        for i, t in enumerate(side.schema.types, start=shift)
+        if getattr(t, "attribute", TimeAttribute.NONE) is not TimeAttribute.NONE
+    }
+    for part in conjuncts(plan.condition):
+        if not isinstance(part, Call) or part.function not in _COMPARE:
+            continue
+        found = columns_read(part) & timed
+        if any(c < width for c in found) and any(c >= width for c in found):
+            raise not_supported(
+                "an interval join (time bounds between both sides)",
+                part.span or plan.span,
+                "CAST one time column to TIMESTAMP(3) for a join that keeps every row.",
+            )
+
+
+def _window_pairs(
+    left: LogicalPlan, right: LogicalPlan, pairs: Sequence[tuple[int, int, bool]]
+) -> set[Window]:
+    a, b = window_columns(left), window_columns(right)
+    return {a[x] for x, y, _ in pairs if x in a and y in b and a[x] is b[y]}

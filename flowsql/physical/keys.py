@@ -1,0 +1,78 @@
+"""Which columns of a node hold each live row once: unique keys through the operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from flowsql.expr import Column, Expression
+from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
+
+__all__ = ["Keys", "join_keys", "mapped", "minimal", "projected", "side_layout"]
+
+Keys = tuple[tuple[int, ...], ...]
+
+# More are never asked for, and joins multiply them.
+_MOST = 16
+
+
+def minimal(keys: Iterable[Sequence[int]]) -> Keys:
+    """The keys, each sorted, without those that hold another; the shortest first."""
+    ordered = sorted({tuple(sorted(set(k))) for k in keys}, key=lambda k: (len(k), k))
+    kept: list[tuple[int, ...]] = []
+    for key in ordered:
+        if not any(set(k) <= set(key) for k in kept):
+            kept.append(key)
+    return tuple(kept[:_MOST])
+
+
+def mapped(keys: Keys, places: Mapping[int, Sequence[int]]) -> Keys:
+    """The keys that survive where column `c` of the input stands at `places[c]`."""
+    return minimal([places[c][0] for c in key] for key in keys if all(places.get(c) for c in key))
+
+
+def projected(keys: Keys, expressions: Sequence[Expression]) -> Keys:
+    """The keys behind a projection."""
+    places: dict[int, list[int]] = {}
+    for i, e in enumerate(expressions):
+        if isinstance(e, Column):
+            places.setdefault(e.index, []).append(i)
+    return mapped(keys, places)
+
+
+def side_layout(keys: Sequence[int], unique_keys: Keys) -> tuple[SideLayout, tuple[int, ...]]:
+    """How a join side with these equality columns keeps its rows, and by which unique key."""
+    inside = [k for k in unique_keys if set(k) <= set(keys)]
+    if inside:
+        return SideLayout.KEY_IS_UNIQUE, inside[0]
+    if unique_keys:
+        return SideLayout.HAS_UNIQUE_KEY, unique_keys[0]
+    return SideLayout.NO_UNIQUE_KEY, ()
+
+
+def join_keys(spec: Join, left: Keys, right: Keys) -> Keys:
+    """The unique keys of a join's output."""
+    kind = spec.kind
+    left_once = any(set(k) <= set(spec.left.keys) for k in left)
+    right_once = any(set(k) <= set(spec.right.keys) for k in right)
+    shift = len(spec.left.columns)
+    at_left = _places(spec.left, 0)
+    at_right = _places(spec.right, shift)
+    if kind is JoinKind.INNER:
+        # Equal columns of both sides stand for each other.
+        for a, b in zip(spec.left.keys, spec.right.keys, strict=True):
+            if a not in at_left and b in at_right:
+                at_left[a] = at_right[b]
+            elif b not in at_right and a in at_left:
+                at_right[b] = at_left[a]
+    lefts, rights = mapped(left, at_left), mapped(right, at_right)
+    found: list[tuple[int, ...]] = []
+    if right_once and kind in {JoinKind.INNER, JoinKind.LEFT}:
+        found += lefts
+    if left_once and kind in {JoinKind.INNER, JoinKind.RIGHT}:
+        found += rights
+    found += [a + b for a in lefts for b in rights]
+    return minimal(found)
+
+
+def _places(side: JoinSide, shift: int) -> dict[int, Sequence[int]]:
+    return {c: [i + shift] for i, c in enumerate(side.columns)}

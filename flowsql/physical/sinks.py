@@ -1,0 +1,208 @@
+"""Lowering of INSERT: the form in which a sink gets its changes, or why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flowsql.changelog import ChangelogMode
+from flowsql.errors import Span, SqlError
+from flowsql.expr import Column, columns_read
+from flowsql.logical import BoundTable, Filter, Insert, LogicalPlan, Project, Scan
+from flowsql.physical import specs as p
+from flowsql.physical.builder import Lowered
+from flowsql.physical.explain import describe
+from flowsql.physical.plan import PhysicalNode
+from flowsql.types import Field, RowType, VarBinaryType, VarCharType
+
+if TYPE_CHECKING:
+    from flowsql.physical.lower import Lowering
+
+__all__ = ["lower_dead_letters", "lower_insert"]
+
+_BAD_RECORD = RowType(
+    (
+        Field("table_name", VarCharType(nullable=False)),
+        Field("place", VarCharType(nullable=False)),
+        Field("record", VarBinaryType(nullable=False)),
+        Field("reason", VarCharType(nullable=False)),
+    ),
+    nullable=False,
+)
+
+
+def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
+    """The sink of an INSERT over its lowered query.
+
+    Raises:
+        SqlError: the query gives updates that the sink cannot take.
+    """
+    target = plan.target
+    key = tuple(target.sink_columns.index(c) for c in target.primary_key)
+    straight = _straight(lowering, plan, key)
+    if straight is not None:
+        return _sink(lowering, plan, straight, ChangelogMode.UPSERT, key)
+    node = lowering.root(plan.input)
+    modes = target.sink_modes
+    force = lowering.settings.upsert_materialize == "force"
+    takes_upserts = ChangelogMode.UPSERT in modes and bool(key)
+    if node.mode is ChangelogMode.APPEND and not (force and takes_upserts):
+        if takes_upserts and ChangelogMode.RETRACT not in modes:
+            # A row whose key came before replaces the old one.
+            mode = ChangelogMode.UPSERT
+        elif ChangelogMode.APPEND in modes:
+            mode = ChangelogMode.APPEND
+        elif ChangelogMode.RETRACT in modes:
+            mode = ChangelogMode.RETRACT
+        else:
+            mode = ChangelogMode.UPSERT
+        return _sink(lowering, plan, node, mode, key if mode is ChangelogMode.UPSERT else ())
+    if ChangelogMode.RETRACT in modes:
+        return _sink(lowering, plan, node, ChangelogMode.RETRACT, _label_key(node, key))
+    if ChangelogMode.UPSERT not in modes:
+        raise _cannot_update(lowering, plan, node)
+    if not key:
+        raise SqlError(
+            f'sink "{target.name}" needs a PRIMARY KEY to take updates',
+            detail=_who_updates(lowering, node)[0],
+            hint="Declare PRIMARY KEY (…) NOT ENFORCED in its CREATE TABLE.",
+            span=_who_updates(lowering, node)[1] or plan.span,
+        )
+    inside = any(set(k) <= set(key) for k in node.upsert_keys)
+    wanted = lowering.settings.upsert_materialize
+    if wanted == "force" or (wanted == "auto" and not inside):
+        node = lowering.builder.add(
+            p.SinkMaterialize(key),
+            (node,),
+            node.output,
+            lowering.settled(ChangelogMode.RETRACT),
+            (tuple(sorted(key)),),
+            span=plan.span,
+        )
+    return _sink(lowering, plan, node, ChangelogMode.UPSERT, key)
+
+
+def lower_dead_letters(
+    lowering: Lowering, scan: PhysicalNode, target: BoundTable, span: Span | None
+) -> None:
+    """The bad records of a scan, written to the table that takes them; once a scan."""
+    known = {n.id for n in lowering.builder.nodes if isinstance(n.spec, p.DeadLetters)}
+    letters = lowering.builder.add(
+        p.DeadLetters(), (scan,), _BAD_RECORD, ChangelogMode.APPEND, span=span
+    )
+    if letters.id in known:
+        return
+    if not target.sink_modes & {ChangelogMode.APPEND, ChangelogMode.RETRACT}:
+        raise SqlError(f'dead-letter table "{target.name}" cannot be appended to', span=span)
+    lowering.builder.add(
+        p.Sink(target.name, ChangelogMode.APPEND, identity=target.identity),
+        (letters,),
+        _BAD_RECORD,
+        ChangelogMode.APPEND,
+        span=span,
+    )
+
+
+def _sink(
+    lowering: Lowering,
+    plan: Insert,
+    node: PhysicalNode,
+    mode: ChangelogMode,
+    key: Sequence[int],
+) -> PhysicalNode:
+    return lowering.builder.add(
+        p.Sink(
+            table=plan.target.name,
+            mode=mode,
+            upsert_key=tuple(key),
+            not_null=plan.not_null,
+            identity=plan.target.identity,
+        ),
+        (node,),
+        node.output,
+        node.mode,
+        node.upsert_keys,
+        span=plan.span,
+    )
+
+
+def _label_key(node: PhysicalNode, key: tuple[int, ...]) -> tuple[int, ...]:
+    """The key by which a retraction and the row that follows are one update."""
+    if key and any(set(k) <= set(key) for k in node.upsert_keys):
+        return key
+    return node.upsert_keys[0] if node.upsert_keys else ()
+
+
+def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> PhysicalNode | None:
+    """Upserts that reach the sink as they were read, or None.
+
+    Only projections that keep the key, and filters on nothing but the key, let them pass: whether
+    a row left a filter on other columns cannot be told without the row it replaces.
+    """
+    if ChangelogMode.UPSERT not in plan.target.sink_modes or not key:
+        return None
+    if lowering.settings.upsert_materialize == "force":
+        return None
+    chain: list[Project | Filter] = []
+    at: LogicalPlan = plan.input
+    while isinstance(at, Project | Filter):
+        chain.append(at)
+        at = at.input
+    if not isinstance(at, Scan) or at.table.scan_mode is not ChangelogMode.UPSERT:
+        return None
+    scan_key = at.table.primary_key
+    if not scan_key or not set(scan_key) <= set(at.columns):
+        return None
+    tracked = {at.columns.index(c) for c in scan_key}
+    for step in reversed(chain):
+        if isinstance(step, Filter):
+            if not columns_read(step.condition) <= tracked:
+                return None
+            continue
+        moved = {
+            e.index: i
+            for i, e in reversed(list(enumerate(step.expressions)))
+            if isinstance(e, Column) and e.index in tracked
+        }
+        if set(moved) != tracked:
+            return None
+        tracked = set(moved.values())
+    if tracked != set(key):
+        return None
+    scan = lowering.scan(at)
+    below = Lowered(scan, tuple(range(len(scan.output.fields))))
+    for step in reversed(chain):
+        if isinstance(step, Filter):
+            below = Lowered(lowering.filtered(step, below), below.columns)
+        else:
+            every = frozenset(range(len(step.expressions)))
+            below = lowering.projected(step, every, below)
+    return lowering.materialised(below, plan.input.schema)
+
+
+def _who_updates(lowering: Lowering, node: PhysicalNode) -> tuple[str, Span | None]:
+    """The lowest operator that turns appended rows into updates, and where the SQL says so."""
+    nodes = {n.id: n for n in lowering.builder.nodes}
+
+    def search(at: PhysicalNode) -> PhysicalNode:
+        for i in at.inputs:
+            if nodes[i].mode is not ChangelogMode.APPEND:
+                return search(nodes[i])
+        return at
+
+    found = search(node)
+    return (
+        f"{describe(found, [nodes[i] for i in found.inputs])} gives updates.",
+        lowering.builder.spans[found.id],
+    )
+
+
+def _cannot_update(lowering: Lowering, plan: Insert, node: PhysicalNode) -> SqlError:
+    detail, span = _who_updates(lowering, node)
+    return SqlError(
+        f'sink "{plan.target.name}" cannot take updates',
+        detail=detail,
+        hint="Write to a table whose connector takes updates, or aggregate by window: "
+        "GROUP BY window_start, window_end of TUMBLE gives each result once.",
+        span=span or plan.span,
+    )
