@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowsql.changelog.hashing import sort_small
+from flowsql.state.memory import Vector
 
 __all__ = ["HashTable", "expand", "last_of_each", "runs"]
 
@@ -28,7 +29,7 @@ _EMPTY: Final = np.uint64(0)
 _DELETED: Final = np.uint64(1 << 32)
 _MIN_BITS: Final = 6
 _MAX_LOAD: Final = 0.6
-# Cells of the old table moved in one call, beside four for each row of the call.
+# Cells of the old table moved in one call, beside six for each row of the call.
 _SLICE: Final = 1 << 13
 
 
@@ -36,8 +37,9 @@ class HashTable:
     """Hash → value (0 … 2^32 − 2), open addressing with linear probing.
 
     A cell holds the high half of the hash and value + 1; its home is the hash's high bits, so a
-    table can be rebuilt from its cells alone. Growing makes a second table that takes all new
-    entries, and every later call moves a slice of the old one: no call pays for the whole.
+    table can be rebuilt from its cells alone. Growing makes a second table, and every later call
+    moves a slice of the old one, in order of homes: a key's home tells in which of the two it is,
+    and the new table's memory is touched from its beginning to its end, never all at once.
 
     The caller compares keys: `verify(rows, values)` says which of the `values` really are the keys
     of the query's `rows` (None: of all rows, in order). Values of cells that do not match may be
@@ -45,10 +47,14 @@ class HashTable:
     """
 
     __slots__ = (
-        "_cursor",
+        "_memory",
+        "_moved",
         "_old",
+        "_old_memory",
         "_old_shift",
         "_shift",
+        "_speed",
+        "_start",
         "cells",
         "live",
         "used",
@@ -56,14 +62,19 @@ class HashTable:
 
     def __init__(self) -> None:
         self._old: Words | None = None
+        self._old_memory: Vector | None = None
         self._old_shift = np.uint64(0)
-        self._cursor = 0
+        self._start = 0  # the first home to be moved, behind an empty cell
+        self._moved = 0  # homes that were moved, in circular order from there
+        self._speed = 6
         self.live = 0
         self.used = 0  # cells of the new table that are not empty
         self._make(_MIN_BITS)
 
     def _make(self, bits: int) -> None:
-        self.cells: Words = np.zeros(1 << bits, np.uint64)
+        # Reserved, not allocated: the old table's memory goes back slice by slice, too.
+        self._memory = Vector(np.uint64)
+        self.cells: Words = self._memory.fit(1 << bits)[: 1 << bits]
         self._shift = np.uint64(64 - bits)
 
     @property
@@ -71,13 +82,21 @@ class HashTable:
         """Bytes of both tables."""
         return self.cells.nbytes + (0 if self._old is None else self._old.nbytes)
 
+    def _split(self, hashes: Words) -> tuple[Ints, Ints]:
+        """Rows whose keys belong to the new table, and to the old one."""
+        assert self._old is not None
+        home = (hashes >> self._old_shift).view(np.int64)
+        moved = ((home - self._start) & (len(self._old) - 1)) < self._moved
+        return np.flatnonzero(moved), np.flatnonzero(~moved)
+
     def find(self, hashes: Words, verify: Verify) -> Ints:
         """int64[n]: the value of each key, −1 where there is none."""
-        found = _find(self.cells, self._shift, hashes, None, verify)
-        if self._old is not None:
-            rest = np.flatnonzero(found < 0)
-            if len(rest):
-                found[rest] = _find(self._old, self._old_shift, hashes.take(rest), rest, verify)
+        if self._old is None:
+            return _find(self.cells, self._shift, hashes, None, verify)
+        found = np.empty(len(hashes), np.int64)
+        new, old = self._split(hashes)
+        found[new] = _find(self.cells, self._shift, hashes.take(new), new, verify)
+        found[old] = _find(self._old, self._old_shift, hashes.take(old), old, verify)
         return found
 
     def insert(self, hashes: Words, values: Ints) -> None:
@@ -87,52 +106,130 @@ class HashTable:
             return
         self._prepare(n)
         entries = (hashes & _HIGH) | (values.astype(np.uint64) + _ONE)
-        self.used += _insert(self.cells, self._shift, entries)
         self.live += n
+        if self._old is not None:
+            new, old = self._split(hashes)
+            _insert(self._old, self._old_shift, entries.take(old))
+            entries = entries.take(new)
+        self.used += _insert(self.cells, self._shift, entries)
 
     def delete(self, hashes: Words, values: Ints) -> None:
         """Remove entries that are there, all different."""
         if not len(hashes):
             return
         entries = (hashes & _HIGH) | (values.astype(np.uint64) + _ONE)
-        rest = _delete(self.cells, self._shift, entries)
-        if self._old is not None and len(rest):
-            _delete(self._old, self._old_shift, rest)
         self.live -= len(hashes)
+        if self._old is not None:
+            new, old = self._split(hashes)
+            _delete(self._old, self._old_shift, entries.take(old))
+            entries = entries.take(new)
+        _delete(self.cells, self._shift, entries)
 
     def _prepare(self, n: int) -> None:
         """Room for `n` more; moves a slice of the old table."""
         if self._old is not None:
-            self.migrate(4 * n + _SLICE)
-        if self.used + n <= _MAX_LOAD * len(self.cells):
+            self.migrate(self._speed * n + _SLICE)
+        if self._old is not None or self.used + n <= _MAX_LOAD * len(self.cells):
             return
-        if self._old is not None:
-            self.migrate(len(self._old))
-            if self.used + n <= _MAX_LOAD * len(self.cells):
-                return
-        # Half the limit's load after growing; the same size again if most cells were deleted.
-        bits = max(_MIN_BITS, int(np.ceil(np.log2((self.live + n) / _MAX_LOAD))))
-        if self.live + n > 0.75 * _MAX_LOAD * (1 << bits):
-            bits += 1
-        self._old, self._old_shift = self.cells, self._shift
-        self._cursor = 0
+        # At most three quarters of the limit after growing; the same or half the size again where
+        # most cells were deleted.
+        old_bits = len(self.cells).bit_length() - 1
+        wanted = int(np.ceil(np.log2((self.live + n) / (0.75 * _MAX_LOAD))))
+        bits = max(_MIN_BITS, wanted, old_bits - 1)
+        self._old, self._old_shift, self._old_memory = self.cells, self._shift, self._memory
+        self._start = _first_empty(self._old) + 1
+        self._moved = 0
+        self._speed = 32 if bits < old_bits else 6
         self._make(bits)
         self.used = 0
-        self.migrate(4 * n + _SLICE)
+        self.migrate(self._speed * n + _SLICE)
 
     def migrate(self, count: int) -> None:
-        """Move `count` cells of the old table, if there is one."""
-        if self._old is None:
+        """Move about `count` cells of the old table, if there is one."""
+        old = self._old
+        if old is None:
             return
-        part = self._old[self._cursor : self._cursor + count]
-        moving = np.flatnonzero((part & _LOW) != 0)
-        if len(moving):
-            entries = part.take(moving)
-            part[moving] = _DELETED
+        size = len(old)
+        while True:
+            stop = min(self._moved + count, size)
+            begin = (self._start + self._moved) & (size - 1)
+            end = begin + stop - self._moved
+            ranges = [(begin, min(end, size)), (0, max(0, end - size))]
+            if stop == size:
+                break
+            # A slice ends at an empty cell: no entry stands behind it that has its home before.
+            first, last = ranges.pop() if end > size else ranges[0]
+            empty = np.flatnonzero(old[first:last] == _EMPTY)
+            if len(empty):
+                cut = first + int(empty[-1]) + 1
+                stop -= last - cut
+                ranges = [*ranges[:1], (first, cut)] if end > size else [(first, cut)]
+                break
+            count *= 2
+        over = stop == size and old[(self._start - 1) & (size - 1)] != _EMPTY
+        self._place(np.concatenate([self._take_out(*r) for r in ranges]))
+        self._moved = stop
+        if over:
+            self._take_overrun(old)
+        if stop == size:
+            self._old = self._old_memory = None
+
+    def _take_overrun(self, old: Words) -> None:
+        """Entries that came meanwhile and ran over the end, into cells moved long ago."""
+        at = self._start & (len(old) - 1)
+        while True:
+            part = old[at : at + 1024]
+            empty = np.flatnonzero(part == _EMPTY)
+            entries = part[: int(empty[0])] if len(empty) else part
+            entries = entries[(entries & _LOW) != 0]
             self.used += _insert(self.cells, self._shift, entries)
-        self._cursor += count
-        if self._cursor >= len(self._old):
-            self._old = None
+            if len(empty):
+                return
+            at = (at + 1024) & (len(old) - 1)
+
+    def _place(self, entries: Words) -> None:
+        """Put the old table's next entries into the new table."""
+        if self._shift > self._old_shift:
+            self.used += _insert(self.cells, self._shift, entries)
+            return
+        # In circular order of homes linear probing is a running maximum: an entry stands at its
+        # home or behind the one before it.
+        mask = len(self.cells) - 1
+        offset = np.uint64(self._start) << self._old_shift
+        entries -= offset
+        entries.sort()
+        home = (entries >> self._shift).view(np.int64)
+        entries += offset
+        number = np.arange(len(entries))
+        home -= number
+        place = np.maximum.accumulate(home, out=home)
+        place += number
+        place += int(offset >> self._shift)
+        place &= mask
+        free = self.cells.take(place) == _EMPTY
+        if free.all():
+            self.cells[place] = entries
+            self.used += len(entries)
+            return
+        # The first of them meet entries that run over from before.
+        at = np.flatnonzero(free)
+        self.cells[place.take(at)] = entries.take(at)
+        rest = np.flatnonzero(~free)
+        self.used += len(at) + _insert(self.cells, self._shift, entries.take(rest))
+
+    def _take_out(self, first: int, last: int) -> Words:
+        """The entries of a slice of the old table, which is empty afterwards."""
+        assert self._old is not None
+        assert self._old_memory is not None
+        part = self._old[first:last]
+        entries = part[(part & _LOW) != 0]
+        self._old_memory.clear(first, last)
+        return entries
+
+
+def _first_empty(cells: Words) -> int:
+    few = np.flatnonzero(cells[:1024] == _EMPTY)
+    return int(few[0]) if len(few) else int(np.flatnonzero(cells == _EMPTY)[0])
 
 
 def _find(cells: Words, shift: np.uint64, hashes: Words, rows: Ints | None, verify: Verify) -> Ints:
@@ -177,10 +274,10 @@ def _find(cells: Words, shift: np.uint64, hashes: Words, rows: Ints | None, veri
 
 def _insert(cells: Words, shift: np.uint64, entries: Words) -> int:
     """Put entries into free cells; returns how many of those were never used before."""
+    fresh = 0
     mask = len(cells) - 1
     place = (entries >> shift).view(np.int64)
-    fresh = 0
-    while True:
+    while len(entries):
         cell = cells.take(place)
         free = np.flatnonzero((cell & _LOW) == 0)
         at = place.take(free)
@@ -191,10 +288,9 @@ def _insert(cells: Words, shift: np.uint64, entries: Words) -> int:
         going = np.ones(len(entries), np.bool_)
         going[free] = ~won
         rest = np.flatnonzero(going)
-        if not len(rest):
-            return fresh
         entries = entries.take(rest)
         place = (place.take(rest) + 1) & mask
+    return fresh
 
 
 def _delete(cells: Words, shift: np.uint64, entries: Words) -> Words:

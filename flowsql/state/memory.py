@@ -7,6 +7,7 @@ the space is refused (strict overcommit, an address limit) it grows by copying, 
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ __all__ = ["Vector"]
 _RESERVED: Final = 1 << 31  # elements
 _NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _PAGE: Final = mmap.PAGESIZE
+_HUGE_PAGES: Final = getattr(mmap, "MADV_HUGEPAGE", None)
+# A vector gets huge pages from here on: random access to gigabytes is half address translation.
+_LARGE: Final = 4 << 20
 
 
 class Vector:
@@ -46,12 +50,21 @@ class Vector:
     def fit(self, size: int) -> npt.NDArray[Any]:
         """Make room for `size` elements; returns `data`."""
         if size > self.used:
+            width = self.data.dtype.itemsize
+            if self.used * width < _LARGE <= size * width:
+                self._use_huge_pages()
             self.used = size
             if size > len(self.data):
                 grown = np.zeros(max(size, 2 * len(self.data)), self.data.dtype)
                 grown[: len(self.data)] = self.data
                 self.data = grown
         return self.data
+
+    def _use_huge_pages(self) -> None:
+        if self._map is not None and _HUGE_PAGES is not None:
+            # Refused where the kernel has none: then all is as before.
+            with contextlib.suppress(OSError):
+                self._map.madvise(_HUGE_PAGES)
 
     def clear(self, start: int, stop: int) -> None:
         """Zero elements; whole pages go back to the operating system."""
