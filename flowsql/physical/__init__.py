@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from flowsql.physical.codec import decode_plan, encode_plan
 from flowsql.physical.difference import difference
-from flowsql.physical.explain import describe, explain_plan
+from flowsql.physical.explain import describe, explain, explain_plan
 from flowsql.physical.identity import canonical_forms
 from flowsql.physical.plan import PhysicalNode, PhysicalPlan
-from flowsql.physical.plans import explain_job, plan_job, plan_select, tables_of
+from flowsql.physical.plans import PlannedJob, plan_job, plan_select, tables_of
 
 __all__ = [
     "PhysicalNode",
     "PhysicalPlan",
+    "PlannedJob",
     "canonical_forms",
     "decode_plan",
     "describe",
     "difference",
     "encode_plan",
-    "explain_job",
+    "explain",
     "explain_plan",
     "plan_job",
     "plan_select",

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from flowsql.logical import BoundTable, Insert, LogicalPlan, PlanSettings, Scan, fingerprint
 from flowsql.optimizer import optimize
 from flowsql.physical import specs as p
-from flowsql.physical.explain import explain
 from flowsql.physical.lower import Lowering
 from flowsql.physical.plan import PhysicalPlan
 
-__all__ = ["explain_job", "plan_job", "plan_select", "tables_of"]
+__all__ = ["PlannedJob", "plan_job", "plan_select", "tables_of"]
 
 
-def plan_job(statements: Sequence[Insert], settings: PlanSettings) -> PhysicalPlan:
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A plan with the steps that led to it, for EXPLAIN.
+
+    Attributes:
+        statements: bound, unoptimised.
+        optimized: after all rules.
+        plan: the physical plan.
+    """
+
+    statements: tuple[LogicalPlan, ...]
+    optimized: tuple[LogicalPlan, ...]
+    plan: PhysicalPlan
+
+
+def plan_job(statements: Sequence[Insert], settings: PlanSettings) -> PlannedJob:
     """The plan of one job: an INSERT, or the INSERTs of a statement set.
 
     Every table is scanned once, equal parts of the statements are computed once.
@@ -22,26 +37,16 @@ def plan_job(statements: Sequence[Insert], settings: PlanSettings) -> PhysicalPl
     Raises:
         SqlError: a statement cannot be run as a stream, or a sink cannot take its changes.
     """
-    return _lowered(statements, optimize(statements, settings), settings)
+    return _plan(statements, settings)
 
 
-def plan_select(query: LogicalPlan, settings: PlanSettings) -> PhysicalPlan:
+def plan_select(query: LogicalPlan, settings: PlanSettings) -> PlannedJob:
     """The plan of a query whose result goes to the session; raises as `plan_job`."""
-    return _lowered([query], optimize([query], settings), settings)
+    return _plan([query], settings)
 
 
-def explain_job(
-    statements: Sequence[LogicalPlan], settings: PlanSettings, *, changelog: bool = False
-) -> str:
-    """EXPLAIN of bound statements; `changelog` for CHANGELOG_MODE; raises as `plan_job`."""
+def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJob:
     optimized = optimize(statements, settings)
-    plan = _lowered(statements, optimized, settings)
-    return explain(statements, optimized, plan, changelog=changelog)
-
-
-def _lowered(
-    statements: Sequence[LogicalPlan], optimized: Sequence[LogicalPlan], settings: PlanSettings
-) -> PhysicalPlan:
     lowering = Lowering(settings)
     for plan in optimized:
         if isinstance(plan, Insert):
@@ -52,11 +57,15 @@ def _lowered(
         lowering.builder.add(
             p.Collect(key), (node,), node.output, node.mode, node.upsert_keys, span=plan.span
         )
-    return PhysicalPlan(
-        nodes=tuple(lowering.builder.nodes),
-        fingerprint=fingerprint(statements, settings),
-        streaming=settings.streaming,
-        statement="\n".join(s.tree() for s in statements),
+    return PlannedJob(
+        tuple(statements),
+        tuple(optimized),
+        PhysicalPlan(
+            nodes=tuple(lowering.builder.nodes),
+            fingerprint=fingerprint(statements, settings),
+            streaming=settings.streaming,
+            statement="\n".join(s.tree() for s in statements),
+        ),
     )
 
 
