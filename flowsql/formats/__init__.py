@@ -12,10 +12,10 @@ from flowsql.formats.format import (
     Format,
     FormatTable,
 )
-from flowsql.formats.json_values import JsonColumns
+from flowsql.formats.json_values import JsonColumns, RawNumber
 from flowsql.formats.parse import CSV_STYLE, Parsed, TextStyle, parse_text
 from flowsql.formats.registry import FORMAT_OPTION, find_format, format_names
-from flowsql.formats.row_text import row_text
+from flowsql.formats.row_text import row_text, value_text
 
 __all__ = [
     "CSV_STYLE",
@@ -30,9 +30,11 @@ __all__ = [
     "FormatTable",
     "JsonColumns",
     "Parsed",
+    "RawNumber",
     "TextStyle",
     "find_format",
     "format_names",
     "parse_text",
     "row_text",
+    "value_text",
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 
 from flowsql.formats.format import BadRow, Decoded, Decoder, FormatTable
-from flowsql.formats.json_values import JsonColumns
+from flowsql.formats.json_values import JsonColumns, RawNumber
 from flowsql.formats.parse import TextStyle, parse_text
 from flowsql.formats.records import line_ends
 from flowsql.formats.rows import BadCells, assemble
@@ -193,17 +193,6 @@ class JsonDecoder(Decoder):
 
 class _UnreadableError(Exception):
     """Some text in the block cannot be read."""
-
-
-class RawNumber(float):
-    """A number with a fraction or exponent, and its text."""
-
-    raw: str
-
-    def __new__(cls, raw: str) -> Self:
-        number = super().__new__(cls, raw)
-        number.raw = raw
-        return number
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from flowsql.types import (
     arrow_type,
 )
 
-__all__ = ["JsonColumns"]
+__all__ = ["JsonColumns", "RawNumber"]
 
 _INTEGERS = (
     TinyIntType,
@@ -46,6 +46,17 @@ _INTEGERS = (
 _NUMBERS = (FloatType, DoubleType, DecimalType)
 
 Bad = npt.NDArray[np.bool_] | None
+
+
+class RawNumber(float):
+    """A number with a fraction or exponent, and its text."""
+
+    raw: str
+
+    def __new__(cls, raw: str) -> Self:
+        number = super().__new__(cls, raw)
+        number.raw = raw
+        return number
 
 
 class JsonColumns:
@@ -143,7 +154,7 @@ def _text(value: Any, data_type: DataType) -> str | None:
         if isinstance(value, str):
             return value
         if isinstance(value, float):
-            return str(getattr(value, "raw", value))
+            return value.raw if isinstance(value, RawNumber) else str(value)
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     if isinstance(value, str):
         return value
@@ -153,7 +164,7 @@ def _text(value: Any, data_type: DataType) -> str | None:
         return str(value)
     if isinstance(value, float):
         if isinstance(data_type, _NUMBERS):
-            return str(getattr(value, "raw", value))
+            return value.raw if isinstance(value, RawNumber) else str(value)
         if isinstance(data_type, _INTEGERS) and value.is_integer():
             return str(int(value))
     return None

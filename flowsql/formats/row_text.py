@@ -17,14 +17,14 @@ from flowsql.formats.text import (
     timestamp_text,
 )
 
-__all__ = ["row_text"]
+__all__ = ["row_text", "value_text"]
 
 _KINDS = pa.array(["+I[", "-U[", "+U[", "-D["])
 
 
 def row_text(changes: Changes) -> list[str]:
     """One line a row."""
-    cells = [_shown(_text(column)) for column in changes.batch.columns]
+    cells = [_shown(value_text(column)) for column in changes.batch.columns]
     kinds = _KINDS.take(pa.array(changes.codes_or_insert))
     if not cells:
         return [f"{kind}]" for kind in kinds.to_pylist()]
@@ -36,7 +36,8 @@ def _shown(text: pa.Array) -> pa.Array:
     return pc.fill_null(text, "null") if text.null_count else text
 
 
-def _text(array: pa.Array) -> pa.Array:
+def value_text(array: pa.Array) -> pa.Array:
+    """Each value as Java's `toString`; NULL stays NULL."""
     kind = array.type
     if pa.types.is_null(kind):
         return pa.nulls(len(array), pa.string())
@@ -54,13 +55,15 @@ def _text(array: pa.Array) -> pa.Array:
     if pa.types.is_map(kind):
         offsets, entries = list_parts(flat_entries(array))
         keys, values = entries.flatten()
-        pairs = pc.binary_join_element_wise(_shown(_text(keys)), _shown(_text(values)), "=")
+        pairs = pc.binary_join_element_wise(
+            _shown(value_text(keys)), _shown(value_text(values)), "="
+        )
         return _wrapped("{", join_lists(offsets, pairs, ", "), "}", array)
     if pa.types.is_list(kind):
         offsets, flat = list_parts(array)
-        return _wrapped("[", join_lists(offsets, _shown(_text(flat)), ", "), "]", array)
+        return _wrapped("[", join_lists(offsets, _shown(value_text(flat)), ", "), "]", array)
     if pa.types.is_struct(kind):
-        cells = [_shown(_text(field)) for field in array.flatten()]
+        cells = [_shown(value_text(field)) for field in array.flatten()]
         inner = pc.binary_join_element_wise(*cells, ", ") if cells else pa.array([""] * len(array))
         return _wrapped("+I[", inner, "]", array)
     return array.cast(pa.string())

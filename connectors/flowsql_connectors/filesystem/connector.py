@@ -1,0 +1,94 @@
+"""What the filesystem connector can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowsql.connector import (
+    JSON,
+    Connector,
+    ConnectorContext,
+    ConnectorTable,
+    Role,
+    Sink,
+    Source,
+)
+from flowsql.errors import ConfigError, nearest
+from flowsql.formats import FormatTable, find_format
+from flowsql.types import (
+    ArrayType,
+    BigIntType,
+    LocalZonedTimestampType,
+    MapType,
+    MultisetType,
+    RowType,
+    VarCharType,
+)
+from flowsql_connectors.filesystem.options import OPTIONS
+from flowsql_connectors.filesystem.paths import local_path, path_regex
+
+__all__ = ["FilesystemConnector", "file_table"]
+
+
+def file_table(table: ConnectorTable) -> FormatTable:
+    """The part of the table that stands in the files: all but the partition columns."""
+    inside = [i for i, n in enumerate(table.schema.names) if n not in table.partition_keys]
+    schema = table.schema.select(inside)
+    columns = tuple(c for c in table.columns if c not in table.partition_keys)
+    return FormatTable(schema, table.options, columns, table.local_time_zone)
+
+
+class FilesystemConnector(Connector):
+    """Local files."""
+
+    name = "filesystem"
+    options = OPTIONS
+    roles = frozenset({Role.SCAN, Role.SINK})
+    formats = True
+    metadata = {  # noqa: RUF012 - declared as Mapping by the contract
+        "file.path": VarCharType(nullable=False),
+        "file.name": VarCharType(nullable=False),
+        "file.size": BigIntType(nullable=False),
+        "file.modification-time": LocalZonedTimestampType(3, nullable=False),
+    }
+
+    def check(self, table: ConnectorTable, role: Role) -> None:
+        super().check(table, role)
+        local_path(table.options["path"])
+        if table.options["source.path.regex-pattern"] is not None:
+            path_regex(table.options["source.path.regex-pattern"])
+        for key in table.partition_keys:
+            if key not in table.schema.names:
+                near = nearest(key, table.schema.names)
+                raise ConfigError(
+                    f'partition column "{key}" of table "{table.name}" does not exist',
+                    hint=f'Did you mean "{near}"?' if near else None,
+                )
+            kind = table.schema.fields[table.schema.index(key)].type
+            if isinstance(kind, ArrayType | MapType | MultisetType | RowType):
+                raise ConfigError(f'partition column "{key}" cannot be of type {kind}')
+        if len(table.partition_keys) == len(table.schema.names):
+            raise ConfigError(f'table "{table.name}" has no column beside its partition columns')
+        find_format(table.options["format"]).check(file_table(table))
+        if role is Role.SINK and table.metadata:
+            raise ConfigError(
+                f'metadata columns of connector "{self.name}" cannot be written',
+                hint="Declare them as METADATA VIRTUAL.",
+            )
+
+    def bounded(self, table: ConnectorTable) -> bool:
+        return table.options["source.monitor-interval"] is None
+
+    def open_source(
+        self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext
+    ) -> Source:
+        from flowsql_connectors.filesystem.source import FilesystemSource  # noqa: PLC0415 - loads pyarrow
+
+        del context
+        (table,) = tables
+        return FilesystemSource(table, position)
+
+    def sink(self, table: ConnectorTable) -> Sink:
+        from flowsql_connectors.filesystem.sink import FilesystemSink  # noqa: PLC0415 - loads pyarrow
+
+        return FilesystemSink(table)

@@ -1,0 +1,337 @@
+"""Reads files, batch by batch, each from any row on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from flowsql.changelog import MAX_ROWS, Changes
+from flowsql.connector import JSON, BadRecord, ConnectorTable, Piece, Poll, Reader, Split
+from flowsql.errors import ConnectorError
+from flowsql.formats import (
+    CSV_STYLE,
+    BulkReader,
+    Decoded,
+    Decoder,
+    FormatTable,
+    TextStyle,
+    find_format,
+    parse_text,
+)
+from flowsql.types import DateType, LocalZonedTimestampType, TimestampType, arrow_schema, arrow_type
+from flowsql_connectors.filesystem.connector import FilesystemConnector, file_table
+
+__all__ = ["FilesystemReader"]
+
+_FORMAT = 1
+# Large enough that a block costs much more than the calls to decode it.
+_BLOCK = 2 << 20
+
+
+class FilesystemReader(Reader):
+    """Reads its files one after the other, in the order in which they were assigned."""
+
+    def __init__(self, table: ConnectorTable) -> None:
+        self._table = table
+        self._format = find_format(table.options["format"])
+        self._columns = _Columns(table)
+        self._decoder = None if self._format.bulk else self._format.decoder(self._columns.inside)
+        self._waiting: list[tuple[Split, JSON | None]] = []
+        self._split: Split | None = None
+        self._file: _File | None = None
+        self._positions: dict[str, JSON] = {}
+        self._idle = threading.Event()
+
+    def assign(self, splits: Sequence[tuple[Split, JSON | None]]) -> None:
+        for split, position in splits:
+            size = split.payload["size"]
+            if position is not None:
+                known = (position.get("connector"), position.get("format"))
+                if known != ("filesystem", _FORMAT):
+                    raise ConnectorError(
+                        f'the stored position of "{split.payload["path"]}" cannot be read',
+                        detail=f"It was written by {known[0]!r}, format {known[1]!r}.",
+                    )
+                if position["size"] != size:
+                    raise ConnectorError(
+                        f'"{split.payload["path"]}" has changed while it was being read',
+                        detail=f"It had {position['size']} bytes and has {size} now.",
+                        hint="Files must be complete when they get their name: write them under a "
+                        'name that begins with "." or "_" and rename them.',
+                    )
+            start = {"format": _FORMAT, "connector": "filesystem", "size": size}
+            self._positions[split.id] = position or start
+            self._waiting.append((split, position))
+
+    def poll(self, max_rows: int, timeout: float) -> Poll | None:
+        room = min(max_rows, MAX_ROWS)
+        pieces: list[Piece] = []
+        bad: list[BadRecord] = []
+        finished: dict[str, JSON] = {}
+        while room > 0 and (file := self._current()) is not None:
+            split = self._split
+            assert split is not None
+            chunk = file.read(room)
+            if chunk is None:
+                finished[split.id] = {}
+                file.close()
+                self._file = self._split = None
+                continue
+            batch, wrong = chunk
+            bad.extend(wrong)
+            if batch is not None and batch.num_rows:
+                pieces.append(Piece(self._table.name, split.id, Changes(batch)))
+                room -= batch.num_rows
+            self._positions[split.id] = {**self._positions[split.id], **file.position()}
+        if not pieces and not bad and not finished:
+            self._idle.wait(timeout)
+            return None
+        return Poll(tuple(pieces), tuple(bad), finished=finished)
+
+    def position(self, split: str) -> JSON:
+        return self._positions[split]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _current(self) -> _File | None:
+        """The file being read, the next one where the last is at its end."""
+        if self._file is None and self._waiting:
+            self._split, position = self._waiting.pop(0)
+            finish = self._columns.finish(self._split)
+            path = self._split.payload["path"]
+            try:
+                if self._decoder is None:
+                    bulk = self._format.reader(path, self._columns.inside)
+                    self._file = _BulkFile(bulk, finish, position or {})
+                else:
+                    self._file = _TextFile(
+                        path, self._decoder, finish, position or {}, table=self._table.name
+                    )
+            except OSError as error:
+                raise ConnectorError(f'could not open "{path}": {error.strerror}') from None
+        return self._file
+
+
+class _File(Protocol):
+    """One open file."""
+
+    def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
+        """At most `rows` rows (all of one record at least), or None at the end."""
+
+    def position(self) -> JSON:
+        """Where the next `read` begins."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class _BulkFile:
+    """Position: the number of rows read."""
+
+    def __init__(self, bulk: BulkReader, finish: _Finish, position: JSON) -> None:
+        self._bulk = bulk
+        self._finish = finish
+        self._row = int(position.get("row", 0))
+        self._batches: Iterator[pa.RecordBatch] | None = None
+        self._rest: pa.RecordBatch | None = None
+
+    def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
+        if self._batches is None:
+            self._batches = self._bulk.batches(self._row, MAX_ROWS)
+        batch = self._rest if self._rest is not None else next(self._batches, None)
+        if batch is None:
+            return None
+        self._rest = batch.slice(rows) if batch.num_rows > rows else None
+        batch = batch.slice(0, rows)
+        self._row += batch.num_rows
+        return self._finish(batch), []
+
+    def position(self) -> JSON:
+        return {"row": self._row}
+
+    def close(self) -> None:
+        self._batches = None
+        self._bulk.close()
+
+
+@dataclass(slots=True)
+class _Block:
+    """A decoded block, and how far it was handed out."""
+
+    offset: int
+    line: int
+    length: int
+    decoded: Decoded
+    record: int = 0
+
+
+class _TextFile:
+    """Position: the byte at which a block begins, its line, and records to skip in it."""
+
+    def __init__(
+        self, path: str, decoder: Decoder, finish: _Finish, position: JSON, *, table: str
+    ) -> None:
+        self._handle = Path(path).open("rb")  # noqa: SIM115 - read over many polls
+        self._decoder = decoder
+        self._finish = finish
+        self._table = table
+        self._path = path
+        self._offset = int(position.get("offset", 0))
+        self._line = int(position.get("line", 0))
+        self._skip = int(position.get("skip", 0))
+        self._buffer = b""
+        self._end = False
+        self._block: _Block | None = None
+        self._handle.seek(self._offset)
+
+    def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
+        block = self._next_block()
+        if block is None:
+            return None
+        decoded = block.decoded
+        total = decoded.batch.num_rows
+        if decoded.record_of is None:
+            first, last = block.record, min(block.record + rows, total)
+            record = last
+        else:
+            owners = decoded.record_of
+            first = int(np.searchsorted(owners, block.record))
+            last = min(first + rows, total)
+            if first < last < total:
+                # All rows of a record stay together.
+                last = int(np.searchsorted(owners, owners[last - 1], side="right"))
+            record = int(owners[last]) if last < total else decoded.records
+        bad = [
+            BadRecord(self._table, f"{self._path}:{block.line + b.line}", b.raw, b.reason)
+            for b in decoded.bad
+            if block.record <= b.record < record
+        ]
+        block.record = record
+        return self._finish(decoded.batch.slice(first, last - first)), bad
+
+    def position(self) -> JSON:
+        block = self._block
+        if block is None:
+            return {"offset": self._offset, "line": self._line, "skip": self._skip}
+        if block.record >= block.decoded.records:
+            return {"offset": self._offset, "line": self._line, "skip": 0}
+        return {"offset": block.offset, "line": block.line, "skip": block.record}
+
+    def close(self) -> None:
+        self._handle.close()
+
+    def _next_block(self) -> _Block | None:
+        """The block being handed out, or the next that has a record left."""
+        while self._block is None or self._block.record >= self._block.decoded.records:
+            data = self._whole_records()
+            if not data:
+                self._block = None
+                return None
+            decoded = self._decoder.decode(data)
+            self._block = _Block(self._offset, self._line, len(data), decoded, self._skip)
+            self._skip = max(0, self._skip - decoded.records)
+            self._offset += len(data)
+            self._line += decoded.lines
+        return self._block
+
+    def _whole_records(self) -> bytes:
+        wanted = _BLOCK
+        while True:
+            if not self._end and len(self._buffer) < wanted:
+                more = self._handle.read(wanted - len(self._buffer))
+                self._end = len(more) < wanted - len(self._buffer)
+                self._buffer += more
+            length = self._decoder.split(self._buffer, last=self._end)
+            if length or self._end:
+                data, self._buffer = self._buffer[:length], self._buffer[length:]
+                return data
+            # One record fills the whole block.
+            wanted *= 2
+
+
+class _Finish(Protocol):
+    """Puts what stands outside the file beside what was read of it."""
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch: ...
+
+
+class _Columns:
+    """Which columns come from the file, from its path and from its metadata."""
+
+    def __init__(self, table: ConnectorTable) -> None:
+        self._table = table
+        inside = file_table(table)
+        if not inside.columns:
+            # The number of rows is known only by reading some column.
+            inside = FormatTable(
+                inside.schema, inside.options, inside.schema.names[:1], inside.local_time_zone
+            )
+        self.inside = inside
+        metadata = FilesystemConnector.metadata
+        fields = list(arrow_schema(table.read_schema))
+        for name, key in table.metadata.items():
+            fields.append(pa.field(name, arrow_type(metadata[key])))
+        self._schema = pa.schema(fields)
+        self._plain = self._schema.names == list(inside.columns)
+
+    def finish(self, split: Split) -> _Finish:
+        """A function for the batches of one file."""
+        if self._plain:
+            return lambda batch: batch
+        constants = self._constants(split)
+        names = self._schema.names
+
+        def finish(batch: pa.RecordBatch) -> pa.RecordBatch:
+            for name, value in constants.items():
+                batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
+            return batch.select(names)
+
+        return finish
+
+    def _constants(self, split: Split) -> dict[str, pa.Scalar]:
+        table = self._table
+        constants = {}
+        for key in table.partition_keys:
+            if key in table.columns:
+                constants[key] = self._partition_value(key, split)
+        path = Path(split.payload["path"])
+        known = {
+            "file.path": str(path),
+            "file.name": path.name,
+            "file.size": split.payload["size"],
+            "file.modification-time": split.payload["mtime_ms"] * 1000,
+        }
+        for name, key in table.metadata.items():
+            kind = self._schema.field(name).type
+            storage = pa.int64() if pa.types.is_timestamp(kind) else kind
+            constants[name] = pa.array([known[key]], storage).view(kind)[0]
+        return constants
+
+    def _partition_value(self, key: str, split: Split) -> pa.Scalar:
+        text = split.payload["partition"][key]
+        kind = self._table.schema.fields[self._table.schema.index(key)].type
+        style = CSV_STYLE
+        if text is not None:
+            if isinstance(kind, DateType) and text.lstrip("-").isdigit():
+                # Flink itself writes a DATE as the number of its day.
+                return pa.array([int(text)], pa.int32()).view(pa.date32())[0]
+            if isinstance(kind, TimestampType | LocalZonedTimestampType) and "T" in text:
+                style = TextStyle(separator="T")
+                if text.removesuffix("Z").count(":") == 1:
+                    text = f"{text.removesuffix('Z')}:00{'Z' * text.endswith('Z')}"
+        parsed = parse_text(pa.array([text], pa.string()), kind, style)
+        if parsed.bad is not None:
+            raise ConnectorError(
+                f'partition "{key}={text}" of table "{self._table.name}" cannot be read as {kind}',
+                detail=f"It is in the path of {split.payload['path']}.",
+            )
+        return parsed.values[0]

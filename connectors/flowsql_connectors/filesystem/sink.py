@@ -1,0 +1,259 @@
+"""Writes files, exactly once: staged while a checkpoint is open, renamed when it is complete."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flowsql.changelog import Changes
+from flowsql.connector import (
+    JSON,
+    Committed,
+    ConnectorContext,
+    ConnectorTable,
+    Guarantee,
+    Sink,
+    Writer,
+    fsync_dir,
+    make_dirs,
+    remove,
+    replace,
+)
+from flowsql.errors import ConnectorError, InternalError
+from flowsql.formats import BulkWriter, Encoder, Format, find_format, value_text
+from flowsql_connectors.filesystem.connector import file_table
+from flowsql_connectors.filesystem.paths import local_path, partition_folder
+from flowsql_connectors.filesystem.staging import Pages, StagedFile, Staging
+
+__all__ = ["FilesystemSink"]
+
+_FORMAT = 1
+# Bytes handed to the operating system at once, and rows of a Parquet row group.
+_DRAIN = 4 << 20
+_ROW_GROUP = 131_072
+
+
+class FilesystemSink(Sink):
+    """A folder of files; exactly-once."""
+
+    guarantee = Guarantee.EXACTLY_ONCE
+
+    def __init__(self, table: ConnectorTable) -> None:
+        self._table = table
+        self._root = local_path(table.options["path"])
+
+    def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
+        staging = Staging(self._root, context.attempt.job, self._table.name)
+        try:
+            staging.create()
+            kept = {staged for token in previous_tokens for staged, _ in _files(token)}
+            staging.remove_leftovers(kept)
+        except OSError as error:
+            raise ConnectorError(
+                f'could not write to "{self._root}": {error.strerror}',
+                hint="The user who runs the job needs the right to write there.",
+            ) from None
+        return FilesystemWriter(self._table, staging, context)
+
+    def committed(self, job: str) -> Committed | None:
+        return Staging(self._root, job, self._table.name).committed()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A file being written for one partition."""
+
+    folder: str
+    number: int
+    staged: StagedFile
+    since: float
+    bulk: BulkWriter | None = None
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    rows: int = 0
+
+
+class FilesystemWriter(Writer):
+    """Writes one table.
+
+    Invariant: every row written since the last `prepare` is in an open or a closed file; every
+    staged file is open, closed, or named by a token.
+    """
+
+    def __init__(self, table: ConnectorTable, staging: Staging, context: ConnectorContext) -> None:
+        self._table = table
+        self._staging = staging
+        self._context = context
+        self._inside = file_table(table)
+        self._format: Format = find_format(table.options["format"])
+        bulk = self._format.bulk
+        self._encoder: Encoder | None = None if bulk else self._format.encoder(self._inside)
+        self._file_size: int = table.options["sink.rolling-policy.file-size"]
+        self._max_age = table.options["sink.rolling-policy.rollover-interval"] / 1000
+        self._check_every = table.options["sink.rolling-policy.check-interval"] / 1000
+        self._checked = time.monotonic()
+        self._open: dict[str, _Open] = {}
+        self._closed: list[_Open] = []
+        # No name is ever used twice, however often one process opens this sink.
+        self._opening = secrets.token_hex(4)
+        self._number = 0
+
+    def write(self, changes: Changes) -> None:
+        if changes.codes is not None and changes.codes.any():
+            raise InternalError('connector "filesystem" was given updates')
+        for folder, batch in self._by_partition(changes.batch):
+            file = self._open.get(folder)
+            if file is None:
+                file = self._open[folder] = self._new(folder)
+            self._append(file, batch)
+            if file.staged.size >= self._file_size:
+                self._roll(folder)
+
+    def end_step(self) -> None:
+        now = time.monotonic()
+        if now - self._checked < self._check_every:
+            return
+        self._checked = now
+        for folder in [f for f, o in self._open.items() if now - o.since >= self._max_age]:
+            self._roll(folder)
+
+    def prepare(self, checkpoint: int) -> JSON | None:
+        for folder in list(self._open):
+            self._roll(folder)
+        if not self._closed:
+            return None
+        for file in self._closed:
+            file.staged.finish()
+        try:
+            fsync_dir(self._staging.folder)
+        except OSError as error:
+            raise ConnectorError(
+                f'could not write "{self._staging.folder}": {error.strerror}'
+            ) from None
+        attempt = self._context.attempt
+        stem = f"part-{attempt.run}-{attempt.number}-{checkpoint}-{self._opening}"
+        files = [
+            [f.staged.path.name, f"{f.folder}{stem}-{f.number}.{self._format.extension}"]
+            for f in self._closed
+        ]
+        self._closed = []
+        return {
+            "format": _FORMAT,
+            "connector": "filesystem",
+            "run": attempt.run,
+            "checkpoint": checkpoint,
+            "files": files,
+        }
+
+    def commit(self, token: JSON) -> None:
+        run, checkpoint = token["run"], token["checkpoint"]
+        marker = self._staging.committed()
+        done = marker is not None and marker.run == run and marker.checkpoint >= checkpoint
+        root = self._staging.root
+        folders: dict[Path, None] = {}
+        try:
+            for staged, final in _files(token):
+                source, target = self._staging.folder / staged, root / final
+                if source.exists():
+                    make_dirs(target.parent)
+                    replace(source, target)
+                    folders[target.parent] = None
+                elif not target.exists() and not done:
+                    raise ConnectorError(
+                        f'"{source}" is gone before its checkpoint was committed',
+                        hint="Rows are lost; start from an older savepoint with another path.",
+                    )
+            for folder in folders:
+                fsync_dir(folder)
+            if not done:
+                self._staging.mark(run, checkpoint)
+        except OSError as error:
+            raise ConnectorError(
+                f'could not commit files to "{root}": {error.strerror}',
+                hint="Trying again is safe.",
+            ) from None
+
+    def abort(self, token: JSON) -> None:
+        for staged, _ in _files(token):
+            remove(self._staging.folder / staged)
+
+    def close(self) -> None:
+        for file in [*self._open.values(), *self._closed]:
+            file.staged.discard()
+        self._open, self._closed = {}, []
+
+    def _new(self, folder: str) -> _Open:
+        attempt = self._context.attempt
+        number, self._number = self._number, self._number + 1
+        name = f"{attempt.run}-{attempt.number}-{self._opening}-{number}"
+        path = self._staging.folder / f"{name}.{self._format.extension}"
+        staged = StagedFile(path)
+        bulk = self._format.writer(Pages(staged), self._inside) if self._format.bulk else None
+        return _Open(folder, number, staged, time.monotonic(), bulk)
+
+    def _append(self, file: _Open, batch: pa.RecordBatch) -> None:
+        if self._encoder is not None:
+            file.staged.write(self._encoder.encode(batch))
+        else:
+            file.batches.append(batch)
+            file.rows += batch.num_rows
+            if file.rows >= _ROW_GROUP:
+                _flush(file)
+        if file.staged.size >= _DRAIN:
+            file.staged.drain()
+
+    def _roll(self, folder: str) -> None:
+        file = self._open.pop(folder)
+        # Listed first: should closing fail, the next `prepare` takes it up again.
+        self._closed.append(file)
+        _flush(file)
+        if file.bulk is not None:
+            file.bulk.close()
+            file.bulk = None
+        file.staged.drain()
+
+    def _by_partition(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """The rows of each partition, in order, without the partition columns."""
+        keys = self._table.partition_keys
+        if not keys:
+            yield "", batch
+            return
+        inside = batch.select(list(self._inside.schema.names))
+        texts = pa.StructArray.from_arrays(
+            [value_text(batch.column(k)) for k in keys], names=list(keys)
+        )
+        default = self._table.options["partition.default-name"]
+        joined = pc.binary_join_element_wise(
+            *(pc.fill_null(t, default) for t in texts.flatten()), "\x00"
+        )
+        codes = pc.dictionary_encode(joined)
+        numbers = codes.indices.to_numpy()
+        order = np.argsort(numbers, kind="stable")
+        starts = np.searchsorted(numbers[order], np.arange(len(codes.dictionary) + 1))
+        for i in range(len(codes.dictionary)):
+            rows = order[starts[i] : starts[i + 1]]
+            values = texts[int(rows[0])].as_py()
+            yield f"{partition_folder(values, default)}/", inside.take(pa.array(rows))
+
+
+def _flush(file: _Open) -> None:
+    if file.bulk is None or not file.batches:
+        return
+    file.bulk.write(pa.concat_batches(file.batches))
+    file.batches, file.rows = [], 0
+
+
+def _files(token: JSON) -> list[list[str]]:
+    if (token.get("connector"), token.get("format")) != ("filesystem", _FORMAT):
+        raise ConnectorError(
+            "a token of another connector cannot be committed",
+            detail=f"It was written by {token.get('connector')!r}, format {token.get('format')!r}.",
+        )
+    files: list[list[str]] = token["files"]
+    return files

@@ -1,0 +1,93 @@
+"""Every source, with rows that are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from flowsql.connector import ConnectorTable, Source
+from flowsql.connector.plugins import find_connector
+from flowsql.testing import attempt_context, connector_table
+
+ROWS = 50
+EXPECTED = [f"+I[{i}, n{i}]" for i in range(ROWS)]
+
+
+class Case:
+    """A table whose scan gives `EXPECTED`, or whose rows are compared with its own first read."""
+
+    def __init__(
+        self, folder: Path, tables: list[ConnectorTable], *, expected: list[str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.tables = tables
+        self.expected = expected
+        self.connector = find_connector(tables[0].options["connector"])
+
+    def open(self, position: dict | None = None) -> Source:
+        """A new source, as after a restart."""
+        context = attempt_context(self.folder / "job")
+        return self.connector.open_source(self.tables, position, context)
+
+
+def _files(folder: Path, fmt: str) -> Path:
+    """Three files, the second of which has rows in more than one block or row group."""
+    data = folder / "data"
+    data.mkdir()
+    for number, (start, end) in enumerate([(0, 5), (5, 40), (40, ROWS)]):
+        ids = list(range(start, end))
+        path = data / f"{number}.{fmt}"
+        match fmt:
+            case "csv":
+                path.write_text("".join(f"{i},n{i}\n" for i in ids))
+            case "json":
+                path.write_text("".join(f"{json.dumps({'id': i, 'name': f'n{i}'})}\n" for i in ids))
+            case _:
+                table = pa.table({"id": pa.array(ids), "name": [f"n{i}" for i in ids]})
+                pq.write_table(table, path, row_group_size=7)
+    return data
+
+
+def _filesystem(fmt: str) -> Callable[[Path], Case]:
+    def make(folder: Path) -> Case:
+        options = {"connector": "filesystem", "path": str(_files(folder, fmt)), "format": fmt}
+        return Case(folder, [connector_table("id BIGINT, name STRING", options)], expected=EXPECTED)
+
+    return make
+
+
+def _watched(folder: Path) -> Case:
+    options = {"connector": "filesystem", "path": str(_files(folder, "csv")), "format": "csv"}
+    options["source.monitor-interval"] = "1ms"
+    return Case(folder, [connector_table("id BIGINT, name STRING", options)], expected=EXPECTED)
+
+
+def _values(folder: Path) -> Case:
+    data = "\n".join(json.dumps([i, f"n{i}"]) for i in range(ROWS))
+    options = {"connector": "values", "data": data}
+    return Case(folder, [connector_table("id BIGINT, name STRING", options)], expected=EXPECTED)
+
+
+def _datagen(folder: Path) -> Case:
+    options = {
+        "connector": "datagen", "number-of-rows": str(ROWS), "rows-per-second": "1000000",
+        "seed": "7", "fields.name.length": "5", "fields.id.min": "0", "fields.id.max": "9",
+        "fields.name.null-rate": "0.2", "fields.a.length": "2",
+    }  # fmt: skip
+    columns = "id BIGINT, name STRING, d DECIMAL(10, 2), x DOUBLE, b BOOLEAN, a ARRAY<INT>"
+    return Case(folder, [connector_table(columns, options)])
+
+
+CASES: dict[str, Callable[[Path], Case]] = {
+    "filesystem-csv": _filesystem("csv"),
+    "filesystem-json": _filesystem("json"),
+    "filesystem-parquet": _filesystem("parquet"),
+    "filesystem-watched": _watched,
+    "values": _values,
+    "datagen": _datagen,
+}

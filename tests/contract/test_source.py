@@ -1,0 +1,123 @@
+"""What every source promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flowsql.connector import Role
+from flowsql.connector.plugins import find_connector
+from flowsql.errors import ConfigError, ConnectorError
+from flowsql.testing import connector_table
+
+from .reading import TIMEOUT, read
+from .sources import CASES, Case
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+    """Each source in turn."""
+    return CASES[request.param](tmp_path)
+
+
+def _whole(case: Case) -> list[tuple[str, str]]:
+    found = read(case.open).rows
+    if case.expected is not None:
+        assert case.expected == [line for _, line in found]
+    assert found
+    return found
+
+
+def test_checks_pass_and_boundedness_is_known_before(case: Case) -> None:
+    """Planning needs no I/O beyond constructing."""
+    for table in case.tables:
+        case.connector.check(table, Role.SCAN)
+        assert case.connector.bounded(table) == case.open().bounded
+        hash(case.connector.group(table))
+
+
+def test_a_bounded_source_ends(case: Case) -> None:
+    """Every split is finished once, and then nothing comes."""
+    run = read(case.open)
+    assert run.finished or not case.open().bounded
+    assert run.bad == []
+
+
+@pytest.mark.parametrize("max_rows", [1, 3, 7, 1000])
+def test_a_cut_anywhere_gives_the_same_rows(case: Case, max_rows: int) -> None:
+    """However often it is stopped and opened again, each row comes once, in order."""
+    whole = _whole(case)
+    found: list[tuple[str, str]] = []
+    position = None
+    for _ in range(10 * len(whole)):
+        run = read(case.open, position, rows=max_rows, max_rows=max_rows)
+        found += run.rows
+        if not run.rows and (run.finished or not case.open().bounded):
+            break
+        position = run.position or position
+    assert whole == found
+
+
+def test_reads_two_takes_the_position_and_reads_on(case: Case) -> None:
+    """The position is where the next read starts, not where the last one was."""
+    whole = _whole(case)
+    first = read(case.open, rows=2, max_rows=2)
+    rest = read(case.open, first.position)
+    assert whole == first.rows + rest.rows
+
+
+def test_an_old_position_gives_the_same_rows_again(case: Case) -> None:
+    """Reading twice from one position gives one answer (a crash after a checkpoint)."""
+    first = read(case.open, rows=5, max_rows=5)
+    assert read(case.open, first.position).rows == read(case.open, first.position).rows
+
+
+def test_positions_are_plain_json_that_says_whose_it_is(case: Case) -> None:
+    """A position names its connector and its format."""
+    run = read(case.open, rows=3, max_rows=1)
+    assert run.position == json.loads(json.dumps(run.position))
+    for position in run.position["splits"].values():
+        assert case.connector.name == position["connector"]
+        assert isinstance(position["format"], int)
+
+
+def test_a_foreign_position_is_refused(case: Case) -> None:
+    """Nothing is read from a position that another connector or a newer version wrote."""
+    for change in ({"connector": "other"}, {"format": 99}):
+        run = read(case.open, rows=3, max_rows=1)
+        splits = {k: {**v, **change} for k, v in run.position["splits"].items()}
+        with pytest.raises(ConnectorError, match="cannot be read"):
+            read(case.open, {"source": run.position["source"], "splits": splits})
+
+
+def test_a_poll_waits_no_longer_than_asked(case: Case) -> None:
+    """A reader without work gives None in time."""
+    reader = case.open().open([])
+    for _ in range(3):
+        assert reader.poll(10, TIMEOUT) is None
+    reader.close()
+
+
+def test_projection_gives_only_the_asked_columns(case: Case) -> None:
+    """`table.columns` is what comes, in that order; also where it is nothing but their number."""
+    table = case.tables[0]
+    for read_columns in (table.schema.names[:1], table.schema.names[1:2], ()):
+        narrow = type(table)(
+            table.name, table.schema, table.options, table.primary_key, columns=read_columns
+        )
+        others = [narrow, *case.tables[1:]]
+        rows = read(Case(case.folder, others).open).rows
+        assert len(rows) == len(_whole(case))
+        if not read_columns:
+            assert {"+I[]"} >= {line for name, line in rows if name == table.name}
+
+
+@pytest.mark.parametrize("name", ["filesystem", "values", "datagen"])
+def test_an_unknown_option_is_named_with_the_nearest(name: str) -> None:
+    """A key nobody knows is an error, not a silence."""
+    option = find_connector(name).options[0].key.replace("#", "a")
+    with pytest.raises(ConfigError, match=f'has no option "{option}x"') as error:
+        connector_table("a INT", {"connector": name, f"{option}x": "1"})
+    assert f'Did you mean "{option}"?' in str(error.value)
