@@ -31,6 +31,10 @@ _MIN_BITS: Final = 6
 _MAX_LOAD: Final = 0.6
 # Cells of the old table moved in one call, beside six for each row of the call.
 _SLICE: Final = 1 << 13
+# Up to so many rows look at a window of cells at a time.
+_FEW: Final = 4096
+_WINDOW: Final = 8
+_STEPS: Final = np.arange(1, _WINDOW + 1)
 
 
 class HashTable:
@@ -234,7 +238,6 @@ def _first_empty(cells: Words) -> int:
 
 def _find(cells: Words, shift: np.uint64, hashes: Words, rows: Ints | None, verify: Verify) -> Ints:
     """Probe one table; `rows` are the query's row numbers of these hashes, None for all."""
-    mask = len(cells) - 1
     tags = hashes & _HIGH
     place = (hashes >> shift).view(np.int64)
     cell = cells.take(place)
@@ -246,30 +249,60 @@ def _find(cells: Words, shift: np.uint64, hashes: Words, rows: Ints | None, veri
     missed = ~same
     found[missed] = -1
     missed &= cell != _EMPTY
-    rest = np.flatnonzero(missed)
-    if not len(rest):
-        return found
-    place = place.take(rest)
-    tags = tags.take(rest)
+    rest = missed.nonzero()[0]
+    if len(rest):
+        _find_on(cells, rest, (place.take(rest), tags.take(rest)), found, (rows, verify))
+    return found
+
+
+def _find_on(
+    cells: Words,
+    rest: Ints,
+    at: tuple[Ints, Words],
+    found: Ints,
+    query: tuple[Ints | None, Verify],
+) -> None:
+    """Go on behind the first cell, for the rows `rest`; fills in `found`."""
+    mask = len(cells) - 1
+    place, tags = at
+    rows, verify = query
     while len(rest):
-        place += 1
-        place &= mask
-        cell = cells.take(place)
-        value = cell ^ tags
-        value -= _ONE
-        hit = np.flatnonzero(value < _LOW)
-        going = cell != _EMPTY
-        if len(hit):
-            at = rest.take(hit)
-            here = value.take(hit).view(np.int64)
-            good = verify(at if rows is None else rows.take(at), here)
-            good_at = np.flatnonzero(good)
-            found[at.take(good_at)] = here.take(good_at)
-            going[hit.take(good_at)] = False
-        keep = np.flatnonzero(going)
+        # Many rows look at one cell each; the few with long ways at eight in one go.
+        width = 1 if len(rest) > _FEW else _WINDOW
+        if width == 1:
+            place += 1
+            place &= mask
+            cell = cells.take(place)
+            value = cell ^ tags
+            value -= _ONE
+            hit = value < _LOW
+            going = cell != _EMPTY
+        else:
+            window = place[:, None] + _STEPS
+            window &= mask
+            cell = cells.take(window)
+            value = cell ^ tags[:, None]
+            value -= _ONE
+            hit = value < _LOW
+            stop = hit | (cell == _EMPTY)
+            first = stop.argmax(axis=1)
+            flat = first + _WINDOW * np.arange(len(rest))
+            stopped = stop.reshape(-1).take(flat)
+            hit = hit.reshape(-1).take(flat)
+            value = value.reshape(-1).take(flat)
+            # Past the window, or to the cell of a hit, from where a false one goes on.
+            place += np.where(stopped, first + 1, _WINDOW)
+            going = hit | ~stopped
+        hits = hit.nonzero()[0]
+        if len(hits):
+            asked = rest.take(hits)
+            here = value.take(hits).view(np.int64)
+            good = verify(asked if rows is None else rows.take(asked), here).nonzero()[0]
+            found[asked.take(good)] = here.take(good)
+            going[hits.take(good)] = False
+        keep = going.nonzero()[0]
         if len(keep) < len(rest):
             rest, place, tags = rest.take(keep), place.take(keep), tags.take(keep)
-    return found
 
 
 def _insert(cells: Words, shift: np.uint64, entries: Words) -> int:
@@ -279,7 +312,7 @@ def _insert(cells: Words, shift: np.uint64, entries: Words) -> int:
     place = (entries >> shift).view(np.int64)
     while len(entries):
         cell = cells.take(place)
-        free = np.flatnonzero((cell & _LOW) == 0)
+        free = ((cell & _LOW) == 0).nonzero()[0]
         at = place.take(free)
         mine = entries.take(free)
         cells[at] = mine
@@ -287,7 +320,7 @@ def _insert(cells: Words, shift: np.uint64, entries: Words) -> int:
         fresh += int(np.count_nonzero(won & (cell.take(free) == _EMPTY)))
         going = np.ones(len(entries), np.bool_)
         going[free] = ~won
-        rest = np.flatnonzero(going)
+        rest = going.nonzero()[0]
         entries = entries.take(rest)
         place = (place.take(rest) + 1) & mask
     return fresh
