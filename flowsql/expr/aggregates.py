@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flowsql.errors import Span, SqlError
 from flowsql.types import BigIntType, DataType, DecimalType
-from flowsql.types.common import is_interval, is_nested, is_numeric, is_timestamp
+from flowsql.types.common import is_interval, is_nested, is_numeric, is_timestamp, plain_type
 from flowsql.types.decimals import MAX_PRECISION, average_type
 
 __all__ = ["bind_aggregate", "is_aggregate"]
@@ -52,7 +52,7 @@ def bind_aggregate(
         if is_nested(arg):
             raise wrong
         if is_timestamp(arg):
-            return type(arg)(arg.precision, nullable=arg.nullable)  # type: ignore[attr-defined,call-arg]
+            return plain_type(arg)
         return arg
     if function == "SUM" and is_interval(arg):
         raise wrong

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr.functions.catalogue import all_functions, find_function
-from flowsql.expr.nodes import Expression
+from flowsql.expr.frame import EvalSettings
+from flowsql.expr.functions.catalogue import all_functions, find_function, overload_of
+from flowsql.expr.nodes import Call, Expression, Literal
 from flowsql.expr.registry import Function
 from flowsql.expr.resolve import resolve
 
@@ -34,14 +35,19 @@ def bind_call(name: str, args: Sequence[Expression], span: Span | None) -> Expre
             hint=f'Did you mean "{near}"?' if near else None,
             span=span,
         )
-    if function.bind is not None:
+    if function.bind is None:
+        bound = resolve(function, args, span, name.upper())
+    else:
         try:
-            return function.bind(args, span)
+            bound = function.bind(args, span)
         except SqlError as error:
             if error.hint is None:
                 error.hint = _supported(function)
             raise
-    return resolve(function, args, span, name.upper())
+    if isinstance(bound, Call) and any(isinstance(a, Literal) for a in bound.args):
+        # A kernel looks at its literals when it is made: a wrong pattern fails here, not later.
+        overload_of(bound).make(bound, EvalSettings())
+    return bound
 
 
 def _supported(function: Function) -> str:

@@ -47,6 +47,7 @@ from flowsql.types.common import (
     is_nested,
     is_numeric,
     is_timestamp,
+    plain_type,
 )
 
 __all__ = [
@@ -66,11 +67,7 @@ def same_type(a: DataType, b: DataType) -> bool:
 
 
 def _plain(data_type: DataType) -> DataType:
-    if isinstance(data_type, TimestampType):
-        return TimestampType(data_type.precision)
-    if isinstance(data_type, LocalZonedTimestampType):
-        return LocalZonedTimestampType(data_type.precision)
-    return data_type.with_nullable(True)
+    return plain_type(data_type).with_nullable(True)
 
 
 def can_cast(source: DataType, target: DataType) -> bool:
@@ -267,7 +264,7 @@ def kernel_between(
         return None
     match target:
         case CharType() | VarCharType():
-            return to_string(source, target, settings)
+            return to_string(source, target, settings, safe=safe)
         case BinaryType() | VarBinaryType():
             return to_bytes(source, target)
         case BooleanType():

@@ -62,12 +62,7 @@ def nested_cast(source: DataType, target: DataType, inner: Inner, *, safe: bool)
         if isinstance(target, ArrayType):
             return pa.ListArray.from_arrays(offsets, after[0], type=arrow, mask=mask)
         items = after[1] if len(after) > 1 else value.items
-        made = pa.MapArray.from_arrays(offsets, after[0], items, type=arrow)
-        if mask is None:
-            return made
-        entries = pa.StructArray.from_arrays([after[0], items], names=["key", "value"])
-        lists = pa.ListArray.from_arrays(offsets, entries, mask=mask)
-        return lists.cast(arrow)
+        return pa.MapArray.from_arrays(offsets, after[0], items, type=arrow, mask=mask)
 
     return kernel
 

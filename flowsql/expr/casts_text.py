@@ -23,7 +23,7 @@ __all__ = ["to_bytes", "to_string"]
 
 
 def to_string(
-    source: DataType, target: CharType | VarCharType, settings: EvalSettings
+    source: DataType, target: CharType | VarCharType, settings: EvalSettings, *, safe: bool
 ) -> Kernel | None:
     """To CHAR(n) or VARCHAR(n).
 
@@ -33,6 +33,8 @@ def to_string(
     known = source.length if is_character(source) else MAX_LENGTH + 1  # type: ignore[attr-defined]
     cut = target.length if target.length < known and target.length != MAX_LENGTH else None
     text = None if is_character(source) else formatter(source, settings)
+    if safe and is_binary(source):
+        text = _utf8_or_null
     if text is None and cut is None and not pad_target:
         return None
 
@@ -47,6 +49,18 @@ def to_string(
         return value
 
     return kernel
+
+
+def _utf8_or_null(array: Any) -> Any:
+    """Bytes that are no UTF-8 become NULL; without TRY_CAST they become U+FFFD."""
+
+    def decoded(value: bytes) -> str | None:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+
+    return each(decoded, pa.string(), array)
 
 
 def to_bytes(source: DataType, target: BinaryType | VarBinaryType) -> Kernel | None:

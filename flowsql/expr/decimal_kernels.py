@@ -131,7 +131,9 @@ def _division(left: DecimalType, right: DecimalType, result: DecimalType) -> Ker
     return kernel
 
 
-def _quotient(x: Any, y: Any, shift: int, step: int, scale: int, nulls: Any) -> Any:
+def _quotient(  # noqa: PLR0917
+    x: Any, y: Any, shift: int, step: int, scale: int, nulls: Any
+) -> Any:
     """X * 10**shift / y cut to a whole number, as decimal256 of `scale`: long division."""
     sign = np.sign(x) * np.sign(y)
     x, y = np.abs(x), np.abs(y)

@@ -121,8 +121,8 @@ class _Compiler:
             case Call():
                 chosen = overload_of(node)
                 kernel = chosen.make(node, self.settings)
-                args = [self.compile(a) for a in node.args]
-                return self._call(node, kernel, args, total=chosen.total)
+                compiled = [self.compile(a) for a in node.args]
+                return self._call(node, kernel, compiled, total=chosen.total)
             case _:
                 raise InternalError(f"no evaluation for {type(node).__name__}")
 

@@ -24,7 +24,7 @@ _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augu
            "October", "November", "December")  # fmt: skip
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _LETTERS = frozenset("GuyDMLdQqYwWEecFaBhKkHmsSAnNVvzOXxZp")
-_KNOWN = frozenset("uyDMLdQqEahKkHmsSAnN")
+_KNOWN = frozenset("uyDMLdQqEahKkHmsSAnNX")
 
 
 class PatternError(Exception):
@@ -234,9 +234,12 @@ def _reader(pattern: str) -> _Reader:
         if letter == "'":
             parts.append(re.escape(field.text))
             continue
-        adjacent = k + 1 < len(fields) and fields[k + 1].letter not in "'aE"
+        adjacent = k + 1 < len(fields) and fields[k + 1].letter not in "'aEX"
         if letter == "a":
             parts.append("(AM|PM)")
+        elif letter == "X":
+            # Read and ignored: the text is a local time.
+            parts.append(r"(Z|[+-]\d\d(?::?\d\d)?)")
         elif letter == "E":
             names = _DAYS if count == 4 else tuple(d[:3] for d in _DAYS)
             parts.append(f"({'|'.join(names)})")
@@ -274,7 +277,7 @@ def parse_local(text: str, pattern: str) -> int | None:
     for (letter, count), value in zip(reader.letters, found.groups(), strict=True):
         if letter == "a":
             got["a"] = int(value == "PM")
-        elif letter == "E":
+        elif letter in "EX":
             continue
         elif letter in "ML" and count >= 3:
             names = _MONTHS if count == 4 else tuple(m[:3] for m in _MONTHS)
@@ -325,6 +328,8 @@ def parse_simple(text: str, pattern: str) -> int | None:
                 return None
             at += len(field.text)
             continue
+        if field.letter == "X":
+            raise PatternError("pattern letter X is not supported here")
         if field.letter in "aE" or (field.letter in "ML" and field.count >= 3):
             names = _names(field)
             hit = next(

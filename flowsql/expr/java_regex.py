@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["UnsupportedPattern", "compile_java", "try_compile"]
+__all__ = ["UnsupportedPattern", "compile_java"]
 
 _LINE_ENDS = r"\n\r\u0085\u2028\u2029"
 _ANY = f"[^{_LINE_ENDS}]"
@@ -38,18 +38,13 @@ class UnsupportedPattern(Exception):  # noqa: N818 - names a pattern, not a fail
     """The pattern is (perhaps) right in Java, but has no translation."""
 
 
-def try_compile(pattern: str) -> re.Pattern[str] | None:
+@lru_cache(maxsize=512)
+def compile_java(pattern: str) -> re.Pattern[str] | None:
     """The pattern, or None where Java would not accept it either.
 
     Raises:
         UnsupportedPattern: Java may accept it, but it cannot be translated.
     """
-    return compile_java(pattern)
-
-
-@lru_cache(maxsize=512)
-def compile_java(pattern: str) -> re.Pattern[str] | None:
-    """See `try_compile`."""
     translated = _translate(pattern)
     if translated is None:
         return None

@@ -25,6 +25,7 @@ __all__ = [
     "is_nested",
     "is_numeric",
     "is_timestamp",
+    "plain_type",
 ]
 
 _INTEGERS: tuple[type[t.DataType], ...] = (
@@ -83,6 +84,15 @@ def is_interval(data_type: t.DataType) -> bool:
 def is_nested(data_type: t.DataType) -> bool:
     """ARRAY, MULTISET, MAP or ROW."""
     return isinstance(data_type, t.ArrayType | t.MultisetType | t.MapType | t.RowType)
+
+
+def plain_type(data_type: t.DataType) -> t.DataType:
+    """The type without its time attribute."""
+    if isinstance(data_type, t.TimestampType):
+        return t.TimestampType(data_type.precision, nullable=data_type.nullable)
+    if isinstance(data_type, t.LocalZonedTimestampType):
+        return t.LocalZonedTimestampType(data_type.precision, nullable=data_type.nullable)
+    return data_type
 
 
 def common_type(types: Iterable[t.DataType], *, double: bool = False) -> t.DataType | None:

@@ -18,7 +18,7 @@ from flowsql.expr.calendar import add_months
 from flowsql.expr.casting import cast_to
 from flowsql.expr.decimal_kernels import DIVISION_BY_ZERO, decimal_kernel
 from flowsql.expr.faults import Fault
-from flowsql.expr.nodes import Call, Expression, Literal
+from flowsql.expr.nodes import Call, Column, Expression, Literal, walk
 from flowsql.expr.params import DATETIME, DAY_TIME, NUMERIC, YEAR_MONTH
 from flowsql.expr.registry import Function, Maker, first_argument, overload, strict
 from flowsql.expr.signatures import wrong_arguments
@@ -49,11 +49,11 @@ from flowsql.types.common import (
     is_integer,
     is_interval,
     is_numeric,
-    is_timestamp,
+    plain_type,
 )
 from flowsql.types.decimals import as_decimal, division_type, modulo_type, product_type, sum_type
 
-__all__ = ["FUNCTIONS", "shift_kernel"]
+__all__ = ["FUNCTIONS", "bind_sum", "shift_kernel"]
 
 _DAY_MS = 86_400_000
 _DECIMAL_TYPE = {"+": sum_type, "-": sum_type, "*": product_type, "/": division_type}
@@ -91,7 +91,7 @@ def _bind_sum(symbol: str) -> Any:
         if is_numeric(a) and is_numeric(b):
             return _numeric_call(symbol, left, right, span)
         if is_datetime(a) and is_interval(b):
-            result = _point(a).with_nullable(nullable)
+            result = plain_type(a).with_nullable(nullable)
             return Call(type=result, function=symbol, args=(left, right), span=span)
         if is_interval(a) and is_interval(b) and type(a) is type(b):
             merged = common_type((a, b))
@@ -102,12 +102,7 @@ def _bind_sum(symbol: str) -> Any:
     return bind
 
 
-def _point(data_type: DataType) -> DataType:
-    """A point in time without its time attribute: the sum is an ordinary value."""
-    if is_timestamp(data_type):
-        precision = data_type.precision  # type: ignore[attr-defined]
-        return type(data_type)(precision, nullable=data_type.nullable)  # type: ignore[call-arg]
-    return data_type
+bind_sum = _bind_sum("+")
 
 
 def _bind_product(args: Sequence[Expression], span: Span | None) -> Expression:
@@ -188,7 +183,10 @@ def _numeric(symbol: str) -> Maker:
         if symbol in _ARROW_NAME:
             return arrow_function(_ARROW_NAME[symbol])
         if symbol == "/":
-            return _divide_integers if is_integer(result) else _divide_floats
+            if is_integer(result):
+                return _divide_integers
+            constant = not any(isinstance(n, Column) for n in walk(call))
+            return _divide_constants if constant else _divide_floats
         return _remainder
 
     return make
@@ -207,6 +205,13 @@ def _divide_floats(_: Any, left: Value, right: Value) -> Value:
     if np.ndim(values) == 0:
         values = np.full(rows, values)
     return build(values, arrow, validity(left, right))
+
+
+def _divide_constants(context: Any, left: Value, right: Value) -> Value:
+    """Flink computes constants while planning, and there 1e0 / 0e0 is an error."""
+    if not numbers(right).all():
+        raise Fault(DIVISION_BY_ZERO, hint=_GUARD)
+    return _divide_floats(context, left, right)
 
 
 def _divide_integers(_: Any, left: Value, right: Value) -> Value:

@@ -117,12 +117,9 @@ def _map_make(call: Call, settings: EvalSettings) -> Kernel:
 
 
 def _map_of(offsets: Any, keys: Any, items: Any, arrow: Any) -> Any:
-    """A map array; unlike Arrow's own constructor it takes NULL as a key, as Flink does."""
-    entry = pa.struct([arrow.key_field.with_nullable(False), arrow.item_field])
-    entries = pa.Array.from_buffers(entry, len(keys), [None], 0, 0, [keys, items])
-    return pa.Array.from_buffers(
-        arrow, len(offsets) - 1, [None, pa.py_buffer(offsets)], 0, 0, [entries]
-    )
+    if keys.null_count:
+        raise Fault("a key of a map is NULL", hint="NULL keys cannot be stored; use COALESCE.")
+    return pa.MapArray.from_arrays(pa.array(offsets), keys, items, type=arrow)
 
 
 def _last_of_equal(keys: Sequence[Value], rows: int, key_type: DataType) -> Any:
@@ -193,7 +190,7 @@ def _member(row: Expression, row_type: RowType, key: Literal, span: Span | None)
     else:
         index = int(key.value or 0) - 1
         if not 0 <= index < len(row_type.fields):
-            raise SqlError(f"row has no field number {key.value}", span=key.span or span)
+            raise SqlError(f"row has no field number {key.value!s}", span=key.span or span)
     found = row_type.types[index]
     nullable = found.nullable or row_type.nullable
     return FieldAccess(type=found.with_nullable(nullable), arg=row, index=index, span=span)

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from flowsql.changelog.keys import Keys
 from flowsql.errors import Span, SqlError
 from flowsql.expr.casting import cast_to, same_type
-from flowsql.expr.nodes import Call, Expression, Literal
+from flowsql.expr.functions.arithmetic import bind_sum
+from flowsql.expr.nodes import Call, Case, Expression, Literal
 from flowsql.expr.params import ANY
 from flowsql.expr.registry import Function, Maker, by_arguments, overload
 from flowsql.expr.signatures import wrong_arguments
@@ -35,8 +36,10 @@ from flowsql.types.common import (
     is_approximate,
     is_character,
     is_datetime,
+    is_interval,
     is_nested,
     is_numeric,
+    plain_type,
 )
 
 __all__ = ["FUNCTIONS", "bind_comparison", "bind_in"]
@@ -83,9 +86,9 @@ def _aligned(
     if is_character(a) and is_character(b):
         return left, right
     if is_character(b) and is_datetime(a):
-        return left, cast_to(right, _whole(a), safe=True)
+        return left, cast_to(right, plain_type(a), safe=True)
     if is_character(a) and is_datetime(b):
-        return cast_to(left, _whole(b), safe=True), right
+        return cast_to(left, plain_type(b), safe=True), right
     if is_character(a) != is_character(b) and (is_numeric(a) or is_numeric(b)):
         if symbol not in ("<", "<=", ">", ">="):
             number = b if is_character(a) else a
@@ -103,13 +106,6 @@ def _aligned(
     if merged is None:
         return None
     return cast_to(left, merged), cast_to(right, merged)
-
-
-def _whole(point: DataType) -> DataType:
-    """The point in time without its time attribute."""
-    merged = common_type((point, point))
-    assert merged is not None
-    return merged
 
 
 def _numbers(left: Expression, right: Expression) -> tuple[Expression, Expression]:
@@ -203,9 +199,27 @@ def _bind_pair(symbol: str) -> Any:
                 hint="Compare its parts.",
                 span=span,
             )
+        if symbol in ("=", "<>") and all(_is_row_value(a) for a in args):
+            return _bind_row_values(symbol, args, span)
         return bind_comparison(symbol, args[0], args[1], span)
 
     return bind
+
+
+def _is_row_value(node: Expression) -> bool:
+    return isinstance(node, Call) and node.function == "ROW"
+
+
+def _bind_row_values(symbol: str, args: Sequence[Expression], span: Span | None) -> Expression:
+    """(a, b) = (c, d) is a = c AND b = d: a NULL member makes it unknown."""
+    left, right = args[0].children, args[1].children
+    if len(left) != len(right) or not left:
+        raise wrong_arguments(symbol, args, span)
+    pairs = tuple(bind_comparison("=", a, b, span) for a, b in zip(left, right, strict=True))
+    nullable = any(p.type.nullable for p in pairs)
+    result = BooleanType(nullable=nullable)
+    same = pairs[0] if len(pairs) == 1 else Call(type=result, function="AND", args=pairs, span=span)
+    return same if symbol == "=" else Call(type=result, function="NOT", args=(same,), span=span)
 
 
 def _both(operator: str, left: Expression, right: Expression, span: Span | None) -> Expression:
@@ -237,6 +251,31 @@ def _bind_between(args: Sequence[Expression], span: Span | None) -> Expression:
     return inside
 
 
+def _bind_overlaps(args: Sequence[Expression], span: Span | None) -> Expression:
+    """(a, b) OVERLAPS (c, d): args are the four; b and d may be intervals from a and c."""
+    if len(args) != 4:
+        raise wrong_arguments("OVERLAPS", args, span)
+    periods = []
+    for start, end in (args[:2], args[2:]):
+        if is_interval(end.type):
+            end = bind_sum((start, end), span)  # noqa: PLW2901
+        backwards = bind_comparison(">", start, end, span)
+        both = [start, end]
+        periods.append(
+            [
+                Case(
+                    type=x.type.with_nullable(start.type.nullable or end.type.nullable),
+                    conditions=(backwards,),
+                    results=(y, x),
+                    span=span,
+                )
+                for x, y in zip(both, both[::-1], strict=True)
+            ]
+        )
+    (a, b), (c, d) = periods
+    return _both("AND", bind_comparison(">=", b, c, span), bind_comparison(">=", d, a, span), span)
+
+
 def bind_in(args: Sequence[Expression], span: Span | None) -> Expression:
     """args[0] IN (args[1:]): one lookup if the list is constant, else equalities joined by OR."""
     if len(args) < 2:
@@ -254,10 +293,10 @@ def bind_in(args: Sequence[Expression], span: Span | None) -> Expression:
             args=(cast_to(value, merged), *fixed),
             span=span,
         )
-    found = bind_comparison("=", value, items[0], span)
+    equal = _bind_pair("=")
+    equalities = [equal((value, i), span) for i in items]
     if len(items) == 1:
-        return found
-    equalities = [found, *(bind_comparison("=", value, i, span) for i in items[1:])]
+        return equalities[0]
     nullable = any(e.type.nullable for e in equalities)
     return Call(
         type=BooleanType(nullable=nullable), function="OR", args=tuple(equalities), span=span
@@ -345,6 +384,15 @@ FUNCTIONS = (
         (),
         _bind_between,
         signatures=("<COMPARABLE_TYPE> BETWEEN <COMPARABLE_TYPE> AND <COMPARABLE_TYPE>",),
+    ),
+    Function(
+        "OVERLAPS",
+        "True if two periods have a moment in common.",
+        (),
+        _bind_overlaps,
+        signatures=(
+            "(<DATETIME>, <DATETIME>|<INTERVAL>) OVERLAPS (<DATETIME>, <DATETIME>|<INTERVAL>)",
+        ),
     ),
     Function(
         "IN",

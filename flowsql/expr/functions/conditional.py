@@ -98,7 +98,11 @@ def _bind_nullif(args: Sequence[Expression], span: Span | None) -> Expression:
 
 def _lazy(call: Call, settings: EvalSettings) -> Kernel:
     del settings
-    raise InternalError(f'"{call.function}" is evaluated by branches')
+
+    def kernel(*_: Any) -> Any:
+        raise InternalError(f'"{call.function}" is evaluated by branches')
+
+    return kernel
 
 
 def _bind_extreme(name: str) -> Any:

@@ -8,12 +8,13 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import quote_plus, unquote_plus
+from urllib.parse import quote_plus
 
 import pyarrow as pa
 
 from flowsql.expr.faults import Fault
 from flowsql.expr.functions.strings import per_value
+from flowsql.expr.java_regex import UnsupportedPattern, compile_java
 from flowsql.expr.nodes import Expression
 from flowsql.expr.params import BIGINT, BYTES, CHARACTER, INT
 from flowsql.expr.registry import Function, by_arguments, forced_nullable, overload, strict
@@ -72,14 +73,11 @@ def _bin(value: int) -> str:
 
 
 def _unhex(text: str) -> bytes | None:
-    try:
-        return (
-            bytes.fromhex("0" + text if len(text) % 2 else text)
-            if text.isalnum()
-            else (None if text else b"")
-        )
-    except ValueError:
+    """A single digit in front gives a zero byte, as in Flink."""
+    if re.fullmatch(r"[0-9A-Fa-f]*", text) is None:
         return None
+    odd = len(text) % 2
+    return b"\0" * odd + bytes.fromhex(text[odd:])
 
 
 def _from_base64(value: str | bytes) -> str:
@@ -141,7 +139,7 @@ def _parse_url(url: str, part: str, key: str | None = None) -> str | None:
         if part != "QUERY" or query is None:
             return None
         hit = re.search(rf"(?:^|&){re.escape(key)}=([^&]*)", query)
-        return unquote_plus(hit[1]) if hit else None
+        return hit[1] if hit else None
     host = user = None
     if authority is not None:
         user, at, rest = authority.rpartition("@")
@@ -187,12 +185,23 @@ def _inet_ntoa(value: int) -> str | None:
     return ".".join(str(value >> s & 255) for s in (24, 16, 8, 0))
 
 
+def _separator(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = compile_java(pattern)
+    except UnsupportedPattern as e:
+        raise Fault(f"regular expression '{pattern}' uses {e}, which is not supported") from e
+    if compiled is None or compiled.groups:
+        raise Fault(f"'{pattern}' is no separator")
+    return compiled
+
+
 def _str_to_map(text: str, pairs: str = ",", values: str = "=") -> list[tuple[str, str | None]]:
     if not text:
         return []
     found: dict[str, str | None] = {}
-    for pair in re.split(pairs, text):
-        parts = re.split(values, pair, maxsplit=1)
+    outer, inner = _separator(pairs), _separator(values)
+    for pair in outer.split(text):
+        parts = inner.split(pair, maxsplit=1)
         found[parts[0]] = parts[1] if len(parts) > 1 else None
     return list(found.items())
 
@@ -214,7 +223,7 @@ def _hash_type(args: Sequence[Expression]) -> DataType:
     return VarCharType(128, nullable=any(a.type.nullable for a in args))
 
 
-def _one(
+def _one(  # noqa: PLR0917
     name: str, doc: str, params: Any, result: Any, function: Any, arrow: Any, **more: Any
 ) -> Function:
     return Function(name, doc, (overload(params, result, per_value(function, arrow), **more),))
@@ -271,7 +280,7 @@ FUNCTIONS = (
         "STR_TO_MAP",
         "The map of a text of pairs; separators are regular expressions.",
         tuple(
-            overload((CHARACTER,) * n, by_arguments(MapType(VarCharType(), VarCharType())),
+            overload((CHARACTER,) * n, forced_nullable(MapType(VarCharType(), VarCharType())),
                      per_value(_str_to_map, pa.map_(pa.string(), pa.string())))
             for n in (1, 3)
         ),

@@ -1,6 +1,6 @@
-"""LIKE and SIMILAR TO.
+r"""LIKE and SIMILAR TO.
 
-Without ESCAPE no character escapes: `LIKE 'a\\_b'` looks for a backslash. A literal pattern
+Without ESCAPE no character escapes: `LIKE 'a\_b'` looks for a backslash. A literal pattern
 becomes the cheapest Arrow kernel that does it.
 """
 

@@ -51,7 +51,11 @@ def _bind_chain(name: str) -> Any:
 
 def _lazy(call: Call, settings: EvalSettings) -> Kernel:
     del settings
-    raise InternalError(f'"{call.function}" is evaluated by branches')
+
+    def kernel(*_: Any) -> Any:
+        raise InternalError(f'"{call.function}" is evaluated by branches')
+
+    return kernel
 
 
 def _test(value: bool | None, *, negated: bool) -> Maker:

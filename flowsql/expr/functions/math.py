@@ -184,10 +184,6 @@ def _ln(x: float) -> float:
     return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
 
 
-def _log10(x: float) -> float:
-    return math.log10(x) if x > 0 else -math.inf if x == 0 else math.nan
-
-
 def _ratio(a: float, b: float) -> float:
     if b == 0:
         return (
@@ -235,11 +231,11 @@ def _sign_make(node: Call, settings: EvalSettings) -> Kernel:
 
 
 def _degrees(x: Any) -> Any:
-    return x * (180.0 / math.pi)
+    return x * 57.29577951308232
 
 
 def _radians(x: Any) -> Any:
-    return x / 180.0 * math.pi
+    return x * 0.017453292519943295
 
 
 def _cot(x: float) -> float:
@@ -357,7 +353,7 @@ FUNCTIONS = (
     _double("SQRT", "The square root.", _float_kernel(np.sqrt)),
     _double("EXP", "e to the power of the number.", _java_exact(math.exp)),
     _double("LN", "The natural logarithm.", _java_exact(_ln)),
-    _double("LOG10", "The logarithm to base 10.", _java_exact(_log10)),
+    _double("LOG10", "The logarithm to base 10.", _float_kernel(np.log10)),
     _double("LOG2", "The logarithm to base 2.", _java_exact(_log2)),
     Function("LOG", "The natural logarithm, or that to a given base.",
              (overload((AS_DOUBLE,), _DOUBLE, _java_exact(_ln)),

@@ -11,7 +11,7 @@ import pyarrow as pa
 from flowsql.errors import SqlError
 from flowsql.expr.faults import Fault
 from flowsql.expr.functions.strings import literal_text
-from flowsql.expr.java_regex import UnsupportedPattern, try_compile
+from flowsql.expr.java_regex import UnsupportedPattern, compile_java
 from flowsql.expr.nodes import Call
 from flowsql.expr.params import CHARACTER, INT
 from flowsql.expr.registry import Function, Maker, by_arguments, forced_nullable, overload
@@ -26,24 +26,29 @@ _HINT = "Write the pattern with classes such as [a-z], \\d, \\w, \\s."
 
 def _pattern(text: str) -> re.Pattern[str] | None:
     try:
-        return try_compile(text)
+        return compile_java(text)
     except UnsupportedPattern as e:
         raise Fault(
             f"regular expression '{text}' uses {e}, which is not supported", hint=_HINT
         ) from e
 
 
-def _checked(function: Callable[..., Any], arrow: Any) -> Maker:
-    """As `per_value`, with a literal pattern looked at when the statement is planned."""
+def _checked(function: Callable[..., Any], arrow: Any, *, must_compile: bool = False) -> Maker:
+    """Once a distinct value; a literal pattern is looked at when the statement is planned."""
 
     def make(call: Call, settings: EvalSettings) -> Kernel:
         del settings
         fixed = literal_text(call, 1)
         if fixed is not None:
             try:
-                _pattern(fixed)
+                compiled = _pattern(fixed)
             except Fault as e:
                 raise SqlError(e.message, hint=e.hint, span=call.args[1].span) from e
+            if compiled is None and must_compile:
+                raise SqlError(
+                    f"Invalid regular expression for {call.function}: '{fixed}'",
+                    span=call.args[1].span,
+                )
         return lambda _, *values: each(function, arrow, *values)
 
     return make
@@ -103,7 +108,9 @@ FUNCTIONS = (
         "True if a part of the text matches.",
         (
             overload(
-                (CHARACTER, CHARACTER), by_arguments(BooleanType()), _checked(_regexp, pa.bool_())
+                (CHARACTER, CHARACTER),
+                by_arguments(BooleanType()),
+                _checked(_regexp, pa.bool_(), must_compile=True),
             ),
         ),
     ),
@@ -114,7 +121,7 @@ FUNCTIONS = (
             overload(
                 (CHARACTER, CHARACTER, INT),
                 _STRING_OR_NULL,
-                _checked(_extract, pa.string()),
+                _checked(_extract, pa.string(), must_compile=True),
                 optional=1,
             ),
         ),
@@ -125,8 +132,8 @@ FUNCTIONS = (
         (
             overload(
                 (CHARACTER, CHARACTER, CHARACTER),
-                by_arguments(VarCharType()),
-                _checked(_replace, pa.string()),
+                _STRING_OR_NULL,
+                _checked(_replace, pa.string(), must_compile=True),
             ),
         ),
     ),

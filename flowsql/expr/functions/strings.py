@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.errors import Span, SqlError
+from flowsql.expr.faults import Fault
 from flowsql.expr.nodes import Call, Expression, Literal
 from flowsql.expr.params import BIGINT, BYTES, CHARACTER, INT
 from flowsql.expr.registry import (
@@ -21,7 +22,15 @@ from flowsql.expr.registry import (
     overload,
     strict,
 )
-from flowsql.expr.vector import EvalSettings, Kernel, Value, arrow_function, chars, each
+from flowsql.expr.vector import (
+    EvalSettings,
+    Kernel,
+    Value,
+    arrow_function,
+    chars,
+    each,
+    row_count,
+)
 from flowsql.types import (
     ArrayType,
     BooleanType,
@@ -99,7 +108,6 @@ def _concat_type(args: Sequence[Expression]) -> DataType:
 
 _join = pc.get_function("binary_join_element_wise").call
 _EMIT_NULL = pc.JoinOptions(null_handling="emit_null")
-_SKIP_NULL = pc.JoinOptions(null_handling="skip")
 _EMPTY = pa.scalar("")
 
 
@@ -108,11 +116,22 @@ def _concat(_: Any, *texts: Value) -> Value:
 
 
 def _concat_ws(_: Any, separator: Value, *texts: Value) -> Value:
-    return _join([*texts, separator], _SKIP_NULL)
+    # Arrow's own way of skipping NULLs loses the rows in which all texts are NULL.
+    if not isinstance(separator, pa.Scalar):
+        return each(_concat_ws_one, pa.string(), separator, *texts, strict=False)
+    if not separator.is_valid:
+        return pa.nulls(row_count(texts), pa.string())
+    parts = [_join([separator, t, _EMPTY], _EMIT_NULL) for t in texts]
+    filled = [p.fill_null("") if isinstance(p, pa.Array) else _or_empty(p) for p in parts]
+    return pc.utf8_slice_codeunits(_join([*filled, _EMPTY], _EMIT_NULL), len(separator.as_py()))
 
 
-def _separator_nullable(args: Sequence[Expression]) -> DataType:
-    return VarCharType(nullable=args[0].type.nullable)
+def _or_empty(text: Any) -> Any:
+    return text if text.is_valid else _EMPTY
+
+
+def _concat_ws_one(separator: str | None, *texts: str | None) -> str | None:
+    return None if separator is None else separator.join(t for t in texts if t is not None)
 
 
 # Trimming
@@ -288,8 +307,17 @@ def _locate(needle: str, text: str, start: int = 1) -> int:
     return text.find(needle, max(start - 1, 0)) + 1
 
 
-def _instr(text: str, needle: str) -> int:
-    return text.find(needle) + 1
+def _instr(text: str, needle: str, start: int = 1, count: int = 1) -> int:
+    if not needle:
+        return 1
+    if start < 1 or count < 1:
+        raise Fault("INSTR counts positions and occurrences from 1")
+    at = start - 2
+    for _ in range(count):
+        at = text.find(needle, at + 1)
+        if at < 0:
+            return 0
+    return at + 1
 
 
 def _find_make(slow: Callable[..., int], needle_at: int) -> Maker:
@@ -381,7 +409,17 @@ def _widest(args: Sequence[Expression]) -> DataType:
 
 
 def _elt_kernel(arrow: Any) -> Maker:
-    return strict(lambda _, *values: each(_elt, arrow, *values, strict=False))
+    def make(call: Call, settings: EvalSettings) -> Kernel:
+        del settings
+        index = _literal_number(call, 0)
+        if index is not None and index < 0:
+            raise SqlError(
+                f"Index must be an integer starting from '0', but was '{index}'.",
+                span=call.args[0].span,
+            )
+        return lambda _, *values: each(_elt, arrow, *values, strict=False)
+
+    return make
 
 
 def _starts(name: str) -> Maker:
@@ -429,12 +467,13 @@ FUNCTIONS = (
     _plain("CONCAT", "Texts joined; NULL if one is.", (CHARACTER,), _STRING, strict(_concat),
            variadic=True),
     _plain("CONCAT_WS", "Texts joined by a separator; NULLs are left out.",
-           (CHARACTER, CHARACTER), _separator_nullable, strict(_concat_ws), variadic=True),
+           (CHARACTER, CHARACTER), _STRING, strict(_concat_ws), variadic=True),
     Function("TRIM", "Text without blanks, or the given characters, at its ends.", (), _bind_trim,
              signatures=("TRIM([BOTH | LEADING | TRAILING] [<STRING>] FROM <STRING>)",)),
     *(
         _plain(name, f"Text without blanks, or the given characters, at its {where}.",
-               (CHARACTER, CHARACTER), _varying, _trim_make(side), optional=1)
+               (CHARACTER, CHARACTER), _STRING if side == "BOTH" else _varying, _trim_make(side),
+               optional=1)
         for name, where, side in (("BTRIM", "ends", "BOTH"), ("LTRIM", "start", "LEADING"),
                                   ("RTRIM", "end", "TRAILING"))
     ),
@@ -463,7 +502,7 @@ FUNCTIONS = (
     _plain("LOCATE", "Where the first text stands in the second, searched from a position.",
            (CHARACTER, CHARACTER, INT), _INT, _find_make(_locate, 0), optional=1),
     _plain("INSTR", "Where the second text stands in the first, from 1; 0 if nowhere.",
-           (CHARACTER, CHARACTER), _INT, _find_make(_instr, 1)),
+           (CHARACTER, CHARACTER, INT, INT), _INT, _find_make(_instr, 1), optional=2),
     Function(
         "SPLIT_INDEX",
         "The part at an index, from 0, of text split at a separator.",
@@ -474,7 +513,7 @@ FUNCTIONS = (
     ),
     _plain("ASCII", "The number of the first character.", (CHARACTER,), _INT,
            per_value(_ascii, pa.int32())),
-    _plain("CHR", "The character of a number.", (BIGINT,), _STRING, per_value(_chr, pa.string())),
+    _plain("CHR", "The character of a number.", (BIGINT,), _STRING_OR_NULL, per_value(_chr, pa.string())),
     _plain("TRANSLATE", "Text with characters replaced one for one.",
            (CHARACTER, CHARACTER, CHARACTER), _translate_type,
            strict(lambda _, *v: each(_translate, pa.string(), *v, strict=False)),

@@ -54,7 +54,7 @@ from flowsql.types import (
     TimeType,
     YearMonthIntervalType,
 )
-from flowsql.types.common import is_datetime, is_integer, is_interval, is_timestamp
+from flowsql.types.common import is_datetime, is_integer, is_interval, is_timestamp, plain_type
 
 __all__ = ["FUNCTIONS", "keyword"]
 
@@ -277,7 +277,7 @@ def _bind_round(name: str) -> Any:
             raise SqlError(f"TIME cannot be rounded to {unit}", span=span)
         plain = first_argument(args[:1])
         if is_timestamp(plain):
-            plain = type(plain)(plain.precision, nullable=plain.nullable)  # type: ignore[attr-defined, call-arg, misc]
+            plain = plain_type(plain)
         return Call(type=plain, function=name, args=(args[0], symbol(unit, span)), span=span)
 
     return bind
@@ -382,7 +382,7 @@ def _bind_add(args: Sequence[Expression], span: Span | None) -> Expression:
         point = cast_to(point, TimestampType(6))
     plain = first_argument((point, count))
     if is_timestamp(plain):
-        plain = type(plain)(plain.precision, nullable=plain.nullable)  # type: ignore[attr-defined, call-arg, misc]
+        plain = plain_type(plain)
     given = (symbol(unit, span), cast_to(count, BigIntType()), point)
     return Call(type=plain, function="TIMESTAMPADD", args=given, span=span)
 
