@@ -120,7 +120,11 @@ def _filesystem(fmt: str, *, partitioned: bool = False) -> Callable[[Path], Sink
     return make
 
 
-def _sqlite(folder: Path) -> SinkCase:
+def _sqlite_multiset(folder: Path) -> SinkCase:
+    return _sqlite(folder, key=())
+
+
+def _sqlite(folder: Path, key: tuple[str, ...] = ("id",)) -> SinkCase:
     (folder / "out").mkdir()
     path = folder / "out" / "target.sqlite"
 
@@ -134,7 +138,7 @@ def _sqlite(folder: Path) -> SinkCase:
                 return []
 
     options = {"connector": "changelog-sqlite", "path": str(path)}
-    table = connector_table(COLUMNS, options, primary_key=("id",))
+    table = connector_table(COLUMNS, options, primary_key=key)
     return SinkCase(folder, table, show)
 
 
@@ -143,4 +147,6 @@ EXACTLY_ONCE: dict[str, Callable[[Path], SinkCase]] = {
     "filesystem-json": _filesystem("json"),
     "filesystem-parquet": _filesystem("parquet"),
     "filesystem-partitioned": _filesystem("csv", partitioned=True),
+    "changelog-sqlite": _sqlite,
+    "changelog-sqlite-multiset": _sqlite_multiset,
 }

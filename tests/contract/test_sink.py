@@ -226,7 +226,7 @@ def test_at_least_once_sinks_show_every_step(
     writer.close()
 
 
-@pytest.mark.parametrize("name", ["filesystem", "print"])
+@pytest.mark.parametrize("name", ["filesystem", "print", "changelog-sqlite"])
 def test_an_unknown_option_is_named_with_the_nearest(name: str) -> None:
     """A key nobody knows is an error, not a silence."""
     option = find_connector(name).options[0].key
