@@ -44,8 +44,11 @@ __all__ = [
     "SqlError",
     "StateError",
     "Watermark",
+    "__version__",
     "connect",
 ]
+
+__version__ = "0.1.0"
 
 _LAZY = {
     "Changes": "flowsql.changelog",

@@ -27,7 +27,7 @@ from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, 
 from flowsql.library.resolve import job_plan
 from flowsql.library.result import Result, ResultStream
 from flowsql.logical import Binder, PlanSettings
-from flowsql.physical import PlannedJob, explain, plan_job, plan_select
+from flowsql.physical import PlannedJob, explain, plan_job, plan_select, tables_of
 from flowsql.runtime.clock import Clock
 from flowsql.runtime.job import Job
 from flowsql.sql import (
@@ -136,14 +136,17 @@ class Session:
         job = Job(
             f"{self._name}-select",
             job_plan(planned, binder.tables),
-            EngineSettings.of(self.config),
+            self.settings,
             clock=self._clock,
             collect=stream.put,
             persistent=False,
             events=self._events,
         )
         return Result(
-            planned.statements[0].schema, stream=stream, start=lambda: self._start(job, stream)
+            planned.statements[0].schema,
+            stream=stream,
+            bounded=all(t.bounded for t in tables_of(planned.statements).values()),
+            start=lambda: self._start(job, stream),
         )
 
     def _start(self, job: Job, stream: ResultStream) -> None:
@@ -156,7 +159,7 @@ class Session:
         threading.Thread(target=run, name=f"job {job.id}", daemon=True).start()
 
     def _submit(self, planned: PlannedJob, binder: Binder) -> Job:
-        settings = EngineSettings.of(self.config)
+        settings = self.settings
         self._started += 1
         job = Job(
             settings.job_name or f"{self._name}-{self._started}",
@@ -178,6 +181,11 @@ class Session:
         return text_result("result", [text])
 
     # Settings and tables
+
+    @property
+    def settings(self) -> EngineSettings:
+        """The engine's settings as they are now."""
+        return EngineSettings.of(self.config)
 
     def _values(self) -> OptionValues:
         return OptionValues(

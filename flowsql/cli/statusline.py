@@ -27,18 +27,18 @@ def status_line(status: JSON) -> str:
     """`sales  running  in 1.2 M rows/s  out …` from what `Job.status()` tells."""
     parts = [
         f"{status['job']}: {status['state']}",
-        f"in {_count(status['rows_in'])} ({_count(status['rows_in_per_second'])}/s)",
-        f"out {_count(status['rows_out'])} ({_count(status['rows_out_per_second'])}/s)",
+        f"in {_count(status.get('rows_in', 0))} ({_count(status.get('rows_in_per_second', 0))}/s)",
+        f"out {_count(status.get('rows_out', 0))} ({_count(status.get('rows_out_per_second', 0))}/s)",
     ]
     if status.get("watermark") is not None:
         parts.append(f"watermark {_instant(status['watermark'])}")
         if status.get("watermark_lag_ms") is not None:
             parts.append(f"lag {_duration(status['watermark_lag_ms'])}")
-    parts.append(f"state {_bytes(status['state_bytes'])}")
+    parts.append(f"state {_bytes(status.get('state_bytes', 0))}")
     checkpoint = status.get("checkpoint") or {}
     if checkpoint.get("number") is not None:
         parts.append(
-            f"checkpoint {checkpoint['number']} ({_duration(checkpoint.get('age_ms', 0))} ago)"
+            f"checkpoint {checkpoint['number']} ({_duration(checkpoint.get('age_ms') or 0)} ago)"
         )
     parts += [
         f"{_count(status[key])} {label}"

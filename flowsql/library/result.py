@@ -72,12 +72,14 @@ class Result:
         schema: the rows' schema.
         batches: the rows, where they are known at once (SHOW, DESCRIBE, EXPLAIN, OK).
         stream: the changes of a running query, else None.
+        bounded: the query ends by itself.
         start: begins the query, when the first change is asked for.
     """
 
     schema: RowType
     batches: tuple[pa.RecordBatch, ...] = ()
     stream: ResultStream | None = None
+    bounded: bool = True
     start: Callable[[], object] = field(default=lambda: None)
     _started: bool = field(default=False, init=False)
 
