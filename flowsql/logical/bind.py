@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlglot import expressions as exp
 
 from flowsql.catalog import Catalog, CatalogTable, CatalogView
 from flowsql.config import Option
 from flowsql.connector import Connector
+from flowsql.errors import SqlError
 from flowsql.expr import Expression
 from flowsql.logical.expressions import ExpressionBinder
 from flowsql.logical.inserts import bind_insert
@@ -23,6 +25,16 @@ from flowsql.sql import statements as s
 from flowsql.types import RowType
 
 __all__ = ["Binder"]
+
+
+@contextmanager
+def _depth() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        raise SqlError(
+            "the statement is nested too deeply", hint="Split it with views or sub-queries."
+        ) from None
 
 
 class Binder:
@@ -54,12 +66,14 @@ class Binder:
             SqlError: the query is wrong, or says something that is not supported yet.
             ConfigError: a table of it has a wrong option.
         """
-        plan = self._queries.query(query)
-        return rename(plan, unique_names(plan.schema.names))
+        with _depth():
+            plan = self._queries.query(query)
+            return rename(plan, unique_names(plan.schema.names))
 
     def insert(self, statement: s.Insert) -> Insert:
         """The plan of an INSERT; raises as `query`."""
-        return bind_insert(statement, self._queries)
+        with _depth():
+            return bind_insert(statement, self._queries)
 
     def expression(self, node: exp.Expr, row: RowType, name: str = "") -> Expression:
         """An expression over the columns of `row`, which `name` may qualify."""

@@ -171,6 +171,8 @@ class ExpressionBinder:
         span = span_of(node)
         args = node.args
         symbol = _BINARY.get(type(node))
+        if symbol in {"AND", "OR"} and self.grouping is None:
+            return self._call(symbol, _chain(node), span)
         if symbol is not None:
             return self._call(symbol, (args["this"], args["expression"]), span)
         match node:
@@ -339,6 +341,18 @@ class ExpressionBinder:
             full = ".".join([*(p.this for p in node.args["qualifier"]), name])
             raise SqlError(f'function "{full}" does not exist', span=span)
         return self._call(name, node.arguments, span)
+
+
+def _chain(node: exp.Expr) -> list[exp.Expr]:
+    """The operands of a chain of one operator: a long chain is no deep tree."""
+    operands: list[exp.Expr] = []
+    kind = type(node)
+    at: exp.Expr = node
+    while type(at) is kind:
+        operands.append(at.args["expression"])
+        at = at.args["this"]
+    operands.append(at)
+    return operands[::-1]
 
 
 def _clauses(node: d.FunctionCall) -> str:

@@ -33,11 +33,17 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
     found = binder.catalog.find(name.parts, name.span)
     if isinstance(found, CatalogView):
         raise SqlError(f'"{name}" is a view and cannot be written', span=name.span)
-    if statement.on_conflict is not None:
-        raise not_supported("ON CONFLICT", statement.span)
+    if statement.on_conflict not in {None, "DEDUPLICATE"}:
+        raise not_supported(f"ON CONFLICT DO {statement.on_conflict}", statement.span)
     target = binder.tables.bind(
         found, role=Role.SINK, hints=hint_options(statement.hints), span=name.span
     )
+    if statement.on_conflict is not None and not target.primary_key:
+        raise SqlError(
+            f'ON CONFLICT needs a PRIMARY KEY, which sink "{target.name}" does not have',
+            hint="Rows are only appended to it: leave ON CONFLICT out.",
+            span=name.span,
+        )
     query = binder.query(statement.query)
     stored = target.sink_columns
     fixed = _partition(statement, target)

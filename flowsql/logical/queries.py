@@ -303,9 +303,6 @@ def _label(node: exp.Expr, position: int) -> str:
     match node:
         case d.ColumnReference():
             return node.parts[-1]
-        case d.FieldAccess():
-            name: str = node.args["expression"].this
-            return name
         case exp.Paren():
             return _label(node.args["this"], position)
         case _:

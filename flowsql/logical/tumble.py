@@ -46,13 +46,16 @@ def bind_tumble(
         if name not in given:
             raise SqlError(f'TUMBLE needs argument "{name}"', hint=_USAGE, span=span)
     data = given["DATA"]
-    if not isinstance(data, d.TableArgument):
+    if isinstance(data, exp.Subquery):
+        plan = table(data.args["this"])
+    elif not isinstance(data, d.TableArgument):
         raise SqlError(
             "the first argument of TUMBLE must be a table", hint=_USAGE, span=span_of(data)
         )
-    if data.args.get("partition") or data.args.get("order"):
+    elif data.args.get("partition") or data.args.get("order"):
         raise not_supported("PARTITION BY or ORDER BY of TUMBLE", span_of(data))
-    plan = table(data.args["this"])
+    else:
+        plan = table(data.args["this"])
     taken = [w.value for w in Window if w.value in plan.schema.names]
     if taken:
         raise SqlError(

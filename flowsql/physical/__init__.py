@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowsql.physical.codec import decode_plan, encode_plan
+from flowsql.physical.codec import decode, encode
 from flowsql.physical.difference import difference
 from flowsql.physical.explain import describe, explain, explain_plan
 from flowsql.physical.identity import canonical_forms
@@ -14,10 +14,10 @@ __all__ = [
     "PhysicalPlan",
     "PlannedJob",
     "canonical_forms",
-    "decode_plan",
+    "decode",
     "describe",
     "difference",
-    "encode_plan",
+    "encode",
     "explain",
     "explain_plan",
     "plan_job",

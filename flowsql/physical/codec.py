@@ -24,11 +24,12 @@ from flowsql.errors import FlowSQLError, StateError
 from flowsql.expr import nodes as e
 from flowsql.physical import plan as plans
 from flowsql.physical import specs as p
+from flowsql.physical.difference import difference
 from flowsql.state import spec as s
 from flowsql.types import datatypes as t
 from flowsql.types.parser import parse_type
 
-__all__ = ["decode_plan", "dumps", "encode_plan", "loads"]
+__all__ = ["decode", "difference", "dumps", "encode", "loads"]
 
 _SPECS = (
     p.Collect, p.DeadLetters, p.Filter, p.GroupAggregate, p.Join, p.JoinSide, p.Normalize,
@@ -62,15 +63,15 @@ _ENUMS: Mapping[str, type[Enum]] = {
 }  # fmt: skip
 
 
-def encode_plan(plan: plans.PhysicalPlan) -> dict[str, Any]:
+def encode(plan: plans.PhysicalPlan) -> dict[str, Any]:
     """The plan as plain JSON."""
     encoded = _encode(plan)
     assert isinstance(encoded, dict)
     return encoded
 
 
-def decode_plan(data: Any) -> plans.PhysicalPlan:
-    """The plan that `encode_plan` gave.
+def decode(data: Any) -> plans.PhysicalPlan:
+    """The plan that `encode` gave.
 
     Raises:
         StateError: the data is no plan, or one that this version does not know.
@@ -86,16 +87,16 @@ def decode_plan(data: Any) -> plans.PhysicalPlan:
 
 def dumps(plan: plans.PhysicalPlan) -> str:
     """The plan as JSON text."""
-    return json.dumps(encode_plan(plan), ensure_ascii=False, allow_nan=False)
+    return json.dumps(encode(plan), ensure_ascii=False, allow_nan=False)
 
 
 def loads(text: str) -> plans.PhysicalPlan:
-    """The plan of `dumps`; raises as `decode_plan`."""
+    """The plan of `dumps`; raises as `decode`."""
     try:
         data = json.loads(text)
     except ValueError as error:
         raise _unreadable(str(error)) from None
-    return decode_plan(data)
+    return decode(data)
 
 
 def _unreadable(reason: str) -> StateError:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowsql.changelog import ChangelogMode
-from flowsql.errors import SqlError
 from flowsql.expr import Call, Column, Expression, bind_call, columns_read, transform
 from flowsql.logical import Join, LogicalPlan, Window, window_columns
 from flowsql.logical.refusals import not_supported
@@ -63,26 +62,22 @@ def _comparable(a: Column, b: Column) -> bool:
 
 
 def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowered:
-    """The join over its lowered sides.
+    """The join over its lowered sides; without an equality all rows have the one empty key.
 
     Raises:
-        SqlError: there is no equality between the sides, or time bounds make it a join of another
-            kind.
+        SqlError: time bounds make it a join of another kind.
     """
     width = len(plan.left.schema.fields)
     pairs, rest = equalities(plan.condition, width)
     if lowering.settings.streaming:
         _refuse_timed(plan, pairs)
-    if not pairs:
-        raise SqlError(
-            "a join needs an equality between columns of both sides",
-            hint="Write … JOIN t ON a.key = t.key; cross joins are not supported yet.",
-            span=plan.span,
-        )
     read = frozenset(c for e in rest for c in columns_read(e))
     given = needed | read
-    if not given:
-        # A batch cannot count rows that have no column.
+    # Neither a batch nor a stored row can do without a column.
+    if not pairs:
+        given |= {min((c for c in given if c < width), default=0)}
+        given |= {min((c for c in given if c >= width), default=width)}
+    elif not given:
         given = frozenset({pairs[0][0]})
     wanted = (
         frozenset(c for c in given if c < width) | {a for a, _, _ in pairs},
