@@ -27,8 +27,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, Changes, Keys, concat_changes
-from flowsql.operators.aggregates import Accumulators, Batch, Snapshot, combine, differs
+from flowsql.changelog import DELETE, Changes, Keys, concat_changes, split_changes
+from flowsql.operators.aggregates import (
+    Accumulators,
+    Batch,
+    Result,
+    Snapshot,
+    combine,
+    differs,
+    pick,
+)
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.sequence import accepted_counts
 from flowsql.operators.touched import Touched
@@ -77,8 +85,8 @@ class GroupAggregateOperator(Operator):
         self._waiting: list[Changes] = []
         self._waiting_rows = 0
         self._touched = Touched()
-        self._before: list[Snapshot] = []
-        self._made: list[Ints] = []
+        # Groups by first touch, as they were before: slots, accumulators, whether they had a row.
+        self._before: list[tuple[Ints, Snapshot, Bools]] = []
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -102,14 +110,7 @@ class GroupAggregateOperator(Operator):
     def _ingest(self, changes: Changes) -> None:
         arrays = [changes.batch.column(i) for i in self._keys]
         slots, is_new = self._groups.ensure(Keys.of(arrays, self._key_types, len(changes)))
-        made = slots[is_new]
-        if len(made):
-            self._made.append(made)
-            self._accumulators.start(made)
-        fresh = self._touched.add(slots, self._groups.capacity)
-        if len(fresh):
-            self._before.append(self._accumulators.snapshot(fresh))
-            self._accumulators.columns.mark(fresh)
+        self._remember(slots, slots.take(np.flatnonzero(is_new)))
         batch, signs = changes.batch, None
         if self._retract:
             signs = changes.signs
@@ -122,39 +123,49 @@ class GroupAggregateOperator(Operator):
             np.add.at(counts, slots, signs.astype(np.int64))
         self._accumulators.feed(Batch(batch, slots, signs))
 
+    def _remember(self, slots: Ints, made: Ints) -> None:
+        """Groups that this step touches for the first time, of which `made` are new."""
+        if len(made):
+            self._accumulators.start(made)
+        known = self._touched.size
+        fresh = self._touched.add(slots, self._groups.capacity)
+        if not len(fresh):
+            return
+        before = self._accumulators.snapshot(fresh)
+        lived = np.ones(len(fresh), np.bool_)
+        if len(made):
+            lived[self._touched.places(made) - np.int32(known)] = False
+        if self._retract and not self._emit_empty:
+            lived &= before.fixed[ROW_COUNT] > 0
+        self._before.append((fresh, before, lived))
+        self._accumulators.columns.mark(fresh)
+
     def flush(self) -> Iterator[Changes]:
         self._ingest_waiting()
         if self._emit_empty:
-            self._ensure_global()
-        if self._touched.size:
-            yield from self._emit()
+            slots, is_new = self._groups.ensure(Keys.of([], (), 1))
+            if is_new[0]:
+                self._remember(slots, slots)
+        parts, size = [], 0
+        for part in self._before:
+            parts.append(part)
+            size += len(part[0])
+            if size >= _EMIT:
+                yield from self._emit(parts)
+                parts, size = [], 0
+        if parts:
+            yield from self._emit(parts)
         self._accumulators.release()
         self._touched.clear()
-        self._before, self._made = [], []
+        self._before = []
 
-    def _ensure_global(self) -> None:
-        slots, is_new = self._groups.ensure(Keys.of([], (), 1))
-        if is_new[0]:
-            self._made.append(slots)
-            self._accumulators.start(slots)
-            self._touched.add(slots, self._groups.capacity)
-            self._before.append(self._accumulators.snapshot(slots))
-
-    def _emit(self) -> Iterator[Changes]:
-        slots = self._touched.slots()
-        before = Snapshot.concat(self._before)
-        lived = np.ones(len(slots), np.bool_)
-        for made in self._made:
-            lived[self._touched.places(made)] = False
-        if self._retract and not self._emit_empty:
-            lived &= before.fixed[ROW_COUNT] > 0
-        for start in range(0, len(slots), _EMIT):
-            part = slice(start, start + _EMIT)
-            piece = self._emit_part(slots[part], before.slice(start, _EMIT), lived[part])
-            if piece is not None:
-                yield piece
-
-    def _emit_part(self, slots: Ints, before: Snapshot, lived: Bools) -> Changes | None:
+    def _emit(self, parts: list[tuple[Ints, Snapshot, Bools]]) -> Iterator[Changes]:
+        """The net changes of some groups."""
+        slots, lived = parts[0][0], parts[0][2]
+        if len(parts) > 1:
+            slots = np.concatenate([p[0] for p in parts])
+            lived = np.concatenate([p[2] for p in parts])
+        before = Snapshot.concat([p[1] for p in parts])
         after = self._accumulators.snapshot(slots)
         lives = np.ones(len(slots), np.bool_)
         if self._retract and not self._emit_empty:
@@ -162,25 +173,43 @@ class GroupAggregateOperator(Operator):
             gone = slots[~lives]
             if len(gone):
                 self._groups.free(gone)
-        if not lived.any():
-            # Only new groups: there is nothing to compare with.
-            old_rows, new_rows = np.zeros(0, np.int64), np.flatnonzero(lives)
-            old = new = self._accumulators.results(after)
-        else:
+        new = old = self._accumulators.results(after)
+        changed = lived != lives
+        # Where there are only new groups there is nothing to compare with.
+        if lived.any():
             old = self._accumulators.results(before)
-            new = self._accumulators.results(after)
-            changed = lived != lives
             for a, b, data_type in zip(old, new, self._types, strict=True):
                 changed |= differs(a, b, data_type)
-            old_rows = np.flatnonzero(changed & lived)
-            new_rows = np.flatnonzero(changed & lives)
+        old_rows = np.flatnonzero(changed & lived)
+        new_rows = np.flatnonzero(changed & lives)
+        if len(old_rows) + len(new_rows) <= _EMIT:
+            yield from self._together(slots, old, old_rows, new, new_rows)
+            return
+        for results, rows, kind in ((old, old_rows, DELETE), (new, new_rows, None)):
+            if len(rows):
+                arrays = self._groups.keys(slots if len(rows) == len(slots) else slots.take(rows))
+                arrays += [pick(r, rows, t) for r, t in zip(results, self._types, strict=True)]
+                kinds = None if kind is None else np.full(len(rows), kind, np.int8)
+                batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
+                yield from split_changes(Changes(batch, kinds))
+
+    def _together(
+        self,
+        slots: Ints,
+        old: list[Result],
+        old_rows: Ints,
+        new: list[Result],
+        new_rows: Ints,
+    ) -> Iterator[Changes]:
+        """All in one batch: what follows pays for each batch."""
         if not len(old_rows) and not len(new_rows):
-            return None
-        arrays = self._groups.keys(np.concatenate([slots.take(old_rows), slots.take(new_rows)]))
+            return
+        rows = np.concatenate([old_rows, new_rows])
+        arrays = self._groups.keys(slots.take(rows))
         for a, b, data_type in zip(old, new, self._types, strict=True):
             arrays.append(combine(a, old_rows, b, new_rows, data_type))
         kinds = None
         if len(old_rows):
-            kinds = np.zeros(len(old_rows) + len(new_rows), np.int8)
+            kinds = np.zeros(len(rows), np.int8)
             kinds[: len(old_rows)] = DELETE
-        return Changes(pa.RecordBatch.from_arrays(arrays, schema=self._output), kinds)
+        yield Changes(pa.RecordBatch.from_arrays(arrays, schema=self._output), kinds)

@@ -34,13 +34,15 @@ class Touched:
             capacity: all slots are below it.
         """
         places = self._places.fit(capacity)
-        fresh = slots[places.take(slots) == 0]
+        # `take` of indices is four times as fast as indexing with a mask.
+        fresh = slots.take(np.flatnonzero(places.take(slots) == 0))
         n = len(fresh)
         if n == 0:
             return fresh
         # Each slot keeps the number written last, which chooses one of its occurrences.
-        places[fresh] = np.arange(1, n + 1, dtype=np.int32)
-        chosen = fresh[places.take(fresh) == np.arange(1, n + 1, dtype=np.int32)]
+        numbers = np.arange(1, n + 1, dtype=np.int32)
+        places[fresh] = numbers
+        chosen = fresh.take(np.flatnonzero(places.take(fresh) == numbers))
         places[chosen] = np.arange(self.size + 1, self.size + 1 + len(chosen), dtype=np.int32)
         self._parts.append(chosen)
         self.size += len(chosen)

@@ -64,13 +64,6 @@ class Snapshot:
     fixed: dict[str, Vector]
     values: dict[tuple[str, str], pa.Array]
 
-    def slice(self, start: int, length: int) -> Snapshot:
-        """`length` groups from `start`."""
-        return Snapshot(
-            {name: vector[start : start + length] for name, vector in self.fixed.items()},
-            {name: array.slice(start, length) for name, array in self.values.items()},
-        )
-
     @staticmethod
     def concat(parts: Sequence[Snapshot]) -> Snapshot:
         """The groups of all parts, in order."""

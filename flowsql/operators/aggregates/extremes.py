@@ -27,7 +27,7 @@ _TOP = np.uint64(1 << 63)
 def raise_word(columns: Columns, what: Accumulator, batch: Batch, chosen: Selection) -> None:
     """Fixed-width values as words in their order; a MIN keeps the complement, so 0 is no value."""
     assert what.arg is not None
-    words = _to_word(chosen.pick(batch.values(what.arg)))
+    words = chosen.pick(batch.words(what.arg, _to_word))
     np.maximum.at(columns.vector(what.name), chosen.slots, words if what.greatest else ~words)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from flowsql.operators.vectors import Vector, from_numpy, rows_equal
 from flowsql.types import DataType, arrow_type
 
-__all__ = ["Result", "combine", "differs"]
+__all__ = ["Result", "combine", "differs", "pick"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -54,15 +54,32 @@ def combine(
     old: Result, old_rows: Ints, new: Result, new_rows: Ints, data_type: DataType
 ) -> pa.Array:
     """The old values at `old_rows`, then the new ones at `new_rows`, as one Arrow array."""
+    if not len(old_rows):
+        return pick(new, new_rows, data_type)
+    if not len(new_rows):
+        return pick(old, old_rows, data_type)
     if not isinstance(old.values, np.ndarray):
-        parts = [old.values.take(pa.array(old_rows)), new.values.take(pa.array(new_rows))]
+        parts = [pick(old, old_rows, data_type), pick(new, new_rows, data_type)]
         return pa.concat_arrays(parts)
-    values = np.concatenate([old.values.take(old_rows, axis=0), new.values.take(new_rows, axis=0)])
+    values = np.concatenate([_at(old.values, old_rows), _at(new.values, new_rows)])
     valid: Bools | None = None
     if old.valid is not None or new.valid is not None:
         valid = np.concatenate([_valid_at(old.valid, old_rows), _valid_at(new.valid, new_rows)])
     return from_numpy(values, valid, arrow_type(data_type))
 
 
+def pick(result: Result, rows: Ints, data_type: DataType) -> pa.Array:
+    """The values at ascending `rows` as an Arrow array."""
+    if not isinstance(result.values, np.ndarray):
+        return result.values.take(pa.array(rows))
+    valid = None if result.valid is None else _at(result.valid, rows)
+    return from_numpy(_at(result.values, rows), valid, arrow_type(data_type))
+
+
+def _at(values: Vector, rows: Ints) -> Vector:
+    """Values at ascending rows, which are often all."""
+    return values if len(rows) == len(values) else values.take(rows, axis=0)
+
+
 def _valid_at(valid: Bools | None, rows: Ints) -> Bools:
-    return np.ones(len(rows), np.bool_) if valid is None else valid.take(rows)
+    return np.ones(len(rows), np.bool_) if valid is None else _at(valid, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,7 @@ class Batch:
         self.batch = batch
         self.all = Selection(None, slots, signs)
         self._values: dict[int, Vector] = {}
+        self._words: dict[int, npt.NDArray[np.uint64]] = {}
         self._selections: dict[tuple[int | None, int | None], Selection] = {(None, None): self.all}
 
     def values(self, column: int) -> Vector:
@@ -65,6 +67,15 @@ class Batch:
         known = self._values.get(column)
         if known is None:
             known = self._values[column] = to_numpy(self.batch.column(column))
+        return known
+
+    def words(
+        self, column: int, convert: Callable[[Vector], npt.NDArray[np.uint64]]
+    ) -> npt.NDArray[np.uint64]:
+        """The column's values as words in their order, which `convert` makes."""
+        known = self._words.get(column)
+        if known is None:
+            known = self._words[column] = convert(self.values(column))
         return known
 
     def array(self, column: int, selection: Selection) -> pa.Array:
