@@ -110,6 +110,10 @@ def _show(answer: Result, session: Session, *, quiet: bool) -> None:
     """A query's rows: one table where it ends by itself, else changes as they come."""
     if quiet:
         return
+    if answer.schema.names == ("result",) and answer.stream is None:
+        # A plan, or a statement shown back: text of several lines, not a cell of a table.
+        print("\n".join(text for (text,) in answer.fetchall()), flush=True)
+        return
     if answer.stream is None or answer.bounded:
         tableau = Tableau(answer.schema, EvalSettings(session.settings.local_time_zone), op=False)
         print(tableau.table(answer.to_arrow()), flush=True)
