@@ -202,9 +202,9 @@ class Leaves:
         return [v.data.take(positions, mode="clip") for v in self._words]
 
     def slots(self, positions: Ints) -> Ints:
-        """int64[m]: the slots at positions, −1 where the position is."""
+        """int64[m]: the slots at positions; −2 at position −1, which no probe asks for."""
         found = self._words[0].data.take(positions, mode="clip").view(np.int64)
-        return np.where(positions < 0, -1, found)
+        return np.where(positions < 0, -2, found)
 
     def weights(self, positions: Ints) -> Ints:
         """int64[m]."""
@@ -316,19 +316,19 @@ class Leaves:
         Those that are changed, and the neighbours that leaves which became small may be joined
         with.
         """
-        lines = np.unique(np.concatenate([new_line, dead_line]))
+        lines = _distinct(np.concatenate([new_line, dead_line]))
         counts = self._count.take(lines)
         np.add.at(counts, np.searchsorted(lines, new_line), 1)
         if not len(dead_line):
             return lines, counts
         np.subtract.at(counts, np.searchsorted(lines, dead_line), 1)
         buddies = lines[counts < _SPARSE] ^ 1
-        more = np.setdiff1d(buddies[buddies < len(self._leaf)], lines)
-        if not len(more):
+        if not len(buddies):
             return lines, counts
-        lines, counts = np.append(lines, more), np.append(counts, self._count.take(more))
-        order = np.argsort(lines)
-        return lines.take(order), counts.take(order)
+        whole = _distinct(np.concatenate([lines, buddies[buddies < len(self._leaf)]]))
+        all_counts = self._count.take(whole)
+        all_counts[np.searchsorted(whole, lines)] = counts
+        return whole, all_counts
 
     def _write(self, lines: Ints, counts: Ints, columns: list[npt.NDArray[np.generic]]) -> None:
         """Cut the rows of `columns` into leaves that take the place of `lines`."""
@@ -372,6 +372,14 @@ class Leaves:
         parts.append(np.arange(self._next, self._next + number))
         self._next += number
         return np.concatenate(parts)
+
+
+def _distinct(lines: Ints) -> Ints:
+    """Sort and drop repetitions; `lines` is the caller's to lose."""
+    lines.sort()
+    keep = np.ones(len(lines), np.bool_)
+    np.not_equal(lines[1:], lines[:-1], out=keep[1:])
+    return lines[keep]
 
 
 def _units(lines: Ints, counts: Ints) -> tuple[Ints, Ints]:

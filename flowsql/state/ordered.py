@@ -354,7 +354,6 @@ class Ordered(Table):
 
     def _extreme(self, slots: Ints, positions: Ints) -> tuple[pa.Array, Bools]:
         found = self._leaves.slots(positions) == slots
-        found &= positions >= 0
         at = np.flatnonzero(found)
         values = self._order.decode(self._leaves.read(positions.take(at))[1:], 1)[0]
         if len(at) == len(slots):
