@@ -128,7 +128,8 @@ class Execution:
             group.start()
             if group.done:
                 self._finish_tables(group)
-        if any(not v.given for v in self.graph.values) or not self.groups:
+        # Where nothing will be read, a step is needed to find that the job is over.
+        if any(not v.given for v in self.graph.values) or all(g.done for g in self.groups):
             self._changed = True
 
     def _context(self) -> ConnectorContext:
