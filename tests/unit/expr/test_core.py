@@ -33,7 +33,7 @@ def test_case_guards_a_division() -> None:
     quotient = bind_call("/", [A, B], None)
     guarded = bind_case([bind_call("<>", [B, number_literal("0")], None)], [quotient], None)
     result = compile_projection([guarded], ROW, SETTINGS)(BATCH, CLOCK)
-    assert [3, None, None, 2] == result[0].to_pylist()
+    assert result[0].to_pylist() == [3, None, None, 2]
 
 
 def test_and_guards_a_division() -> None:
@@ -48,7 +48,7 @@ def test_and_guards_a_division() -> None:
         None,
     )
     mask = compile_predicate(test, ROW, SETTINGS)(BATCH, CLOCK)
-    assert [True, False, False, False] == mask.tolist()
+    assert mask.tolist() == [True, False, False, False]
 
 
 def test_division_by_zero_names_expression_row_and_values() -> None:
@@ -56,8 +56,8 @@ def test_division_by_zero_names_expression_row_and_values() -> None:
     quotient = bind_call("/", [A, B], Span(7, 12))
     with pytest.raises(DataError) as error:
         compile_projection([quotient], ROW, SETTINGS)(BATCH, CLOCK)
-    assert 'division by zero in "a / b"' == error.value.message
-    assert "Row 2 of the batch: a = 7, b = 0." == error.value.detail
+    assert error.value.message == 'division by zero in "a / b"'
+    assert error.value.detail == "Row 2 of the batch: a = 7, b = 0."
     assert Span(7, 12) == error.value.span
 
 
@@ -65,5 +65,5 @@ def test_unknown_function_names_the_nearest() -> None:
     """A slip of the pen is answered with the right name."""
     with pytest.raises(SqlError) as error:
         bind_call("COALESC", [A], None)
-    assert 'function "COALESC" does not exist' == error.value.message
-    assert 'Did you mean "COALESCE"?' == error.value.hint
+    assert error.value.message == 'function "COALESC" does not exist'
+    assert error.value.hint == 'Did you mean "COALESCE"?'
