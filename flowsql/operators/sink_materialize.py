@@ -8,9 +8,10 @@ In → out, one step each, key is the first column:
 
 Requires: append or retract. Emits: retract with one row a key; one net change a key and step. A
 retraction of a row that is not there is ignored and counted (`orphan-retractions`).
-State: `keys` (sink key → slot), `keys_columns` (the row the sink shows), `rows`, `newest` (a key's
-rows, the last to come first), `ids` (content → row and how often); freed with the last row.
-Cost: per row two look-ups, per distinct row an entry in order.
+State: `keys` (sink key → slot), `keys_columns` (the row the sink shows, and how many it hides), `rows`,
+`hidden` (rows that a later one hides, the last to come first), `ids` (content → row and how often);
+freed with the last row.
+Cost: per row two look-ups; an entry in order only for a row that hides another.
 """
 
 from __future__ import annotations
@@ -62,13 +63,14 @@ class SinkMaterializeOperator(Operator):
         self._waiting_rows = 0
         self._touched = Touched()
         self._touched_ids = Touched()
+        self._before: list[Ints] = []
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
         self._index: KeyIndex = context.state["keys"]
         self._columns: Columns = context.state["keys_columns"]
         self._rows: Rows = context.state["rows"]
-        self._newest: Ordered = context.state["newest"]
+        self._hidden: Ordered = context.state["hidden"]
         self._ids: KeyIndex = context.state["ids"]
         self._id_columns: Columns = context.state["ids_columns"]
 
@@ -90,7 +92,9 @@ class SinkMaterializeOperator(Operator):
         batch, form, signs = changes.batch, self._form, changes.signs
         keys = Keys.of([batch.column(c) for c in form.keys], form.key_types)
         slots, _ = self._index.ensure(keys)
-        self._touched.add(slots, self._index.capacity)
+        fresh = self._touched.add(slots, self._index.capacity)
+        if len(fresh):
+            self._before.append(self._columns.read(fresh, "row"))
         content = [pa.array(slots), *(batch.column(c) for c in form.stored)]
         ids, _ = self._ids.ensure(Keys.of(content, (_SLOT, *form.stored_types)))
         self._touched_ids.add(ids, self._ids.capacity)
@@ -121,35 +125,69 @@ class SinkMaterializeOperator(Operator):
         # What leaves its place: content that is gone, or has come again since.
         leaves = np.flatnonzero((known > 0) & ((count <= 0) | (came >= 0)))
         if len(leaves):
-            rows = known.take(leaves) - 1
-            self._newest.remove(at.take(leaves), [pa.array(rows)], rows=rows)
-            self._rows.remove(rows)
+            self._leave(at.take(leaves), known.take(leaves) - 1)
             self._id_columns.write(which.take(leaves), "row", 0)
         enters = np.flatnonzero((count > 0) & (came >= 0))
         if len(enters):
             enters = enters.take(np.argsort(came.take(enters)))
             chosen = pa.array(came.take(enters))
             rows = self._rows.append(batch.select(list(self._form.stored)).take(chosen))
-            self._newest.add(at.take(enters), [pa.array(rows)], rows=rows)
             self._id_columns.write(which.take(enters), "row", rows + 1)
+            self._enter(at.take(enters), rows)
+
+    def _leave(self, slots: Ints, rows: Ints) -> None:
+        """Rows go, be they shown or hidden."""
+        self._rows.remove(rows)
+        shown = self._columns.read(slots, "row") == rows + 1
+        if shown.any():
+            self._columns.write(slots.take(np.flatnonzero(shown)), "row", 0)
+        if not shown.all():
+            hidden = np.flatnonzero(~shown)
+            self._hide(slots.take(hidden), rows.take(hidden), -1)
+
+    def _enter(self, slots: Ints, rows: Ints) -> None:
+        """Rows come, in order of arrival: the last one of a key is shown."""
+        before = self._columns.read(slots, "row")
+        self._columns.write(slots, "row", rows + 1)
+        shown = self._columns.read(slots, "row") == rows + 1
+        passing = np.flatnonzero(~shown)
+        if len(passing):
+            self._hide(slots.take(passing), rows.take(passing), 1)
+        covered = np.flatnonzero(shown & (before > 0))
+        if len(covered):
+            self._hide(slots.take(covered), before.take(covered) - 1, 1)
+
+    def _hide(self, slots: Ints, rows: Ints, sign: int) -> None:
+        change = self._hidden.add if sign > 0 else self._hidden.remove
+        change(slots, [pa.array(rows)], rows=rows)
+        self._columns.add(slots, "hidden", sign)
 
     def flush(self) -> Iterator[Changes]:
         self._ingest_waiting()
         if self._touched.size:
             slots = self._touched.slots()
-            before = self._columns.read(slots, "row")
-            newest = self._newest.first(slots, 1)
-            after = np.zeros(len(slots), np.int64)
-            assert newest.rows is not None
-            after[newest.probe] = newest.rows + 1
-            self._columns.write(slots, "row", after)
-            gone = slots[after == 0]
+            before = np.concatenate(self._before)
+            after = self._reveal(slots)
+            gone = np.flatnonzero(after == 0)
             if len(gone):
-                self._index.free(gone)
+                self._index.free(slots.take(gone))
             ids = self._touched_ids.slots()
-            empty = ids[self._id_columns.read(ids, "count") <= 0]
+            empty = np.flatnonzero(self._id_columns.read(ids, "count") <= 0)
             if len(empty):
-                self._ids.free(empty)
+                self._ids.free(ids.take(empty))
             yield from self._form.changes(self._index, self._rows, slots, before, after)
         self._touched.clear()
         self._touched_ids.clear()
+        self._before = []
+
+    def _reveal(self, slots: Ints) -> Ints:
+        """The row that each key shows now, number + 1; one that was hidden, where the shown left."""
+        after = self._columns.read(slots, "row")
+        bare = np.flatnonzero((after == 0) & (self._columns.read(slots, "hidden") > 0))
+        if len(bare):
+            newest = self._hidden.first(slots.take(bare), 1)
+            assert newest.rows is not None
+            self._hide(slots.take(bare), newest.rows, -1)
+            after[bare] = newest.rows + 1
+            self._columns.write(slots.take(bare), "row", newest.rows + 1)
+        return after

@@ -145,10 +145,10 @@ def _materialize(spec: SinkMaterialize, row: RowType) -> tuple[StateSpec, ...]:
     stored = stored_value_columns(spec.keys, row)
     return (
         KeyIndexSpec("keys", _types(row, spec.keys)),
-        ColumnsSpec("keys_columns", "keys", (("row", "int64"),)),
+        # The row that the sink shows; further ones of its key stand in `hidden`, newest first.
+        ColumnsSpec("keys_columns", "keys", (("row", "int64"), ("hidden", "int64"))),
         RowsSpec("rows", tuple(row.fields[c] for c in stored)),
-        # The rows of a key in order of arrival; the newest is the one the sink shows.
-        OrderedSpec("newest", "keys", (SortColumn(_SLOT, descending=True),), "rows"),
+        OrderedSpec("hidden", "keys", (SortColumn(_SLOT, descending=True),), "rows"),
         KeyIndexSpec("ids", (_SLOT, *_types(row, stored))),
         ColumnsSpec("ids_columns", "ids", (("row", "int64"), ("count", "int64"))),
     )
