@@ -22,6 +22,7 @@ from flowsql.changelog.key_layout import NULL_COLUMNS, KeyLayout, LeafKind, text
 from flowsql.changelog.keys import Keys, typed_arrays
 from flowsql.errors import InternalError
 from flowsql.state.blobs import Blobs, is_long, text_array
+from flowsql.state.direct import DirectCache
 from flowsql.state.kernels import HashTable
 from flowsql.state.memory import Vector
 from flowsql.state.spec import KeyIndexSpec
@@ -55,6 +56,8 @@ class KeyIndex(Table):
         self.layout = KeyLayout.of(spec.key)
         self._seed = secrets.randbits(64)
         self._table = HashTable()
+        kinds = [leaf.kind for leaf in self.layout.leaves]
+        self._direct = DirectCache() if kinds == [LeafKind.FIXED] else None
         self._words = [Vector(np.uint64) for _ in range(self.layout.words)]
         self._nulls: Vector | None = None
         self._leaves = text_leaves(self.layout)
@@ -93,7 +96,7 @@ class KeyIndex(Table):
         """
         slots = self._find(keys)
         is_new = np.zeros(len(keys), np.bool_)
-        missing = np.flatnonzero(slots < 0)
+        missing = (slots < 0).nonzero()[0]
         if not len(missing):
             return slots, is_new
         whole = len(missing) == len(keys)
@@ -103,6 +106,8 @@ class KeyIndex(Table):
         made = self._allocate(len(first))
         self._store(made, distinct)
         self._table.insert(distinct.hash(self._seed), made)
+        if self._direct is not None:
+            self._learn(distinct, made)
         slots[missing] = made.take(ids)
         is_new[missing.take(first)] = True
         return slots, is_new
@@ -115,10 +120,34 @@ class KeyIndex(Table):
         if keys.layout is not self.layout and keys.layout.words != self.layout.words:
             raise InternalError(f'keys of other types were given to state table "{self.name}"')
 
+        direct = self._direct
+        found = None if direct is None else direct.find(keys.words[0])
+        if direct is None or found is None:
+            return self._find_hashed(keys)
+        if keys.nulls is not None:
+            found[keys.nulls != 0] = -1
+        rest = (found < 0).nonzero()[0]
+        if len(rest):
+            asked = keys if len(rest) == len(keys) else keys.take(rest)
+            slots = self._find_hashed(asked)
+            found[rest] = slots
+            self._learn(asked, slots)
+        return found
+
+    def _find_hashed(self, keys: Keys) -> Ints:
         def verify(rows: Ints | None, slots: Ints) -> Bools:
             return self._equal(slots, keys, rows)
 
         return self._table.find(keys.hash(self._seed), verify)
+
+    def _learn(self, keys: Keys, slots: Ints) -> None:
+        """Tell the cache of keys that have slots."""
+        known = slots >= 0
+        if keys.nulls is not None:
+            known &= keys.nulls == 0
+        rows = known.nonzero()[0]
+        if self._direct is not None and len(rows):
+            self._direct.learn(keys.words[0].take(rows), slots.take(rows), self._count)
 
     def _equal(self, slots: Ints, keys: Keys, rows: Ints | None) -> Bools:
         """Slot by slot: does it hold the key of that row? Slots may be out of range."""
@@ -264,7 +293,11 @@ class KeyIndex(Table):
         """Let keys go; all different and live. Reused after `end_step`."""
         if not len(slots):
             return
-        self._table.delete(self._stored_keys(slots).hash(self._seed), slots)
+        keys = self._stored_keys(slots)
+        self._table.delete(keys.hash(self._seed), slots)
+        if self._direct is not None:
+            # The word of NULL is that of zero, which then fills in again when it is found.
+            self._direct.forget(keys.words[0])
         self._live.data[slots] = 0
         self._dirty.mark(slots, self._next)
         self._freed.append(slots)
@@ -311,6 +344,7 @@ class KeyIndex(Table):
         size += sum(t.nbytes for t in self._tails if t is not None)
         size += sum(b.nbytes for b in self._blobs)
         size += sum(s.nbytes for s in self._nested.values())
+        size += 0 if self._direct is None else self._direct.nbytes
         return TableStats(self._count, size, self._added, self._dirty.count())
 
     @property
