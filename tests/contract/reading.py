@@ -72,7 +72,8 @@ def read(
                 assert 0 < len(piece.changes) <= MAX_ROWS
                 assert piece.split not in done
                 run.rows += [(piece.table, line) for line in row_text(piece.changes)]
-            assert sum(len(p.changes) for p in poll.pieces) <= max_rows or not poll.boundary
+            # The two halves of an update stay together.
+            assert sum(len(p.changes) for p in poll.pieces) <= max(max_rows, 2)
             run.bad += poll.bad
             run.consistent.append(poll.consistent)
             for split, result in poll.finished.items():

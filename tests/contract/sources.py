@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from flowsql.connector import ConnectorTable, Source
 from flowsql.connector.plugins import find_connector
 from flowsql.testing import attempt_context, connector_table
+from flowsql.testing.fake_database import Bank
 
 ROWS = 50
 EXPECTED = [f"+I[{i}, n{i}]" for i in range(ROWS)]
@@ -83,6 +84,29 @@ def _datagen(folder: Path) -> Case:
     return Case(folder, [connector_table(columns, options)])
 
 
+def _bank(mode: str, bounded: str) -> Callable[[Path], Case]:
+    """Two tables that share one log, which has long and short transactions."""
+
+    def make(folder: Path) -> Case:
+        bank = Bank(folder / "bank", accounts=5)
+        for number in range(6):
+            bank.transfer(1 + 4 * (number == 3))
+            bank.churn()
+        bank.close()
+        tables = []
+        for name in ("checking", "savings"):
+            options = {
+                "connector": "fake-database", "path": str(folder / "bank"), "table-name": name,
+                "scan.startup.mode": mode, "scan.bounded.mode": bounded,
+                "scan.incremental.snapshot.chunk.size": "2",
+            }  # fmt: skip
+            columns = "id BIGINT, balance BIGINT, version BIGINT"
+            tables.append(connector_table(columns, options, name=name, primary_key=("id",)))
+        return Case(folder, tables)
+
+    return make
+
+
 CASES: dict[str, Callable[[Path], Case]] = {
     "filesystem-csv": _filesystem("csv"),
     "filesystem-json": _filesystem("json"),
@@ -90,4 +114,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "filesystem-watched": _watched,
     "values": _values,
     "datagen": _datagen,
+    "fake-database": _bank("initial", "latest-offset"),
+    "fake-database-log": _bank("earliest-offset", "latest-offset"),
+    "fake-database-unbounded": _bank("initial", "unbounded"),
 }

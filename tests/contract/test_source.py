@@ -22,6 +22,11 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     return CASES[request.param](tmp_path)
 
 
+def by_table(rows: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """The order of rows is promised within a table."""
+    return {name: [line for n, line in rows if n == name] for name in {n for n, _ in rows}}
+
+
 def _whole(case: Case) -> list[tuple[str, str]]:
     found = read(case.open).rows
     if case.expected is not None:
@@ -57,7 +62,7 @@ def test_a_cut_anywhere_gives_the_same_rows(case: Case, max_rows: int) -> None:
         if not run.rows and (run.finished or not case.open().bounded):
             break
         position = run.position or position
-    assert whole == found
+    assert by_table(whole) == by_table(found)
 
 
 def test_reads_two_takes_the_position_and_reads_on(case: Case) -> None:
@@ -65,7 +70,7 @@ def test_reads_two_takes_the_position_and_reads_on(case: Case) -> None:
     whole = _whole(case)
     first = read(case.open, rows=2, max_rows=2)
     rest = read(case.open, first.position)
-    assert whole == first.rows + rest.rows
+    assert by_table(whole) == by_table(first.rows + rest.rows)
 
 
 def test_an_old_position_gives_the_same_rows_again(case: Case) -> None:
@@ -111,10 +116,10 @@ def test_projection_gives_only_the_asked_columns(case: Case) -> None:
         rows = read(Case(case.folder, others).open).rows
         assert len(rows) == len(_whole(case))
         if not read_columns:
-            assert {"+I[]"} >= {line for name, line in rows if name == table.name}
+            assert {"[]"} >= {line[2:] for name, line in rows if name == table.name}
 
 
-@pytest.mark.parametrize("name", ["filesystem", "values", "datagen"])
+@pytest.mark.parametrize("name", ["filesystem", "values", "datagen", "fake-database"])
 def test_an_unknown_option_is_named_with_the_nearest(name: str) -> None:
     """A key nobody knows is an error, not a silence."""
     option = find_connector(name).options[0].key.replace("#", "a")

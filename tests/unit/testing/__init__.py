@@ -1,0 +1,3 @@
+"""Tests of flowsql.testing."""
+
+from __future__ import annotations
