@@ -197,8 +197,7 @@ class Spool:
         readers = []
         for number in range(len(self._files)):
             path = Path(f"{self._prefix}-{number}.arrow")
-            with pa.memory_map(str(path)) as source:
-                readers.append(pa.ipc.open_stream(source))
+            readers.append(pa.ipc.open_stream(pa.memory_map(str(path))))
             # The mapping outlives the name: nothing is left behind after a crash.
             path.unlink()
         for item in self._order:
