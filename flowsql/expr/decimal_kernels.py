@@ -167,7 +167,7 @@ def _remainder(left: DecimalType, right: DecimalType, result: DecimalType) -> Ke
         nulls = validity(a, b)
         if x is not None and y is not None:
             up, down = 10 ** (scale - left.scale), 10 ** (scale - right.scale)
-            if _largest(x) * up < 1 << 63 and _largest(y) * down < 1 << 63:
+            if max(_largest(x), 1) * up < 1 << 63 and max(_largest(y), 1) * down < 1 << 63:
                 if ((y == 0) if nulls is None else (y == 0) & ~nulls).any():
                     raise Fault(DIVISION_BY_ZERO, hint=_HINT)
                 rest = np.fmod(x * up, np.where(y == 0, 1, y) * down)

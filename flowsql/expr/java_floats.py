@@ -3,15 +3,19 @@
 Java before 19 does not always give the shortest text (2.0E23 is `1.9999999999999998E23`), and a
 result must not depend on which engine made it. Where the shortest text has at most 15 digits and
 the value is neither large, subnormal nor a power of two, both agree; all else takes Java's
-algorithm on Python's integers, its overflows included.
+algorithm, its overflows included: on whole columns where 64 bits suffice (`texts`), on Python's
+integers where they do not.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from typing import Any
 
-__all__ = ["double_text", "float_text"]
+import numpy as np
+
+__all__ = ["double_text", "float_text", "texts"]
 
 _POW5_BITS = tuple((5**i).bit_length() if i else 0 for i in range(28))
 _POWERS_OF_TWO = frozenset((0.5, -0.5))
@@ -176,3 +180,104 @@ def _round_up(digits: list[int], power: int) -> int:
         i -= 1
     digits[i] += 1
     return power
+
+
+# Columns
+
+_POW5 = np.array([5**i for i in range(28)], dtype=np.int64)
+_BITS5 = np.array(_POW5_BITS, dtype=np.int64)
+
+
+def texts(values: Any) -> list[str]:
+    """The text of each value of a float64 or float32 array."""
+    single = values.dtype == np.float32
+    scalar = float_text if single else double_text
+    wide = values.astype(np.float64)
+    if len(values) < 16:
+        return [scalar(v) for v in wide.tolist()]
+    whole, counts, powers, done = _column_digits(wide, 24 if single else 53)
+    out: list[str] = []
+    for value, digits, count, power, known in zip(
+        wide.tolist(), whole.tolist(), counts.tolist(), powers.tolist(), done.tolist(), strict=True
+    ):
+        if not known:
+            out.append(scalar(value))
+            continue
+        text = str(digits)
+        exponent = power + 1 + len(text) - count
+        out.append(_layout(value < 0, text.rstrip("0") or "0", exponent))
+    return out
+
+
+def _column_digits(values: Any, significant: int) -> tuple[Any, Any, Any, Any]:
+    """Digits as whole numbers, their counts, the power of the first, and where they are right.
+
+    This is `_big_digits` on int64 arrays, for the values that it computes in 64 bits.
+    """
+    least = 1e-300 if significant == 53 else 2e-38
+    done = np.isfinite(values) & (np.abs(values) > least)
+    safe = np.where(done, np.abs(values), 1.5)
+    bits = safe.view(np.int64)
+    binary = (bits >> 52) - 1023
+    fraction = bits & (1 << 52) - 1 | 1 << 52
+    tail = np.frexp((fraction & -fraction).astype(np.float64))[1] - 1
+    length = 53 - tail
+    tiny = np.maximum(0, length - binary - 1)
+    integers = (tiny == 0) & (binary <= significant)
+    mantissa = (fraction & (1 << 52) - 1 | 1023 << 52).view(np.float64)
+    power = np.floor(
+        (mantissa - 1.5) * 0.289529654 + 0.176091259 + binary * 0.301029995663981
+    ).astype(np.int64)
+    b5, s5 = np.maximum(0, -power), np.maximum(0, power)
+    b2, s2 = b5 + tiny + binary, s5 + tiny
+    m2 = b2 - significant
+    b2 = b2 - (length - 1)
+    common = np.minimum(b2, s2)
+    b2, s2, m2 = b2 - common, s2 - common, m2 - common - (length == 1)
+    lift = np.maximum(0, -m2)
+    b2, s2, m2 = b2 + lift, s2 + lift, m2 + lift
+    top = len(_POW5_BITS) - 1
+    b_bits = length + b2 + np.where(b5 <= top, _BITS5[np.minimum(b5, top)], b5 * 3)
+    t_bits = s2 + 1 + np.where(s5 < top, _BITS5[np.minimum(s5 + 1, top)], s5 * 3 + 3)
+    fits = (b_bits < 64) & (t_bits < 64) & ~((b_bits < 32) & (t_bits < 32)) & (tiny > 0)
+    done &= fits | integers
+    rows = np.flatnonzero(done & ~integers)
+    digits = np.where(done & integers, safe, 0).astype(np.int64)
+    counts = np.zeros(len(values), dtype=np.int64)
+    whole = done & integers
+    counts[whole] = np.floor(np.log10(np.maximum(digits[whole], 1))).astype(np.int64) + 1
+    power = np.where(whole, counts - 1, power)
+    if len(rows):
+        b = (fraction[rows] >> tail[rows]) * _POW5[b5[rows]] << b2[rows]
+        s = _POW5[s5[rows]] << s2[rows]
+        m = _POW5[b5[rows]] << m2[rows]
+        digits[rows], counts[rows], power[rows] = _develop(b, s, m, power[rows])
+    return digits, counts, power, done
+
+
+def _develop(b: Any, s: Any, m: Any, power: Any) -> tuple[Any, Any, Any]:
+    """The digits of b / s, as many as tell it from its neighbours at distance m."""
+    ten = s * 10
+    q, b = np.divmod(b, s)
+    b, m = b * 10, m * 10
+    low, high = b < m, b + m > ten
+    skip = (q == 0) & ~high
+    power = power - skip
+    digits, counts = q.copy(), (~skip).astype(np.int64)
+    scientific = (power < -3) | (power >= 8)
+    low, high = low & ~scientific, high & ~scientific
+    active = np.flatnonzero(~(low | high))
+    while len(active):
+        q, rest = np.divmod(b[active], s[active])
+        rest *= 10
+        near = m[active] * 10
+        b[active], m[active] = rest, near
+        over = near <= 0
+        low[active] = over | (rest < near)
+        high[active] = over | (rest + near > ten[active])
+        digits[active] = digits[active] * 10 + q
+        counts[active] += 1
+        active = active[~(low[active] | high[active])]
+    left = (b << 1) - ten
+    up = high & (~low | (left > 0) | ((left == 0) & (digits & 1 == 1)))
+    return digits + up, counts, power

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from flowsql.errors import DataError
 from flowsql.expr.calendar import civil_from_days
-from flowsql.expr.java_floats import double_text, float_text
+from flowsql.expr.java_floats import texts
 from flowsql.expr.vector import EvalSettings, build, bytes_of, each, mask_of, null_mask, numbers
 from flowsql.expr.zones import local_from_utc
 from flowsql.types import (
@@ -51,10 +51,8 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
     match data_type:
         case BooleanType():
             return lambda a: pc.if_else(a, "TRUE", "FALSE")
-        case FloatType():
-            return lambda a: each(float_text, pa.string(), a)
-        case DoubleType():
-            return lambda a: each(double_text, pa.string(), a)
+        case FloatType() | DoubleType():
+            return _float_text
         case DecimalType(scale=scale):
             return lambda a: _decimal_text(a, scale)
         case DateType():
@@ -90,6 +88,13 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
             return lambda a: a.cast(pa.string())
         case _:
             raise DataError(f'type "{data_type}" has no text')
+
+
+def _float_text(array: Any) -> Any:
+    found = pa.array(texts(numbers(array)), pa.string())
+    if array.null_count:
+        found = pc.if_else(mask_of(null_mask(array)), pa.scalar(None, pa.string()), found)
+    return found
 
 
 def _utf8_text(array: Any) -> Any:

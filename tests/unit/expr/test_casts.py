@@ -215,3 +215,13 @@ def test_a_missing_cast_names_its_cure() -> None:
         implicit_cast(cast("1", STRING), IntType(), None)
     assert error.value.message == 'cannot cast "STRING" to "INT" implicitly'
     assert error.value.hint == "Write CAST(… AS INT)."
+
+
+def test_text_of_many_doubles() -> None:
+    """The column's algorithm and the single value's give the same text."""
+    numbers = [1 / 3, 2e23, 1e23, 123.456, -0.1, 0.0, 1e-320, 2.0**60, 1e7, 0.001, 9.999999e6] * 2
+    numbers += [NAN, INF, -INF, 100.0, 8.41e21]
+    whole = over(lambda c: bind_cast(c, STRING, safe=False, span=None), DoubleType(), numbers)
+    assert [text(cast(n, STRING)) for n in numbers] == whole
+    assert "0.3333333333333333" == whole[0]
+    assert "1.9999999999999998E23" == whole[1]

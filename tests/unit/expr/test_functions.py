@@ -25,7 +25,7 @@ from flowsql.types import (
     TimestampType,
     VarCharType,
 )
-from tests.unit.expr.helpers import call, cast, null, text, value
+from tests.unit.expr.helpers import call, cast, null, over, text, value
 
 STRING = VarCharType()
 
@@ -288,3 +288,12 @@ def test_float_merges_as_in_flink() -> None:
     assert FloatType() == call("+", single, double).type
     assert DoubleType() == call("+", double, single).type
     assert DoubleType() == call("COALESCE", single, double).type
+
+
+def test_rounding_of_many_doubles() -> None:
+    """Ties are those of the shortest decimal text, as with Java's BigDecimal."""
+    numbers = [1.005, 2.675, -2.675, 0.125, 1e17, 0.0, 5e-324, 1.114999999]
+    rounded = over(lambda c: call("ROUND", c, 2), DoubleType(), numbers)
+    assert [1.01, 2.68, -2.68, 0.13, 1e17, 0.0, 0.0, 1.11] == rounded
+    cut = over(lambda c: call("TRUNCATE", c, 2), DoubleType(), numbers)
+    assert [1.0, 2.67, -2.67, 0.12, 1e17, 0.0, 0.0, 1.11] == cut
