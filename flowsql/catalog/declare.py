@@ -48,14 +48,6 @@ def declare_table(statement: CreateTable, catalog: Catalog, script: str) -> Cata
         seen.add(name)
         columns.append(_column(column, script, in_key=name in key_names))
     names = tuple(c.name for c in columns)
-    if key:
-        _check_names(key.columns, names, "PRIMARY KEY")
-        for part in key.columns:
-            if columns[names.index(str(part))].kind is not ColumnKind.PHYSICAL:
-                raise SqlError(
-                    f'PRIMARY KEY cannot hold "{part}", which is not a physical column',
-                    span=part.span,
-                )
     _check_names(statement.partitioned_by, names, "PARTITIONED BY")
     options: dict[str, str] = {}
     for option in statement.options:

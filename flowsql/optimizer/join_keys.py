@@ -70,8 +70,8 @@ def _extract(node: LogicalPlan) -> LogicalPlan:
         bind_call(
             symbol,
             [
-                Column(type=a.type, index=i, name=f"key{i}", span=a.span),
-                Column(type=b.type, index=grown + j, name=f"key{j}", span=b.span),
+                Column(type=a.type, index=i, name=_name(a, i), span=a.span),
+                Column(type=b.type, index=grown + j, name=_name(b, j), span=b.span),
             ],
             a.span,
         )
@@ -103,6 +103,10 @@ def _pair(part: Expression, width: int) -> tuple[str, Expression, Expression] | 
             return None
         a, b = (bind_cast(e, kind, safe=False, span=e.span) for e in (a, b))
     return part.function, a, b
+
+
+def _name(expression: Expression, index: int) -> str:
+    return expression.name if isinstance(expression, Column) else f"key{index}"
 
 
 def _reads(expression: Expression, width: int, *, left: bool) -> bool:

@@ -10,6 +10,9 @@ from flowsql.physical.plan import PhysicalPlan
 
 __all__ = ["difference"]
 
+# A node that only moved down the tree did not change.
+_DRAWING = " │├└─"
+
 
 def difference(old: PhysicalPlan, new: PhysicalPlan) -> str:
     """The difference for people: lines with `-` are the old statement's, with `+` the new one's.
@@ -34,7 +37,8 @@ def difference(old: PhysicalPlan, new: PhysicalPlan) -> str:
 
 
 def _lines(old: list[str], new: list[str]) -> list[str]:
-    found = difflib.ndiff(old, new)
+    before = [line.lstrip(_DRAWING) for line in old]
+    found = difflib.ndiff(before, [line.lstrip(_DRAWING) for line in new])
     return [line.rstrip() for line in found if line.startswith(("- ", "+ "))]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from flowsql.changelog import ChangelogMode
 from flowsql.expr import Call, Column, Expression, bind_call, columns_read, transform
 from flowsql.logical import Join, LogicalPlan, Window, window_columns
 from flowsql.logical.refusals import not_supported
+from flowsql.optimizer.rewrite import conjuncts
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
 from flowsql.physical.keys import join_keys, side_layout
@@ -18,19 +19,10 @@ from flowsql.types import Field, RowType, TimeAttribute, arrow_type
 if TYPE_CHECKING:
     from flowsql.physical.lower import Lowering
 
-__all__ = ["conjuncts", "equalities", "lower_join"]
+__all__ = ["equalities", "lower_join"]
 
 _EQUAL = {"=": False, "IS NOT DISTINCT FROM": True}
 _COMPARE = {"=", "<", "<=", ">", ">=", "BETWEEN"}
-
-
-def conjuncts(condition: Expression | None) -> Iterator[Expression]:
-    """The parts of a condition that all must hold."""
-    if isinstance(condition, Call) and condition.function == "AND":
-        for part in condition.args:
-            yield from conjuncts(part)
-    elif condition is not None:
-        yield condition
 
 
 def equalities(

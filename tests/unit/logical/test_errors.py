@@ -1,0 +1,247 @@
+"""What a user reads of a wrong statement: fact, caret, cure."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowsql.logical import PlanSettings
+from tests.unit.logical.planning import Planner, text
+
+
+@pytest.fixture(scope="module")
+def planner() -> Planner:
+    """The tables of `planning`."""
+    return Planner()
+
+
+def test_unknown_column(planner: Planner) -> None:
+    """The nearest name, and what there is."""
+    assert planner.error("SELECT cc FROM k") == text("""
+SqlError at 1:8: column "cc" does not exist
+  SELECT cc FROM k
+         ^^
+Hint: Table "k" has columns "id", "x".
+""")
+    assert planner.error("SELECT idd FROM k").endswith(
+        'Hint: Did you mean "id"? Table "k" has columns "id", "x".'
+    )
+
+
+def test_unknown_table(planner: Planner) -> None:
+    """In a query and in an INSERT."""
+    assert planner.error("SELECT * FROM filess") == text("""
+SqlError at 1:15: table "filess" does not exist
+  SELECT * FROM filess
+                ^^^^^^
+Hint: Did you mean "files"?
+""")
+    assert 'table "logg" does not exist' in planner.error("INSERT INTO logg SELECT 1")
+
+
+def test_ambiguous_column(planner: Planner) -> None:
+    """The hint qualifies it."""
+    assert planner.error("SELECT id FROM k JOIN r ON k.id = r.id") == text("""
+SqlError at 1:8: column "id" is ambiguous
+  SELECT id FROM k JOIN r ON k.id = r.id
+         ^^
+Hint: Write k.id or r.id.
+""")
+
+
+def test_column_that_is_not_grouped(planner: Planner) -> None:
+    """It may be grouped or aggregated."""
+    assert planner.error("SELECT a, b, COUNT(*) FROM t GROUP BY a") == text("""
+SqlError at 1:11: column "b" is neither in GROUP BY nor in an aggregate
+  SELECT a, b, COUNT(*) FROM t GROUP BY a
+            ^
+Hint: Add b to GROUP BY, or take MIN(b) or MAX(b).
+""")
+
+
+def test_missing_watermark(planner: Planner) -> None:
+    """The DDL that mends it."""
+    planner.bind("CREATE TABLE nw (ts TIMESTAMP(3)) WITH ('connector' = 'toy')")
+    shown = planner.error(
+        "SELECT * FROM TABLE(TUMBLE(TABLE nw, DESCRIPTOR(ts), INTERVAL '1' MINUTE))"
+    )
+    assert shown == text("""
+SqlError at 1:49: TUMBLE needs a time attribute, but "ts" has no watermark
+  SELECT * FROM TABLE(TUMBLE(TABLE nw, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
+                                                  ^^
+Detail: A time attribute is also lost behind an expression, a GROUP BY and a join.
+Hint: Declare WATERMARK FOR ts AS ts - INTERVAL '5' SECOND in its CREATE TABLE.
+""")
+
+
+def test_insert_of_another_width(planner: Planner) -> None:
+    """Both sides are shown."""
+    assert planner.error("INSERT INTO files SELECT a FROM t") == text("""
+SqlError at 1:19: table "files" takes 2 columns, the query has 1
+  INSERT INTO files SELECT a FROM t
+                    ^^^^^^^^^^^^^^^
+Detail: Query: a INT.
+Hint: Table: a BIGINT, b STRING.
+""")
+
+
+def test_insert_of_another_type(planner: Planner) -> None:
+    """The cast that mends it."""
+    assert planner.error("INSERT INTO files SELECT b, b FROM t") == text("""
+SqlError at 1:26: column "a" is BIGINT, the query gives STRING
+  INSERT INTO files SELECT b, b FROM t
+                           ^
+Hint: Write CAST(b AS BIGINT).
+""")
+
+
+def test_updates_into_an_append_only_sink(planner: Planner) -> None:
+    """The operator that makes them is named, and marked in the SQL."""
+    assert planner.error("INSERT INTO files SELECT COUNT(*), b FROM t GROUP BY b") == text("""
+SqlError at 1:26: sink "files" cannot take updates
+  INSERT INTO files SELECT COUNT(*), b FROM t GROUP BY b
+                           ^^^^^^^^
+Detail: GroupAggregate(keys=[b], calls=[COUNT(*)]) gives updates.
+Hint: Write to a table whose connector takes updates, or aggregate by window: GROUP BY window_start, window_end of TUMBLE gives each result once.
+""")
+    shown = planner.error("INSERT INTO files SELECT c, x FROM t LEFT JOIN k ON t.a = k.id")
+    assert "Detail: Join(left, a = id" in shown
+    shown = planner.error("INSERT INTO files SELECT id, x FROM r WHERE id > 1")
+    assert "Detail: Scan(r, columns=[id, x]) gives updates." in shown
+
+
+def test_updates_into_a_sink_without_a_key(planner: Planner) -> None:
+    """Upserts need one."""
+    shown = planner.error("INSERT INTO bare SELECT CAST(COUNT(*) AS INT), b FROM t GROUP BY b")
+    assert 'sink "bare" needs a PRIMARY KEY to take updates' in shown
+
+
+def test_error_inside_a_view(planner: Planner) -> None:
+    """The caret stands in the view's own text."""
+    planner.bind("CREATE TABLE gone (a INT, b INT) WITH ('connector' = 'toy')")
+    planner.bind("CREATE VIEW vw AS SELECT b FROM gone")
+    planner.catalog.drop(["gone"], view=False)
+    planner.bind("CREATE TABLE gone (a INT) WITH ('connector' = 'toy')")
+    assert planner.error("SELECT 1 + 1, b FROM vw") == text("""
+SqlError at 1:26: column "b" does not exist
+  CREATE VIEW vw AS SELECT b FROM gone
+                           ^
+Detail: View "vw" says so.
+Hint: Table "gone" has columns "a".
+""")
+
+
+@pytest.mark.parametrize(
+    ("sql", "message", "marked"),
+    [
+        ("SELECT nope(1)", 'function "nope" does not exist', "nope(1)"),
+        ("SELECT * FROM k WHERE COUNT(*) > 1", "cannot stand in WHERE", "COUNT(*)"),
+        ("SELECT * FROM k WHERE id", "WHERE needs a BOOLEAN, not INT", "id"),
+        ("SELECT SUM(COUNT(*)) FROM k", 'cannot stand in "SUM"', "COUNT(*)"),
+        ("SELECT SUM(*) FROM k", '"SUM" does not take *', "SUM(*)"),
+        ("SELECT * FROM k GROUP BY id", "* cannot stand in a SELECT with GROUP BY", "*"),
+        ("SELECT *", "* needs a FROM", "*"),
+        ("SELECT k.y FROM k", 'column "y" does not exist', "k.y"),
+        ("SELECT z.id FROM k", 'there is no table or row "z" here', "z.id"),
+        ("SELECT id FROM k, k", '"k" stands twice in FROM', "k"),
+        ("SELECT id FROM k UNION SELECT id, x FROM k", "have 1 and 2 columns", "SELECT id, x FROM k"),
+        ("SELECT id FROM k UNION SELECT x FROM k", "types without a common one", None),
+        ("VALUES (1, 2), (3)", "this row has 1 values, the first has 2", None),
+        ("VALUES (1), (DATE '2020-01-01')", "have no common type", None),
+        ("SELECT * FROM k AS v (a)", "1 column names are given for 2 columns", "a"),
+        ("INSERT INTO kv (b) SELECT b FROM t", 'column "a" of table "kv" is NOT NULL', "kv"),
+        ("INSERT INTO kv (a, bb) SELECT a, b FROM t", 'has no column "bb"', "bb"),
+        ("INSERT INTO kv (a, a) SELECT a, b FROM t", 'column "a" is given twice', "a"),
+        ("INSERT INTO t (d) SELECT 1", 'column "d" is computed', "d"),
+        ("INSERT INTO log SELECT 1, 'a' ON CONFLICT DO DEDUPLICATE", "needs a PRIMARY KEY", "log"),
+        ("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(a), INTERVAL '1' DAY))", "is INT", "a"),
+        ("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(tss), INTERVAL '1' DAY))", "tss", "tss"),
+        ("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts)))", 'needs argument "SIZE"', None),
+        ("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' YEAR))",
+         "must be an interval of days to seconds", "INTERVAL '1' YEAR"),
+    ],
+)  # fmt: skip
+def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str | None) -> None:
+    """Fact and caret."""
+    shown = planner.error(sql)
+    assert message in shown
+    lines = shown.split("\n")
+    carets = lines[2]
+    assert set(carets.strip()) == {"^"}
+    if marked is not None:
+        at = carets.index("^")
+        assert lines[1][at : at + carets.count("^")] == marked
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("SELECT COUNT(*) OVER (ORDER BY ts) FROM t", "OVER"),
+        ("SELECT * FROM t ORDER BY a", "ORDER BY"),
+        ("SELECT * FROM t LIMIT 3", "LIMIT"),
+        ("SELECT * FROM t WHERE a IN (SELECT id FROM k)", "IN (SELECT …)"),
+        ("SELECT * FROM t WHERE EXISTS (SELECT id FROM k)", "EXISTS (SELECT …)"),
+        ("SELECT (SELECT MAX(id) FROM k) FROM t", "a sub-query as a value"),
+        ("SELECT id FROM k INTERSECT SELECT id FROM r", "INTERSECT"),
+        ("SELECT id FROM k EXCEPT ALL SELECT id FROM r", "EXCEPT ALL"),
+        ("SELECT a FROM t GROUP BY CUBE (a)", "CUBE"),
+        ("SELECT a FROM t GROUP BY GROUPING SETS ((a))", "GROUPING SETS"),
+        ("SELECT LISTAGG(b) FROM t", 'aggregate function "LISTAGG"'),
+        ("SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '2' DAY))",
+         'table function "HOP"'),
+        ("SELECT * FROM k FOR SYSTEM_TIME AS OF t.ts", "FOR SYSTEM_TIME AS OF"),
+        ("SELECT * FROM UNNEST(ARRAY[1])", "UNNEST"),
+        ("SELECT * FROM t x JOIN t y ON x.a = y.a AND x.ts BETWEEN y.ts AND y.ts + INTERVAL '1' DAY",
+         "an interval join"),
+        ("INSERT INTO kv SELECT a, b FROM t ON CONFLICT DO NOTHING", "ON CONFLICT DO NOTHING"),
+        ("WITH RECURSIVE w AS (SELECT 1) SELECT * FROM w", "WITH RECURSIVE"),
+    ],
+)  # fmt: skip
+def test_what_is_not_built_yet_is_refused_by_name(planner: Planner, sql: str, what: str) -> None:
+    """Never approximated, never a crash."""
+    shown = planner.error(sql)
+    assert f"{what}" in shown.split("\n")[0]
+    assert "not supported yet" in shown
+    assert "^" in shown
+
+
+def test_a_window_join_is_refused(planner: Planner) -> None:
+    """It would keep late rows; batch mode has none."""
+    sql = """SELECT l.a FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY)) l
+             JOIN TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY)) r
+             ON l.window_start = r.window_start AND l.window_end = r.window_end"""
+    assert "a window join is not supported yet" in planner.error(sql)
+    Planner(PlanSettings(streaming=False)).plan(sql)
+
+
+@pytest.mark.parametrize(
+    ("ddl", "message"),
+    [
+        ("CREATE TABLE x (a INT)", "has no connector"),
+        ("CREATE TABLE x (a INT) WITH ('connector' = 'toi')", 'connector "toi" does not exist'),
+        ("CREATE TABLE x (a INT) WITH ('connector' = 'toy', 'pth' = 'x')", 'Did you mean "path"?'),
+        ("CREATE TABLE x (a INT) WITH ('connector' = 'toy', 'port' = 'x')", "a whole number"),
+        ("CREATE TABLE x (a INT, b AS c) WITH ('connector' = 'toy')", 'column "c" does not exist'),
+        ("CREATE TABLE x (a INT, b AS a, c AS b) WITH ('connector' = 'toy')",
+         'computed column "c" cannot read computed column "b"'),
+        ("CREATE TABLE x (a INT, b AS COUNT(*)) WITH ('connector' = 'toy')", "cannot aggregate"),
+        ("CREATE TABLE x (a INT, b AS NULL) WITH ('connector' = 'toy')", "has no type"),
+        ("CREATE TABLE x (a INT METADATA FROM 'ofset') WITH ('connector' = 'toy')",
+         'Did you mean "offset"?'),
+        ("CREATE TABLE x (ts STRING, WATERMARK FOR ts AS ts) WITH ('connector' = 'toy')",
+         'watermark column "ts" must be TIMESTAMP(p)'),
+        ("CREATE TABLE x (ts TIMESTAMP(6), WATERMARK FOR ts AS ts) WITH ('connector' = 'toy')",
+         "p from 0 to 3"),
+        ("CREATE TABLE x (ts TIMESTAMP(3), WATERMARK FOR ts AS 1) WITH ('connector' = 'toy')",
+         'watermark of "ts" must be a TIMESTAMP, not INT'),
+    ],
+)  # fmt: skip
+def test_wrong_tables(planner: Planner, ddl: str, message: str) -> None:
+    """CREATE TABLE refuses what no statement could use."""
+    assert message in planner.error(ddl)
+
+
+def test_a_reference_is_not_resolved_while_planning(planner: Planner) -> None:
+    """Neither read nor parsed before a connector opens."""
+    planner.bind("""CREATE TABLE e (a INT) WITH
+        ('connector' = 'toy', 'port' = '${NOT_SET_ANYWHERE}', 'path' = '${NEITHER}')""")
+    planner.plan("SELECT * FROM e")

@@ -1,0 +1,265 @@
+"""Lowering: modes, keys, layouts, sinks."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowsql.changelog import ChangelogMode
+from flowsql.logical import PlanSettings
+from flowsql.physical import specs as p
+from tests.unit.logical.planning import Planner, text
+
+
+@pytest.fixture(scope="module")
+def planner() -> Planner:
+    """The tables of `planning`."""
+    return Planner()
+
+
+def only(plan: object, kind: type[p.Spec]) -> p.Spec:
+    """The one spec of a kind."""
+    found = [n.spec for n in plan.nodes if isinstance(n.spec, kind)]  # type: ignore[attr-defined]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_filter_and_a_projection(planner: Planner) -> None:
+    """Choosing columns is no operator."""
+    assert planner.physical("INSERT INTO log SELECT a + 1, b FROM t WHERE c > 3") == text("""
+Sink(log, takes=append)
+└─ Project(CAST(a + 1 AS BIGINT), b)
+   └─ Filter(c > 3)
+      └─ Scan(t, columns=[a, b, c])
+""")
+
+
+def test_a_scan_computes_and_marks(planner: Planner) -> None:
+    """Computed columns over what is read; the watermark where the time is read."""
+    scan = only(planner.plan("SELECT d, ts FROM t"), p.Scan)
+    assert isinstance(scan, p.Scan)
+    assert scan.columns == ("a", "ts")
+    assert scan.projection is not None
+    assert scan.watermark is not None
+    assert scan.watermark.rowtime == 1
+    plain = only(planner.plan("SELECT a FROM t"), p.Scan)
+    assert isinstance(plain, p.Scan)
+    assert plain.projection is plain.watermark is None
+
+
+def test_the_job_of_two_inserts_reads_each_table_once(planner: Planner) -> None:
+    """Equal parts are one node."""
+    sql = """EXECUTE STATEMENT SET BEGIN
+        INSERT INTO log SELECT c, x FROM t JOIN k ON t.a = k.id;
+        INSERT INTO files SELECT n, x FROM (SELECT window_start, window_end, b AS x, COUNT(*) AS n
+            FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
+            GROUP BY window_start, window_end, b);
+        END"""
+    assert planner.physical(sql) == text("""
+Sink(log, takes=append)
+└─ Project(c, x)
+   └─ Join(inner, a = id, left: no unique key, stores [c]; right: join key is unique [id], stores [x])
+      ├─ #1 Scan(t, columns=[a, b, c, ts], watermark=ts - 4000 on-event)
+      └─ Scan(k, columns=[id, x])
+Sink(files, takes=append)
+└─ Project(agg0, b)
+   └─ WindowAggregate(window=[window_start, window_end], keys=[b], calls=[COUNT(*)])
+      └─ TumbleAssign(ts, size=60000 ms)
+         └─ Reused #1: Scan
+""")
+
+
+@pytest.mark.parametrize(
+    ("sql", "keys"),
+    [
+        ("SELECT x, id FROM k", [(1,)]),
+        ("SELECT x FROM k", []),
+        ("SELECT id + 0 FROM k", []),
+        ("SELECT id FROM k WHERE x = 'a'", [(0,)]),
+        ("SELECT a, COUNT(*) FROM t GROUP BY a", [(0,)]),
+        ("SELECT COUNT(*) FROM t", [()]),
+        ("SELECT DISTINCT a, b FROM t", [(0, 1)]),
+        ("SELECT id FROM k UNION ALL SELECT id FROM r", []),
+        ("SELECT k.id, y FROM k JOIN r ON k.id = r.id", [(0,)]),
+        ("SELECT r.id, y FROM k JOIN r ON k.id = r.id", [(0,)]),
+        ("SELECT k.id, r.id FROM k LEFT JOIN r ON k.id = r.id", [(0,)]),
+        ("SELECT k.id, r.id FROM k FULL JOIN r ON k.id = r.id", [(0, 1)]),
+        ("SELECT r.id, k.id FROM r LEFT JOIN k ON r.y = k.id", [(0,)]),
+        ("SELECT r.id, k.id FROM r RIGHT JOIN k ON r.y = k.id", [(0, 1)]),
+        ("SELECT a, b, k.id FROM t JOIN k ON t.a = k.id", []),
+    ],
+)
+def test_unique_keys(planner: Planner, sql: str, keys: list[tuple[int, ...]]) -> None:
+    """Through projections, filters, aggregates and joins."""
+    assert list(planner.plan(sql).nodes[-1].upsert_keys) == keys
+
+
+@pytest.mark.parametrize(
+    ("side", "on", "layout"),
+    [
+        ("k", "k.id = t.a", p.SideLayout.KEY_IS_UNIQUE),
+        (
+            "(SELECT id + 0, id, x, y FROM r) AS q",
+            "q.y = t.a AND q.id > t.c",
+            p.SideLayout.HAS_UNIQUE_KEY,
+        ),
+        ("(SELECT x, y FROM r) AS q", "q.y = t.a", p.SideLayout.NO_UNIQUE_KEY),
+    ],
+)
+def test_layouts_of_a_join_side(planner: Planner, side: str, on: str, layout: object) -> None:
+    """By the unique key and the join key."""
+    sql = f"SELECT t.b, x FROM t JOIN {side} ON {on}"
+    plan = planner.plan(sql)
+    join = only(plan, p.Join)
+    assert isinstance(join, p.Join)
+    if layout is p.SideLayout.NO_UNIQUE_KEY:
+        # The key is read by the scan only where the query reads it.
+        assert join.right.unique_key == ()
+    assert join.right.layout is layout
+    assert join.left.layout is p.SideLayout.NO_UNIQUE_KEY
+
+
+def test_a_join_stores_only_what_is_read_later(planner: Planner) -> None:
+    """Not the key alone, not what nobody reads; what ON reads."""
+    join = only(planner.plan("SELECT b FROM t JOIN r ON t.a = r.id AND t.c > r.y"), p.Join)
+    assert isinstance(join, p.Join)
+    assert len(join.left.columns) == 2
+    assert len(join.right.columns) == 1
+    assert join.condition is not None
+
+
+def test_joins_without_an_equality(planner: Planner) -> None:
+    """All rows have the one empty key."""
+    for sql in ("SELECT a, id FROM t, k", "SELECT 1 FROM t JOIN k ON t.a < k.id",
+                "SELECT COUNT(*) FROM t, k"):  # fmt: skip
+        join = only(planner.plan(sql), p.Join)
+        assert isinstance(join, p.Join)
+        assert join.left.keys == join.right.keys == ()
+        assert join.left.columns
+        assert join.right.columns
+
+
+def test_is_not_distinct_from_is_null_safe(planner: Planner) -> None:
+    """Pair by pair."""
+    sql = "SELECT 1 FROM t JOIN k ON t.a = k.id AND t.b IS NOT DISTINCT FROM k.x"
+    join = only(planner.plan(sql), p.Join)
+    assert isinstance(join, p.Join)
+    assert join.null_safe == (False, True)
+
+
+def test_upserts_are_normalised(planner: Planner) -> None:
+    """Unless they go straight to a sink of the same key."""
+    assert "Normalize(keys=[id])" in planner.physical("SELECT COUNT(*) FROM u")
+    straight = planner.physical("INSERT INTO kv SELECT id, UPPER(x) FROM u WHERE id > 3")
+    assert straight == text("""
+Sink(kv, takes=upsert, key=[a])
+└─ Project(id, UPPER(x))
+   └─ Filter(id > 3)
+      └─ Scan(u, columns=[id, x])
+""")
+    for sql in (
+        "INSERT INTO kv SELECT id, x FROM u WHERE x > 'a'",
+        "INSERT INTO kv SELECT y, x FROM u",
+        "INSERT INTO log SELECT id, x FROM u",
+    ):
+        assert "Normalize(keys=[id])" in planner.physical(sql)
+
+
+def test_upserts_need_a_key(planner: Planner) -> None:
+    """The cure is in the hint."""
+    planner.bind("CREATE TABLE uu (a INT) WITH ('connector' = 'toy', 'scan' = 'upsert')")
+    assert "needs a PRIMARY KEY" in planner.error("SELECT * FROM uu")
+
+
+def test_the_form_a_sink_gets(planner: Planner) -> None:
+    """Append where that is all, retract where it can, upsert by its key."""
+    mode = ChangelogMode
+
+    def sink(sql: str) -> tuple[ChangelogMode, tuple[int, ...]]:
+        spec = only(planner.plan(sql), p.Sink)
+        assert isinstance(spec, p.Sink)
+        return spec.mode, spec.upsert_key
+
+    assert sink("INSERT INTO log SELECT a, b FROM t") == (mode.APPEND, ())
+    assert sink("INSERT INTO log SELECT COUNT(*), b FROM t GROUP BY b") == (mode.RETRACT, (1,))
+    assert sink("INSERT INTO log SELECT y, x FROM r") == (mode.RETRACT, ())
+    assert sink("INSERT INTO kv SELECT a, b FROM t") == (mode.UPSERT, (0,))
+    assert sink("INSERT INTO kv SELECT a, MAX(b) FROM t GROUP BY a") == (mode.UPSERT, (0,))
+
+
+def test_a_materialiser_where_the_keys_differ() -> None:
+    """Unless it is switched off, or the query's key lies in the sink's."""
+    other = "INSERT INTO kv SELECT y, x FROM r"
+    same = "INSERT INTO kv SELECT id, x FROM r"
+    for setting, expected in (("auto", (True, False)), ("none", (False, False)),
+                              ("force", (True, True))):  # fmt: skip
+        planner = Planner(PlanSettings(upsert_materialize=setting))
+        found = tuple("SinkMaterialize(keys=[a])" in planner.physical(q) for q in (other, same))
+        assert found == expected
+
+
+def test_batch_mode_gives_results_once() -> None:
+    """Everything is read in one step: an append-only sink takes it."""
+    planner = Planner(PlanSettings(streaming=False))
+    plan = planner.plan("INSERT INTO files SELECT COUNT(*), b FROM t GROUP BY b")
+    assert {n.mode for n in plan.nodes} == {ChangelogMode.APPEND}
+    assert not plan.streaming
+    total = only(planner.plan("SELECT COUNT(*) FROM t"), p.GroupAggregate)
+    assert isinstance(total, p.GroupAggregate)
+    assert total.emit_empty
+    windows = planner.physical("""SELECT window_start, COUNT(*) FROM
+        TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY)) GROUP BY window_start, window_end""")
+    assert "GroupAggregate(keys=[window_start, window_end]" in windows
+
+
+def test_windows_of_an_aggregate(planner: Planner) -> None:
+    """The window's columns stand behind; only those that are asked for are made."""
+    plan = planner.plan("""SELECT b, window_end, SUM(c), window_time FROM
+        TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY))
+        GROUP BY window_start, window_end, window_time, b""")
+    spec = only(plan, p.WindowAggregate)
+    assert isinstance(spec, p.WindowAggregate)
+    assert spec.window_columns == ("window_start", "window_end", "window_time")
+    assert not spec.local_time
+    assert plan.nodes[-1].mode is ChangelogMode.APPEND
+    assign = only(planner.plan("""SELECT window_start FROM
+        TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY))"""), p.TumbleAssign)  # fmt: skip
+    assert isinstance(assign, p.TumbleAssign)
+    assert assign.window_columns == ("window_start",)
+
+
+def test_bad_records_go_to_their_table(planner: Planner) -> None:
+    """Once a scan, whatever reads it."""
+    planner.bind("""CREATE TABLE dead (table_name STRING, place STRING, record BYTES, reason STRING)
+        WITH ('connector' = 'toy', 'sink' = 'append');
+        CREATE TABLE dirty (a INT, b STRING) WITH ('connector' = 'toy', 'scan.bad-record' =
+        'dead-letter', 'scan.dead-letter.table' = 'dead')""")
+    sql = "INSERT INTO log SELECT a, b FROM dirty; INSERT INTO log SELECT a, b FROM dirty"
+    assert planner.physical(sql) == text("""
+Sink(dead, takes=append)
+└─ DeadLetters()
+   └─ #1 Scan(dirty, columns=[a, b], bad records=dead-letter)
+Sink(log, takes=append)
+└─ #2 Project(CAST(a AS BIGINT), b)
+   └─ Reused #1: Scan
+Sink(log, takes=append)
+└─ Reused #2: Project
+""")
+    planner.bind("""CREATE TABLE other (a INT, b STRING) WITH ('connector' = 'toy',
+        'scan.bad-record' = 'dead-letter', 'scan.dead-letter.table' = 'log')""")
+    assert "has other columns than bad records have" in planner.error("SELECT * FROM other")
+    planner.bind("""CREATE TABLE nowhere (a INT) WITH ('connector' = 'toy',
+        'scan.bad-record' = 'dead-letter')""")
+    assert 'needs option "scan.dead-letter.table"' in planner.error("SELECT * FROM nowhere")
+
+
+def test_a_union_of_a_table_with_itself(planner: Planner) -> None:
+    """One node may be read twice by one reader."""
+    plan = planner.plan("SELECT id FROM k UNION ALL SELECT id FROM k")
+    assert len(plan.nodes) == 3
+    assert plan.nodes[1].inputs == (plan.nodes[0].id,) * 2
+
+
+def test_explain_changelog_mode(planner: Planner) -> None:
+    """Modes, keys and state are shown when asked for."""
+    shown = planner.physical("SELECT a, COUNT(*) FROM t GROUP BY a", changelog=True)
+    assert "changelogMode=retract  keys=[a]  state=[groups, accumulators]" in shown
