@@ -217,9 +217,10 @@ class Collection:
 
 
 class _CollectedWriter(Writer):
-    def __init__(self, into: Collection, table: ConnectorTable, token: JSON | None) -> None:
+    def __init__(self, into: Collection, table: ConnectorTable, tokens: Sequence[JSON]) -> None:
         self._into = into
         self._schema = table.schema
+        token = tokens[-1] if tokens else None
         into.changes[token["rows"] if token else 0 :] = []
         into.steps = token["steps"] if token else 0
 
@@ -246,9 +247,9 @@ class _CollectedSink(Sink):
     def __init__(self, table: ConnectorTable) -> None:
         self._table = table
 
-    def open(self, context: ConnectorContext, previous_token: JSON | None) -> Writer:
+    def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
         into = Collection.known[self._table.options["collection"]]
-        return _CollectedWriter(into, self._table, previous_token)
+        return _CollectedWriter(into, self._table, previous_tokens)
 
 
 class CollectedConnector(Connector):

@@ -204,7 +204,9 @@ class Engine:
                             continue
                         if save is not None:
                             _await(job, collections.values(), save, timeout)
-                            recover = str(shutil.copytree(job.checkpoint(), folder / f"at-{save}"))
+                            recover = str(
+                                shutil.copytree(job.checkpoint(timeout), folder / f"at-{save}")
+                            )
                             feed.gate = stop
                         _await(job, collections.values(), stop, timeout)
                         job.stop()

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from flowsql import FlowSQLError
@@ -53,8 +54,7 @@ def _engine(query: Query, *, batch: bool) -> Engine:
 
 
 def _stream(query: Query, schema: RowType, events: Sequence[Event], run: Run) -> Sequence[Change]:
-    begins = [0, *run.ends[:-1]]
-    steps = [list(events[a:b]) for a, b in zip(begins, run.ends, strict=True)]
+    steps = [list(events[a:b]) for a, b in pairwise([0, *run.ends])]
     return _engine(query, batch=False).insert(
         f"INSERT INTO answer {query.flink}",
         {"answer": collected("answer", schema)},
