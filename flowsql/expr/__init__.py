@@ -13,7 +13,6 @@ from flowsql.expr.evaluate import (
     compile_projection,
 )
 from flowsql.expr.folding import fold
-from flowsql.expr.frame import EvalSettings, StepClock
 from flowsql.expr.functions.catalogue import all_functions
 from flowsql.expr.functions.conditional import bind_case
 from flowsql.expr.literals import (
@@ -41,6 +40,7 @@ from flowsql.expr.nodes import (
     walk,
 )
 from flowsql.expr.render import render
+from flowsql.expr.settings import EvalSettings, StepClock
 from flowsql.expr.text import to_text
 from flowsql.expr.zones import check_zone
 from flowsql.types.common import common_type

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr.frame import EvalSettings
 from flowsql.expr.functions.catalogue import all_functions, find_function, overload_of
 from flowsql.expr.nodes import Call, Expression, Literal
 from flowsql.expr.registry import Function
 from flowsql.expr.resolve import resolve
+from flowsql.expr.settings import EvalSettings
 
 __all__ = ["bind_call"]
 

@@ -20,7 +20,7 @@ from flowsql.errors import DataError, InternalError
 from flowsql.expr.analysis import is_deterministic
 from flowsql.expr.casting import cast_kernel
 from flowsql.expr.faults import Fault
-from flowsql.expr.frame import EvalSettings, Frame, StepClock
+from flowsql.expr.frame import Frame
 from flowsql.expr.functions.catalogue import overload_of
 from flowsql.expr.lazy import Branch, Run, conjunction, first_not_null, searched_case
 from flowsql.expr.nodes import (
@@ -35,6 +35,7 @@ from flowsql.expr.nodes import (
     walk,
 )
 from flowsql.expr.render import render
+from flowsql.expr.settings import EvalSettings, StepClock
 from flowsql.expr.vector import Kernel, Value, as_array, true_mask
 from flowsql.types import RowType, arrow_type
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from flowsql.expr.analysis import is_constant, is_deterministic
 from flowsql.expr.evaluate import constant_value
 from flowsql.expr.faults import Fault
-from flowsql.expr.frame import EvalSettings
 from flowsql.expr.nodes import Call, Case, Cast, Expression, FieldAccess, Literal, transform
+from flowsql.expr.settings import EvalSettings
 from flowsql.types.common import is_nested
 
 __all__ = ["fold"]

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowsql.expr.settings import EvalSettings, StepClock
+
 __all__ = [
-    "Clock",
     "Context",
     "EvalSettings",
     "Kernel",
@@ -37,22 +38,6 @@ __all__ = [
 Value = Any  # pa.Array | pa.Scalar; pyarrow has no types worth the name
 
 
-class Clock(Protocol):
-    """The one reading of the clock that a step has."""
-
-    @property
-    def now(self) -> int:
-        """Microseconds since the epoch."""
-
-
-class EvalSettings(Protocol):
-    """What of the session's configuration changes a result."""
-
-    @property
-    def local_time_zone(self) -> str:
-        """`table.local-time-zone`."""
-
-
 class Context(Protocol):
     """What a kernel may ask the frame for."""
 
@@ -61,7 +46,7 @@ class Context(Protocol):
         """Rows of the frame."""
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> StepClock:
         """The step's clock."""
 
 

@@ -312,9 +312,10 @@ def _lookup(node: Call, settings: EvalSettings) -> Kernel:
     def kernel(_: Any, value: Value, *items: Value) -> Value:
         if not known:
             scalars = [i if isinstance(i, pa.Scalar) else i[0] for i in items]
-            valid = [s.as_py() for s in scalars if s.is_valid]
-            known[0] = pc.SetLookupOptions(pa.array(valid, arrow), skip_nulls=True)
-            known[1] = any(not s.is_valid for s in scalars)
+            valid = [pa.repeat(i, 1) for i in scalars if i.is_valid]
+            members = pa.concat_arrays(valid) if valid else pa.array([], arrow)
+            known[0] = pc.SetLookupOptions(members, skip_nulls=True)
+            known[1] = len(valid) < len(scalars)
         found = pc.call_function("is_in", [value], known[0])
         if value.null_count or known[1]:
             nulls = null_mask(value)

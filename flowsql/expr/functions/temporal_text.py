@@ -278,11 +278,7 @@ def _ltz_text_make(call: Call, settings: EvalSettings) -> Kernel:
     return kernel
 
 
-class _Utc:
-    local_time_zone = "UTC"
-
-
-_UTC = _Utc()
+_UTC = EvalSettings("UTC")
 
 
 def _from_zone(local: Any, zone: str) -> Any:

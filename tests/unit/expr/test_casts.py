@@ -223,5 +223,5 @@ def test_text_of_many_doubles() -> None:
     numbers += [NAN, INF, -INF, 100.0, 8.41e21]
     whole = over(lambda c: bind_cast(c, STRING, safe=False, span=None), DoubleType(), numbers)
     assert [text(cast(n, STRING)) for n in numbers] == whole
-    assert "0.3333333333333333" == whole[0]
-    assert "1.9999999999999998E23" == whole[1]
+    assert whole[0] == "0.3333333333333333"
+    assert whole[1] == "1.9999999999999998E23"

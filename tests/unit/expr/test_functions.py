@@ -294,6 +294,6 @@ def test_rounding_of_many_doubles() -> None:
     """Ties are those of the shortest decimal text, as with Java's BigDecimal."""
     numbers = [1.005, 2.675, -2.675, 0.125, 1e17, 0.0, 5e-324, 1.114999999]
     rounded = over(lambda c: call("ROUND", c, 2), DoubleType(), numbers)
-    assert [1.01, 2.68, -2.68, 0.13, 1e17, 0.0, 0.0, 1.11] == rounded
+    assert rounded == [1.01, 2.68, -2.68, 0.13, 1e17, 0.0, 0.0, 1.11]
     cut = over(lambda c: call("TRUNCATE", c, 2), DoubleType(), numbers)
-    assert [1.0, 2.67, -2.67, 0.12, 1e17, 0.0, 0.0, 1.11] == cut
+    assert cut == [1.0, 2.67, -2.67, 0.12, 1e17, 0.0, 0.0, 1.11]
