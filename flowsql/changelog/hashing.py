@@ -158,32 +158,36 @@ def group(hashes: Words, equal: Callable[[Ints, Ints], Bools]) -> tuple[Ints, In
         (ids, first): int64[n] group numbers in order of first appearance, int64[g] first rows.
     """
     n = len(hashes)
-    bits = max(4, (2 * n - 1).bit_length())
+    bits = max(4, (4 * n - 1).bit_length())
     table = np.full(1 << bits, -1, np.int32)
     mask = (1 << bits) - 1
     place = (hashes >> np.uint64(64 - bits)).view(np.int64)
     rows = np.arange(n)
-    leader = np.empty(n, np.int64)
     # First round: the table is empty, everyone proposes itself; written backwards, the first wins.
     table[place[::-1]] = rows[::-1]
-    found = table.take(place).astype(np.int64)
-    same = equal(rows, found)
-    leader[:] = found
-    rest = np.flatnonzero(~same)
+    leader = table.take(place).astype(np.int64)
+    rest = (~equal(rows, leader)).nonzero()[0]
+    if len(rest):
+        # Others go on in strides of their own, which equal rows have in common.
+        place = place.take(rest)
+        stride = (hashes.take(rest) & np.uint64(mask)).view(np.int64) | 1
     while len(rest):
-        place_rest = (place.take(rest) + 1) & mask
-        place[rest] = place_rest
-        there = table.take(place_rest)
-        empty = np.flatnonzero(there < 0)
+        place += stride
+        place &= mask
+        there = table.take(place)
+        empty = (there < 0).nonzero()[0]
         if len(empty):
             back = empty[::-1]
-            table[place_rest[back]] = rest[back]
-            there = table.take(place_rest)
+            table[place.take(back)] = rest.take(back)
+            there = table.take(place)
         found = there.astype(np.int64)
         leader[rest] = found
-        same = equal(rest, found)
-        rest = rest[np.flatnonzero(~same)]
+        keep = (~equal(rest, found)).nonzero()[0]
+        rest, place, stride = rest.take(keep), place.take(keep), stride.take(keep)
     is_first = leader == rows
-    first = np.flatnonzero(is_first)
-    number = np.cumsum(is_first) - 1
+    first = is_first.nonzero()[0]
+    if len(first) == n:
+        return rows, first
+    number = np.cumsum(is_first)
+    number -= 1
     return number.take(leader), first

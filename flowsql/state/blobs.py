@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flowsql.state.kernels import distinct
+
 __all__ = ["INLINE", "Blobs", "is_long", "pairs_of", "text_array"]
 
 Ints = npt.NDArray[np.int64]
@@ -28,7 +30,7 @@ _MAX_CHUNK: Final = 1 << 23
 
 def is_long(heads: Words) -> Ints:
     """Indices of the views whose bytes stand in a buffer, by their first words."""
-    return np.flatnonzero((heads & _LENGTH) > INLINE)
+    return ((heads & _LENGTH) > INLINE).nonzero()[0]
 
 
 def pairs_of(array: pa.Array) -> Words:
@@ -91,7 +93,7 @@ class Blobs:
         ids = (tails & _LENGTH).view(np.int64)
         lengths = (heads & _LENGTH).view(np.int64)
         np.subtract.at(self._live, ids, lengths)
-        for chunk in np.unique(ids).tolist():
+        for chunk in distinct(ids).tolist():
             if self._live[chunk] == 0 and chunk != self._open:
                 self._discard(chunk)
 

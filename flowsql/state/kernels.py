@@ -15,7 +15,7 @@ import numpy.typing as npt
 from flowsql.changelog.hashing import sort_small
 from flowsql.state.memory import Vector
 
-__all__ = ["HashTable", "expand", "last_of_each", "runs"]
+__all__ = ["HashTable", "distinct", "expand", "last_of_each", "runs"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -91,7 +91,7 @@ class HashTable:
         assert self._old is not None
         home = (hashes >> self._old_shift).view(np.int64)
         moved = ((home - self._start) & (len(self._old) - 1)) < self._moved
-        return np.flatnonzero(moved), np.flatnonzero(~moved)
+        return moved.nonzero()[0], (~moved).nonzero()[0]
 
     def find(self, hashes: Words, verify: Verify) -> Ints:
         """int64[n]: the value of each key, −1 where there is none."""
@@ -163,7 +163,7 @@ class HashTable:
                 break
             # A slice ends at an empty cell: no entry stands behind it that has its home before.
             first, last = ranges.pop() if end > size else ranges[0]
-            empty = np.flatnonzero(old[first:last] == _EMPTY)
+            empty = (old[first:last] == _EMPTY).nonzero()[0]
             if len(empty):
                 cut = first + int(empty[-1]) + 1
                 stop -= last - cut
@@ -183,7 +183,7 @@ class HashTable:
         at = self._start & (len(old) - 1)
         while True:
             part = old[at : at + 1024]
-            empty = np.flatnonzero(part == _EMPTY)
+            empty = (part == _EMPTY).nonzero()[0]
             entries = part[: int(empty[0])] if len(empty) else part
             entries = entries[(entries & _LOW) != 0]
             self.used += _insert(self.cells, self._shift, entries)
@@ -216,9 +216,9 @@ class HashTable:
             self.used += len(entries)
             return
         # The first of them meet entries that run over from before.
-        at = np.flatnonzero(free)
+        at = free.nonzero()[0]
         self.cells[place.take(at)] = entries.take(at)
-        rest = np.flatnonzero(~free)
+        rest = (~free).nonzero()[0]
         self.used += len(at) + _insert(self.cells, self._shift, entries.take(rest))
 
     def _take_out(self, first: int, last: int) -> Words:
@@ -232,8 +232,8 @@ class HashTable:
 
 
 def _first_empty(cells: Words) -> int:
-    few = np.flatnonzero(cells[:1024] == _EMPTY)
-    return int(few[0]) if len(few) else int(np.flatnonzero(cells == _EMPTY)[0])
+    few = (cells[:1024] == _EMPTY).nonzero()[0]
+    return int(few[0]) if len(few) else int((cells == _EMPTY).nonzero()[0][0])
 
 
 def _find(cells: Words, shift: np.uint64, hashes: Words, rows: Ints | None, verify: Verify) -> Ints:
@@ -311,37 +311,52 @@ def _insert(cells: Words, shift: np.uint64, entries: Words) -> int:
     mask = len(cells) - 1
     place = (entries >> shift).view(np.int64)
     while len(entries):
-        cell = cells.take(place)
-        free = ((cell & _LOW) == 0).nonzero()[0]
-        at = place.take(free)
+        if len(entries) > _FEW:
+            cell = cells.take(place)
+            free = ((cell & _LOW) == 0).nonzero()[0]
+            at = place.take(free)
+            cell = cell.take(free)
+            place += 1
+        else:
+            # The few that are left take the first free cell of a window.
+            window = (place - 1)[:, None] + _STEPS
+            window &= mask
+            cell = cells.take(window)
+            is_free = (cell & _LOW) == 0
+            first = is_free.argmax(axis=1)
+            flat = first + _WINDOW * np.arange(len(entries))
+            has = is_free.reshape(-1).take(flat)
+            free = has.nonzero()[0]
+            flat = flat.take(free)
+            at = window.reshape(-1).take(flat)
+            cell = cell.reshape(-1).take(flat)
+            place += np.where(has, first, _WINDOW)
         mine = entries.take(free)
         cells[at] = mine
         won = cells.take(at) == mine
-        fresh += int(np.count_nonzero(won & (cell.take(free) == _EMPTY)))
+        fresh += int(np.count_nonzero(won & (cell == _EMPTY)))
         going = np.ones(len(entries), np.bool_)
         going[free] = ~won
         rest = going.nonzero()[0]
         entries = entries.take(rest)
-        place = (place.take(rest) + 1) & mask
+        place = place.take(rest)
+        place &= mask
     return fresh
 
 
-def _delete(cells: Words, shift: np.uint64, entries: Words) -> Words:
-    """Mark entries deleted; returns those that are not in this table."""
+def _delete(cells: Words, shift: np.uint64, entries: Words) -> None:
+    """Mark entries deleted; those that are not there are passed over."""
     mask = len(cells) - 1
     place = (entries >> shift).view(np.int64)
-    absent = []
     while len(entries):
-        cell = cells.take(place)
-        hit = cell == entries
-        cells[place[hit]] = _DELETED
-        end = cell == _EMPTY
-        if end.any():
-            absent.append(entries[end])
-        rest = np.flatnonzero(~(hit | end))
+        window = (place - 1)[:, None] + (_STEPS[:1] if len(entries) > _FEW else _STEPS)
+        window &= mask
+        cell = cells.take(window)
+        hit = cell == entries[:, None]
+        cells[window[hit]] = _DELETED
+        rest = (~(hit | (cell == _EMPTY)).any(axis=1)).nonzero()[0]
         entries = entries.take(rest)
-        place = (place.take(rest) + 1) & mask
-    return np.concatenate(absent) if absent else np.zeros(0, np.uint64)
+        place = (place.take(rest) + window.shape[1]) & mask
 
 
 def expand(starts: Ints, counts: Ints) -> tuple[Ints, Ints]:
@@ -359,7 +374,7 @@ def runs(ordered: Ints) -> tuple[Ints, Ints]:
     """(start, length) of each run of equal values in a sorted array."""
     if not len(ordered):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    change = np.flatnonzero(ordered[1:] != ordered[:-1])
+    change = (ordered[1:] != ordered[:-1]).nonzero()[0]
     start = np.empty(len(change) + 1, np.int64)
     start[0] = 0
     start[1:] = change
@@ -369,6 +384,14 @@ def runs(ordered: Ints) -> tuple[Ints, Ints]:
     length[-1] = len(ordered)
     length -= start
     return start, length
+
+
+def distinct(numbers: Ints) -> Ints:
+    """The different numbers, ascending (NumPy's `unique` hashes, which is slow for few)."""
+    ordered = np.sort(numbers)
+    keep = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=keep[1:])
+    return ordered[keep]
 
 
 def last_of_each(slots: Ints) -> Ints:

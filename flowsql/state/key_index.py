@@ -171,7 +171,7 @@ class KeyIndex(Table):
             if tails is None or not keys.texts[leaf.text].long:
                 continue
             heads = keys.words[leaf.word]
-            maybe = np.flatnonzero(same & (slots >= 0) & (slots < self._next))
+            maybe = (same & (slots >= 0) & (slots < self._next)).nonzero()[0]
             asked = maybe if rows is None else rows.take(maybe)
             long = is_long(heads.take(asked))
             if len(long):
@@ -309,7 +309,7 @@ class KeyIndex(Table):
 
     def live(self) -> Ints:
         """All live slots, ascending; O(capacity): for checkpoints and inspection."""
-        return np.flatnonzero(self._live.data[: self._next])
+        return self._live.data[: self._next].nonzero()[0]
 
     def on_release(self, listener: Callable[[Ints], None]) -> None:
         """Call `listener(slots)` at the end of the step in which slots were freed."""
@@ -374,7 +374,7 @@ class KeyIndex(Table):
                 self._store(slots, keys)
                 self._table.insert(keys.hash(self._seed), slots)
                 self._count += len(slots)
-        unused = np.flatnonzero(self._live.fit(self._next)[: self._next] == 0)
+        unused = (self._live.fit(self._next)[: self._next] == 0).nonzero()[0]
         if len(unused):
             self._reusable.append(unused)
         self._dirty.clear()

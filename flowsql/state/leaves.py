@@ -113,7 +113,7 @@ class Leaves:
     ) -> Ints:
         """First position in [low, high) whose entry is not before (`after`: is after) the key."""
         low = low.astype(np.int64)
-        rows = np.flatnonzero(low < high)
+        rows = (low < high).nonzero()[0]
         if not len(rows):
             return low
         bottom, top = low.take(rows), high.take(rows)
@@ -140,7 +140,7 @@ class Leaves:
                 undecided = query.tied(number, mine, theirs)
                 if result is not None:
                     undecided &= result == 0
-                at = np.flatnonzero(undecided)
+                at = undecided.nonzero()[0]
                 if len(at):
                     order[at] = query.tie(number, mine.take(at), rows.take(at))
             result = order if result is None else np.where(result == 0, order, result)
@@ -230,22 +230,22 @@ class Leaves:
         known = np.zeros(len(query), np.bool_)
         if len(self._leaf):
             position = self._leaf.take(line) * CAPACITY + place
-            inside = np.flatnonzero(place < self._count.take(line))
+            inside = (place < self._count.take(line)).nonzero()[0]
             words = [v.data for v in self._words]
             same = self._compare(query, inside, position.take(inside), words) == 0
             known[inside] = same
-        there = np.flatnonzero(known)
+        there = known.nonzero()[0]
         orphans = 0
         dead = np.zeros(0, np.int64)
         if len(there):
             at = position.take(there)
             left = self._weights.data.take(at) + delta.take(there)
             self._weights.data[at] = left
-            dead = there.take(np.flatnonzero(left <= 0))
+            dead = there.take((left <= 0).nonzero()[0])
             orphans -= int(np.minimum(left, 0).sum())
         absent = ~known
         orphans -= int(np.minimum(delta[absent], 0).sum())
-        new = np.flatnonzero(absent & (delta > 0))
+        new = (absent & (delta > 0)).nonzero()[0]
         if not len(new) and not len(dead):
             return orphans, []
         gone = self.read(position.take(dead)) if len(dead) else []
@@ -295,13 +295,13 @@ class Leaves:
         total = len(old) + len(new)
         is_old = np.ones(total, np.bool_)
         is_old[new_at] = False
-        old_at = np.flatnonzero(is_old)
+        old_at = is_old.nonzero()[0]
         kept: Ints | None = None
         if len(dead):
             alive = np.ones(total, np.bool_)
             dead_old = base.take(np.searchsorted(lines, dead_line)) + place.take(dead)
             alive[old_at.take(dead_old)] = False
-            kept = np.flatnonzero(alive)
+            kept = alive.nonzero()[0]
         columns = []
         for vector, more in zip([*self._words, self._weights], fresh, strict=True):
             column = np.empty(total, vector.data.dtype)
@@ -388,11 +388,11 @@ def _units(lines: Ints, counts: Ints) -> tuple[Ints, Ints]:
     if len(lines) > 1:
         pair = (lines[1:] == lines[:-1] + 1) & (lines[1:] & 1 == 1)
         joined[1:] = pair & (counts[1:] + counts[:-1] <= _FILL)
-    owner = np.flatnonzero(~joined)
+    owner = (~joined).nonzero()[0]
     if len(owner) == len(lines):
         return counts, owner
     units = counts.take(owner)
-    second = np.flatnonzero(joined)
+    second = joined.nonzero()[0]
     unit = np.searchsorted(owner, second, side="right") - 1
     units[unit] += counts.take(second)
     return units, owner

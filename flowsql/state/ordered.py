@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.errors import InternalError
-from flowsql.state.kernels import expand
+from flowsql.state.kernels import distinct, expand
 from flowsql.state.key_index import KeyIndex
 from flowsql.state.leaves import Leaves, Query
 from flowsql.state.order import LONG, OrderKeys, OrderLayout
@@ -128,7 +128,7 @@ class Ordered(Table):
         self._settle()
         if not self._leaves.entries:
             return
-        slots = np.unique(slots)
+        slots = distinct(slots)
         starts, stops = self._bounds(slots)
         self._forget(self._leaves.delete(starts, stops))
 
@@ -149,7 +149,7 @@ class Ordered(Table):
         _, slots = queue.pop(t - 1)
         if not len(slots):
             return np.zeros(0, np.int64)
-        slots = np.unique(slots)
+        slots = distinct(slots)
         starts, _ = self._bounds(slots)
         limit = np.full(len(slots), np.uint64((t ^ -(1 << 63)) & 0xFFFFFFFFFFFFFFFF))
         stops = self._leaves.ordinals(self._bound(slots, OrderKeys([limit], []), np.uint64(0)))
@@ -193,9 +193,9 @@ class Ordered(Table):
         start[0] = True
         for w in words:
             start[1:] |= w[1:] != w[:-1]
-        first = np.flatnonzero(start)
+        first = start.nonzero()[0]
         delta = np.add.reduceat(delta.take(order), first)
-        changed = np.flatnonzero(delta)
+        changed = delta.nonzero()[0]
         first = first.take(changed)
         if not len(first):
             return
@@ -219,7 +219,7 @@ class Ordered(Table):
                 continue
             second = stored[text.word + 2]
             plain = ~second if text.descending else second
-            at = np.flatnonzero((plain & LONG) != 0)
+            at = ((plain & LONG) != 0).nonzero()[0]
             if not len(at):
                 continue
             rank = (plain.take(at) & (LONG - np.uint64(1))).view(np.int64)
@@ -329,7 +329,7 @@ class Ordered(Table):
         self._settle()
         query = self._bound(slots, self._order.encode([t]), _ALL)
         positions = self._leaves.last_positions(query, after=True)
-        probe = np.flatnonzero(self._leaves.slots(positions) == slots)
+        probe = (self._leaves.slots(positions) == slots).nonzero()[0]
         return self._at(probe, positions.take(probe))
 
     def rank(self, slots: Ints, keys: Sequence[pa.Array]) -> Ints:
@@ -354,7 +354,7 @@ class Ordered(Table):
 
     def _extreme(self, slots: Ints, positions: Ints) -> tuple[pa.Array, Bools]:
         found = self._leaves.slots(positions) == slots
-        at = np.flatnonzero(found)
+        at = found.nonzero()[0]
         values = self._order.decode(self._leaves.read(positions.take(at))[1:], 1)[0]
         if len(at) == len(slots):
             return values, found

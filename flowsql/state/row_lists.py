@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog.hashing import sort_small
-from flowsql.state.kernels import expand, runs
+from flowsql.state.kernels import distinct, expand, runs
 from flowsql.state.key_index import KeyIndex
 from flowsql.state.memory import Vector
 from flowsql.state.rows import Rows
@@ -85,20 +85,20 @@ class RowLists(Table):
             head[touched] = sorted_rows
             count[touched] = 1
             return
-        first = np.flatnonzero(lone)
+        first = lone.nonzero()[0]
         at = touched.take(first)
         head[at] = sorted_rows.take(start.take(first))
         count[at] = 1
-        rest = np.flatnonzero(~lone)
+        rest = (~lone).nonzero()[0]
         touched, had, more, start = (a.take(rest) for a in (touched, had, more, start))
         wanted = had + more
         level = bits.take(touched)
         room = np.where(level == 0, 0, np.int64(1) << level.astype(np.int64))
-        small = np.flatnonzero((wanted > room) & (wanted <= _MAX))
+        small = ((wanted > room) & (wanted <= _MAX)).nonzero()[0]
         if len(small):
             self._move(touched.take(small), more.take(small))
             had[small] = count.take(touched.take(small))
-        hot = np.flatnonzero((wanted > room) & (wanted > _MAX))
+        hot = ((wanted > room) & (wanted > _MAX)).nonzero()[0]
         for i in hot.tolist():
             part = sorted_rows[start[i] : start[i] + more[i]]
             self._add_hot(int(touched[i]), part)
@@ -132,7 +132,7 @@ class RowLists(Table):
         if self._chains:
             probe, found = self._probe_chains(slots, count, head)
         elif not len(count) or int(count.max()) <= 1:
-            probe = np.flatnonzero(count)
+            probe = count.nonzero()[0]
             found = self._lone(slots, head, probe)
         else:
             probe, place = expand(head, count)
@@ -143,14 +143,14 @@ class RowLists(Table):
         if alive.all():
             return probe, found
         self._note_thin(slots, probe, alive)
-        keep = np.flatnonzero(alive)
+        keep = alive.nonzero()[0]
         return probe.take(keep), found.take(keep)
 
     def _lone(self, slots: Ints, head: Ints, probe: Ints) -> Ints:
         """At most one pair a slot: the word itself, or the first of an extent that was emptied."""
         found = head.take(probe)
         bits = self._bits.data.take(slots.take(probe))
-        extent = np.flatnonzero(bits)
+        extent = bits.nonzero()[0]
         if len(extent):
             found[extent] = self._pool.data.take(found.take(extent))
         return found
@@ -186,9 +186,9 @@ class RowLists(Table):
 
     def _forget_dead(self, slots: Ints, had: Ints, inline: npt.NDArray[np.bool_]) -> None:
         """A slot whose only row is gone is as good as new."""
-        single = np.flatnonzero(inline & (had == 1))
+        single = (inline & (had == 1)).nonzero()[0]
         at = slots.take(single)
-        dead = np.flatnonzero(~self._rows.alive(self._head.data.take(at)))
+        dead = (~self._rows.alive(self._head.data.take(at))).nonzero()[0]
         self._count.data[at.take(dead)] = 0
         had[single.take(dead)] = 0
         self._pairs -= len(dead)
@@ -232,7 +232,7 @@ class RowLists(Table):
         item, place = expand(old, had)
         rows = self._gather(slots, old, item, place)
         if self._rows.had_removals:
-            alive = np.flatnonzero(self._rows.alive(rows))
+            alive = self._rows.alive(rows).nonzero()[0]
             item, rows = item.take(alive), rows.take(alive)
             self._pairs -= int(had.sum()) - len(alive)
         kept = np.bincount(item, minlength=len(slots))
@@ -242,12 +242,12 @@ class RowLists(Table):
         new_level = np.minimum(np.ceil(np.log2(room)).astype(np.int64), _MAX_BITS)
         new_level[wanted == 0] = 0
         starts = np.zeros(len(slots), np.int64)
-        for step in np.unique(level).tolist():
+        for step in np.bincount(level).nonzero()[0].tolist():
             if step:
                 self._release_extents(step, old[level == step])
-        for step in np.unique(new_level).tolist():
+        for step in np.bincount(new_level).nonzero()[0].tolist():
             if step:
-                chosen = np.flatnonzero(new_level == step)
+                chosen = (new_level == step).nonzero()[0]
                 starts[chosen] = self._allocate(step, len(chosen))
         first = np.cumsum(kept) - kept
         self._pool.data[(starts - first).take(item) + np.arange(len(item))] = rows
@@ -300,7 +300,7 @@ class RowLists(Table):
     def _note_thin(self, slots: Ints, probe: Ints, alive: npt.NDArray[np.bool_]) -> None:
         dead = np.bincount(probe[~alive], minlength=len(slots))
         total = np.bincount(probe, minlength=len(slots))
-        thin = np.flatnonzero((total >= 8) & (2 * dead > total))
+        thin = ((total >= 8) & (2 * dead > total)).nonzero()[0]
         if len(thin):
             self._thin.append(slots.take(thin))
 
@@ -308,7 +308,7 @@ class RowLists(Table):
         """Drop the dead pairs that probes of this step have met; paid for by those probes."""
         if not self._thin:
             return
-        slots = np.unique(np.concatenate(self._thin))
+        slots = distinct(np.concatenate(self._thin))
         self._thin = []
         slots = slots[self._bits.data.take(slots) != 0]
         for slot in [s for s in slots.tolist() if s in self._chains]:
@@ -328,7 +328,7 @@ class RowLists(Table):
         """Slots (all different) lose all their pairs; for slots that their index released."""
         slots = slots[slots < self._count.used]
         bits = self._bits.data.take(slots)
-        for level in np.unique(bits).tolist():
+        for level in np.bincount(bits).nonzero()[0].tolist():
             if level:
                 self._release_extents(level, self._head.data.take(slots[bits == level]))
         self._pairs -= int(self._count.data.take(slots).sum())
@@ -350,7 +350,7 @@ class RowLists(Table):
 
     def segments(self) -> list[Segment]:
         """All pairs, by slot, in order of arrival within one."""
-        busy = np.flatnonzero(self._count.data[: self._count.used])
+        busy = self._count.data[: self._count.used].nonzero()[0]
         batches = []
         for at in range(0, len(busy), _BATCH):
             slots = busy[at : at + _BATCH]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowsql.errors import InternalError
-from flowsql.state.kernels import HashTable
+from flowsql.state.kernels import HashTable, distinct
 from flowsql.state.memory import Vector
 
 __all__ = ["PAGE", "RowMap"]
@@ -87,7 +87,7 @@ class RowMap:
         frame = self._page_frame.take(page, mode="clip")
         frame[page < 0] = _NO_FRAME
         found = (frame << _BITS) | (rows & _MASK)
-        strays = np.flatnonzero(frame < 0)
+        strays = (frame < 0).nonzero()[0]
         if len(strays):
             found[strays] = self._find_strays(rows.take(strays))
         return found
@@ -114,7 +114,7 @@ class RowMap:
         """int64[n]: the row numbers that stand at live positions."""
         page = self._frame_page.take(positions >> _BITS)
         rows = (page << _BITS) | (positions & _MASK)
-        strays = np.flatnonzero(page == _STRAYS)
+        strays = (page == _STRAYS).nonzero()[0]
         if len(strays) and self._numbers is not None:
             rows[strays] = self._numbers.data.take(positions.take(strays))
         return rows
@@ -169,7 +169,7 @@ class RowMap:
 
     def _make_room(self, page: int) -> None:
         """Forget pages without a frame at the beginning, and double what is left."""
-        kept = np.flatnonzero(self._page_frame >= 0)
+        kept = (self._page_frame >= 0).nonzero()[0]
         first = int(kept[0]) if len(kept) else len(self._page_frame)
         rest = self._page_frame[first:]
         self._page_base += first
@@ -193,7 +193,7 @@ class RowMap:
             strays = positions[self._frame_page.take(frames) == _STRAYS]
             if len(strays):
                 self._strays.delete(_hash(self._numbers.data.take(strays)), strays)
-        touched = np.unique(np.concatenate([frames, self._newly_closed()]))
+        touched = distinct(np.concatenate([frames, self._newly_closed()]))
         closed = touched[self._is_closed(touched)]
         live = self._live.take(closed)
         empty = closed[live == 0].tolist()
@@ -296,7 +296,7 @@ class RowMap:
         frame = self._page_frame.take(page, mode="clip")
         frame[page < 0] = _NO_FRAME
         found = (frame << _BITS) | (rows & _MASK)
-        strays = np.flatnonzero(frame < 0)
+        strays = (frame < 0).nonzero()[0]
         found[strays] = self.add_strays(rows.take(strays))
         return found
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flowsql.state.kernels import distinct
 from flowsql.state.memory import Vector
 from flowsql.state.row_map import PAGE, RowMap
 from flowsql.state.spec import RowsSpec
@@ -124,7 +125,7 @@ class Rows(Table):
         """Rows are gone; they may be read until `end_step`. Removing twice is removing once."""
         at = self._map.positions(rows)
         at = at[at >= 0]
-        at = np.unique(at[self._live.data.take(at) != 0])
+        at = distinct(at[self._live.data.take(at) != 0])
         if not len(at):
             return
         self._live.data[at] = 0
@@ -157,7 +158,7 @@ class Rows(Table):
 
     def live(self) -> Ints:
         """All live row numbers, ascending; O(rows): for checkpoints and inspection."""
-        positions = np.flatnonzero(self._live.data[: self._map.end])
+        positions = self._live.data[: self._map.end].nonzero()[0]
         return np.sort(self._map.numbers(positions))
 
     # -- maintenance ---------------------------------------------------------------------------
@@ -188,7 +189,7 @@ class Rows(Table):
 
     def _evacuate(self, frame: int) -> None:
         start = frame * PAGE
-        old = np.flatnonzero(self._live.data[start : start + PAGE]) + start
+        old = self._live.data[start : start + PAGE].nonzero()[0] + start
         new = self._map.evacuate(old)
         end = self._map.end
         for column in self._columns:

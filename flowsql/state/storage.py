@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.state.blobs import Blobs, is_long, pairs_of, text_array
+from flowsql.state.kernels import distinct
 from flowsql.state.memory import Vector
 from flowsql.types import (
     ArrayType,
@@ -267,8 +268,8 @@ class _Nested(Storage):
         piece = np.searchsorted(self._starts, places, side="right") - 1
         piece[~known] = -1
         parts, order = [], []
-        for number in np.unique(piece).tolist():
-            rows = np.flatnonzero(piece == number)
+        for number in distinct(piece).tolist():
+            rows = (piece == number).nonzero()[0]
             if number < 0:
                 parts.append(pa.nulls(len(rows), self.stored))
             else:
@@ -286,7 +287,7 @@ class _Nested(Storage):
         gone = places[places >= 0]
         self._places.data[positions] = 0
         piece = np.searchsorted(self._starts, gone, side="right") - 1
-        for number in np.unique(piece).tolist():
+        for number in distinct(piece).tolist():
             inside = gone[piece == number] - self._starts[number]
             self._owners[number][inside] = -1
             self._live[number] -= len(inside)
@@ -301,7 +302,7 @@ class _Nested(Storage):
             self._starts = np.delete(self._starts, dead)
         for i, live in enumerate(self._live):
             if 4 * live < len(self._pieces[i]) and i + 1 < len(self._pieces):
-                inside = np.flatnonzero(self._owners[i] >= 0)
+                inside = (self._owners[i] >= 0).nonzero()[0]
                 owners = self._owners[i].take(inside)
                 array = self._pieces[i].take(pa.array(inside))
                 del self._pieces[i], self._owners[i], self._live[i]

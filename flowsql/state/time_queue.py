@@ -158,7 +158,7 @@ def _merged(older: _Run, newer: _Run, wanted: Callable[[Ints, Ints], Bools] | No
     times = np.concatenate([older.times[older.at :], newer.times[newer.at :]])
     slots = np.concatenate([older.slots[older.at :], newer.slots[newer.at :]])
     if wanted is not None:
-        keep = np.flatnonzero(wanted(times, slots))
+        keep = wanted(times, slots).nonzero()[0]
         if len(keep) < len(times):
             times, slots = times.take(keep), slots.take(keep)
     order = np.argsort(times, kind="stable")

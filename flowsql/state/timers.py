@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import NO_WATERMARK
-from flowsql.state.kernels import last_of_each
+from flowsql.state.kernels import distinct, last_of_each
 from flowsql.state.key_index import KeyIndex
 from flowsql.state.memory import Vector
 from flowsql.state.spec import TimersSpec
@@ -72,7 +72,7 @@ class Timers(Table):
         self._set.data[slots] = 1
         self._dirty.mark(slots, end)
         waits = self._is_queued.data.take(slots) != 0
-        rows = np.flatnonzero(~waits | (self._queued.data.take(slots) > times))
+        rows = (~waits | (self._queued.data.take(slots) > times)).nonzero()[0]
         self._enqueue(times.take(rows), slots.take(rows))
 
     def _enqueue(self, times: Ints, slots: Ints) -> None:
@@ -103,7 +103,7 @@ class Timers(Table):
         times, slots = self._queue.pop(t)
         if not len(slots):
             return slots
-        slots = np.unique(slots[self._counts(times, slots)])
+        slots = distinct(slots[self._counts(times, slots)])
         self._is_queued.data[slots] = 0
         slots = slots[self._set.data.take(slots) != 0]
         times = self._time.data.take(slots)
@@ -134,7 +134,7 @@ class Timers(Table):
         def columns(slots: Ints) -> list[pa.Array]:
             return [pa.array(slots), pa.array(self._time.data.take(slots))]
 
-        slots = np.flatnonzero(self._set.data[: self._set.used])
+        slots = self._set.data[: self._set.used].nonzero()[0]
         self._dirty.clear()
         return [Segment(self.name, "all", _SCHEMA, batches_of(_SCHEMA, slots, columns))]
 
