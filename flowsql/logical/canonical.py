@@ -61,7 +61,7 @@ def canonical(value: Any) -> Any:
             return {"Scan": [_table(value.table), list(value.columns)]}
         case Insert():
             return {
-                "Insert": [_table(value.target), list(value.not_null)],
+                "Insert": [_table(value.target), list(value.not_null), value.deduplicate],
                 "query": canonical(value.input),
             }
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.catalog import CatalogView
+from flowsql.changelog import ChangelogMode
 from flowsql.connector import Role
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.expr import Column, Expression, Literal, can_cast, can_cast_implicitly, implicit_cast
@@ -33,17 +34,19 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
     found = binder.catalog.find(name.parts, name.span)
     if isinstance(found, CatalogView):
         raise SqlError(f'"{name}" is a view and cannot be written', span=name.span)
-    if statement.on_conflict not in {None, "DEDUPLICATE"}:
-        raise not_supported(f"ON CONFLICT DO {statement.on_conflict}", statement.span)
     target = binder.tables.bind(
         found, role=Role.SINK, hints=hint_options(statement.hints), span=name.span
     )
-    if statement.on_conflict is not None and not target.primary_key:
+    if statement.on_conflict is not None and (
+        not target.primary_key or target.sink_modes <= {ChangelogMode.APPEND}
+    ):
         raise SqlError(
-            f'ON CONFLICT needs a PRIMARY KEY, which sink "{target.name}" does not have',
-            hint="Rows are only appended to it: leave ON CONFLICT out.",
+            f'ON CONFLICT is only allowed for upsert sinks, and sink "{target.name}" is none',
+            hint="Leave ON CONFLICT out: rows are only appended, or come without a PRIMARY KEY.",
             span=name.span,
         )
+    if statement.on_conflict not in {None, "DEDUPLICATE"}:
+        raise not_supported(f"ON CONFLICT DO {statement.on_conflict}", statement.span)
     query = binder.query(statement.query)
     stored = target.sink_columns
     fixed = _partition(statement, target)
@@ -81,7 +84,8 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
         for at, (i, e) in enumerate(zip(stored, expressions, strict=True))
         if not target.columns[i].type.nullable and e.type.nullable
     )
-    return Insert(target, cast, not_null, span=name.span)
+    deduplicate = statement.on_conflict is not None
+    return Insert(target, cast, not_null, deduplicate, span=name.span)
 
 
 def _stored(row: RowType, at: int, name: str, kind: DataType, span: Span) -> Expression:

@@ -337,11 +337,13 @@ class Insert(LogicalPlan):
         target: the table.
         input: the query, cast to the target's types.
         not_null: target columns that are NOT NULL where the query's may be NULL.
+        deduplicate: ON CONFLICT DO DEDUPLICATE: of rows with one primary key the last counts.
     """
 
     target: BoundTable
     input: LogicalPlan
     not_null: tuple[int, ...] = ()
+    deduplicate: bool = False
 
     def _fields(self) -> tuple[Field, ...]:
         return self.input.schema.fields

@@ -46,6 +46,11 @@ class Names:
     views: tuple[str, ...] = ()
 
 
+# They choose among algorithms that are not ours.
+_IGNORED_HINTS = frozenset(
+    {"BROADCAST", "MULTI_JOIN", "NEST_LOOP", "SHUFFLE_HASH", "SHUFFLE_MERGE"}
+)
+
 # The one row of a SELECT without FROM; a batch cannot count rows that have no column.
 _ONE_ROW = Values(RowType((Field("ZERO", IntType(nullable=False)),), nullable=False), ((0,),))
 
@@ -109,6 +114,9 @@ class QueryBinder:
                 found = args[clause]
                 span = _around(found) if isinstance(found, list) else span_of(found)
                 raise not_supported(text, span)
+        for hint in args.get("hints") or ():
+            if hint.args["this"].this.upper() not in _IGNORED_HINTS:
+                raise not_supported(f'hint "{hint.args["this"].this}"', span_of(hint))
         plan: LogicalPlan = _ONE_ROW
         scope = Scope(RowType((), nullable=False))
         if args.get("from_") is not None:

@@ -15,10 +15,13 @@ class PlanSettings:
         streaming: False for `execution.runtime-mode = batch`: bounded input in one step.
         local_time_zone: `table.local-time-zone`.
         upsert_materialize: `table.exec.sink.upsert-materialize`: auto, none or force.
+        require_on_conflict: `table.exec.sink.require-on-conflict`: a sink whose primary key is not
+            the query's must be told what happens to rows of one key.
         idle_timeout: `table.exec.source.idle-timeout` in milliseconds, None for never.
     """
 
     streaming: bool = True
     local_time_zone: str = "UTC"
     upsert_materialize: str = "auto"
+    require_on_conflict: bool = True
     idle_timeout: int | None = None

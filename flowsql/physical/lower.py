@@ -317,7 +317,7 @@ class Lowering:
             w: next(i for i, k in enumerate(plan.keys) if meaning.get(k) is w) for w in windows
         }
         order = [*keys, *calls, *(bounds[w] for w in windows)]
-        unique = [order.index(i) for i in (*keys, bounds[Window.END])]
+        unique = [[order.index(i) for i in (*keys, bounds[w])] for w in windows]
         node = self.builder.add(
             p.WindowAggregate(
                 keys=tuple(below.at(plan.keys[i]) for i in keys),
@@ -331,7 +331,7 @@ class Lowering:
             (below.node,),
             plan.schema.select(order),
             ChangelogMode.APPEND,
-            minimal([unique]),
+            minimal(unique),
             span=plan.span,
         )
         # A window column that is a key twice is given once.

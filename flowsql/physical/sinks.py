@@ -56,6 +56,8 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
             mode = ChangelogMode.RETRACT
         else:
             mode = ChangelogMode.UPSERT
+        if mode is ChangelogMode.UPSERT and key:
+            _check_conflict(lowering, plan, node, key)
         return _sink(lowering, plan, node, mode, key if mode is ChangelogMode.UPSERT else ())
     if ChangelogMode.RETRACT in modes:
         return _sink(lowering, plan, node, ChangelogMode.RETRACT, _label_key(node, key))
@@ -68,7 +70,8 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
             hint="Declare PRIMARY KEY (…) NOT ENFORCED in its CREATE TABLE.",
             span=_who_updates(lowering, node)[1] or plan.span,
         )
-    inside = any(set(k) <= set(key) for k in node.upsert_keys)
+    _check_conflict(lowering, plan, node, key)
+    inside = _inside(node, key)
     wanted = lowering.settings.upsert_materialize
     if wanted == "force" or (wanted == "auto" and not inside):
         node = lowering.builder.add(
@@ -128,7 +131,7 @@ def _sink(
 
 def _label_key(node: PhysicalNode, key: tuple[int, ...]) -> tuple[int, ...]:
     """The key by which a retraction and the row that follows are one update."""
-    if key and any(set(k) <= set(key) for k in node.upsert_keys):
+    if key and _inside(node, key):
         return key
     return node.upsert_keys[0] if node.upsert_keys else ()
 
@@ -178,6 +181,30 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
             every = frozenset(range(len(step.expressions)))
             below = lowering.projected(step, every, below)
     return lowering.materialised(below, plan.input.schema)
+
+
+def _inside(node: PhysicalNode, key: tuple[int, ...]) -> bool:
+    return any(set(k) <= set(key) for k in node.upsert_keys)
+
+
+def _check_conflict(
+    lowering: Lowering, plan: Insert, node: PhysicalNode, key: tuple[int, ...]
+) -> None:
+    """Rows of several keys of the query may meet in one row of the sink: that must be wanted."""
+    settings = lowering.settings
+    if not settings.require_on_conflict or settings.upsert_materialize != "auto":
+        return
+    if plan.deduplicate or _inside(node, key):
+        return
+    names = node.output.names
+    found = " or ".join(f"[{', '.join(names[c] for c in k)}]" for k in node.upsert_keys)
+    raise SqlError(
+        "the query has an upsert key that differs from the primary key of the sink table "
+        f'"{plan.target.name}"',
+        detail=f"Primary key: [{', '.join(names[c] for c in key)}]. Upsert key: {found or 'none'}.",
+        hint="Write INSERT INTO … ON CONFLICT DO DEDUPLICATE for the last row of each key to count.",
+        span=plan.span,
+    )
 
 
 def _who_updates(lowering: Lowering, node: PhysicalNode) -> tuple[str, Span | None]:

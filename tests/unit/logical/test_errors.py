@@ -152,7 +152,7 @@ Hint: Table "gone" has columns "a".
         ("INSERT INTO kv (a, bb) SELECT a, b FROM t", 'has no column "bb"', "bb"),
         ("INSERT INTO kv (a, a) SELECT a, b FROM t", 'column "a" is given twice', "a"),
         ("INSERT INTO t (d) SELECT 1", 'column "d" is computed', "d"),
-        ("INSERT INTO log SELECT 1, 'a' ON CONFLICT DO DEDUPLICATE", "needs a PRIMARY KEY", "log"),
+        ("INSERT INTO log SELECT 1, 'a' ON CONFLICT DO DEDUPLICATE", "only allowed for upsert sinks", "log"),
         ("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(a), INTERVAL '1' DAY))", "is INT", "a"),
         ("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(tss), INTERVAL '1' DAY))", "tss", "tss"),
         ("SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts)))", 'needs argument "SIZE"', None),
@@ -193,6 +193,7 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
         ("SELECT * FROM t x JOIN t y ON x.a = y.a AND x.ts BETWEEN y.ts AND y.ts + INTERVAL '1' DAY",
          "an interval join"),
         ("INSERT INTO kv SELECT a, b FROM t ON CONFLICT DO NOTHING", "ON CONFLICT DO NOTHING"),
+        ("SELECT /*+ STATE_TTL('t' = '1d') */ a FROM t", 'hint "STATE_TTL"'),
         ("WITH RECURSIVE w AS (SELECT 1) SELECT * FROM w", "WITH RECURSIVE"),
     ],
 )  # fmt: skip

@@ -158,7 +158,7 @@ Sink(kv, takes=upsert, key=[a])
 """)
     for sql in (
         "INSERT INTO kv SELECT id, x FROM u WHERE x > 'a'",
-        "INSERT INTO kv SELECT y, x FROM u",
+        "INSERT INTO kv SELECT y, x FROM u ON CONFLICT DO DEDUPLICATE",
         "INSERT INTO log SELECT id, x FROM u",
     ):
         assert "Normalize(keys=[id])" in planner.physical(sql)
@@ -182,7 +182,7 @@ def test_the_form_a_sink_gets(planner: Planner) -> None:
     assert sink("INSERT INTO log SELECT a, b FROM t") == (mode.APPEND, ())
     assert sink("INSERT INTO log SELECT COUNT(*), b FROM t GROUP BY b") == (mode.RETRACT, (1,))
     assert sink("INSERT INTO log SELECT y, x FROM r") == (mode.RETRACT, ())
-    assert sink("INSERT INTO kv SELECT a, b FROM t") == (mode.UPSERT, (0,))
+    assert sink("INSERT INTO kv SELECT id, x FROM k") == (mode.UPSERT, (0,))
     assert sink("INSERT INTO kv SELECT a, MAX(b) FROM t GROUP BY a") == (mode.UPSERT, (0,))
 
 
@@ -192,9 +192,23 @@ def test_a_materialiser_where_the_keys_differ() -> None:
     same = "INSERT INTO kv SELECT id, x FROM r"
     for setting, expected in (("auto", (True, False)), ("none", (False, False)),
                               ("force", (True, True))):  # fmt: skip
-        planner = Planner(PlanSettings(upsert_materialize=setting))
+        planner = Planner(PlanSettings(upsert_materialize=setting, require_on_conflict=False))
         found = tuple("SinkMaterialize(keys=[a])" in planner.physical(q) for q in (other, same))
         assert found == expected
+
+
+def test_another_key_must_be_wanted(planner: Planner) -> None:
+    """As in Flink since 2.3: ON CONFLICT says what happens to rows of one key."""
+    assert planner.error("INSERT INTO kv SELECT y, x FROM r") == text("""
+SqlError at 1:13: the query has an upsert key that differs from the primary key of the sink table "kv"
+  INSERT INTO kv SELECT y, x FROM r
+              ^^
+Detail: Primary key: [a]. Upsert key: none.
+Hint: Write INSERT INTO … ON CONFLICT DO DEDUPLICATE for the last row of each key to count.
+""")
+    assert "differs" in planner.error("INSERT INTO kv SELECT a, b FROM t")
+    plan = planner.physical("INSERT INTO kv SELECT y, x FROM r ON CONFLICT DO DEDUPLICATE")
+    assert "SinkMaterialize(keys=[a])" in plan
 
 
 def test_batch_mode_gives_results_once() -> None:
