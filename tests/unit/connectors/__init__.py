@@ -1,0 +1,3 @@
+"""Tests of the connectors that come with flowsql."""
+
+from __future__ import annotations
