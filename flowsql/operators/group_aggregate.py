@@ -10,8 +10,9 @@ In → out, one step each:
     -D a 2             →  -D a 1 2
 
 Requires: rows of any changelog; for an append input nothing is kept to take rows back.
-Emits: retract; one net change a group and step, nothing where the row stays the same. A group whose
-last row is taken back is retracted and forgotten. A retraction for a group that is not there is
+Emits: retract; one net change a group and step, a `-U` right before its `+U` and in one batch, so
+that a sink by the same key need not look for them; nothing where the row stays the same. A group
+whose last row is taken back is retracted and forgotten. A retraction for a group that is not there is
 ignored and counted (`orphan-retractions`).
 State: `groups` (key → slot), `accumulators` and what DISTINCT, MIN and MAX keep beside; freed with
 the group's last row.
@@ -27,11 +28,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, Changes, Keys, concat_changes, split_changes
+from flowsql.changelog import (
+    DELETE,
+    INSERT,
+    UPDATE_AFTER,
+    UPDATE_BEFORE,
+    Changes,
+    Keys,
+    concat_changes,
+    split_changes,
+)
 from flowsql.operators.aggregates import (
     Accumulators,
     Batch,
-    Result,
     Snapshot,
     combine,
     differs,
@@ -125,8 +134,6 @@ class GroupAggregateOperator(Operator):
 
     def _remember(self, slots: Ints, made: Ints) -> None:
         """Groups that this step touches for the first time, of which `made` are new."""
-        if len(made):
-            self._accumulators.start(made)
         known = self._touched.size
         fresh = self._touched.add(slots, self._groups.capacity)
         if not len(fresh):
@@ -180,36 +187,49 @@ class GroupAggregateOperator(Operator):
             old = self._accumulators.results(before)
             for a, b, data_type in zip(old, new, self._types, strict=True):
                 changed |= differs(a, b, data_type)
-        old_rows = np.flatnonzero(changed & lived)
-        new_rows = np.flatnonzero(changed & lives)
-        if len(old_rows) + len(new_rows) <= _EMIT:
-            yield from self._together(slots, old, old_rows, new, new_rows)
+        has_old, has_new = changed & lived, changed & lives
+        old_rows, new_rows = np.flatnonzero(has_old), np.flatnonzero(has_new)
+        count = len(old_rows) + len(new_rows)
+        if not count:
             return
-        for results, rows, kind in ((old, old_rows, DELETE), (new, new_rows, None)):
-            if len(rows):
-                arrays = self._groups.keys(slots if len(rows) == len(slots) else slots.take(rows))
-                arrays += [pick(r, rows, t) for r, t in zip(results, self._types, strict=True)]
-                kinds = None if kind is None else np.full(len(rows), kind, np.int8)
-                batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
-                yield from split_changes(Changes(batch, kinds))
-
-    def _together(
-        self,
-        slots: Ints,
-        old: list[Result],
-        old_rows: Ints,
-        new: list[Result],
-        new_rows: Ints,
-    ) -> Iterator[Changes]:
-        """All in one batch: what follows pays for each batch."""
-        if not len(old_rows) and not len(new_rows):
-            return
-        rows = np.concatenate([old_rows, new_rows])
-        arrays = self._groups.keys(slots.take(rows))
-        for a, b, data_type in zip(old, new, self._types, strict=True):
-            arrays.append(combine(a, old_rows, b, new_rows, data_type))
-        kinds = None
+        rows = new_rows
+        order = kinds = None
         if len(old_rows):
-            kinds = np.zeros(len(rows), np.int8)
-            kinds[: len(old_rows)] = DELETE
-        yield Changes(pa.RecordBatch.from_arrays(arrays, schema=self._output), kinds)
+            rows, order, kinds = _paired(has_old, has_new, old_rows, new_rows)
+        arrays = self._groups.keys(
+            slots if len(rows) == len(slots) and order is None else slots.take(rows)
+        )
+        for a, b, data_type in zip(old, new, self._types, strict=True):
+            if order is None:
+                arrays.append(pick(b, new_rows, data_type))
+            else:
+                arrays.append(combine(a, old_rows, b, new_rows, data_type).take(pa.array(order)))
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
+        yield from split_changes(Changes(batch, kinds))
+
+
+def _paired(
+    has_old: Bools, has_new: Bools, old_rows: Ints, new_rows: Ints
+) -> tuple[Ints, Ints, npt.NDArray[np.int8]]:
+    """The groups' rows with each `-U` right before its `+U`.
+
+    Returns:
+        The group of each row; its place in all old rows followed by all new ones; its kind.
+    """
+    starts = np.cumsum(has_old.view(np.int8) + has_new.view(np.int8), dtype=np.int64)
+    total = int(starts[-1])
+    # From the count up to and with a group to the place of its first row.
+    starts -= has_old
+    starts -= has_new
+    old_places = starts.take(old_rows)
+    new_places = starts.take(new_rows) + has_old.take(new_rows)
+    rows = np.empty(total, np.int64)
+    rows[old_places] = old_rows
+    rows[new_places] = new_rows
+    order = np.empty(total, np.int64)
+    order[old_places] = np.arange(len(old_rows))
+    order[new_places] = np.arange(len(old_rows), total)
+    kinds = np.empty(total, np.int8)
+    kinds[old_places] = np.where(has_new.take(old_rows), np.int8(UPDATE_BEFORE), np.int8(DELETE))
+    kinds[new_places] = np.where(has_old.take(new_rows), np.int8(UPDATE_AFTER), np.int8(INSERT))
+    return rows, order, kinds

@@ -26,6 +26,7 @@ from flowsql.physical.specs import (
 )
 from flowsql.runtime.nodes import EntryNode, Node, OperatorNode
 from flowsql.runtime.outlets import CollectOutlet, Outlet, SinkForm, SinkOutlet
+from flowsql.runtime.pairing import compared_columns
 from flowsql.runtime.scans import ScanNode
 from flowsql.state.store import StateStore
 from flowsql.types import RowType, arrow_schema
@@ -221,6 +222,10 @@ class _Builder:
         self.graph.scans[spec.table] = scan
         return scan
 
+    def _compared(self, above: PhysicalNode, upsert_key: tuple[int, ...]) -> tuple[int, ...] | None:
+        nodes = {n.id: n for n in self._job.plan.nodes}
+        return compared_columns(above, upsert_key, nodes)
+
     def _sink(self, node: PhysicalNode, spec: Sink, above: PhysicalNode) -> SinkOutlet:
         form = SinkForm(
             spec.table,
@@ -230,13 +235,21 @@ class _Builder:
             above.mode,
             spec.not_null,
             self._settings.not_null_enforcer == "drop",
+            self._compared(above, spec.upsert_key),
         )
         return SinkOutlet(node.id, f"Sink {spec.table}", form, self._writers[node.id])
 
     def _result(self, node: PhysicalNode, spec: Collect, above: PhysicalNode) -> CollectOutlet:
         if self._collect is None:
             raise InternalError("the plan gives a result, but nobody takes it")
-        form = SinkForm("result", above.output, ChangelogMode.RETRACT, spec.upsert_key, above.mode)
+        form = SinkForm(
+            "result",
+            above.output,
+            ChangelogMode.RETRACT,
+            spec.upsert_key,
+            above.mode,
+            compared=self._compared(above, spec.upsert_key),
+        )
         return CollectOutlet(node.id, "Collect", form, self._collect)
 
 

@@ -47,6 +47,7 @@ class SinkForm:
         input_mode: what arrives; UPSERT passes without netting, the last row of a key wins.
         not_null: columns in which a NULL is an error, or is dropped with its row.
         drop_nulls: `table.exec.sink.not-null-enforcer` = drop.
+        compared: see `pairing.compared_columns`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class SinkForm:
     input_mode: ChangelogMode = ChangelogMode.RETRACT
     not_null: tuple[int, ...] = ()
     drop_nulls: bool = False
+    compared: tuple[int, ...] | None = None
 
     @property
     def appends(self) -> bool:
@@ -74,6 +76,21 @@ class SinkForm:
             netted = label(netted, self.upsert_key or None, self.row.types)
         given = upsert_form(netted) if self.mode is ChangelogMode.UPSERT else netted
         return None if given is None else self.checked(given)
+
+    def of_pairs(self, changes: Changes) -> Changes | None:
+        """Changes that are net and labelled by the upsert key, as the sink wants them."""
+        kept = changes
+        if self.compared and changes.codes is not None:
+            before = np.flatnonzero(changes.codes == UPDATE_BEFORE)
+            columns = [changes.batch.column(i) for i in self.compared]
+            keys = Keys.of(columns, [self.row.types[i] for i in self.compared], len(changes))
+            equal = before[keys.equal(before, keys, before + 1)]
+            if len(equal):
+                keep = np.ones(len(changes), np.bool_)
+                keep[equal] = keep[equal + 1] = False
+                kept = changes.filter(keep)
+        given = upsert_form(kept) if self.mode is ChangelogMode.UPSERT else kept
+        return None if given is None or not len(given) else self.checked(given)
 
     def checked(self, changes: Changes) -> Changes | None:
         """The rows that keep NOT NULL; raises DataError where one does not and must not be left."""
@@ -134,6 +151,13 @@ class Outlet(Node):
         elif self.form.appends:
             started = perf_counter()
             self._give_appended(changes)
+            self.seconds += perf_counter() - started
+        elif self.form.compared is not None:
+            started = perf_counter()
+            given = self.form.of_pairs(changes)
+            if given is not None:
+                self.rows_out += given.batch.num_rows
+                self.give(given)
             self.seconds += perf_counter() - started
         else:
             self._parts.append(changes)

@@ -1,0 +1,51 @@
+"""Whether what reaches a sink is net by its key already.
+
+A `GroupAggregate` gives each key once a step, its `-U` right before its `+U` in one batch, and
+projections keep rows in place. A sink by the same key need not net and label them again, which for
+many groups costs as much as the aggregate itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flowsql.expr import Column
+from flowsql.physical import PhysicalNode
+from flowsql.physical.specs import GroupAggregate, Project
+
+__all__ = ["compared_columns"]
+
+
+def compared_columns(
+    node: PhysicalNode, upsert_key: tuple[int, ...], physical: Mapping[str, PhysicalNode]
+) -> tuple[int, ...] | None:
+    """How a sink that reads `node` can rely on pairs.
+
+    Args:
+        node: what the sink reads.
+        upsert_key: of the sink, columns of `node`.
+        physical: all nodes by id.
+
+    Returns:
+        None where it cannot. Else the columns in which a pair's rows may all be equal, so that
+        the pair is no change: a projection may have dropped the one that did; empty where some
+        column is sure to differ.
+    """
+    columns: tuple[int | None, ...] = tuple(range(len(node.output.fields)))
+    at = node
+    while isinstance(at.spec, Project):
+        expressions = at.spec.expressions
+        columns = tuple(_source(None if c is None else expressions[c]) for c in columns)
+        at = physical[at.inputs[0]]
+    if not isinstance(at.spec, GroupAggregate):
+        return None
+    keys = set(range(len(at.spec.keys)))
+    if {columns[k] for k in upsert_key} != keys or not upsert_key:
+        return None
+    if set(range(len(at.output.fields))) <= set(columns):
+        return ()
+    return tuple(i for i in range(len(columns)) if i not in upsert_key)
+
+
+def _source(expression: object) -> int | None:
+    return expression.index if isinstance(expression, Column) else None
