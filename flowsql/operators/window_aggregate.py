@@ -141,7 +141,6 @@ class WindowAggregateOperator(Operator):
 
     def _begin(self, batch: pa.RecordBatch, slots: Ints, fires: Ints, rows: Ints) -> None:
         """Windows that are new."""
-        self._accumulators.start(slots)
         starts = to_numpy(batch.column(self._window_start)).take(rows)
         self._accumulators.columns.vector(_START)[slots] = starts
         self._timers.set(fires, slots)

@@ -142,6 +142,9 @@ class Accumulator:
             case AccumulatorKind.SUM_DECIMAL:
                 return tuple((f"{self.name}.{i}", "int64") for i in range(self.limbs))
             case AccumulatorKind.EXTREME_WORD:
+                if isinstance(self.type, FloatType | DoubleType):
+                    # Two zeros share a word, since they are equal; one remembers which it was.
+                    return ((self.name, "uint64"), (f"{self.name}.negative zero", "uint8"))
                 return ((self.name, "uint64"),)
             case AccumulatorKind.EXTREME_VALUE | AccumulatorKind.ORDERED:
                 return ()

@@ -44,12 +44,6 @@ _ADD: dict[AccumulatorKind, _Add] = {
     AccumulatorKind.EXTREME_WORD: extremes.raise_word,
     AccumulatorKind.EXTREME_VALUE: extremes.raise_value,
 }
-_FLOATS = (
-    AccumulatorKind.SUM_FLOAT,
-    AccumulatorKind.SUM_DOUBLE,
-    AccumulatorKind.SUM_FLOAT_RETRACT,
-    AccumulatorKind.SUM_DOUBLE_RETRACT,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +99,6 @@ class Accumulators:
             if a.kind is AccumulatorKind.ORDERED
         }
         self._distinct = [_Distinct(d, state) for d in self.plan.distinct]
-
-    def start(self, slots: Ints) -> None:
-        """Groups that are new: a float sum begins with −0.0, the only number that adds nothing."""
-        for a in self.plan.accumulators:
-            if a.kind in _FLOATS:
-                self.columns.vector(a.name)[slots] = -0.0
 
     def feed(self, batch: Batch, ends: Ints | None = None) -> None:
         """Add the rows of a batch; the caller marks the groups as changed.
@@ -175,7 +163,7 @@ class Accumulators:
                     )
                 case "MIN" | "MAX" if source.kind is AccumulatorKind.EXTREME_WORD:
                     valid = counts > 0
-                    values = extremes.from_word(snapshot.fixed[source.name], source)
+                    values = extremes.extreme(source, snapshot.fixed.__getitem__)
                     results.append(Result(values, None if valid.all() else valid))
                 case "MIN" | "MAX":
                     results.append(Result(snapshot.values[source.name, output.function], None))

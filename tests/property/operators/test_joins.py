@@ -112,7 +112,7 @@ def build(
     return Run(spec, [row, row], output), row
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(joins())
 def test_any_cut_gives_the_join_of_the_tables(case: tuple[Any, ...]) -> None:
     """After every step, with NULL, NaN, duplicates, and restarts."""

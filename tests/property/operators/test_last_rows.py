@@ -30,7 +30,7 @@ KEYS = st.one_of(st.none(), st.integers(0, 3))
 ROWS = st.tuples(KEYS, STRINGS, DOUBLES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_the_sink_shows_the_last_row_to_come(data: st.DataObject) -> None:
     """Rows by key in order of arrival; the first of equal ones leaves first."""
@@ -72,7 +72,7 @@ def upserts(draw: st.DrawFn) -> list[tuple[str, Row, tuple[bool, bool]]]:
     return items
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_the_last_row_by_key(data: st.DataObject) -> None:
     """Any cut gives the last row of each key, columns that were left out filled in."""

@@ -19,7 +19,7 @@ ROW = row_type(k=IntType(), x=IntType(), ts=TimestampType(precision=3))
 SIZE = 10
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_cut_gives_the_same_windows_and_the_same_late_rows(data: st.DataObject) -> None:
     """A row is judged by the watermark before it, wherever steps are cut."""
