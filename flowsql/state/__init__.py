@@ -11,6 +11,16 @@ Six kinds of table serve every operator (`spec.py` declares them, `store.py` mak
 
 The cost of a call is amortised in its rows, whatever the size of the state. Between two `end_step`
 calls lies one step; what a step frees can be read until its end and is used again after it.
+
+Decisions (2026-11):
+
+* Tables are `Vector`s: address space is reserved and pages are touched as they are needed, so that
+  growing never copies, and a row's place is one addition away.
+* `RowLists` keeps extents that double, not sorted runs: a probe of a run is a binary search (40 ms
+  for 64 k probes of 8 M pairs), a probe of an extent two look-ups.
+* `Ordered` is one tree of small sorted leaves over all slots: entries leave at once, so that MIN
+  and MAX over updates never walk over dead ones; `Timers` keeps sorted runs.
+* A checkpoint writes whole tables as copies for now; every table keeps dirty marks.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ and their owner moves what is left.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from flowsql.state.kernels import distinct
 
-__all__ = ["INLINE", "Blobs", "is_long", "pairs_of", "text_array"]
+__all__ = ["INLINE", "Blobs", "Sweep", "is_long", "pairs_of", "text_array"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -26,6 +27,8 @@ _LENGTH: Final = np.uint64(0xFFFFFFFF)
 _S32: Final = np.uint64(32)
 _FIRST_CHUNK: Final = 1 << 16
 _MAX_CHUNK: Final = 1 << 23
+_MUCH: Final = 1 << 20  # bytes in sparse chunks
+_SLICE: Final = 1 << 15  # positions looked at in one step
 
 
 def is_long(heads: Words) -> Ints:
@@ -98,12 +101,15 @@ class Blobs:
                 self._discard(chunk)
 
     def sparse(self) -> list[int]:
-        """Numbers of full chunks of which less than a third is live."""
-        return [
-            i
+        """Full chunks of which less than a third is live; none unless they hold much."""
+        held = [
+            (i, len(c))
             for i, c in enumerate(self.chunks)
             if c is not None and i != self._open and 3 * self._live[i] < len(c)
         ]
+        if 2 * sum(size for _, size in held) < max(2 * _MUCH, self.nbytes):
+            return []
+        return [i for i, _ in held]
 
     def _room(self, size: int) -> int:
         stored = self.chunks[self._open] if self._open >= 0 else None
@@ -132,6 +138,49 @@ class Blobs:
         self.chunks[chunk] = None
         self._buffers[chunk] = _NOTHING
         self._free.append(chunk)
+
+
+class Sweep:
+    """Moves what is left in sparse chunks, some positions a step.
+
+    Args:
+        blobs: the chunks.
+        read: slice of positions → both words of their views, the first one 0 where nobody lives.
+        write: (positions, second words): the strings stand elsewhere now.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        read: Callable[[slice], tuple[Words, Words]],
+        write: Callable[[Ints, Words], None],
+    ) -> None:
+        self._blobs = blobs
+        self._read = read
+        self._write = write
+        self._sparse: Words | None = None
+        self._at = 0
+
+    def step(self, end: int) -> None:
+        """Look at the next positions; all are below `end`."""
+        if self._sparse is None:
+            found = self._blobs.sparse()
+            if not found:
+                return
+            self._sparse, self._at = np.array(found, np.uint64), 0
+        part = slice(self._at, min(self._at + _SLICE, end))
+        heads, tails = self._read(part)
+        long = is_long(heads)
+        moving = long[np.isin(tails.take(long) & _LENGTH, self._sparse)]
+        if len(moving):
+            old_heads, old_tails = heads.take(moving), tails.take(moving)
+            pairs = np.stack([old_heads, old_tails], axis=1)
+            values = text_array(pairs, len(moving), None, self._blobs, pa.binary())
+            self._write(moving + part.start, self._blobs.put(values))
+            self._blobs.drop(old_heads, old_tails)
+        self._at = part.stop
+        if self._at >= end:
+            self._sparse = None
 
 
 _NOTHING: Final = pa.py_buffer(b"")

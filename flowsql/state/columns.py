@@ -118,6 +118,11 @@ class Columns(Table):
             storage.drop(slots)
         self._dirty.mark(slots, end)
 
+    def end_step(self) -> None:
+        """A slice of maintenance."""
+        for storage in self._values.values():
+            storage.maintain(self._index.capacity)
+
     # -- checkpoint ----------------------------------------------------------------------------
 
     def stats(self) -> TableStats:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from flowsql.changelog.key_layout import NULL_COLUMNS, KeyLayout, LeafKind, text_leaves
 from flowsql.changelog.keys import Keys, typed_arrays
 from flowsql.errors import InternalError
-from flowsql.state.blobs import Blobs, is_long, text_array
+from flowsql.state.blobs import Blobs, Sweep, is_long, text_array
 from flowsql.state.direct import DirectCache
 from flowsql.state.kernels import HashTable
 from flowsql.state.memory import Vector
@@ -64,6 +64,9 @@ class KeyIndex(Table):
         # By TEXT leaf, once a long value came: where its bytes are.
         self._tails: list[Vector | None] = [None] * self.layout.texts
         self._blobs: list[Blobs] = [Blobs() for _ in range(self.layout.texts)]
+        self._sweeps = [
+            Sweep(b, self._reader(i), self._writer(i)) for i, b in enumerate(self._blobs)
+        ]
         self._nested: dict[int, Storage] = {
             leaf.text: make_storage(leaf.type)
             for leaf in self._leaves
@@ -246,6 +249,25 @@ class KeyIndex(Table):
         words = tuple(w.data.take(slots) for w in self._words)
         return Keys(self.layout, len(slots), words, nulls, ())
 
+    def _reader(self, text: int) -> Callable[[slice], tuple[Words, Words]]:
+        """What a sweep reads of TEXT leaf `text`: views with their real second words."""
+
+        def read(where: slice) -> tuple[Words, Words]:
+            tails = self._tails[text]
+            assert tails is not None
+            heads = self._words[self._leaves[text].word].data[where]
+            return heads * (self._live.data[where] != 0), tails.data[where]
+
+        return read
+
+    def _writer(self, text: int) -> Callable[[Ints, Words], None]:
+        def write(slots: Ints, words: Words) -> None:
+            tails = self._tails[text]
+            assert tails is not None
+            tails.data[slots] = words
+
+        return write
+
     # -- life of a slot ------------------------------------------------------------------------
 
     def _allocate(self, n: int) -> Ints:
@@ -325,6 +347,10 @@ class KeyIndex(Table):
             self._forget(slots)
             self._reusable.append(slots)
         self._table.migrate(1 << 15)
+        for storage in self._nested.values():
+            storage.maintain(self._next)
+        for sweep in self._sweeps:
+            sweep.step(self._next)
 
     def _forget(self, slots: Ints) -> None:
         for leaf, tails in zip(self._leaves, self._tails, strict=True):

@@ -176,6 +176,8 @@ class Rows(Table):
                 self._reuse(frame)
             allowed += len(sparse)
             self._sparse = [f for f in dict.fromkeys(self._sparse + sparse) if f not in set(empty)]
+        for column in self._columns:
+            column.maintain(self._map.end)
         while self._sparse and allowed:
             self._evacuate(self._sparse.pop())
             allowed -= 1

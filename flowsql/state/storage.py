@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.state.blobs import Blobs, is_long, pairs_of, text_array
+from flowsql.state.blobs import Blobs, Sweep, is_long, pairs_of, text_array
 from flowsql.state.kernels import distinct
 from flowsql.state.memory import Vector
 from flowsql.types import (
@@ -92,6 +92,9 @@ class Storage(ABC):
         if self._flags is not None and self._null_first:
             self._flags.data[positions] = 0
 
+    def maintain(self, end: int) -> None:
+        """A slice of work that keeps memory in proportion to what is held."""
+
     @property
     @abstractmethod
     def nbytes(self) -> int:
@@ -155,6 +158,18 @@ class _Text(Storage):
         super().__init__(data_type, null_first=null_first)
         self._views = Vector(np.complex128)
         self._blobs = Blobs()
+        self._sweep = Sweep(self._blobs, self._read, self._rewrite)
+
+    def _read(self, where: slice) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        pairs = self._views.data[where].view(np.uint64).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
+
+    def _rewrite(self, positions: Ints, tails: npt.NDArray[np.uint64]) -> None:
+        pairs = self._views.data.view(np.uint64).reshape(-1, 2)
+        pairs[positions, 1] = tails
+
+    def maintain(self, end: int) -> None:
+        self._sweep.step(min(end, self._views.used))
 
     def write(self, where: Where, array: pa.Array, end: int) -> None:
         self._mark(where, array, end)
@@ -206,6 +221,10 @@ class _Row(Storage):
         super().drop(positions)
         for field in self._fields:
             field.drop(positions)
+
+    def maintain(self, end: int) -> None:
+        for field in self._fields:
+            field.maintain(end)
 
     @property
     def nbytes(self) -> int:

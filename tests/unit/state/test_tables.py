@@ -289,3 +289,45 @@ def test_row_lists_of_a_very_hot_slot(churn: bool) -> None:
         assert lists._pool.used < 400_000
     lists.expire(np.array([0]))
     assert lists.probe(np.array([1, 0]))[0].tolist() == [0] * 40
+
+
+def test_long_strings_leave_memory_at_random() -> None:
+    """A few survivors everywhere do not hold the memory of those that went."""
+    key = VarCharType()
+    specs = [
+        KeyIndexSpec("k", (key,)),
+        ColumnsSpec("c", "k", (), (Field("s", key),)),
+        RowsSpec("r", (Field("s", RowType((Field("x", key),))),)),
+    ]
+    store = StateStore.open(specs)
+    index, columns, rows = (
+        store.table("k", KeyIndex),
+        store.table("c", Columns),
+        store.table("r", Rows),
+    )
+    rng = np.random.default_rng(8)
+    model: dict[str, int] = {}
+    number = 0
+    for step in range(150):
+        names = [f"{i:>100}" for i in range(number, number + 1000)]
+        number += 1000
+        texts = pa.array(names)
+        slots, _ = index.ensure(Keys.of([texts], (key,)))
+        columns.write(slots, "s", texts)
+        nested = pa.StructArray.from_arrays([texts], names=["x"])
+        made = rows.append(pa.record_batch([nested], names=["s"]))
+        model.update(zip(names, made.tolist(), strict=True))
+        going = [n for n in model if rng.random() < (0.5 if step % 2 else 0.02)]
+        index.free(index.find(Keys.of([pa.array(going, pa.string())], (key,))))
+        rows.remove(np.array([model.pop(n) for n in going], np.int64))
+        store.end_step()
+    for _ in range(30):
+        store.end_step()
+    held = pa.array(list(model))
+    slots = index.find(Keys.of([held], (key,)))
+    assert index.keys(slots)[0].equals(held)
+    assert columns.read(slots, "s").equals(held)
+    assert rows.take(np.array(list(model.values()))).column(0).field(0).equals(held)
+    live = 100 * len(model)
+    for blobs in (index._blobs[0], columns._values["s"]._blobs, rows._columns[0]._fields[0]._blobs):
+        assert blobs.nbytes < 4 * live + (6 << 20)
