@@ -297,3 +297,19 @@ def test_rounding_of_many_doubles() -> None:
     assert rounded == [1.01, 2.68, -2.68, 0.13, 1e17, 0.0, 0.0, 1.11]
     cut = over(lambda c: call("TRUNCATE", c, 2), DoubleType(), numbers)
     assert cut == [1.0, 2.67, -2.67, 0.12, 1e17, 0.0, 0.0, 1.11]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (call("ATAN", 0.45), "0.4228539261329407"),
+        (call("ATAN2", 2.5, -1.5), "2.1112158270654806"),
+        (call("ASIN", 0.7), "0.775397496610753"),
+        (call("ACOS", 0.7), "0.7953988301841436"),
+        (call("SINH", 4.6), "49.73713190309457"),
+        (call("COSH", 4.6), "49.747183738839205"),
+    ],
+)
+def test_java_fixes_these_to_the_bit(expression: Expression, expected: str) -> None:
+    """Inverse and hyperbolic functions are StrictMath's."""
+    assert expected == text(expression)
