@@ -75,6 +75,8 @@ class Query:
         views: (name, Flink's text, DuckDB's text), in the order of their definition.
         tables: the tables it reads.
         windows: it has windows, so that late rows matter.
+        keyless: it has an aggregate without GROUP BY, which has a row over no rows in batch mode
+            and none in streaming, as in Flink.
         ordering: it has MIN or MAX of DOUBLE, whose NaN and zeros go by the order of arrival.
     """
 
@@ -83,6 +85,7 @@ class Query:
     views: tuple[tuple[str, str, str | None], ...]
     tables: frozenset[str]
     windows: bool
+    keyless: bool
     ordering: bool
 
 
@@ -93,6 +96,7 @@ class _Maker(Expressions):
     ctes: list[Text] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
     windows: bool = False
+    keyless: bool = False
     ordering: bool = False
 
     def name(self, stem: str = "x") -> str:
@@ -229,6 +233,7 @@ class _Maker(Expressions):
             if self.odds(4):
                 text = join(lambda q: f"{q} HAVING COUNT(*) > 1", text)
             text = _keyed(text, columns)
+        self.keyless |= not keys
         return Relation(text, (*columns, *results))
 
     def joined(self, depth: int) -> Relation:
@@ -311,5 +316,11 @@ def make_query(seed: int) -> Query:
         text = join(lambda q, *w: f"WITH {', '.join(w)} {q}", text, *maker.ctes)
     duck = text.duck if all(view[2] is not None for view in maker.views) else None
     return Query(
-        text.flink, duck, tuple(maker.views), frozenset(maker.tables), maker.windows, maker.ordering
+        text.flink,
+        duck,
+        tuple(maker.views),
+        frozenset(maker.tables),
+        maker.windows,
+        maker.keyless,
+        maker.ordering,
     )
