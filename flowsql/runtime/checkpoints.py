@@ -180,16 +180,18 @@ class Checkpointer:
         Raises:
             FlowSQLError: it failed.
         """
-        while self._writing is not None:
-            self._writing.done.wait(self._settings.checkpoint_timeout / 1000)
-            self.poll()
+        if self._writing is not None:
+            self._await(self._writing)
         self._tolerant = False
         writing = self.begin(finished=finished)
         if writing is not None:
-            if not writing.done.wait(self._settings.checkpoint_timeout / 1000):
-                writing.give_up()
-                writing.done.wait()
-            self._conclude(writing)
+            self._await(writing)
+
+    def _await(self, writing: _Writing) -> None:
+        if not writing.done.wait(self._settings.checkpoint_timeout / 1000):
+            writing.give_up()
+            writing.done.wait()
+        self._conclude(writing)
 
     # -- one checkpoint -----------------------------------------------------------------------
 

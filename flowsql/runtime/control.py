@@ -40,6 +40,8 @@ class ControlServer:
         self._commands = commands
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._closing = False
+        self._answering = 0
+        self._answered = threading.Condition()
 
     def start(self) -> None:
         """Listen; raises StateError."""
@@ -63,6 +65,11 @@ class ControlServer:
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
+    def finish_answers(self, timeout: float = 2.0) -> None:
+        """Wait until the answers under way are written."""
+        with self._answered:
+            self._answered.wait_for(lambda: self._answering == 0, timeout)
+
     def _serve(self) -> None:
         while not self._closing:
             try:
@@ -76,8 +83,15 @@ class ControlServer:
     def _answer(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, client.makefile("rwb") as stream:
             while line := stream.readline(_LINE):
-                stream.write(json.dumps(self._run(line)).encode() + b"\n")
-                stream.flush()
+                with self._answered:
+                    self._answering += 1
+                try:
+                    stream.write(json.dumps(self._run(line)).encode() + b"\n")
+                    stream.flush()
+                finally:
+                    with self._answered:
+                        self._answering -= 1
+                        self._answered.notify_all()
 
     def _run(self, line: bytes) -> JSON:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
 import threading
@@ -81,7 +80,10 @@ class Job:
         self._lock = threading.Lock()
         self._stop: str | None = None
         self._stop_event = threading.Event()
+        # Everything is let go; and, after whoever asked over the socket was told, the end.
+        self._settled = threading.Event()
         self._over = threading.Event()
+        self._ending = False
         self._thread: threading.Thread | None = None
         self.board = StatusBoard(job_id)
         self.error: FlowSQLError | None = None
@@ -148,7 +150,7 @@ class Job:
 
     def _ask(self, request: Request, timeout: float | None) -> Path:
         with self._lock:
-            if self._over.is_set():
+            if self._ending:
                 raise StateError(f'job "{self.id}" is over')
             self._requests.append(request)
         self._wake()
@@ -184,6 +186,9 @@ class Job:
             if server is not None:
                 server.close()
             self._end()
+            if server is not None:
+                server.finish_answers()
+            self._over.set()
 
     def _open_folder(self) -> None:
         folder = JobFolder(self._settings.checkpoint_dir, self.id)
@@ -193,8 +198,7 @@ class Job:
     def _commands(self) -> dict[str, Callable[..., Any]]:
         def stop(*, drain: bool = False) -> JSON:
             self.stop(drain=bool(drain))
-            with contextlib.suppress(FlowSQLError):
-                self._over.wait()
+            self._settled.wait()
             return self.status()
 
         def checkpoint(*, savepoint: str | None = None) -> str:
@@ -360,12 +364,11 @@ class Job:
     def _abandon(self, error: FlowSQLError) -> None:
         if self._checkpointer is not None:
             self._checkpointer.abandon(error)
-            self._checkpointer = None
 
     def _end(self) -> None:
         """Nothing of the job is left but its folder."""
         with self._lock:
-            self._over.set()
+            self._ending = True
             requests, self._requests = self._requests, []
         for request in requests:
             request.answer(None, self.error or StateError(f'job "{self.id}" is over'))
@@ -376,6 +379,7 @@ class Job:
             self._folder.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+        self._settled.set()
 
 
 def _default_build() -> Build:
