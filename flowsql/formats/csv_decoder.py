@@ -37,7 +37,6 @@ from flowsql.types import (
 
 __all__ = ["CsvDecoder"]
 
-_BLANK_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 _COMMENT = re.compile(rb"(?m)^[ \t]*#[^\n]*\n?")
 _DIRECT = (
     TinyIntType,
@@ -113,7 +112,7 @@ class CsvDecoder(Decoder):
 
     def _whole(self, block: bytes) -> pa.RecordBatch | None:
         """The block at once; None where it needs a closer look."""
-        if len(self._names) > 1 and _BLANK_LINE.search(block):
+        if len(self._names) > 1 and _has_blank_line(block):
             # Arrow makes a row of empty fields of it.
             return None
         if self._quote is not None and self._quote in block:
@@ -265,6 +264,10 @@ class CsvDecoder(Decoder):
         fields = list(arrow_type(data_type))
         values = pa.StructArray.from_arrays(columns, fields=fields, mask=mask)
         return Parsed(values, bad if bad.any() else None)
+
+
+def _has_blank_line(block: bytes) -> bool:
+    return block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block
 
 
 def _shown(text: pa.Array) -> Callable[[int], str]:

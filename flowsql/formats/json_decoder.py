@@ -51,8 +51,7 @@ _DIRECT = (
     VarCharType,
     CharType,
 )
-# What Arrow reads otherwise than Flink: blank lines, numbers that are none, several objects a line.
-_DOUBTFUL = re.compile(rb"\A\s*\n|\n\s*\n|NaN|Inf")
+_BLANK_LINE = re.compile(rb"(?m)^[ \t\r]*$")
 
 
 class JsonDecoder(Decoder):
@@ -100,7 +99,7 @@ class JsonDecoder(Decoder):
 
     def _whole(self, block: bytes, lines: int) -> pa.RecordBatch | None:
         """The block at once; None where it needs a closer look."""
-        if _DOUBTFUL.search(block):
+        if _doubtful(block):
             return None
         try:
             # Arrow does not check the encoding.
@@ -198,6 +197,19 @@ class _UnreadableError(Exception):
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     return members if len(members) == len(pairs) else dict(reversed(pairs))
+
+
+def _doubtful(block: bytes) -> bool:
+    """Whether Arrow may read the block otherwise than Flink: numbers that are none, blank lines.
+
+    Blank lines could make up for several objects on one line, which the number of rows shows.
+    """
+    if b"NaN" in block or b"Inf" in block:
+        return True
+    if b"\n\n" in block or b"\r\n\r" in block or block[:1].isspace():
+        return True
+    # Lines that begin with a blank are rare enough to be looked at.
+    return (b"\n " in block or b"\n\t" in block) and _BLANK_LINE.search(block[:-1]) is not None
 
 
 def _no_constant(text: str) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import re
 
+import numpy as np
+import numpy.typing as npt
+
 __all__ = ["line_ends", "quoted_ends", "quoted_spans", "well_quoted"]
 
 
@@ -59,8 +62,44 @@ def quoted_ends(
     special = (quote is not None and quote in data) or (escape is not None and escape in data)
     if last or not special or quote is None:
         return line_ends(data, last=last)
+    if escape is None or escape not in data:
+        places = _quotes(data, quote)
+        if _paired(data, places, delimiter):
+            return _last_line_end(data, places)
     found = _all_records(quote, delimiter, escape).match(data)
     return found.end() if found else 0
+
+
+def _quotes(data: bytes, quote: bytes) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(np.frombuffer(data, np.uint8) == quote[0])
+
+
+def _paired(data: bytes, places: npt.NDArray[np.int64], delimiter: bytes) -> bool:
+    """Whether every first quote of a pair opens a field, and every second closes one.
+
+    A doubled quote is the end of one pair and the beginning of the next. False proves nothing:
+    quotes may stand in the middle of a field.
+    """
+    text = np.frombuffer(data, np.uint8)
+    first, second = places[0::2], places[1::2]
+    before = np.where(first > 0, text[first - 1], ord("\n"))
+    opens = (before == delimiter[0]) | (before == ord("\n"))
+    opens[1:] |= first[1:] == second[: len(first) - 1] + 1
+    after = np.where(second + 1 < len(text), text[np.minimum(second + 1, len(text) - 1)], ord("\n"))
+    closes = (after == delimiter[0]) | (after == ord("\n")) | (after == ord("\r"))
+    closes[: len(first) - 1] |= first[1:] == second[: len(first) - 1] + 1
+    return bool(opens.all() and closes.all())
+
+
+def _last_line_end(data: bytes, places: npt.NDArray[np.int64]) -> int:
+    """Behind the last line end with an even number of quotes before it."""
+    at = data.rfind(b"\n")
+    while at >= 0:
+        quotes = int(np.searchsorted(places, at))
+        if quotes % 2 == 0:
+            return at + 1
+        at = data.rfind(b"\n", 0, int(places[quotes - 1]))
+    return 0
 
 
 def quoted_spans(
@@ -100,4 +139,8 @@ def _well_quoted(quote: bytes, delimiter: bytes, escape: bytes | None) -> re.Pat
 
 def well_quoted(data: bytes, quote: bytes, delimiter: bytes, escape: bytes | None) -> bool:
     """Whether every quote that opens a field is closed at its end."""
+    if escape is None or escape not in data:
+        places = _quotes(data, quote)
+        if len(places) % 2 == 0 and _paired(data, places, delimiter):
+            return True
     return _well_quoted(quote, delimiter, escape).fullmatch(data) is not None
