@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flowsql.errors import DataError, InternalError
+from flowsql.errors import DataError, InternalError, SqlError
 from flowsql.expr.analysis import is_deterministic
 from flowsql.expr.casting import cast_kernel
 from flowsql.expr.faults import Fault
@@ -267,9 +267,16 @@ class Projection:
         self, expressions: Sequence[Expression], input_type: RowType, settings: EvalSettings
     ) -> None:
         del input_type
-        compiler = _Compiler(expressions, settings)
         self._expressions = tuple(expressions)
-        self._compiled = [compiler.compile(e).run for e in expressions]
+        try:
+            compiler = _Compiler(expressions, settings)
+            self._compiled = [compiler.compile(e).run for e in expressions]
+        except RecursionError as e:
+            raise SqlError(
+                "the expression is nested too deeply",
+                hint="Compute parts of it in a sub-query.",
+                span=expressions[0].span,
+            ) from e
         self._arrow = [arrow_type(e.type) for e in expressions]
         self._slots = compiler.slots
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from flowsql.errors import DataError
 from flowsql.expr.calendar import civil_from_days
+from flowsql.expr.faults import Fault
 from flowsql.expr.java_floats import texts
 from flowsql.expr.vector import EvalSettings, build, bytes_of, each, mask_of, null_mask, numbers
 from flowsql.expr.zones import local_from_utc
@@ -129,8 +130,11 @@ def _put(out: Any, start: int, width: int, values: Any) -> None:
         out[:, start + k] = digit + _ZERO
 
 
-def _put_date(out: Any, days: Any) -> None:
+def _put_date(out: Any, days: Any, array: Any) -> None:
     year, month, day = civil_from_days(days)
+    odd = (year < 0) | (year > 9999)
+    if odd.any() and (odd & ~null_mask(array)).any():
+        raise Fault("year is out of range", hint="Years go from 0 to 9999.")
     _put(out, 0, 4, year)
     out[:, 4] = out[:, 7] = ord("-")
     _put(out, 5, 2, month)
@@ -145,7 +149,7 @@ def _strings(matrix: Any, array: Any) -> Any:
 
 def _date_text(array: Any) -> Any:
     out = np.empty((len(array), 10), dtype=np.uint8)
-    _put_date(out, numbers(array))
+    _put_date(out, numbers(array), array)
     return _strings(out, array)
 
 
@@ -156,7 +160,7 @@ def timestamp_text(array: Any, precision: int) -> Any:
     seconds, fraction = np.divmod(numbers(array), unit)
     days, of_day = np.divmod(seconds, 86400)
     out = np.empty((len(array), 19 + (precision + 1 if precision else 0)), dtype=np.uint8)
-    _put_date(out, days)
+    _put_date(out, days, array)
     out[:, 10] = ord(" ")
     _put(out, 11, 2, of_day // 3600)
     out[:, 13] = out[:, 16] = ord(":")

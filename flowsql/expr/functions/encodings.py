@@ -206,8 +206,11 @@ def _str_to_map(text: str, pairs: str = ",", values: str = "=") -> list[tuple[st
     return list(found.items())
 
 
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
 def _is_decimal(text: str) -> bool:
-    return re.fullmatch(r"[+-]?\d+(\.\d+)?", text, re.ASCII) is not None
+    return _DECIMAL.fullmatch(text) is not None
 
 
 def _test(name: str, doc: str, function: Callable[[str], bool]) -> Function:

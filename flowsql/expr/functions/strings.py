@@ -280,16 +280,21 @@ def _replace_make(call: Call, settings: EvalSettings) -> Kernel:
         options = pc.ReplaceSubstringOptions(old, new)
         kernel = arrow_function("replace_substring", options)
         return lambda context, text, *_: kernel(context, text)
-    return lambda _, *values: each(str.replace, pa.string(), *values)
+    return lambda _, *values: each(_replace, pa.string(), *values)
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    return text.replace(old, new) if old else _from_units(_units(text).replace("", new))
 
 
 def _overlay(text: str, new: str, start: int, length: int | None = None) -> str:
+    text, new = _units(text), _units(new)
     count = len(new) if length is None else length
     if start <= 0 or start > len(text):
-        return text
+        return _from_units(text)
     rest = start - 1 + count
     tail = text[rest:] if count >= 0 and rest <= len(text) else ""
-    return text[: start - 1] + new + tail
+    return _from_units(text[: start - 1] + new + tail)
 
 
 def _overlay_type(args: Sequence[Expression]) -> DataType:

@@ -67,3 +67,13 @@ def test_unknown_function_names_the_nearest() -> None:
         bind_call("COALESC", [A], None)
     assert error.value.message == 'function "COALESC" does not exist'
     assert error.value.hint == 'Did you mean "COALESCE"?'
+
+
+def test_a_very_deep_expression_is_refused() -> None:
+    """Not a crash of the interpreter, but an error with its cure."""
+    deep = A
+    for _ in range(600):
+        deep = bind_call("+", [deep, A], None)  # type: ignore[assignment]
+    with pytest.raises(SqlError) as error:
+        compile_projection([deep], ROW, SETTINGS)
+    assert error.value.message == "the expression is nested too deeply"

@@ -313,3 +313,19 @@ def test_rounding_of_many_doubles() -> None:
 def test_java_fixes_these_to_the_bit(expression: Expression, expected: str) -> None:
     """Inverse and hyperbolic functions are StrictMath's."""
     assert expected == text(expression)
+
+
+def test_years_past_9999_have_no_text() -> None:
+    """Not a wrong year, but an error."""
+    late = call("+", date_literal("9999-12-31"), interval_literal("1", "DAY"))
+    with pytest.raises(DataError, match="year is out of range"):
+        value(cast(late, STRING))
+
+
+def test_utf16_where_java_counts_in_it() -> None:
+    """Characters above U+FFFF are two units for some functions, as in Flink."""
+    assert value(call("REPLACE", "😀a", "", "-")) == "-?-?-a-"
+    assert value(call("OVERLAY", "😀a", "z", 2)) == "?za"
+    assert value(call("LPAD", "😀a", 4, "x")) == "x😀a"
+    assert value(call("CHAR_LENGTH", "😀a")) == 2
+    assert value(call("REVERSE", "😀a")) == "a😀"
