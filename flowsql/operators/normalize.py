@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, Changes, Keys, concat_changes
+from flowsql.changelog import DELETE, Changes, Keys, concat_changes, split_changes
 from flowsql.errors import DataError
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.sequence import sort_stable
@@ -94,7 +94,8 @@ class LastRows:
             if len(old_rows):
                 kinds = np.zeros(len(numbers), np.int8)
                 kinds[: len(old_rows)] = DELETE
-            yield Changes(pa.RecordBatch.from_arrays(arrays, schema=self.output), kinds)
+            batch = pa.RecordBatch.from_arrays(arrays, schema=self.output)
+            yield from split_changes(Changes(batch, kinds))
 
 
 class NormalizeOperator(Operator):

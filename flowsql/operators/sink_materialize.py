@@ -8,10 +8,11 @@ In → out, one step each, key is the first column:
 
 Requires: append or retract. Emits: retract with one row a key; one net change a key and step. A
 retraction of a row that is not there is ignored and counted (`orphan-retractions`).
-State: `keys` (sink key → slot), `keys_columns` (the row the sink shows, and how many it hides), `rows`,
-`hidden` (rows that a later one hides, the last to come first), `ids` (content → row and how often);
-freed with the last row.
-Cost: per row two look-ups; an entry in order only for a row that hides another.
+State: `keys` (sink key → slot), `keys_columns` (the row the sink shows), `rows`; for keys that ever held
+two rows at once also `ids` (content → row and how often) and `hidden` (rows that a later one hides, the
+last to come first); freed with the last row.
+Cost: per row one look-up of its key; for a key that held two rows one more, and an entry in order for
+each row that is hidden.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from flowsql.types import BigIntType, RowType
 __all__ = ["SinkMaterializeOperator"]
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
 
 _INGEST = 1 << 15
@@ -95,9 +97,85 @@ class SinkMaterializeOperator(Operator):
         fresh = self._touched.add(slots, self._index.capacity)
         if len(fresh):
             self._before.append(self._columns.read(fresh, "row"))
-        content = [pa.array(slots), *(batch.column(c) for c in form.stored)]
-        ids, _ = self._ids.ensure(Keys.of(content, (_SLOT, *form.stored_types)))
-        self._touched_ids.add(ids, self._ids.capacity)
+        crowded = self._crowded(batch, slots, signs)
+        if crowded is None:
+            self._replace(batch, slots, signs)
+            return
+        if not crowded.all():
+            rows = np.flatnonzero(~crowded)
+            self._replace(batch.take(pa.array(rows)), slots.take(rows), signs.take(rows))
+            rows = np.flatnonzero(crowded)
+            batch, slots, signs = batch.take(pa.array(rows)), slots.take(rows), signs.take(rows)
+        self._crowd(batch, slots, signs)
+
+    def _crowded(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> Bools | None:
+        """Rows of keys that hold, or would hold, more than one row; None where there are none.
+
+        A key with at most one row sees insertions and retractions by turns, and what is taken back
+        is the row it has.
+        """
+        n = len(slots)
+        order = sort_stable(slots)
+        ordered, coming = slots.take(order), signs.take(order) > 0
+        begins = np.ones(n, np.bool_)
+        begins[1:] = ordered[1:] != ordered[:-1]
+        shown = self._columns.read(ordered, "row")
+        live = np.empty(n, np.bool_)
+        live[1:] = coming[:-1]
+        live[begins] = shown[begins] > 0
+        odd = coming == live
+        odd |= self._columns.read(ordered, "crowded") != 0
+        going = np.flatnonzero(~coming & live)
+        if len(going):
+            content = self._content(batch.select(list(self._form.stored)).take(pa.array(order)))
+            inner = going.take(np.flatnonzero(~begins.take(going)))
+            odd[inner] |= ~content.equal(inner, content, inner - 1)
+            outer = going.take(np.flatnonzero(begins.take(going)))
+            stored = self._content(self._rows.take(shown.take(outer) - 1))
+            odd[outer] |= ~content.equal(outer, stored, np.arange(len(outer)))
+        if not odd.any():
+            return None
+        starts = np.flatnonzero(begins)
+        any_odd = np.logical_or.reduceat(odd, starts)
+        crowded = np.empty(n, np.bool_)
+        crowded[order] = np.repeat(any_odd, np.diff(np.append(starts, n)))
+        return crowded
+
+    def _content(self, batch: pa.RecordBatch) -> Keys:
+        return Keys.of(batch.columns, self._form.stored_types, batch.num_rows)
+
+    def _replace(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> None:
+        """Keys with at most one row: the last row decides."""
+        order = sort_stable(slots)
+        ordered = slots.take(order)
+        is_last = np.ones(len(order), np.bool_)
+        is_last[:-1] = ordered[1:] != ordered[:-1]
+        last = np.sort(order.take(np.flatnonzero(is_last)))
+        where = slots.take(last)
+        replaced = self._columns.read(where, "row")
+        replaced = replaced.take(np.flatnonzero(replaced))
+        if len(replaced):
+            self._rows.remove(replaced - 1)
+        kept = np.flatnonzero(signs.take(last) > 0)
+        after = np.zeros(len(where), np.int64)
+        if len(kept):
+            values = batch.select(list(self._form.stored)).take(pa.array(last.take(kept)))
+            after[kept] = self._rows.append(values) + 1
+        self._columns.write(where, "row", after)
+
+    def _crowd(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> None:
+        """Keys with any number of rows."""
+        fresh = np.unique(slots)
+        fresh = fresh.take(np.flatnonzero(self._columns.read(fresh, "crowded") == 0))
+        self._columns.write(fresh, "crowded", 1)
+        shown = self._columns.read(fresh, "row")
+        held = np.flatnonzero(shown)
+        if len(held):
+            shown = shown.take(held)
+            ids = self._identify(fresh.take(held), self._rows.take(shown - 1).columns)
+            self._id_columns.write(ids, "row", shown)
+            self._id_columns.write(ids, "count", 1)
+        ids = self._identify(slots, batch.select(list(self._form.stored)).columns)
         accepted = accepted_counts(ids, signs, self._id_columns.read(ids, "count"))
         if accepted is not None:
             rows = np.flatnonzero(accepted)
@@ -107,6 +185,13 @@ class SinkMaterializeOperator(Operator):
             batch, signs = batch.take(pa.array(rows)), signs.take(rows)
             slots, ids = slots.take(rows), ids.take(rows)
         self._apply(batch, slots, ids, signs)
+
+    def _identify(self, slots: Ints, columns: list[pa.Array]) -> Ints:
+        """The identity of each row within its key."""
+        keys = Keys.of([pa.array(slots), *columns], (_SLOT, *self._form.stored_types))
+        ids, _ = self._ids.ensure(keys)
+        self._touched_ids.add(ids, self._ids.capacity)
+        return ids
 
     def _apply(self, batch: pa.RecordBatch, slots: Ints, ids: Ints, signs: Signs) -> None:
         """Each content's balance; one that came (again) is the newest, if any of it is left."""

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import NO_WATERMARK, Changes, Keys, Marks, concat_changes
+from flowsql.changelog import NO_WATERMARK, Changes, Keys, Marks, concat_changes, split_changes
 from flowsql.operators.aggregates import Accumulators, Batch
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.local_time import firing_times, instants, is_utc
@@ -162,7 +162,7 @@ class WindowAggregateOperator(Operator):
         for start in range(0, len(slots), _EMIT):
             changes = self._window_rows(slots[start : start + _EMIT], before)
             if changes is not None:
-                yield changes
+                yield from split_changes(changes)
 
     def _window_rows(self, slots: Ints, before: int) -> Changes | None:
         snapshot = self._accumulators.snapshot(slots)

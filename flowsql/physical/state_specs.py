@@ -145,8 +145,11 @@ def _materialize(spec: SinkMaterialize, row: RowType) -> tuple[StateSpec, ...]:
     stored = stored_value_columns(spec.keys, row)
     return (
         KeyIndexSpec("keys", _types(row, spec.keys)),
-        # The row that the sink shows; further ones of its key stand in `hidden`, newest first.
-        ColumnsSpec("keys_columns", "keys", (("row", "int64"), ("hidden", "int64"))),
+        # The row that the sink shows. Of crowded keys, which ever held two, all rows are in `ids`, and
+        # those not shown in `hidden`, newest first.
+        ColumnsSpec(
+            "keys_columns", "keys", (("row", "int64"), ("hidden", "int64"), ("crowded", "uint8"))
+        ),
         RowsSpec("rows", tuple(row.fields[c] for c in stored)),
         OrderedSpec("hidden", "keys", (SortColumn(_SLOT, descending=True),), "rows"),
         KeyIndexSpec("ids", (_SLOT, *_types(row, stored))),

@@ -238,9 +238,13 @@ class _Distinct:
         gone = entries[self._counts.read(entries, "count") == 0]
         if len(gone):
             self._index.free(gone)
+            if self._timers is not None:
+                self._timers.clear(gone)
         self._touched.clear()
 
     def expire(self, watermark: int) -> None:
+        # What has vanished goes first, so that nothing is freed twice.
+        self.release()
         if self._timers is not None:
             due = self._timers.due(watermark)
             if len(due):

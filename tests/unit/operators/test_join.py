@@ -162,3 +162,12 @@ def test_a_hot_key_is_given_in_pieces() -> None:
     r.step(right(*many), (0, changes(LEFT, rows[:500], append=True)))
     assert max(len(p) for p in r.parts) <= MAX_ROWS
     assert sum(len(p) for p in r.parts) == 400 * 500
+
+
+def test_a_long_output_keeps_the_limits_of_a_batch() -> None:
+    """Pieces of 64 MiB at most, whatever the width of a row."""
+    r = join(left=SideLayout.NO_UNIQUE_KEY, modes="append append")
+    wide = "x" * (1 << 20)
+    rows = [(i, 7, "a") for i in range(130)]
+    r.step((0, changes(LEFT, rows, append=True)), right(("+", 7, wide)))
+    assert [len(p) for p in r.parts] == [63, 63, 4]

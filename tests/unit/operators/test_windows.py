@@ -160,3 +160,16 @@ def test_rows_that_were_taken_back_are_not_in_a_window() -> None:
     assert step(r, [], watermark=END) == [("+", "a", 1, 2, 1, at(0), at(MINUTE))]
     assert r.counters.as_dict() == {"orphan-retractions": 1}
     assert r.live()["groups"] == r.live()["distinct_0"] == 0
+
+
+def test_a_value_that_vanishes_in_the_step_its_window_fires() -> None:
+    """Is forgotten once."""
+    r = window(tumble(ROW, MINUTE).output, ["COUNT DISTINCT x"], "retract")
+    rows = [("+", "a", 1, at(1)), ("+", "a", 2, at(2)), ("-", "a", 1, at(1))]
+    assert step(r, rows, watermark=MINUTE - 1) == [("+", "a", 1, at(0), at(MINUTE))]
+    rows = [("+", "a", 3, at(MINUTE)), ("+", "a", 4, at(MINUTE)), ("+", "b", 3, at(MINUTE))]
+    assert sorted(step(r, rows, watermark=END)) == [
+        ("+", "a", 2, at(MINUTE), at(2 * MINUTE)),
+        ("+", "b", 1, at(MINUTE), at(2 * MINUTE)),
+    ]
+    assert r.live()["distinct_0"] == 0
