@@ -43,8 +43,15 @@ _ZERO = ord("0")
 
 
 def to_text(array: Any, data_type: DataType, settings: EvalSettings) -> Any:
-    """The string array of CAST(array AS STRING); NULL stays NULL."""
-    return formatter(data_type, settings)(array)
+    """The string array of CAST(array AS STRING); NULL stays NULL.
+
+    Raises:
+        DataError: a value has no text, such as a year past 9999.
+    """
+    try:
+        return formatter(data_type, settings)(array)
+    except Fault as e:
+        raise DataError(e.message, hint=e.hint) from e
 
 
 def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
