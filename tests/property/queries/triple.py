@@ -30,6 +30,8 @@ from tests.support.fold import FoldError, fold
 
 __all__ = ["Difference", "check", "reproducer"]
 
+SHRINK_S = 10.0  # how long a difference is made smaller
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -144,10 +146,10 @@ def _check_run(
 
 
 def shrunk(
-    query: Query, schema: RowType, events: Sequence[Event], run: Run, *, seconds: float = 10.0
+    query: Query, schema: RowType, events: Sequence[Event], run: Run
 ) -> tuple[Sequence[Event], Run]:
     """Fewer events that still differ, found by leaving out one after the other for a while."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + SHRINK_S
     at = 0
     while at < len(events) and time.monotonic() < deadline:
         fewer = [*events[:at], *events[at + 1 :]]
