@@ -119,6 +119,7 @@ class Session:
             local_time_zone=values["table.local-time-zone"],
             upsert_materialize=values["table.exec.sink.upsert-materialize"],
             idle_timeout=values["table.exec.source.idle-timeout"] or None,
+            require_on_conflict=values["table.exec.sink.require-on-conflict"],
         )
         return Binder(self._catalog, self._connector, lambda f: find_format(f).options, settings)
 

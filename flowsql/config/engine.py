@@ -79,6 +79,10 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "column.", "error", choices=("error", "drop")),
     Option("table.exec.sink.upsert-materialize", _O.ENUM, "Whether rows are kept by the sink's "
            "primary key where that is not the query's.", "auto", choices=("auto", "none", "force")),
+    Option("table.exec.sink.require-on-conflict", _O.BOOLEAN, "Whether an INSERT whose upsert key "
+           "is not the sink's primary key must say ON CONFLICT.", True),
+    Option("table.exec.legacy-cast-behaviour", _O.ENUM, "How casts fail; only the standard's way "
+           "is supported.", "disabled", choices=("disabled",)),
     Option("table.exec.state.ttl", _O.DURATION, "Time after which unused state is dropped; only "
            "'0 ms', never, is supported.", 0),
     Option("table.optimizer.non-deterministic-update.strategy", _O.ENUM, "What happens to "
@@ -105,7 +109,7 @@ _IGNORED_PREFIXES = (
     "table.exec.disabled-operators", "table.exec.interval-join.", "table.exec.local-hash-agg.",
     "table.exec.mini-batch.", "table.exec.operator-fusion-", "table.exec.rank.",
     "table.exec.resource.", "table.exec.shuffle-mode", "table.exec.simplify-operator-",
-    "table.exec.sink.keyed-shuffle", "table.exec.sink.nested-constraint", "table.exec.sort.",
+    "table.exec.sink.keyed-shuffle", "table.exec.sort.",
     "table.exec.spill-", "table.exec.uid.", "table.exec.unbounded-over.", "table.exec.window-agg.",
     "table.generated-code.", "table.optimizer.", "table.plan.", "table.resources.",
     "table.rtas-ctas.", "table.sql-dialect", "taskmanager.", "web.", "yarn.", "zookeeper.",

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flowsql.catalog import Catalog, CatalogTable, declare_table
 from flowsql.errors import ConfigError, nearest
 from flowsql.sql import CreateTable, parse_statement
-from flowsql.types import Field, RowType, quote_identifier
+from flowsql.types import (
+    Field,
+    LocalZonedTimestampType,
+    RowType,
+    TimestampType,
+    quote_identifier,
+)
 
 __all__ = ["declare_embedded"]
+
+_ROWTIME_PRECISION = 3
 
 
 def declare_embedded(
@@ -29,12 +38,15 @@ def declare_embedded(
     """
     for column in primary_key:
         _known(column, row, "primary_key")
-    parts = [_column(field) for field in row.fields]
+    column, expression = _watermark(watermark, row) if watermark is not None else ("", "")
+    parts = [
+        _column(field, rowtime=watermark is not None and field.name == column)
+        for field in row.fields
+    ]
     if primary_key:
         keys = ", ".join(map(quote_identifier, primary_key))
         parts.append(f"PRIMARY KEY ({keys}) NOT ENFORCED")
     if watermark is not None:
-        column, expression = _watermark(watermark, row)
         parts.append(f"WATERMARK FOR {quote_identifier(column)} AS {expression}")
     body = ",\n  ".join(parts)
     text = (
@@ -46,8 +58,16 @@ def declare_embedded(
     return declare_table(statement, catalog, text)
 
 
-def _column(field: Field) -> str:
-    return f"{quote_identifier(field.name)} {field.type}"
+def _column(field: Field, *, rowtime: bool) -> str:
+    """Event time has at most milliseconds in Flink; Arrow's timestamps mostly have more."""
+    kind = field.type
+    if (
+        rowtime
+        and isinstance(kind, TimestampType | LocalZonedTimestampType)
+        and kind.precision > _ROWTIME_PRECISION
+    ):
+        kind = replace(kind, precision=_ROWTIME_PRECISION)
+    return f"{quote_identifier(field.name)} {kind}"
 
 
 def _watermark(text: str, row: RowType) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flowsql.changelog import MAX_ROWS, ChangelogMode, Changes, split_changes
 from flowsql.connector import (
@@ -27,7 +28,7 @@ from flowsql.connector import (
     Split,
 )
 from flowsql.errors import ConnectorError, DataError
-from flowsql.types import RowType, arrow_schema
+from flowsql.types import LocalZonedTimestampType, RowType, TimestampType, arrow_schema
 
 __all__ = ["Batches", "EmbeddedConnector", "EmbeddedInput", "Item", "Watermark"]
 
@@ -186,8 +187,17 @@ def _conform(table: ConnectorTable, item: Changes | pa.RecordBatch, ordinal: int
                     f'column "{field.name}" of item {ordinal} of table "{table.name}" '
                     f"cannot be read as {read.fields[read.index(field.name)].type}: {error}"
                 ) from None
+        kind = read.fields[read.index(field.name)].type
+        if isinstance(kind, TimestampType | LocalZonedTimestampType) and kind.precision <= 3:
+            column = _whole_milliseconds(column)
         columns.append(column)
     return changes.with_batch(pa.RecordBatch.from_arrays(columns, schema=wanted))
+
+
+def _whole_milliseconds(column: pa.Array) -> pa.Array:
+    """A timestamp column cut to the milliseconds that its Flink type has."""
+    floored = pc.floor_temporal(column, unit="millisecond")
+    return column if floored.equals(column) else floored
 
 
 class Batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowsql.catalog import ColumnKind
 from flowsql.logical import Tables, connector_table
 from flowsql.physical import PlannedJob, tables_of
 from flowsql.physical import specs as p
@@ -21,8 +22,9 @@ def job_plan(planned: PlannedJob, tables: Tables) -> JobPlan:
     for node in planned.plan.nodes:
         if isinstance(node.spec, p.Scan):
             table = bound[node.spec.table]
+            names = [c.name for c in table.columns if c.kind is not ColumnKind.COMPUTED]
             resolved[table.name] = ResolvedTable(
-                table.connector, connector_table(table, tables, columns=node.spec.columns)
+                table.connector, connector_table(table, tables, columns=names)
             )
     for node in planned.plan.nodes:
         if isinstance(node.spec, p.Sink):

@@ -181,8 +181,9 @@ class Execution:
         for node in job.plan.nodes:
             if isinstance(node.spec, Scan):
                 resolved = job.tables[node.spec.table]
-                key = (id(resolved.connector), resolved.connector.group(resolved.table))
-                members.setdefault(key, []).append(resolved.table)
+                table = job.scan_table(node.spec)
+                key = (id(resolved.connector), resolved.connector.group(table))
+                members.setdefault(key, []).append(table)
                 connectors[key] = resolved.connector
         readers = max(1, len(members) * settings.parallelism)
         limits = ReaderLimits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ from flowsql.runtime.outlets import CollectOutlet, Outlet, SinkForm, SinkOutlet
 from flowsql.runtime.pairing import compared_columns
 from flowsql.runtime.scans import ScanNode
 from flowsql.state.store import StateStore
-from flowsql.types import RowType, arrow_schema
+from flowsql.types import Field, RowType, arrow_schema
 
 __all__ = ["Build", "Graph", "JobPlan", "ResolvedTable", "ValuesNode"]
 
@@ -57,6 +57,23 @@ class JobPlan:
 
     plan: PhysicalPlan
     tables: Mapping[str, ResolvedTable]
+
+    def scan_table(self, spec: Scan) -> ConnectorTable:
+        """The table as the scan reads it: only the plan that runs knows its columns."""
+        table = self.tables[spec.table].table
+        stored = table.schema.names
+        return replace(
+            table,
+            columns=tuple(c for c in spec.columns if c in stored),
+            metadata={c: table.metadata[c] for c in spec.columns if c not in stored},
+        )
+
+    def read_row(self, spec: Scan) -> RowType:
+        """The row that the connector gives: physical columns, then metadata."""
+        table = self.scan_table(spec)
+        known = self.tables[spec.table].connector.metadata
+        metadata = tuple(Field(c, known[key]) for c, key in table.metadata.items())
+        return RowType((*table.read_schema.fields, *metadata), nullable=False)
 
     def sink_table(self, name: str) -> ResolvedTable:
         """The table as it is written."""
@@ -214,7 +231,7 @@ class _Builder:
             node.id,
             f"Scan {spec.table}",
             spec,
-            read=self._job.tables[spec.table].table.read_schema,
+            read=self._job.read_row(spec),
             output=node.output,
             settings=self._evaluation,
             idle_timeout=self._settings.idle_timeout,
