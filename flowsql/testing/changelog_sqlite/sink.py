@@ -52,7 +52,7 @@ class ChangelogSqliteSink(Sink):
     def __init__(self, table: ConnectorTable) -> None:
         self._table = table
         self._path = Path(table.options["path"]).absolute()
-        self._name = table.options["table-name"] or table.name.rpartition(".")[2].strip("`")
+        self._name = table.options["table-name"] or _last_part(table.name)
 
     def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
         if context.checkpoint_files is None:
@@ -277,6 +277,11 @@ def _stored(column: pa.Array) -> pa.Array:
     if any(test(kind) for test in native) or pa.types.is_binary(kind):
         return column
     return value_text(column)
+
+
+def _last_part(name: str) -> str:
+    """`sales` of `catalog.database.sales`, without the mark of a hint."""
+    return name.partition("#")[0].rpartition(".")[2].strip("`")
 
 
 def _quoted(name: str) -> str:
