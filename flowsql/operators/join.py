@@ -23,16 +23,16 @@ Cost: per row one look-up of its key, one probe, one row stored; per pair its co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, INSERT, MAX_ROWS, Changes, Keys, concat_changes, split_changes
+from flowsql.changelog import DELETE, INSERT, MAX_ROWS, Changes, Keys, split_changes
 from flowsql.expr import Predicate
 from flowsql.operators.base import Operator, OperatorContext
-from flowsql.operators.join_side import JoinSideState, Layout, Update
+from flowsql.operators.join_pairs import Arrived, Merge, spans
+from flowsql.operators.join_side import JoinSideState, Update
 from flowsql.operators.touched import Touched
 from flowsql.state import KeyIndex
 from flowsql.types import DataType
@@ -42,23 +42,6 @@ __all__ = ["JoinOperator"]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows of one port, all with a key and all counted.
-
-    Attributes:
-        port: whose they are.
-        batch: the rows.
-        signs: +1 or −1 each, None for an append side.
-        slots: their keys' slots.
-    """
-
-    port: int
-    batch: pa.RecordBatch
-    signs: Signs | None
-    slots: Ints
 
 
 class JoinOperator(Operator):
@@ -121,7 +104,7 @@ class JoinOperator(Operator):
             arrival = np.flatnonzero(~loose)
             batch = batch.take(pa.array(arrival))
             signs = None if signs is None else signs.take(arrival)
-        merge = _Merge(arrival, None if loose is None else np.flatnonzero(loose), pads)
+        merge = Merge(arrival, None if loose is None else np.flatnonzero(loose), pads)
         if batch.num_rows:
             yield from self._join(port, batch, signs, merge)
         yield from merge.rest()
@@ -141,7 +124,7 @@ class JoinOperator(Operator):
         port: int,
         batch: pa.RecordBatch,
         signs: Signs | None,
-        merge: _Merge,
+        merge: Merge,
     ) -> Iterator[Changes]:
         me, other = self._sides[port], self._sides[1 - port]
         keys = Keys.of([batch.column(c) for c in me.keys], self._key_types, batch.num_rows)
@@ -170,8 +153,8 @@ class JoinOperator(Operator):
         hits = None
         if self._condition is not None and self._preserved[port]:
             hits = np.zeros(len(slots), np.int64)
-        arrived = _Rows(port, batch, signs, slots)
-        for start, stop in _spans(other, slots):
+        arrived = Arrived(port, batch, signs, slots)
+        for start, stop in spans(other, slots):
             probe, rows = other.probe(slots[start:stop])
             if start:
                 probe += start
@@ -183,7 +166,7 @@ class JoinOperator(Operator):
         self._note(port, slots, signs, update)
 
     def _pairs(
-        self, arrived: _Rows, pairs: tuple[Ints, Ints], hits: Ints | None, merge: _Merge
+        self, arrived: Arrived, pairs: tuple[Ints, Ints], hits: Ints | None, merge: Merge
     ) -> Iterator[Changes]:
         """Rows of a batch with stored rows of the other side.
 
@@ -221,7 +204,7 @@ class JoinOperator(Operator):
                 kinds = np.where(taken, DELETE, INSERT).astype(np.int8)
         yield from split_changes(merge.mix(probe, Changes(joined, kinds)))
 
-    def _pair_batch(self, arrived: _Rows, probe: Ints, rows: Ints) -> pa.RecordBatch:
+    def _pair_batch(self, arrived: Arrived, probe: Ints, rows: Ints) -> pa.RecordBatch:
         me, other = self._sides[arrived.port], self._sides[1 - arrived.port]
         batch = arrived.batch
         index = pa.array(probe)
@@ -302,7 +285,7 @@ class JoinOperator(Operator):
                 retract=True,
             )
 
-    def _count_matches(self, arrived: _Rows, probe: Ints, rows: Ints) -> Iterator[Changes]:
+    def _count_matches(self, arrived: Arrived, probe: Ints, rows: Ints) -> Iterator[Changes]:
         """Under a condition: stored rows of the other, preserved side gain or lose matches."""
         port = 1 - arrived.port
         me = self._sides[port]
@@ -386,62 +369,3 @@ class JoinOperator(Operator):
             yield from self._padding(
                 port, rows, slots.take(lacking), missing.take(lacking), retract=False
             )
-
-
-class _Merge:
-    """Puts a batch's rows that match nothing back in their place among its pairs.
-
-    Args:
-        arrival: place of arrival of the rows that may match, None where all may.
-        loose: place of arrival of the others.
-        pads: what those give; None where they give nothing.
-    """
-
-    def __init__(self, arrival: Ints | None, loose: Ints | None, pads: Changes | None) -> None:
-        self._arrival = arrival
-        self._loose = loose
-        self._pads = pads
-        self._done = 0
-
-    def keep(self, rows: Ints) -> None:
-        """Of the rows that may match only these are left."""
-        if self._arrival is not None:
-            self._arrival = self._arrival.take(rows)
-
-    def mix(self, probe: Ints, pairs: Changes) -> Changes:
-        """`pairs` of the rows `probe`, ascending, with the padded rows that came before them."""
-        if self._pads is None or self._loose is None or self._arrival is None:
-            return pairs
-        arrival = self._arrival.take(probe)
-        until = int(np.searchsorted(self._loose, arrival[-1]))
-        if until <= self._done:
-            return pairs
-        loose = self._loose[self._done : until]
-        whole = concat_changes([pairs, self._pads.slice(self._done, until - self._done)])
-        self._done = until
-        assert whole is not None
-        return whole.take(np.argsort(np.concatenate([arrival, loose]), kind="stable"))
-
-    def rest(self) -> Iterator[Changes]:
-        """The padded rows that came after all pairs."""
-        if self._pads is not None and self._done < len(self._pads):
-            yield from split_changes(self._pads.slice(self._done, len(self._pads) - self._done))
-
-
-def _spans(other: JoinSideState, slots: Ints) -> Iterator[tuple[int, int]]:
-    """Ranges of a batch's rows, each with at most about 64 k pairs; one row may have more."""
-    n = len(slots)
-    if other.layout is Layout.ONE_ROW:
-        yield 0, n
-        return
-    total = np.cumsum(other.counts(slots))
-    if total[-1] <= MAX_ROWS:
-        if total[-1] > 0:
-            yield 0, n
-        return
-    start = 0
-    while start < n:
-        done = int(total[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(total, done + MAX_ROWS, side="right")))
-        yield start, stop
-        start = stop
