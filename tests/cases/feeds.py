@@ -16,6 +16,9 @@ from tests.support.engine import Engine, Table
 
 __all__ = ["engine_of", "mode_of", "steps_of"]
 
+# What Flink does unless it is told otherwise.
+_DEFAULTS = {"table.exec.legacy-cast-behaviour": "DISABLED"}
+
 # Settings of the recording's own cluster, without a meaning for one process.
 _IGNORED = ("table.exec.resource.", "table.exec.disabled-operators", "table.generated-code.", "__")
 
@@ -35,14 +38,19 @@ def _table(record: Mapping[str, Any]) -> Table:
         # Watermarks are given explicitly: the expression stays below all of them.
         column = record["rowtime_column"]
         pieces.append(f"WATERMARK FOR `{column}` AS `{column}` - INTERVAL '90' DAY")
-    mode = record.get("changelog_mode") or options.get("changelog-mode")
-    return Table(record["name"].strip("`"), tuple(pieces), mode_of(mode))
+    mode = mode_of(record.get("changelog_mode") or options.get("changelog-mode"))
+    kinds = {row[0] for key in ("rows", "rows_after_restore") for row in record.get(key) or ()}
+    if mode == "I" and kinds - {"+I"}:
+        mode = "I,UB,UA,D"
+    return Table(record["name"].strip("`"), tuple(pieces), mode)
 
 
 def engine_of(case: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> Engine:
     """The case's tables, statements and settings."""
     config = {
-        k: str(v) for k, v in (case.get("config") or {}).items() if not k.startswith(_IGNORED)
+        k: str(v)
+        for k, v in (case.get("config") or {}).items()
+        if not k.startswith(_IGNORED) and _DEFAULTS.get(k) != v
     }
     return Engine(
         tables=[_table(record) for record in case.get("source_tables", ())],
