@@ -1,0 +1,176 @@
+"""Kills a job again and again, at named moments and at random ones, and notes where it died."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowsql.checkpoint import CheckpointStore, Manifest
+from flowsql.runtime.control import request
+from flowsql.runtime.folder import JobFolder
+from tests.recovery.jobs.zygote import Child, Zygote
+
+MOMENTS = tuple(
+    f"{side}-{kind}"
+    for kind in (
+        "create", "write", "fsync", "replace", "link", "remove", "mkdir", "rmdir", "fsync_dir",
+        "prepare", "commit", "acknowledge",
+    )
+    for side in ("before", "after")
+)  # fmt: skip
+
+
+@dataclass
+class SqlJob:
+    """`flowsql run` of one file with one job in it.
+
+    Attributes:
+        zygote: forks it.
+        file: the statements.
+        jobs: `execution.checkpointing.dir`.
+        name: the job's id.
+    """
+
+    zygote: Zygote
+    file: Path
+    jobs: Path
+    name: str
+
+    def start(self, *arguments: str, **faults: object) -> Child:
+        """`flowsql run`."""
+        return self.zygote.start("run", str(self.file), *arguments, **faults)  # type: ignore[arg-type]
+
+    def run(self, *arguments: str, **faults: object) -> Child:
+        """`flowsql run`, to its end."""
+        return self.zygote.run("run", str(self.file), *arguments, **faults)  # type: ignore[arg-type]
+
+    @property
+    def folder(self) -> Path:
+        """The job's own."""
+        return self.jobs / self.name
+
+    @property
+    def store(self) -> CheckpointStore:
+        """Its checkpoints."""
+        return CheckpointStore(self.folder / "checkpoints")
+
+    def manifest(self) -> Manifest | None:
+        """That of the newest checkpoint; None where there is none, or it goes this moment."""
+        from flowsql.errors import StateError
+
+        try:
+            numbers = self.store.numbers()
+            return self.store.load(numbers[-1]).manifest if numbers else None
+        except StateError:
+            return None
+
+    def stop(self, child: Child, *, drain: bool = False) -> None:
+        """What `flowsql stop` does; waits until the child is over."""
+        socket = JobFolder(self.jobs, self.name).socket
+        status = request(socket, "stop", drain=drain, timeout=60)
+        assert status["state"] == ("finished" if drain else "stopped"), status
+        assert child.wait(60) == 0, child.text
+
+    def until(self, child: Child, reached: object, seconds: float = 120) -> None:
+        """Wait until `reached()`, while the child runs."""
+        end = time.monotonic() + seconds
+        while not reached():  # type: ignore[operator]
+            assert child.wait(0.03) is None, child.text
+            assert time.monotonic() < end, child.text
+
+    def check_tidy(self) -> None:
+        """Nothing is left but what decides: every checkpoint is whole, no file is a leftover."""
+        for kept in self.store.numbers():
+            self.store.load(kept).check()
+        names = {f"chk-{n}" for n in self.store.numbers()} | {"token-files"}
+        assert {p.name for p in self.store.folder.iterdir()} == names
+        assert {p.name for p in self.folder.iterdir()} == {
+            "lock", "job.json", "checkpoints", "pending", "spool"
+        }  # fmt: skip
+        for folder in ("pending", "spool"):
+            assert list((self.folder / folder).iterdir()) == []
+        tokens = {p.name for p in self.store.token_files.iterdir()}
+        named = {
+            name
+            for n in self.store.numbers()
+            for pending in self.store.load(n).manifest.tokens.values()
+            for token in pending
+            for name in token["files"]
+        }
+        assert tokens <= named
+
+
+@dataclass
+class Record:
+    """What the kills hit.
+
+    Attributes:
+        kills: how often the job died of one.
+        moments: the last moment before each death.
+        named: how many died at the moment that was named.
+        resumed: the checkpoint that each later run resumed from.
+    """
+
+    kills: int = 0
+    moments: Counter[str] = field(default_factory=Counter)
+    named: int = 0
+    resumed: list[int] = field(default_factory=list)
+
+    def note(self, child: Child) -> None:
+        """A child died."""
+        self.kills += 1
+        self.moments[child.moment or "start"] += 1
+        found = re.search(r"resuming from checkpoint (\d+)", child.text)
+        if found:
+            self.resumed.append(int(found[1]))
+
+    def check(self) -> None:
+        """The kills were spread, and the runs between them got somewhere."""
+        assert len(self.moments) >= min(12, self.kills // 4), self
+        assert len(self.resumed) >= self.kills // 2, self
+        assert self.resumed == sorted(self.resumed), self
+        assert len(set(self.resumed)) >= self.kills // 5, self
+        assert self.named >= self.kills // 5, self
+
+    def __str__(self) -> str:
+        spread = ", ".join(f"{m} {n}" for m, n in self.moments.most_common())
+        return (
+            f"{self.kills} kills, {self.named} at a named moment; {len(self.resumed)} runs resumed "
+            f"from {len(set(self.resumed))} checkpoints; died at: {spread}"
+        )
+
+
+def kill_often(
+    job: SqlJob, kills: int, chance: random.Random, *, longest: float = 0.4
+) -> Record:
+    """Start the job and kill it, so many times.
+
+    Every second kill is at a named moment, if the run comes that far in time; the others at a
+    random time after its first work, some of them before.
+    """
+    record = Record()
+    moments = list(MOMENTS)
+    while record.kills < kills:
+        if not moments:
+            moments = list(MOMENTS)
+        named = None
+        if record.kills % 2:
+            name = moments.pop(chance.randrange(len(moments)))
+            named = f"{name}:{chance.choice([1, 1, 2, 3, 5, 8])}"
+        child = job.start(kill_at=named)
+        if chance.random() < 0.1:
+            child.wait(chance.uniform(0, 0.05))
+        else:
+            child.come_to_work()
+            child.wait(2 * longest if named else chance.uniform(0, longest))
+        itself = child.wait(0) is not None
+        child.kill()
+        assert child.code == -signal.SIGKILL, child.text
+        record.named += itself
+        record.note(child)
+    return record
