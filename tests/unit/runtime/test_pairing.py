@@ -1,0 +1,65 @@
+"""Sinks that rely on the pairs an aggregate gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import flowsql
+from flowsql.changelog import Changes, kind_names
+
+SCHEMA = pa.schema([("k", pa.int64()), ("v", pa.int64())])
+Change = tuple[int | None, str, tuple[object, ...]]
+
+
+def step(*rows: tuple[str, int, int]) -> Changes:
+    """One step of `(kind, k, v)`."""
+    kinds, keys, values = zip(*rows, strict=True)
+    batch = pa.RecordBatch.from_arrays([pa.array(keys), pa.array(values)], schema=SCHEMA)
+    return Changes(batch, np.array([("+I", "-U", "+U", "-D").index(k) for k in kinds], np.int8))
+
+
+def changes(query: str, *steps: Changes) -> list[Change]:
+    """`(step, kind, row)` of a query over the table `t`."""
+    with flowsql.connect() as session:
+        session.from_changes("t", SCHEMA, list(steps), mode="retract")
+        return [
+            (c.step, kind, tuple(row.values()))
+            for c in session.execute(query).changes()
+            for kind, row in zip(kind_names(c), c.batch.to_pylist(), strict=True)
+        ]
+
+
+FIRST = step(("+I", 1, 10), ("+I", 2, 20), ("+I", 3, 30))
+SECOND = step(("+I", 1, 5), ("-D", 2, 20), ("+I", 4, 40))
+
+
+def test_updates_are_adjacent_pairs() -> None:
+    """A group that changed gives `-U,+U`, one that came or went a single row."""
+    got = changes("SELECT k, SUM(v) AS s FROM t GROUP BY k", FIRST, SECOND)
+    assert got[3:] == [
+        (2, "-U", (1, 10)),
+        (2, "+U", (1, 15)),
+        (2, "-D", (2, 20)),
+        (2, "+I", (4, 40)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT k FROM (SELECT k, SUM(v) AS s FROM t GROUP BY k)",
+        "SELECT k, s > 0 AS positive FROM (SELECT k, SUM(v) AS s FROM t GROUP BY k)",
+    ],
+)
+def test_a_pair_that_a_projection_makes_equal_is_no_change(query: str) -> None:
+    """What changed in group 1 is not in the result, so nothing is said of it."""
+    kinds = [(kind, row[0]) for at, kind, row in changes(query, FIRST, SECOND) if at == 2]
+    assert kinds == [("-D", 2), ("+I", 4)]
+
+
+def test_another_key_is_labelled_anew() -> None:
+    """Behind a filter a pair may have lost its half: the label is that of what is left."""
+    query = "SELECT k, SUM(v) AS s FROM t GROUP BY k HAVING SUM(v) < 15"
+    assert changes(query, FIRST, SECOND) == [(1, "+I", (1, 10)), (2, "-D", (1, 10))]
