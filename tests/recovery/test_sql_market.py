@@ -68,7 +68,6 @@ def test_market_after_kills(
     job.check_tidy()
     check_no_leftovers(market)
     child = job.start()
-    job.until(child, lambda: job.manifest() is not None and child.moment)
     job.stop(child, drain=True)
     assert market.sales() == market.expected_sales()
     assert market.per_minute() == market.expected_per_minute(None)

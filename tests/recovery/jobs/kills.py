@@ -72,6 +72,7 @@ class SqlJob:
     def stop(self, child: Child, *, drain: bool = False) -> None:
         """What `flowsql stop` does; waits until the child is over."""
         socket = JobFolder(self.jobs, self.name).socket
+        self.until(child, socket.exists)
         status = request(socket, "stop", drain=drain, timeout=60)
         assert status["state"] == ("finished" if drain else "stopped"), status
         assert child.wait(60) == 0, child.text
@@ -145,9 +146,7 @@ class Record:
         )
 
 
-def kill_often(
-    job: SqlJob, kills: int, chance: random.Random, *, longest: float = 0.4
-) -> Record:
+def kill_often(job: SqlJob, kills: int, chance: random.Random, *, longest: float = 0.4) -> Record:
     """Start the job and kill it, so many times.
 
     Every second kill is at a named moment, if the run comes that far in time; the others at a
