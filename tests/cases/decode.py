@@ -30,8 +30,8 @@ def plain(value: Any, kind: t.DataType) -> Any:
             return bool(value)
         case t.FloatType() | t.DoubleType():
             return plain_float(float(value))
-        case t.DecimalType(scale=scale):
-            return Decimal(str(value)).quantize(Decimal(1).scaleb(-scale), context=_EXACT)
+        case t.DecimalType():
+            return _decimal(str(value), kind)
         case t.CharType() | t.VarCharType():
             return str(value)
         case t.ArrayType(element=element):
@@ -51,6 +51,12 @@ def plain(value: Any, kind: t.DataType) -> Any:
             return value
 
 
+def _decimal(text: str, kind: t.DecimalType) -> Decimal | None:
+    """NULL where the type has too few digits, as Flink's sources do."""
+    value = Decimal(text).quantize(Decimal(1).scaleb(-kind.scale), context=_EXACT)
+    return value if len(value.as_tuple().digits) <= kind.precision else None
+
+
 def _tagged(value: dict[str, Any], kind: t.DataType) -> Any:
     if "$class" in value or "$java" in value:
         raise NotRepresentable(str(value)[:80])
@@ -58,8 +64,8 @@ def _tagged(value: dict[str, Any], kind: t.DataType) -> Any:
     match tag, kind:
         case "$bytes", _:
             return bytes.fromhex(inner)
-        case "$decimal", t.DecimalType(scale=scale):
-            return Decimal(inner).quantize(Decimal(1).scaleb(-scale), context=_EXACT)
+        case "$decimal", t.DecimalType():
+            return _decimal(inner, kind)
         case (("$timestamp" | "$timestamp_ltz" | "$date" | "$time"), _):
             return parse_value(inner, kind)
         case "$row", t.RowType(fields=fields):

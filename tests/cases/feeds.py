@@ -73,15 +73,17 @@ def _events(record: Mapping[str, Any], rows_key: str) -> Iterator[Event]:
 
 
 def steps_of(case: Mapping[str, Any], rows_key: str = "rows") -> list[list[Event]]:
-    """All tables' rows, in turns, cut into steps of one to a few rows.
+    """All tables' rows, cut into steps of one to a few rows.
 
-    A step never holds rows of one table before and behind an explicit watermark.
+    The first table comes last: what it is joined with is there by then, as a table that is looked
+    up has to be. The others come in turns. A step never holds rows of one table before and behind an explicit watermark.
     """
     chance = random.Random(zlib.crc32(case["name"].encode()))
     streams = [list(_events(record, rows_key)) for record in case.get("source_tables", ())]
     size = chance.choice([1, 1, 2, 5, 50])
     steps: list[list[Event]] = []
-    for turn in itertools.zip_longest(*streams):
+    first, *others = streams or [[]]
+    for turn in [*itertools.zip_longest(*others), *((event,) for event in first)]:
         for event in turn:
             if event is None:
                 continue

@@ -7,14 +7,16 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import flowsql
+from flowsql.runtime.clock import ManualClock
 from flowsql.types import (
     ArrayType,
+    BinaryType,
     CharType,
     DataType,
     LocalZonedTimestampType,
@@ -378,8 +380,16 @@ def _ordered(expectation: Mapping[str, Any], answer: Answer) -> Verdict:
     return _wrong("rows in order", theirs[:8], ours[:8])
 
 
-def _given(value: Any, kind: DataType, zone: ZoneInfo) -> Any:
-    """A field's value: local times of instants are the session's, CHAR is padded."""
+def _zone(name: str) -> tzinfo:
+    offset = re.fullmatch(r"(?:GMT|UTC)([+-])(\d\d):(\d\d)", name)
+    if offset is None:
+        return ZoneInfo(name)
+    away = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
+    return timezone(-away if offset[1] == "-" else away)
+
+
+def _given(value: Any, kind: DataType, zone: tzinfo) -> Any:
+    """A field's value: local times of instants are the session's, fixed lengths are padded."""
     if isinstance(kind, LocalZonedTimestampType) and isinstance(value, dict):
         text = value.get("$timestamp")
         if text is not None:
@@ -390,6 +400,8 @@ def _given(value: Any, kind: DataType, zone: ZoneInfo) -> Any:
             }
     if isinstance(kind, CharType) and isinstance(value, str):
         return value.ljust(kind.length)
+    if isinstance(kind, BinaryType) and isinstance(value, dict):
+        return bytes.fromhex(value["$bytes"]).ljust(kind.length, b"\0")
     return plain(value, kind)
 
 
@@ -398,7 +410,7 @@ def _row_engine(
 ) -> tuple[Engine, list[list[Event]]]:
     """A table `t` of one row; columns whose type is a class of the JVM are left out."""
     pieces, cells = [], []
-    zone = ZoneInfo(case["config"].get("table.local-time-zone", "UTC"))
+    zone = _zone(case["config"].get("table.local-time-zone", "UTC"))
     for name, kind, value in zip(names, types, values, strict=True):
         piece = f"`{name}` {kind}"
         try:
@@ -451,10 +463,15 @@ def _functions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     return _first_bad(lambda item=item: one(item) for item in case["items"])
 
 
+# "Now" of the expressions that compare the clock with the moment of their recording.
+_RECORDED = 1_795_245_295_000_000
+
+
 def _expressions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     table = case["table"]
     names, types, row = table["field_names"], table["field_types"], table["row"][1:]
     engine, steps = _row_engine(case, names, types, row)
+    engine.clock = ManualClock(_RECORDED)
 
     def one(item: Mapping[str, Any]) -> Verdict:
         text = item["sql_expr"]
