@@ -34,7 +34,7 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
     Option("execution.checkpointing.tolerable-failed-checkpoints", _O.INT, "How many checkpoints "
            "may fail one after the other before the job does.", 0),
     Option("execution.checkpointing.externalized-checkpoint-retention", _O.ENUM, "Whether the "
-           "checkpoints stay when a job is stopped; those of a finished job go.",
+           "checkpoints stay when a job is stopped.",
            "retain_on_cancellation", flink_default="NO_EXTERNALIZED_CHECKPOINTS",
            choices=("retain_on_cancellation", "delete_on_cancellation",
                     "no_externalized_checkpoints")),
@@ -69,8 +69,8 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            choices=("consistent", "progressive")),
     Option("pipeline.reader", _O.ENUM, "Where readers run.", "thread", choices=("thread",)),
     Option("parallelism.default", _O.INT, "Readers and writers of a table at most.", 1),
-    Option("memory.process", _O.MEMORY, "Memory the process may use; unset: 60 % of the limit it "
-           "runs under."),
+    Option("memory.process", _O.MEMORY, "Memory the process may use: three fifths for state, a "
+           "fifth for queues; a job whose state needs more fails. Unset: no limit."),
     Option("table.local-time-zone", _O.STRING, "Zone of TIMESTAMP_LTZ in text and calendar "
            "functions.", "UTC", flink_default="(the system's)"),
     Option("table.exec.source.idle-timeout", _O.DURATION, "A split silent for so long no longer "

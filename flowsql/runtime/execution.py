@@ -186,9 +186,10 @@ class Execution:
                 members.setdefault(key, []).append(table)
                 connectors[key] = resolved.connector
         readers = max(1, len(members) * settings.parallelism)
-        limits = ReaderLimits(
-            max(1 << 20, settings.queue_bytes // readers), settings.max_transaction_bytes
-        )
+        queued = settings.queue_bytes
+        if settings.memory is not None:
+            queued = min(queued, settings.memory // 5)
+        limits = ReaderLimits(max(1 << 20, queued // readers), settings.max_transaction_bytes)
         now = monotonic()
         for key, tables in members.items():
             name = ",".join(sorted(t.name for t in tables))

@@ -27,6 +27,8 @@ from flowsql.runtime.status import StatusBoard
 __all__ = ["Job"]
 
 _LONGEST_WAIT = 1.0
+# The rest is for queues, a step's output, and what Arrow and Python need beside them.
+_STATE_SHARE = 0.6
 
 
 class Job:
@@ -330,6 +332,7 @@ class Job:
                 due = checkpointer.due_in()
                 execution.wait(_LONGEST_WAIT if due is None else min(due, _LONGEST_WAIT))
                 board.look(execution)
+            self._check_memory()
         board.state = "stopping"
         finished = execution.over
         if not finished and self._stop == "drain":
@@ -339,6 +342,21 @@ class Job:
         self._take_requests(execution, checkpointer)
         checkpointer.complete(finished=finished)
         return finished
+
+    def _check_memory(self) -> None:
+        """State may hold its share of `memory.process`, where that is set."""
+        limit = self._settings.memory
+        if limit is None:
+            return
+        used, largest = self.board.largest_table()
+        if used > limit * _STATE_SHARE:
+            raise StateError(
+                f"state of {used >> 20} MiB cannot be kept in memory",
+                detail=f"Its share of 'memory.process' is {int(limit * _STATE_SHARE) >> 20} MiB; "
+                f"the largest table is {largest}.",
+                hint="Give the process more with SET 'memory.process', or let the statement keep "
+                "less.",
+            )
 
     def _take_requests(self, execution: Execution, checkpointer: Checkpointer) -> None:
         with self._lock:

@@ -37,6 +37,7 @@ class StatusBoard:
         self._began = monotonic()
         self._looked = -1e9
         self._state_sizes: dict[str, dict[str, JSON]] = {}
+        self._titles: dict[str, str] = {}
         self._rates: tuple[float, float] = (0.0, 0.0)
         self._rate_in = Rate()
         self._rate_out = Rate()
@@ -74,9 +75,19 @@ class StatusBoard:
             for o in graph.operators
             if o.store.tables
         }
+        self._titles = {o.id: o.title for o in graph.operators}
         rows_in = sum(g.rows for g in execution.groups)
         rows_out = sum(o.rows_out for o in graph.outlets)
         self._rates = (self._rate_in.update(now, rows_in), self._rate_out.update(now, rows_out))
+
+    def largest_table(self) -> tuple[int, str]:
+        """Bytes of all state tables when last looked at, and which one is the largest."""
+        sizes = [
+            (table["bytes"], f'"{name}" of {self._titles.get(owner, owner)}')
+            for owner, tables in self._state_sizes.items()
+            for name, table in tables.items()
+        ]
+        return sum(s for s, _ in sizes), max(sizes, default=(0, "none"))[1]
 
     def status(self, execution: Execution | None, checkpointer: Checkpointer | None) -> JSON:
         """Everything, as plain JSON."""

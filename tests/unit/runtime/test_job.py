@@ -423,6 +423,14 @@ def test_many_jobs_side_by_side(bench: Bench) -> None:
     assert left == set()
 
 
+def test_state_beyond_its_share_ends_the_job(bench: Bench) -> None:
+    """The largest table is named, and trying again is no use."""
+    with pytest.raises(StateError, match="cannot be kept in memory") as caught:
+        bench.run(endless(), memory=1000, restart=NOW)
+    assert "of GroupAggregate" in (caught.value.detail or "")
+    assert bench.events == []
+
+
 def test_a_job_without_a_folder(bench: Bench) -> None:
     """Nothing is written but the target."""
     plan = job_plan(Numbers(1000), Parts(bench.out))

@@ -1,0 +1,57 @@
+"""No secret leaves with an error."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from flowsql.config import OptionValues
+from flowsql.connector import Connector, ConnectorTable, Option, OptionType, Role
+from flowsql.errors import ConnectorError, FlowSQLError, InternalError, StateError
+from flowsql.runtime.redact import Redactor
+from flowsql.types import RowType
+
+OPTIONS = (
+    Option("password", OptionType.STRING, "Secret.", secret=True),
+    Option("user", OptionType.STRING, "Not secret."),
+)
+
+
+class Server(Connector):
+    """With a secret."""
+
+    name: ClassVar[str] = "server"
+    roles: ClassVar[frozenset[Role]] = frozenset({Role.SCAN})
+    options = OPTIONS
+
+
+def redactor(password: str) -> Redactor:
+    """For one table."""
+    options = OptionValues(OPTIONS, {"password": password, "user": "ann"})
+    return Redactor([(Server(), ConnectorTable("t", RowType(()), options))])
+
+
+def test_every_part_of_an_error_is_masked() -> None:
+    """Message, detail and hint."""
+    error = ConnectorError(
+        "could not log in as ann with s3cret", detail="s3cret is wrong.", hint="Not s3cret."
+    )
+    shown = str(redactor("s3cret").error(error))
+    assert "s3cret" not in shown
+    assert "as ann with '******'" in shown
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (ConnectionResetError("bye s3cret"), ConnectorError),
+        (KeyError("s3cret"), InternalError),
+        (MemoryError(), StateError),
+    ],
+)
+def test_foreign_exceptions_get_a_class(raised: Exception, kind: type[FlowSQLError]) -> None:
+    """And are masked as well."""
+    made = redactor("s3cret").error(raised)
+    assert type(made) is kind
+    assert "s3cret" not in str(made)
