@@ -1,5 +1,5 @@
--- A table that changes: rows are added, updated and taken away, and the total follows.
--- Shows the changelog a streaming query makes: +I, -U, +U, -D.
+-- A table that changes: rows are added (+I), updated (-U, +U) and taken away (-D), and the
+-- aggregates follow. Over bounded input a query prints the table that is left in the end.
 -- Run it with: flowsql run sql_examples/02_changelog.sql
 CREATE TABLE account (
   owner STRING,

@@ -16,14 +16,14 @@ CREATE TABLE sensor (
   'fields.reading.max' = '100'
 );
 
-CREATE TABLE measures (
+CREATE TABLE measured (
   id BIGINT,
   reading DOUBLE,
   place INT
 ) PARTITIONED BY (place) WITH (
   'connector' = 'filesystem',
-  'path' = 'measures',
+  'path' = 'measured',
   'format' = 'parquet'
 );
 
-INSERT INTO measures SELECT id, reading, place FROM sensor WHERE reading >= 50;
+INSERT INTO measured SELECT id, reading, place FROM sensor WHERE reading >= 50;

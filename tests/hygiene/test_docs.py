@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -65,3 +66,29 @@ def test_make_help_names_every_target() -> None:
     assert targets is not None
     for target in set(targets[1].split()) - {"help", "install"}:
         assert f"make {target}" in shown
+
+
+def test_the_readme_shows_what_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first example of README.md gives the output that stands there; so does the library's."""
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"(?m)^    (\w+,\d,.*)$", text)
+    (job,) = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    shown, mistaken = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bids.csv").write_text("".join(f"{row}\n" for row in rows))
+    assert shown == _run(job)
+    assert mistaken == _run(job.replace("MAX(price)", "MAX(prise)"))
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert code.rstrip().endswith(f"# {told.stdout.strip()}")
+
+
+def _run(job: str) -> str:
+    Path("bids.sql").write_text(job)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("flowsql"), "run", "bids.sql"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
