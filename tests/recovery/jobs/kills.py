@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowsql.checkpoint import CheckpointStore, Manifest
+from flowsql.errors import StateError
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
 from tests.recovery.jobs.zygote import Child, Zygote
@@ -23,6 +24,7 @@ MOMENTS = tuple(
     )
     for side in ("before", "after")
 )  # fmt: skip
+_OFTEN = ("create", "write", "fsync", "fsync_dir")
 
 
 @dataclass
@@ -61,8 +63,6 @@ class SqlJob:
 
     def manifest(self) -> Manifest | None:
         """That of the newest checkpoint; None where there is none, or it goes this moment."""
-        from flowsql.errors import StateError
-
         try:
             numbers = self.store.numbers()
             return self.store.load(numbers[-1]).manifest if numbers else None
@@ -115,12 +115,14 @@ class Record:
         moments: the last moment before each death.
         named: how many died at the moment that was named.
         resumed: the checkpoint that each later run resumed from.
+        snapshots: how many of those were taken while a snapshot was being read.
     """
 
     kills: int = 0
     moments: Counter[str] = field(default_factory=Counter)
     named: int = 0
     resumed: list[int] = field(default_factory=list)
+    snapshots: int = 0
 
     def note(self, child: Child) -> None:
         """A child died."""
@@ -135,14 +137,15 @@ class Record:
         assert len(self.moments) >= min(12, self.kills // 4), self
         assert len(self.resumed) >= self.kills // 2, self
         assert self.resumed == sorted(self.resumed), self
-        assert len(set(self.resumed)) >= self.kills // 5, self
+        assert len(set(self.resumed)) >= self.kills // 6, self
         assert self.named >= self.kills // 5, self
 
     def __str__(self) -> str:
         spread = ", ".join(f"{m} {n}" for m, n in self.moments.most_common())
         return (
             f"{self.kills} kills, {self.named} at a named moment; {len(self.resumed)} runs resumed "
-            f"from {len(set(self.resumed))} checkpoints; died at: {spread}"
+            f"from {len(set(self.resumed))} checkpoints, {self.snapshots} amid a snapshot; "
+            f"died at: {spread}"
         )
 
 
@@ -160,7 +163,9 @@ def kill_often(job: SqlJob, kills: int, chance: random.Random, *, longest: float
         named = None
         if record.kills % 2:
             name = moments.pop(chance.randrange(len(moments)))
-            named = f"{name}:{chance.choice([1, 1, 2, 3, 5, 8])}"
+            often = name.partition("-")[2] in _OFTEN
+            named = f"{name}:{chance.choice([3, 10, 25, 60] if often else [1, 1, 2, 3, 5])}"
+        before = job.manifest()
         child = job.start(kill_at=named)
         if chance.random() < 0.1:
             child.wait(chance.uniform(0, 0.05))
@@ -172,4 +177,6 @@ def kill_often(job: SqlJob, kills: int, chance: random.Random, *, longest: float
         assert child.code == -signal.SIGKILL, child.text
         record.named += itself
         record.note(child)
+        if before is not None and not all(s["consistent"] for s in before.sources.values()):
+            record.snapshots += 1
     return record

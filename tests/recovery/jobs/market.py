@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ BIDS = 200
 AUCTIONS = 40
 # A file spans less than the watermark's delay: it may be found after the one that follows it.
 SPAN_MS = 1800
-START = datetime(2025, 3, 1)
+START = datetime(2025, 3, 1)  # noqa: DTZ001 - a TIMESTAMP has no zone
 TICK = np.datetime64("2025-03-01", "ms")
 
 SQL = """
@@ -133,8 +134,6 @@ class Market:
 
     def per_minute(self) -> Counter[tuple[object, ...]]:
         """What the sink holds."""
-        import json
-
         lines = [line for p in self.files("per_minute") for line in p.read_text().splitlines()]
         rows = (json.loads(line) for line in lines)
         return Counter(

@@ -206,8 +206,9 @@ class Zygote:
 
 
 def _warm_up() -> None:
-    import flowsql
     import flowsql_connectors
+
+    import flowsql
     from flowsql.cli.main import main as flowsql_main
 
     for package in (flowsql, flowsql_connectors):
@@ -219,7 +220,7 @@ def _warm_up() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(WARM_UP)
         file.flush()
-        with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+        with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
             assert flowsql_main(["explain", file.name]) == 0
 
 
@@ -233,7 +234,7 @@ def _child(request: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        with open(request["page"], "r+b") as file:
+        with Path(request["page"]).open("r+b") as file:
             page = mmap.mmap(file.fileno(), _PAGE)
         if request["as_user"] is not None:
             os.setgroups([])

@@ -1,0 +1,64 @@
+"""Fake database → GROUP BY over a LEFT JOIN → changelog sink, killed again and again."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.recovery.jobs.kills import SqlJob, kill_often
+from tests.recovery.jobs.shop import Shop
+from tests.recovery.jobs.zygote import Zygote
+
+ROUNDS = 20 if os.environ.get("FLOWSQL_TEST_ALL") else 2
+KILLS = 25
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Forks the jobs."""
+    made = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """With owners, and an account for most."""
+    made = Shop(tmp_path)
+    yield made
+    made.close()
+
+
+def read_all(job: SqlJob, lsn: int) -> bool:
+    """Whether the newest checkpoint has the log to its end."""
+    manifest = job.manifest()
+    if manifest is None:
+        return False
+    (group,) = manifest.sources.values()
+    log = group["position"]["splits"].get("log")
+    return bool(log and log["lsn"] is not None and log["lsn"] >= lsn)
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_shop_after_kills(
+    shop: Shop, zygote: Zygote, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tables equal the query over the database; no change takes away what is not held."""
+    job = SqlJob(zygote, shop.file, shop.root / "jobs", "shop")
+    shop.start_writer(0.004)
+    record = kill_often(job, KILLS, random.Random(seed), longest=0.5)
+    shop.stop_writer()
+    child = job.start()
+    lsn = shop.lsn
+    job.until(child, lambda: read_all(job, lsn))
+    job.stop(child)
+    assert shop.found() == shop.expected()
+    changes = shop.check_changelogs()
+    job.check_tidy()
+    record.check()
+    with capsys.disabled():
+        print(f"\nLSN {lsn}, {changes} changes; {record}")
