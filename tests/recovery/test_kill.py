@@ -83,3 +83,15 @@ def test_named_moments(tmp_path: Path, moment: str) -> None:
     record = json.loads((tmp_path / "jobs" / "sums" / "job.json").read_text())
     assert (record["attempt"], record["finished"]) == (2, True)
     check_tidy(tmp_path)
+
+
+def test_the_harness_notices_a_broken_sink(tmp_path: Path) -> None:
+    """A sink that shows rows before the manifest decides gives some of them twice."""
+    arguments = {"folder": str(tmp_path), "total": 1500, "aggregate": False, "early": True}
+    child = run_child(SUMS, arguments, "after-prepare:3")
+    child.communicate(timeout=60)
+    child = run_child(SUMS, arguments, None)
+    output, _ = child.communicate(timeout=60)
+    assert child.returncode == 0, output
+    given = Counter(row for _, row in committed_changes(tmp_path / "out"))
+    assert max(given.values()) > 2

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import flowsql
 from flowsql.testing.fake_database import Bank
-from tests.recovery.children import BANK_JOB
 from tests.recovery.killing import REPOSITORY
-from tests.recovery.test_kill_sql import rows_of
 
+PROBE = """
+CREATE TABLE checking (
+  id BIGINT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED
+) WITH ('connector' = 'fake-database', 'path' = '{root}/bank', 'table-name' = 'checking',
+        'scan.incremental.snapshot.chunk.size' = '20');
+CREATE TABLE savings (
+  id BIGINT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED
+) WITH ('connector' = 'fake-database', 'path' = '{root}/bank', 'table-name' = 'savings',
+        'scan.incremental.snapshot.chunk.size' = '20');
+CREATE TABLE probe (balance BIGINT, version BIGINT)
+WITH ('connector' = 'changelog-sqlite', 'path' = '{root}/probe.sqlite', 'changelog-log' = 'true');
+INSERT INTO probe
+SELECT SUM(balance), SUM(version)
+FROM (SELECT balance, version FROM checking UNION ALL SELECT balance, version FROM savings);
+"""
 LOG = 'SELECT kind, balance, version FROM "probe$log" ORDER BY rowid'
+
+
+def rows_of(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a SQLite file that may not exist yet."""
+    if not path.exists():
+        return []
+    connection = sqlite3.connect(path, timeout=10)
+    try:
+        return connection.execute(query).fetchall()
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("output", ["consistent", "progressive"])
@@ -35,7 +63,7 @@ def test_every_shown_state_was_committed(tmp_path: Path, output: str) -> None:
         cwd=REPOSITORY,
     )  # fmt: skip
     with flowsql.connect(config=config) as session:
-        job = session.execute(BANK_JOB.format(root=tmp_path))
+        job = session.execute(PROBE.format(root=tmp_path))
         writer.wait(60)
         last = Bank.sums(tmp_path / "bank")[-1]
         end = time.monotonic() + 30

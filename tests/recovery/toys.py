@@ -179,13 +179,19 @@ class _NumbersReader(Reader):
 
 
 class Parts(Connector):
-    """An exactly-once sink: a folder with one file a committed checkpoint."""
+    """An exactly-once sink: a folder with one file a committed checkpoint.
+
+    Args:
+        folder: the target.
+        early: break the promise: show rows at `prepare`, before the manifest decides.
+    """
 
     name: ClassVar[str] = "parts"
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SINK})
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, early: bool = False) -> None:
         self.folder = folder
+        self.early = early
         self.steps: list[list[tuple[str, Any]]] = []
         self.fail_commits = 0
 
@@ -242,6 +248,10 @@ class _PartsWriter(Writer):
             file.sync()
         fsync_dir(path.parent)
         self._rows = []
+        if self._given.early:
+            shown = self._given.folder / f"part-{attempt.run}-{checkpoint:06}-{attempt.number}"
+            self._put(shown, path.read_bytes(), attempt.job)
+            return None
         return {"file": name, "run": attempt.run, "checkpoint": checkpoint}
 
     def commit(self, token: JSON) -> None:
