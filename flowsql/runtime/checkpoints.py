@@ -171,7 +171,8 @@ class Checkpointer:
             for outlet in self._execution.graph.outlets:
                 if outlet.pending is not None:
                     outlet.pending.sweep()
-            if self.due_in() == 0.0 and self._execution.step_number > 0:
+            # Before the first step there is nothing to keep, unless someone waits for it.
+            if self.requests or (self.due_in() == 0.0 and self._execution.step_number > 0):
                 self.begin()
 
     def complete(self, *, finished: bool) -> None:

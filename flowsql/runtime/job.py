@@ -86,6 +86,7 @@ class Job:
         self._settled = threading.Event()
         self._over = threading.Event()
         self._ending = False
+        self._waited_in_vain = False
         self._thread: threading.Thread | None = None
         self.board = StatusBoard(job_id)
         self.error: FlowSQLError | None = None
@@ -234,6 +235,10 @@ class Job:
                 error = self._redactor.error(raised)
                 self._abandon(error)
                 again = self._restart(error, restarts, start)
+                if again is None and self._waited_in_vain:
+                    # Stopped between two attempts: the last checkpoint is what is resumed from.
+                    self.board.state = "stopped"
+                    return
                 if again is None:
                     raise error from raised
                 start = again
@@ -251,6 +256,7 @@ class Job:
         self.board.restarting(error)
         self._say(f"restarting in {delay:.1f} s: {error.message}")
         if self._stop_event.wait(delay):
+            self._waited_in_vain = self._stop == "stop"
             return None
         record = replace(start.record, attempt=start.record.attempt + 1)
         found = latest(self._folder, record.run) or (

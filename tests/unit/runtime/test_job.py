@@ -423,6 +423,29 @@ def test_many_jobs_side_by_side(bench: Bench) -> None:
     assert left == set()
 
 
+def test_a_stop_between_two_attempts(bench: Bench) -> None:
+    """Nobody waits for the server to come back; the job can be resumed."""
+    source = Numbers(3000, size=50, pause=0.001, fail_at=[40])
+    job = bench.job(source, restart=RestartStrategy("fixed-delay", 3, 60_000, 60_000)).start()
+    until(lambda: job.status()["state"] == "restarting")
+    job.stop()
+    assert job.wait(10)
+    assert job.status()["state"] == "stopped"
+    bench.run(Numbers(3000, size=50))
+    assert fold(committed_changes(bench.out)) == expected_sums(3000)
+
+
+def test_a_checkpoint_before_the_first_row(bench: Bench) -> None:
+    """A source that is silent keeps nobody waiting, and the job starts from there."""
+    job = bench.job(endless(0), checkpoint_interval=0).start()
+    path = job.checkpoint(10)
+    assert load(path).manifest.step == 0
+    job.stop()
+    assert job.wait(10)
+    bench.run(Numbers(500))
+    assert fold(committed_changes(bench.out)) == expected_sums(500)
+
+
 def test_state_beyond_its_share_ends_the_job(bench: Bench) -> None:
     """The largest table is named, and trying again is no use."""
     with pytest.raises(StateError, match="cannot be kept in memory") as caught:
