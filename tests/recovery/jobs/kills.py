@@ -116,6 +116,7 @@ class Record:
         named: how many died at the moment that was named.
         resumed: the checkpoint that each later run resumed from.
         snapshots: how many of those were taken while a snapshot was being read.
+        consistent: the first checkpoint seen that was not.
     """
 
     kills: int = 0
@@ -123,6 +124,7 @@ class Record:
     named: int = 0
     resumed: list[int] = field(default_factory=list)
     snapshots: int = 0
+    consistent: int | None = None
 
     def note(self, child: Child) -> None:
         """A child died."""
@@ -177,6 +179,9 @@ def kill_often(job: SqlJob, kills: int, chance: random.Random, *, longest: float
         assert child.code == -signal.SIGKILL, child.text
         record.named += itself
         record.note(child)
-        if before is not None and not all(s["consistent"] for s in before.sources.values()):
-            record.snapshots += 1
+        if before is not None:
+            if not all(s["consistent"] for s in before.sources.values()):
+                record.snapshots += 1
+            elif record.consistent is None:
+                record.consistent = before.checkpoint
     return record
