@@ -40,8 +40,9 @@ def probe(tmp_path: Path, mode: str) -> Iterator[Probe]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_step_of_a_query(probe: Probe, mode: str) -> None:
+def test_every_step_of_a_query(probe: Probe, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A SELECT gives the sums of commits only; progressive, from consistency on."""
+    monkeypatch.setattr("flowsql.runtime.readers._POLL_ROWS", 64)
     probe.start_writer()
     seen: list[tuple[int, str, Pair]] = []
     with flowsql.connect({
@@ -97,7 +98,7 @@ def test_every_step_through_restarts(
     probe: Probe, mode: str, zygote: Zygote, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An exactly-once sink holds the sums of commits only, whatever died when."""
-    job = SqlJob(zygote, probe.file, probe.root / "jobs", "probe")
+    job = SqlJob(zygote, probe.file, probe.root / "jobs", "probe", poll_rows=64)
     probe.start_writer()
     record = kill_often(job, KILLS, random.Random(11), longest=0.6)
     child = job.start()

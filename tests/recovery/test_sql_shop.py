@@ -48,7 +48,7 @@ def test_shop_after_kills(
     shop: Shop, zygote: Zygote, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tables equal the query over the database; no change takes away what is not held."""
-    job = SqlJob(zygote, shop.file, shop.root / "jobs", "shop")
+    job = SqlJob(zygote, shop.file, shop.root / "jobs", "shop", poll_rows=100)
     shop.start_writer(0.004)
     record = kill_often(job, KILLS, random.Random(seed), longest=0.5)
     shop.stop_writer()

@@ -36,15 +36,18 @@ class SqlJob:
         file: the statements.
         jobs: `execution.checkpointing.dir`.
         name: the job's id.
+        poll_rows: see `Zygote.start`.
     """
 
     zygote: Zygote
     file: Path
     jobs: Path
     name: str
+    poll_rows: int | None = None
 
     def start(self, *arguments: str, **faults: object) -> Child:
         """`flowsql run`."""
+        faults.setdefault("poll_rows", self.poll_rows)
         return self.zygote.start("run", str(self.file), *arguments, **faults)  # type: ignore[arg-type]
 
     def run(self, *arguments: str, **faults: object) -> Child:

@@ -142,6 +142,7 @@ class Zygote:
         kill_at: str | None = None,
         fail: tuple[str, str, int] | None = None,
         as_user: int | None = None,
+        poll_rows: int | None = None,
     ) -> Child:
         """Fork `flowsql` with these arguments; the one before must be over.
 
@@ -150,10 +151,12 @@ class Zygote:
             kill_at: see `Faults`.
             fail: see `Faults`.
             as_user: run as this user, who owns nothing.
+            poll_rows: rows that a reader is asked for at once; few cut transactions to pieces.
         """
         assert self.child is None or self.child.wait(0) is not None
         self._count += 1
         output = self._folder / f"output-{self._count}"
+        output.touch()
         shared = self._folder / f"moment-{self._count}"
         shared.write_bytes(bytes(_PAGE))
         with shared.open("r+b") as file:
@@ -161,6 +164,7 @@ class Zygote:
         request = {
             "arguments": arguments, "output": str(output), "page": str(shared),
             "kill_at": kill_at, "fail": fail, "as_user": as_user,
+            "poll_rows": poll_rows,
         }  # fmt: skip
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -227,6 +231,7 @@ def _warm_up() -> None:
 def _child(request: dict[str, Any]) -> None:
     """Runs in the fork; does not return."""
     from flowsql.cli.main import main as flowsql_main
+    from flowsql.runtime import readers
 
     code = 70
     try:
@@ -241,6 +246,8 @@ def _child(request: dict[str, Any]) -> None:
             os.setgid(request["as_user"])
             os.setuid(request["as_user"])
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if request["poll_rows"] is not None:
+            readers._POLL_ROWS = request["poll_rows"]
         with observe_files(Faults(page, request["kill_at"], request["fail"])):
             code = flowsql_main(request["arguments"])
         sys.stdout.flush()
