@@ -16,6 +16,8 @@ from flowsql.expr import (
     bind_case,
     bind_cast,
     boolean_literal,
+    can_cast_implicitly,
+    implicit_cast,
     is_aggregate,
     null_literal,
     number_literal,
@@ -27,15 +29,19 @@ from flowsql.logical.scope import Scope, member
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import (
+    BigIntType,
     BinaryType,
     BooleanType,
     DataType,
     DateType,
     DayTimeIntervalType,
+    DoubleType,
+    IntType,
     NullType,
     RowType,
     TimestampType,
     TimeType,
+    VarCharType,
     YearMonthIntervalType,
 )
 
@@ -67,6 +73,8 @@ _OTHER_AGGREGATES = frozenset({
     "PERCENTILE", "PERCENT_RANK", "RANK", "ROW_NUMBER", "SINGLE_VALUE", "STDDEV", "STDDEV_POP",
     "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP",
 })  # fmt: skip
+
+_LARGEST = (1 << 63) - 1
 
 _GROUP_WINDOWS = frozenset(
     f"{window}{part}"
@@ -184,7 +192,7 @@ class ExpressionBinder:
             case exp.Literal():
                 if node.is_string:
                     return string_literal(node.this, span)
-                return number_literal(node.this, span)
+                return _number(node.this, span, negative=False)
             case exp.Boolean():
                 return boolean_literal(bool(node.this), span)
             case exp.Null():
@@ -203,6 +211,8 @@ class ExpressionBinder:
             case d.UnaryPlus():
                 return self._call("UNARY +", (args["this"],), span)
             case d.IsPredicate():
+                if args["what"].startswith("JSON"):
+                    raise not_supported(f"IS {args['what']}", span)
                 words = f"IS {'NOT ' if args.get('negated') else ''}{args['what']}"
                 return self._call(words, (args["this"],), span)
             case exp.Between():
@@ -240,7 +250,7 @@ class ExpressionBinder:
             case d.Quantified():
                 raise not_supported(f"{args['op']} {args['quantifier']} (…)", span)
             case d.Overlaps():
-                raise not_supported("OVERLAPS", span)
+                return self._overlaps(node, span)
             case exp.Star() | d.StarOf():
                 raise SqlError(
                     f"* cannot stand in {self.where}", hint="Name the columns.", span=span
@@ -255,18 +265,22 @@ class ExpressionBinder:
                 raise not_supported(f"this expression ({type(node).__name__})", span)
 
     def _negative(self, operand: exp.Expr, span: Span) -> Expression:
-        bound = self.value(operand)
-        if (
-            isinstance(operand, exp.Literal)
-            and isinstance(bound, Literal)
-            and not operand.is_string
-        ):
-            value = bound.value
-            assert not isinstance(value, str | bytes | None)
-            if value == 1 << 63:
-                return Literal(type=_bigint(), value=-(1 << 63), span=span)
-            return replace(bound, value=-value, span=span)
-        return bind_call("UNARY -", [bound], span)
+        number, minus = _signed_number(operand)
+        if number is not None:
+            return _number(number.this, span, negative=not minus)
+        return bind_call("UNARY -", [self.value(operand)], span)
+
+    def _overlaps(self, node: d.Overlaps, span: Span) -> Expression:
+        ends: list[exp.Expr] = []
+        for period in (node.args["this"], node.args["expression"]):
+            if len(period.args["expressions"]) != 2:
+                raise SqlError(
+                    "a period of OVERLAPS has a start and an end",
+                    hint="Write (start, end) OVERLAPS (start, end).",
+                    span=span_of(period),
+                )
+            ends += period.args["expressions"]
+        return self._call("OVERLAPS", ends, span)
 
     def _between(self, node: exp.Between, span: Span) -> Expression:
         value, low, high = (self.value(node.args[k]) for k in ("this", "low", "high"))
@@ -336,11 +350,56 @@ class ExpressionBinder:
             if node.args.get(clause):
                 raise SqlError(f'"{name}" is no aggregate function and takes no {text}', span=span)
         if node.args.get("clauses"):
-            raise not_supported(f'"{node.function}" with {_clauses(node)}', span)
+            if node.function != "JSON_VALUE":
+                kinds = ", ".join(c.args["kind"] for c in node.args["clauses"])
+                raise not_supported(f'"{node.function}" with {kinds}', span)
+            return self._json_value(node, span)
         if node.args.get("qualifier"):
             full = ".".join([*(p.this for p in node.args["qualifier"]), name])
             raise SqlError(f'function "{full}" does not exist', span=span)
         return self._call(name, node.arguments, span)
+
+    def _json_value(self, node: d.FunctionCall, span: Span) -> Expression:
+        """JSON_VALUE with clauses: json, path, type as a NULL, on empty, default, on error, default."""
+        found: dict[str, d.JsonClause] = {}
+        for clause in node.args["clauses"]:
+            kind = clause.args["kind"]
+            if kind in found:
+                raise SqlError(f"{kind} is given twice", span=span_of(clause))
+            found[kind] = clause
+        returning: DataType = VarCharType()
+        if "RETURNING" in found:
+            returning = found["RETURNING"].args["this"].with_nullable(True)
+        nothing = Literal(type=returning, value=None, span=span)
+        args: list[Expression] = [*map(self.value, node.arguments), nothing]
+        for kind in ("ON EMPTY", "ON ERROR"):
+            said = found[kind].args["this"] if kind in found else "NULL"
+            if isinstance(said, exp.Expr):
+                value = self.value(said)
+                default = _json_default(found[kind], value, returning, span_of(said))
+                args += [string_literal("DEFAULT", span), default]
+            else:
+                args += [string_literal(said, span), nothing]
+        return bind_call("JSON_VALUE", args, span)
+
+
+def _json_default(
+    clause: d.JsonClause, value: Expression, returning: DataType, span: Span
+) -> Expression:
+    if isinstance(value.type, NullType):
+        raise SqlError(
+            "DEFAULT NULL of JSON_VALUE has no type",
+            hint=f"Write NULL {clause.args['kind']}.",
+            span=span,
+        )
+    if not can_cast_implicitly(value.type, returning):
+        raise SqlError(
+            f"the default {clause.args['kind']} of JSON_VALUE is "
+            f"{value.type.with_nullable(True)}, not {returning}",
+            hint=f"Write CAST(… AS {returning}), or add RETURNING.",
+            span=span,
+        )
+    return implicit_cast(value, returning, span)
 
 
 def _chain(node: exp.Expr) -> list[exp.Expr]:
@@ -355,12 +414,35 @@ def _chain(node: exp.Expr) -> list[exp.Expr]:
     return operands[::-1]
 
 
-def _clauses(node: d.FunctionCall) -> str:
-    return ", ".join(str(c) for c in node.args["clauses"])
+def _signed_number(node: exp.Expr) -> tuple[exp.Literal | None, bool]:
+    """The number behind signs and brackets, and whether it is negative; None for what is none."""
+    minus = False
+    while isinstance(node, exp.Paren | exp.Neg):
+        minus ^= isinstance(node, exp.Neg)
+        node = node.args["this"]
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return node, minus
+    return None, minus
 
 
-def _bigint() -> DataType:
-    return number_literal(str((1 << 63) - 1)).type
+def _number(text: str, span: Span, *, negative: bool) -> Literal:
+    """The literal of a signed number; a whole one is INT or BIGINT by its value, as in Flink."""
+    bound = number_literal(text, span)
+    value = bound.value
+    assert not isinstance(value, str | bytes | None)
+    whole = "." not in text and not isinstance(bound.type, DoubleType)
+    if not whole:
+        return replace(bound, value=-value) if negative else bound
+    value = -int(value) if negative else int(value)
+    if value > _LARGEST:
+        raise SqlError(
+            f"whole number {text} is out of the range of BIGINT",
+            hint="Write CAST('…' AS DECIMAL(38, 0)).",
+            span=span,
+        )
+    small = -(1 << 31) <= value < 1 << 31
+    kind: DataType = IntType(nullable=False) if small else BigIntType(nullable=False)
+    return Literal(type=kind, value=value, span=span)
 
 
 def _temporal(kind: DataType, value: int, span: Span) -> Literal:

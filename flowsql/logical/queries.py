@@ -9,8 +9,16 @@ from sqlglot import expressions as exp
 
 from flowsql.catalog import Catalog, CatalogView
 from flowsql.errors import Span, SqlError
-from flowsql.expr import Column, Expression, Literal, bind_cast, common_type, fold, is_constant
-from flowsql.expr.frame import EvalSettings
+from flowsql.expr import (
+    Column,
+    EvalSettings,
+    Expression,
+    Literal,
+    bind_cast,
+    common_type,
+    fold,
+    is_constant,
+)
 from flowsql.expr.nodes import LiteralValue
 from flowsql.logical.expressions import (
     ExpressionBinder,
@@ -150,7 +158,9 @@ class QueryBinder:
                 qualifier = item.parts if isinstance(item, d.StarOf) else ()
                 found = binder.scope.star(qualifier, span_of(item))
                 expressions += found
-                labels += [_star_label(e) for e in found]
+                # Columns of a star get names of their own; those that are written keep theirs.
+                for e in found:
+                    labels.append(_unused(_star_label(e), labels))
                 continue
             inner, alias = item, None
             if isinstance(item, exp.Alias):
@@ -326,15 +336,17 @@ def _star_label(expression: Expression) -> str:
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
     """The names with digits behind those that came before (`a, a` → `a, a0`), as in Flink."""
-    used: set[str] = set()
-    made = []
+    made: list[str] = []
     for name in names:
-        chosen, attempt = name, 0
-        while chosen in used:
-            chosen, attempt = f"{name}{attempt}", attempt + 1
-        used.add(chosen)
-        made.append(chosen)
+        made.append(_unused(name, made))
     return tuple(made)
+
+
+def _unused(name: str, used: Sequence[str]) -> str:
+    chosen, attempt = name, 0
+    while chosen in used:
+        chosen, attempt = f"{name}{attempt}", attempt + 1
+    return chosen
 
 
 def rename(plan: LogicalPlan, names: Sequence[str]) -> LogicalPlan:

@@ -140,6 +140,14 @@ class RelationBinder:
                     span=span,
                 )
             plan = _with_names(plan, view.columns)
+        names_given = plan.schema.names
+        for i, name in enumerate(names_given):
+            if name in names_given[:i]:
+                raise SqlError(
+                    f'view "{full}" has two columns "{name}"',
+                    hint="Give one of them an alias.",
+                    span=span,
+                )
         return _respan(plan, span)
 
     # TABLE(…)
@@ -264,6 +272,11 @@ def _renamed(plan: LogicalPlan, node: exp.Expr) -> LogicalPlan:
             f"{len(columns)} column names are given for {len(plan.schema.fields)} columns",
             span=span_of(columns[0]).to(span_of(columns[-1])),
         )
+    seen: set[str] = set()
+    for column in columns:
+        if column.this in seen:
+            raise SqlError(f'column name "{column.this}" is given twice', span=span_of(column))
+        seen.add(column.this)
     return _with_names(plan, [c.this for c in columns])
 
 

@@ -214,7 +214,10 @@ class TimestampType(DataType):
     attribute: TimeAttribute = TimeAttribute.NONE
 
     def _text(self) -> str:
-        return f"TIMESTAMP({self.precision}){_mark(self.attribute)}"
+        return f"TIMESTAMP({self.precision})"
+
+    def __str__(self) -> str:
+        return _marked(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +229,16 @@ class LocalZonedTimestampType(DataType):
     attribute: TimeAttribute = TimeAttribute.NONE
 
     def _text(self) -> str:
-        return f"TIMESTAMP_LTZ({self.precision}){_mark(self.attribute)}"
+        return f"TIMESTAMP_LTZ({self.precision})"
+
+    def __str__(self) -> str:
+        return _marked(self)
 
 
-def _mark(attribute: TimeAttribute) -> str:
-    return "" if attribute is TimeAttribute.NONE else f" *{attribute.name}*"
+def _marked(kind: TimestampType | LocalZonedTimestampType) -> str:
+    """The text of a type with its time attribute behind NOT NULL, where Flink has it."""
+    text = DataType.__str__(kind)
+    return text if kind.attribute is TimeAttribute.NONE else f"{text} *{kind.attribute.name}*"
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,8 +117,11 @@ class _Reader:
 
     def nullability(self, found: t.DataType) -> t.DataType:
         if self.take("NOT", "NULL"):
-            return found.not_null()
-        self.take("NULL")
+            found = found.not_null()
+        else:
+            self.take("NULL")
+        if isinstance(found, t.TimestampType | t.LocalZonedTimestampType):
+            return replace(found, attribute=self.attribute())
         return found
 
     def base(self) -> t.DataType:
@@ -201,18 +204,18 @@ class _Reader:
         if self.take("WITH"):
             if self.take("LOCAL"):
                 self.expect("TIME", "ZONE")
-                return t.LocalZonedTimestampType(precision, self.attribute())
+                return t.LocalZonedTimestampType(precision)
             raise SqlError(
                 "TIMESTAMP WITH TIME ZONE is not supported",
                 span=Span(start, self.end),
                 hint="Use TIMESTAMP_LTZ, or TIMESTAMP WITH LOCAL TIME ZONE.",
             )
         self.without_zone()
-        return t.TimestampType(precision, self.attribute())
+        return t.TimestampType(precision)
 
     def timestamp_ltz(self) -> t.DataType:
         precision = self.parameter("the precision of TIMESTAMP_LTZ", 0, 9, 6)
-        return t.LocalZonedTimestampType(precision, self.attribute())
+        return t.LocalZonedTimestampType(precision)
 
     def without_zone(self) -> None:
         if self.take("WITHOUT"):

@@ -115,7 +115,7 @@ def test_tumble_by_position_and_by_name(planner: Planner) -> None:
     row = schema(planner, sql)
     assert row["ts"] == "TIMESTAMP(3)"
     assert row["window_start"] == row["window_end"] == "TIMESTAMP(3) NOT NULL"
-    assert row["window_time"] == "TIMESTAMP(3) *ROWTIME* NOT NULL"
+    assert row["window_time"] == "TIMESTAMP(3) NOT NULL *ROWTIME*"
     named = """SELECT * FROM TABLE(TUMBLE(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts),
                SIZE => INTERVAL '1' MINUTE, OFFSET => INTERVAL '10' SECOND))"""
     assert "Tumble(time=ts, size=60000 ms, offset=10000 ms)" in planner.tree(named)
