@@ -10,7 +10,7 @@ look stands. A table without a connector is filled by `push`.
 | `push T` | rows `+I \\| 1 \\| ann`, one step → nothing |
 | `watermark T TIME`, `end T` | one step without rows |
 | `checkpoint`, `restart` | the next restart goes back to the last checkpoint |
-| `changes V [append-only]` | what the view gave since the last look: of each step first what goes |
+| `changes V` | what the view gave since the last look: of each step first what goes |
 | `rows V` | its table now, sorted |
 | `state V` | state tables and their entries now |
 | `plan V [logical\\|physical]` | the plan |
@@ -167,6 +167,8 @@ def _answer(run: _Run, view: str) -> tuple[RowType, tuple[Change, ...]]:
             ends=False,
         )["look"]
         fold((kind, row) for _, kind, row in changes)
+        if "changelogMode=append" in run.engine.explain(query)[0]:
+            check_append_only(changes)
         run.answers[view] = schema, changes
     return run.answers[view]
 
@@ -188,8 +190,6 @@ def _sql(run: _Run, block: Block) -> list[str]:
 def _changes(run: _Run, block: Block) -> list[str]:
     view = block.args[0]
     schema, changes = _answer(run, view)
-    if "append-only" in block.args:
-        check_append_only(changes)
     begin, end = run.looked.get(view, 0), len(run.steps)
     run.looked[view] = end
     lines: list[str] = []
