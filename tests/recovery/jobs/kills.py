@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,10 +82,19 @@ class SqlJob:
         assert status["state"] == ("finished" if drain else "stopped"), status
         assert child.wait(60) == 0, child.text
 
-    def until(self, child: Child, reached: object, seconds: float = 120) -> None:
+    def run_until(self, child: Child, reached: Callable[[], object], seconds: float = 60) -> None:
+        """Wait until `reached()`, and stop the child then, if it did not fail before."""
+        end = time.monotonic() + seconds
+        while child.wait(0.02) is None and not reached():
+            assert time.monotonic() < end, child.text
+        with contextlib.suppress(StateError):
+            request(JobFolder(self.jobs, self.name).socket, "stop", timeout=60)
+        assert child.wait(60) is not None, child.text
+
+    def until(self, child: Child, reached: Callable[[], object], seconds: float = 120) -> None:
         """Wait until `reached()`, while the child runs."""
         end = time.monotonic() + seconds
-        while not reached():  # type: ignore[operator]
+        while not reached():
             assert child.wait(0.03) is None, child.text
             assert time.monotonic() < end, child.text
 

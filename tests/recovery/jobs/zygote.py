@@ -8,7 +8,6 @@ memory holds the moment it came to last, and outlives it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import importlib
 import json
@@ -47,14 +46,15 @@ class Faults:
     Args:
         page: where the last moment is noted.
         kill_at: `before-fsync:7` ends the process before the seventh fsync.
-        fail: `(kind, part of the path, errno)`: such an operation is refused.
+        fail: `(kind, part of the path, errno, n)`: such operations are refused after the first n.
     """
 
     def __init__(
-        self, page: mmap.mmap, kill_at: str | None, fail: tuple[str, str, int] | None
+        self, page: mmap.mmap, kill_at: str | None, fail: tuple[str, str, int, int] | None
     ) -> None:
         self._page = page
         self._fail = fail
+        self._spared = 0 if fail is None else fail[3]
         self._lock = threading.Lock()
         moment, _, number = (kill_at or ":0").rpartition(":")
         self._moment, self._left = moment, int(number)
@@ -62,9 +62,11 @@ class Faults:
     def before(self, operation: FileOperation) -> None:
         self._come_to(f"before-{operation.kind}")
         if self._fail is not None:
-            kind, part, number = self._fail
+            kind, part, number, _ = self._fail
             if operation.kind == kind and part in operation.path:
-                raise OSError(number, os.strerror(number))
+                self._spared -= 1
+                if self._spared < 0:
+                    raise OSError(number, os.strerror(number))
 
     def after(self, operation: FileOperation) -> None:
         self._come_to(f"after-{operation.kind}")
@@ -140,8 +142,7 @@ class Zygote:
         self,
         *arguments: str,
         kill_at: str | None = None,
-        fail: tuple[str, str, int] | None = None,
-        as_user: int | None = None,
+        fail: tuple[str, str, int, int] | None = None,
         poll_rows: int | None = None,
     ) -> Child:
         """Fork `flowsql` with these arguments; the one before must be over.
@@ -150,7 +151,6 @@ class Zygote:
             arguments: of the command line.
             kill_at: see `Faults`.
             fail: see `Faults`.
-            as_user: run as this user, who owns nothing.
             poll_rows: rows that a reader is asked for at once; few cut transactions to pieces.
         """
         assert self.child is None or self.child.wait(0) is not None
@@ -163,7 +163,7 @@ class Zygote:
             page = mmap.mmap(file.fileno(), _PAGE)
         request = {
             "arguments": arguments, "output": str(output), "page": str(shared),
-            "kill_at": kill_at, "fail": fail, "as_user": as_user,
+            "kill_at": kill_at, "fail": fail,
             "poll_rows": poll_rows,
         }  # fmt: skip
         assert self._process.stdin is not None
@@ -241,10 +241,6 @@ def _child(request: dict[str, Any]) -> None:
         os.dup2(output, 2)
         with Path(request["page"]).open("r+b") as file:
             page = mmap.mmap(file.fileno(), _PAGE)
-        if request["as_user"] is not None:
-            os.setgroups([])
-            os.setgid(request["as_user"])
-            os.setuid(request["as_user"])
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if request["poll_rows"] is not None:
             readers._POLL_ROWS = request["poll_rows"]
@@ -273,10 +269,6 @@ def main() -> None:
         print(json.dumps({"pid": pid}), flush=True)
         _, status = os.waitpid(pid, 0)
         print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
-
-
-FULL = errno.ENOSPC
-FORBIDDEN = errno.EACCES
 
 
 if __name__ == "__main__":
