@@ -124,5 +124,5 @@ def restarts_of(chance: random.Random, steps: int) -> list[tuple[int, int]]:
     """(checkpoint before, stop before) step numbers; a stop may lie some steps behind."""
     if not steps:
         return []
-    saves = sorted(chance.sample(range(1, steps + 1), min(steps, chance.choice([1, 1, 2]))))
+    saves = sorted(chance.sample(range(steps + 1), min(steps + 1, chance.choice([1, 1, 2]))))
     return [(save, min(steps, save + chance.choice([0, 0, 1, 3]))) for save in saves]
