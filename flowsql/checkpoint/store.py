@@ -8,6 +8,7 @@ itself and can be removed, copied or moved without a look at the others.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import shutil
@@ -174,31 +175,44 @@ class CheckpointStore:
         return Checkpoint(folder, manifest)
 
     def retain(self, keep: int) -> list[int]:
-        """Removes all but the newest `keep` checkpoints; returns those that are left."""
+        """Removes all but the newest `keep` checkpoints; returns those that are left.
+
+        Raises:
+            StateError: the disk did not let them go.
+        """
         numbers = self.numbers()
         dropped, kept = numbers[:-keep], numbers[-keep:]
         if dropped:
             gone: set[str] = set()
-            for number in dropped:
-                gone |= self._token_names(number)
-                self.remove(number)
-            for number in kept:
-                gone -= self._token_names(number)
-            for name in sorted(gone):
-                remove(self.token_files / name)
+            with _told(self.folder):
+                for number in dropped:
+                    gone |= self._token_names(number)
+                    self.remove(number)
+                for number in kept:
+                    gone -= self._token_names(number)
+                for name in sorted(gone):
+                    remove(self.token_files / name)
         return kept
 
     def remove(self, number: int) -> None:
-        """Removes a checkpoint, its manifest first."""
-        remove(self.path(number) / MANIFEST)
-        fsync_dir(self.path(number))
-        remove_tree(self.path(number))
+        """Removes a checkpoint, its manifest first; raises StateError."""
+        with _told(self.folder):
+            remove(self.path(number) / MANIFEST)
+            fsync_dir(self.path(number))
+            remove_tree(self.path(number))
 
     def clean(self, resumed: Checkpoint | None) -> None:
         """At a start: removes undecided checkpoints and brings the token files of `resumed`.
 
         Token files that neither it nor another retained checkpoint names are leftovers.
+
+        Raises:
+            StateError: the disk did not take it.
         """
+        with _told(self.folder):
+            self._clean(resumed)
+
+    def _clean(self, resumed: Checkpoint | None) -> None:
         decided = set(self.numbers())
         for name in self._names():
             match = re.fullmatch(r"chk-(\d+)", name)
@@ -311,6 +325,15 @@ def copy_file(source: Path, target: Path) -> None:
     with source.open("rb") as reader, open_for_write(target, mode=0o600) as writer:
         shutil.copyfileobj(reader, writer, 4 << 20)
         writer.sync()
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """A disk that refuses is an error with its cure."""
+    try:
+        yield
+    except OSError as error:
+        raise could_not_write(f'folder "{folder}"', folder, error) from None
 
 
 def could_not_write(what: str, folder: Path, error: OSError) -> StateError:
