@@ -23,11 +23,13 @@ from flowsql.physical.specs import (
     SinkMaterialize,
     Union,
     Values,
+    WindowAggregate,
 )
 from flowsql.runtime.nodes import EntryNode, Node, OperatorNode
 from flowsql.runtime.outlets import CollectOutlet, Outlet, SinkForm, SinkOutlet
 from flowsql.runtime.pairing import compared_columns
 from flowsql.runtime.scans import ScanNode
+from flowsql.runtime.unions import UnionNode
 from flowsql.state.store import StateStore
 from flowsql.types import Field, RowType, arrow_schema
 
@@ -222,7 +224,8 @@ class _Builder:
                 return result
             case _:
                 made = self._build(node, inputs, self._evaluation)
-                operator = OperatorNode(node.id, title, made, self._stores[node.id])
+                kind = UnionNode if isinstance(spec, Union) else OperatorNode
+                operator = kind(node.id, title, made, self._stores[node.id])
                 graph.operators.append(operator)
                 return operator
 
@@ -280,7 +283,7 @@ class DeadLettersNode(EntryNode):
 
 
 def _order_matters(plan: PhysicalPlan, physical: Mapping[str, PhysicalNode]) -> bool:
-    """Whether a union stands before rows of which the last one wins."""
+    """Whether a union stands before rows of which the last wins, or that may come late."""
 
     def above(node: PhysicalNode) -> list[PhysicalNode]:
         found = [physical[i] for i in node.inputs]
@@ -289,7 +292,7 @@ def _order_matters(plan: PhysicalPlan, physical: Mapping[str, PhysicalNode]) -> 
     return any(
         isinstance(a.spec, Union)
         for n in plan.nodes
-        if isinstance(n.spec, SinkMaterialize)
+        if isinstance(n.spec, SinkMaterialize | WindowAggregate)
         or (isinstance(n.spec, Sink) and physical[n.inputs[0]].mode is ChangelogMode.UPSERT)
         for a in above(n)
     )

@@ -47,6 +47,7 @@ class Job:
         events: told what a user wants to read in a log, a line each.
         build: physical node → operator.
         codec: plans as JSON.
+        sql: the text that the spans of the plan's expressions point into, for errors.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Job:
         events: Callable[[str], None] | None = None,
         build: Build | None = None,
         codec: PlanCodec | None = None,
+        sql: str | None = None,
     ) -> None:
         self.id = job_id
         self._plan = plan
@@ -73,6 +75,7 @@ class Job:
         self._say = events or (lambda _: None)
         self._build = build
         self._codec = codec
+        self._sql = sql
         self._redactor = Redactor((t.connector, t.table) for t in plan.tables.values())
         self._folder: JobFolder | None = None
         self._temporary: Path | None = None
@@ -138,9 +141,9 @@ class Job:
         """
         return self._ask(Request(), timeout)
 
-    def savepoint(self, path: Path, timeout: float | None = None) -> Path:
+    def savepoint(self, path: Path | str, timeout: float | None = None) -> Path:
         """Take a checkpoint and copy it to an empty or new folder, which is the caller's."""
-        return self._ask(Request(path.absolute()), timeout)
+        return self._ask(Request(Path(path).absolute()), timeout)
 
     def status(self) -> JSON:
         """What `flowsql status` shows; see `metrics.NAMES`."""
@@ -184,6 +187,8 @@ class Job:
             self._run_attempts()
         except BaseException as error:  # noqa: BLE001 - kept for `wait`, in the user's words
             self.error = self._redactor.error(error)
+            if self._sql is not None:
+                self.error.with_sql(self._sql)
             self.board.fail(self.error)
         finally:
             if server is not None:

@@ -72,6 +72,10 @@ class Node:
                 lowest = node.watermark
         return lowest
 
+    def time_now(self) -> int | None:
+        """The watermark as it stands between two batches of a step; None where it is idle."""
+        return None if self.idle else self.watermark
+
     def forward(self, changes: Changes) -> None:
         """Give rows to every reader."""
         self.rows_out += changes.batch.num_rows
@@ -101,6 +105,14 @@ class OperatorNode(Node):
         self._ticks = kind.tick is not Operator.tick
         self._flushes = kind.flush is not Operator.flush
         self._stateful = bool(store.tables)
+        # What gives nothing by time alone passes its inputs' time on at once.
+        self._passes_time = not self._advances and not self._flushes
+
+    def time_now(self) -> int | None:
+        if not self._passes_time:
+            return super().time_now()
+        times = [t for t in (node.time_now() for node in self.inputs) if t is not None]
+        return max(self.watermark, min(times)) if times else None
 
     def open(self) -> None:
         """Hand the operator its state; once, before the first step."""

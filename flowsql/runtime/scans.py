@@ -139,6 +139,9 @@ class ScanNode(EntryNode):
                     self.assigner.assign([run], _no_values, 0, 0.0)
         self.forward(changes)
 
+    def time_now(self) -> int | None:
+        return None if self.assigner.idle else max(self.watermark, self.assigner.watermark)
+
     def settle(self, clock: StepClock) -> None:
         del clock
         self.watermark = max(self.watermark, self.assigner.watermark)
