@@ -1,160 +1,191 @@
-"""What the benchmarks share: input files made once, a chain of operators driven in steps, a report.
+"""What the benchmarks share: input made once, a session on one core, one line a result.
 
-They run on one core with library threads set to one, read Parquet, and count the reading.
+Every question is asked in SQL and answered by the library in a process of its own, on one core,
+with Arrow's threads set to one. Reading the input is counted, planning and the last checkpoint too.
+A result gives rows a second by the clock and by processor time: on a machine that does other work
+as well only the second says something.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
-import sys
+import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
-from flowsql.changelog import ChangelogMode, Changes
-from flowsql.expr import EvalSettings, StepClock
-from flowsql.operators import Operator, OperatorContext
-from flowsql.physical import PhysicalNode
-from flowsql.physical.specs import Spec, Values
-from flowsql.physical.state_specs import declare_state
-from flowsql.runtime.build import build_operator
-from flowsql.state import StateStore
-from flowsql.types import RowType
+import flowsql
+from flowsql.runtime.execution import Execution
 
-STEP_ROWS = 500_000
-BATCH_ROWS = 1 << 16
 CACHE = Path(tempfile.gettempdir()) / "flowsql-benchmarks"
+_CHUNK = 1_000_000
+
+Make = Callable[[np.random.Generator, int, int], pa.Table]
 
 
 def arguments(description: str | None, rows: int = 10_000_000) -> argparse.Namespace:
     """`--rows N`."""
     parser = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
     parser.add_argument("--rows", type=int, default=rows)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def alone(call: Callable[..., None], *values: Any) -> None:
+    """`call(*values)` in a new process, so that each result has its own peak of memory."""
+    process = get_context("spawn").Process(target=_on_one_core, args=(call, values))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(process.exitcode)
+
+
+def _on_one_core(call: Callable[..., None], values: Sequence[Any]) -> None:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return options
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    call(*values)
 
 
-def parquet(
-    name: str, rows: int, make: Callable[[np.random.Generator, int, int], pa.Table]
-) -> Path:
+# -- input ---------------------------------------------------------------------------------
+
+
+def parquet(name: str, rows: int, make: Make) -> Path:
     """A Parquet file of `rows` rows, made by `make(random, start, count)` in pieces, once."""
     CACHE.mkdir(exist_ok=True)
     path = CACHE / f"{name}-{rows}.parquet"
-    if path.exists():
-        return path
-    random = np.random.default_rng(7)
-    part = path.with_suffix(".part")
-    writer = None
-    for start in range(0, rows, 1_000_000):
-        table = make(random, start, min(1_000_000, rows - start))
-        writer = writer or pq.ParquetWriter(part, table.schema)
-        writer.write_table(table)
-    assert writer is not None
-    writer.close()
-    part.rename(path)
+    if not path.exists():
+        random = np.random.default_rng(7)
+        pieces = (
+            make(random, start, min(_CHUNK, rows - start)) for start in range(0, rows, _CHUNK)
+        )
+        _write(path, pieces, pq.ParquetWriter)
     return path
 
 
-def scan(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The file's batches, only these columns."""
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False)
+def csv(source: Path) -> Path:
+    """The same rows as a CSV file without a header."""
+    path = source.with_suffix(".csv")
+    if not path.exists():
+        options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+        with pq.ParquetFile(source) as file:
+            groups = (file.read_row_group(i) for i in range(file.num_row_groups))
+            _write(path, groups, lambda p, s: pa.csv.CSVWriter(p, s, write_options=options))
+    return path
 
 
-class Node:
-    """One operator with its state."""
-
-    def __init__(
-        self,
-        spec: Spec,
-        inputs: Sequence[RowType],
-        output: RowType,
-        mode: ChangelogMode = ChangelogMode.RETRACT,
-    ) -> None:
-        self.output = output
-        specs = declare_state(spec, tuple(inputs), output)
-        self.store = StateStore.open(specs)
-        sources = [
-            PhysicalNode(f"in{i}", Values(()), (), row, ChangelogMode.RETRACT)
-            for i, row in enumerate(inputs)
-        ]
-        ids = tuple(s.id for s in sources)
-        node = PhysicalNode("op", spec, ids, output, mode, (), specs)
-        self.operator: Operator = build_operator(node, sources, EvalSettings())
-        self.operator.open(OperatorContext(self.store.tables, clock=StepClock(0)))
-
-    def megabytes(self) -> float:
-        """Memory of its state tables."""
-        return sum(s.bytes for s in self.store.stats().values()) / 1e6
+def _write(
+    path: Path, pieces: Iterator[pa.Table], open_writer: Callable[[Path, pa.Schema], Any]
+) -> None:
+    part = path.with_suffix(".part")
+    writer = None
+    for piece in pieces:
+        writer = writer or open_writer(part, piece.schema)
+        writer.write_table(piece)
+    assert writer is not None
+    writer.close()
+    part.rename(path)
 
 
-class Chain:
-    """Operators one behind the other; only the first may have several ports.
+# -- a session -----------------------------------------------------------------------------
+
+
+@dataclass
+class Steps:
+    """How long the steps of all jobs of this process took, in milliseconds.
 
     Attributes:
-        rows_out: rows that came out at the end.
+        cpu: processor time of the engine's thread; other processes do not count.
+        wall: by the clock.
     """
 
-    def __init__(self, *nodes: Node) -> None:
-        self.nodes = nodes
-        self.rows_out = 0
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
 
-    def push(self, changes: Changes, port: int = 0, at: int = 0) -> None:
-        """A batch into node number `at`, and what comes of it into the next."""
-        if at == len(self.nodes):
-            self.rows_out += len(changes)
-            return
-        for out in self.nodes[at].operator.process(port, changes):
-            self.push(out, 0, at + 1)
-
-    def end_step(self, watermark: int | None = None) -> None:
-        """Time, flush, maintenance, node by node."""
-        for at, node in enumerate(self.nodes):
-            if watermark is not None:
-                for out in node.operator.advance(watermark):
-                    self.push(out, 0, at + 1)
-            for out in node.operator.flush():
-                self.push(out, 0, at + 1)
-            node.store.end_step()
+    def percentiles(self, last: int, *points: float) -> list[float]:
+        """Of the processor time of the last steps."""
+        return [float(p) for p in np.percentile(self.cpu[-last:], points)]
 
 
-def drive(chain: Chain, batches: Iterable[tuple[int, Changes, int | None]]) -> int:
-    """All batches `(port, changes, watermark)` in steps of `STEP_ROWS`; returns the rows."""
-    total = waiting = 0
-    watermark = None
-    for port, changes, mark in batches:
-        chain.push(changes, port)
-        watermark = mark if mark is not None else watermark
-        waiting += len(changes)
-        if waiting >= STEP_ROWS:
-            chain.end_step(watermark)
-            total, waiting = total + waiting, 0
-    chain.end_step(watermark)
-    return total + waiting
+def watch_steps() -> Steps:
+    """Measure every step from here on."""
+    steps, run = Steps(), Execution.step
+
+    def step(execution: Execution, *, drain: bool = False) -> bool:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        ran = run(execution, drain=drain)
+        if ran:
+            steps.cpu.append((time.thread_time() - cpu) * 1e3)
+            steps.wall.append((time.perf_counter() - wall) * 1e3)
+        return ran
+
+    Execution.step = step  # type: ignore[method-assign]
+    return steps
 
 
-def report(name: str, chain: Chain, run: Callable[[], int]) -> float:
-    """Run once and print rows a second, rows out and memory."""
-    start, busy = time.perf_counter(), time.process_time()
-    rows = run()
-    seconds, busy = time.perf_counter() - start, time.process_time() - busy
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    state = sum(node.megabytes() for node in chain.nodes)
-    rate = rows / seconds
-    print(
-        f"{name}: {rate / 1e6:.2f} M rows/s ({rows:,} rows in {seconds:.2f} s, CPU {busy:.2f} s, "
-        f"{chain.rows_out:,} out, state {state:.0f} MB, resident at most {resident:.0f} MB)"
+def session() -> flowsql.Session:
+    """A session that writes no checkpoint on the way."""
+    folder = tempfile.mkdtemp(prefix="flowsql-benchmark-")
+    return flowsql.connect(
+        {"execution.checkpointing.dir": folder, "execution.checkpointing.interval": "1 h"},
+        tune_process=True,
     )
-    sys.stdout.flush()
-    return rate
+
+
+def files(s: flowsql.Session, name: str, columns: str, path: Path) -> None:
+    """A table over a Parquet or CSV file."""
+    s.execute(
+        f"CREATE TABLE {name} ({columns}) WITH ('connector' = 'filesystem', "
+        f"'path' = '{path}', 'format' = '{path.suffix[1:]}')"
+    )
+
+
+def nowhere(s: flowsql.Session, query: str, key: str = "") -> str:
+    """The statement that runs a query into nothing; its sink has the query's columns.
+
+    Args:
+        s: the session.
+        query: a SELECT.
+        key: columns of the sink's primary key.
+    """
+    fields = s.execute(query).schema.fields
+    columns = [f"`{f.name}` {f.type}" for f in fields]
+    if key:
+        columns.append(f"PRIMARY KEY ({key}) NOT ENFORCED")
+    name = f"nowhere_{len(s.execute('SHOW TABLES').fetchall())}"
+    s.execute(f"CREATE TABLE {name} ({', '.join(columns)}) WITH ('connector' = 'blackhole')")
+    return f"INSERT INTO {name} {query}"
+
+
+def timed(s: flowsql.Session, statement: str) -> tuple[float, float]:
+    """Run a job to its end; returns seconds by the clock and of processor time."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    s.execute(statement).wait()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def memory() -> tuple[float, float]:
+    """Resident memory of this process in MB: now, and at most so far."""
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    now, peak = (int(re.search(rf"{n}:\s+(\d+)", text)[1]) for n in ("VmRSS", "VmHWM"))  # type: ignore[index]
+    return now / 1e3, peak / 1e3
+
+
+def report(name: str, rows: int, wall: float, cpu: float) -> None:
+    """One line."""
+    _, peak = memory()
+    print(
+        f"{name}: {rows / cpu / 1e6:.2f} M rows/s by processor time, {rows / wall / 1e6:.2f} by "
+        f"the clock ({rows:,} rows, {cpu:.2f} s, {wall:.2f} s, resident at most {peak:.0f} MB)",
+        flush=True,
+    )

@@ -1,20 +1,15 @@
-"""How fast is a filter over Parquet?
+"""How fast is a filter?
 
 SELECT auction, price FROM bid WHERE price > 900
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
-from _common import Chain, Node, arguments, drive, parquet, report, scan
-
-from flowsql.changelog import ChangelogMode, Changes
-from flowsql.expr import Column, bind_call, number_literal
-from flowsql.physical.specs import Filter
-from flowsql.types import BigIntType, Field, RowType
-
-BID = RowType((Field("auction", BigIntType()), Field("price", BigIntType())), nullable=False)
+from _common import alone, arguments, csv, files, nowhere, parquet, report, session, timed
 
 
 def make(random: np.random.Generator, start: int, count: int) -> pa.Table:
@@ -25,15 +20,20 @@ def make(random: np.random.Generator, start: int, count: int) -> pa.Table:
     )
 
 
+def ask(path: Path, rows: int) -> None:
+    """From one file."""
+    with session() as s:
+        files(s, "bid", "auction BIGINT, price BIGINT", path)
+        statement = nowhere(s, "SELECT auction, price FROM bid WHERE price > 900")
+        report(f"filter, {path.suffix[1:]}", rows, *timed(s, statement))
+
+
 def main() -> None:
-    """Make, run, print."""
-    options = arguments(__doc__)
-    path = parquet("filter", options.rows, make)
-    price = Column(type=BigIntType(), index=1, name="price")
-    condition = bind_call(">", [price, number_literal("900")], None)
-    chain = Chain(Node(Filter(condition), [BID], BID, ChangelogMode.APPEND))
-    batches = ((0, Changes(b), None) for b in scan(path, BID.names))
-    report("filter", chain, lambda: drive(chain, batches))
+    """Parquet and CSV."""
+    rows = arguments(__doc__).rows
+    path = parquet("filter", rows, make)
+    alone(ask, path, rows)
+    alone(ask, csv(path), rows)
 
 
 if __name__ == "__main__":

@@ -5,26 +5,14 @@ SELECT b.auction, a.category, b.price FROM bid b JOIN auction a ON b.auction = a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from _common import Chain, Node, arguments, drive, parquet, report, scan
-
-from flowsql.changelog import ChangelogMode, Changes
-from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
-from flowsql.types import BigIntType, Field, RowType
+from _common import alone, arguments, csv, files, nowhere, parquet, report, session, timed
 
 # One auction for fifteen bids; auctions and their bids come at about the same time.
 SHARE = 16
-
-
-def row(*names: str) -> RowType:
-    """BIGINT columns."""
-    return RowType(tuple(Field(n, BigIntType()) for n in names), nullable=False)
-
-
-AUCTION, BID = row("id", "category"), row("auction", "price")
 
 
 def auctions(random: np.random.Generator, start: int, count: int) -> pa.Table:
@@ -40,34 +28,23 @@ def bids(random: np.random.Generator, start: int, count: int) -> pa.Table:
     return pa.table({"auction": auction, "price": random.integers(0, 1000, count)})
 
 
-def feed(rows: int) -> Iterator[tuple[int, Changes, None]]:
-    """Both tables side by side."""
-    few = rows // SHARE
-    left = scan(parquet("join_bids", rows - few, bids), BID.names)
-    right = scan(parquet("join_auctions", few, auctions), AUCTION.names)
-    for number, batch in enumerate(left):
-        if number % (SHARE - 1) == 0 and (other := next(right, None)) is not None:
-            yield 1, Changes(other), None
-        yield 0, Changes(batch), None
-    for batch in right:
-        yield 1, Changes(batch), None
+def ask(bid: Path, auction: Path, rows: int) -> None:
+    """The auction's id is its primary key; a bid has none."""
+    with session() as s:
+        files(s, "bid", "auction BIGINT, price BIGINT", bid)
+        files(s, "auction", "id BIGINT, category BIGINT, PRIMARY KEY (id) NOT ENFORCED", auction)
+        statement = nowhere(s, (__doc__ or "").split("\n\n", 1)[1])
+        report(f"append-only join, {bid.suffix[1:]}", rows, *timed(s, statement))
 
 
 def main() -> None:
-    """The auction's id is its primary key; a bid has none."""
-    options = arguments(__doc__)
-    few = options.rows // SHARE
-    parquet("join_bids", options.rows - few, bids)
-    parquet("join_auctions", few, auctions)
-    append = ChangelogMode.APPEND
-    spec = Join(
-        JoinKind.INNER,
-        JoinSide((0,), (0, 1), SideLayout.NO_UNIQUE_KEY, (), append),
-        JoinSide((0,), (1,), SideLayout.KEY_IS_UNIQUE, (0,), append),
-        (False,),
-    )
-    chain = Chain(Node(spec, [BID, AUCTION], row("auction", "price", "category"), append))
-    report("append join", chain, lambda: drive(chain, feed(options.rows)))
+    """Parquet and CSV."""
+    rows = arguments(__doc__).rows
+    few = rows // SHARE
+    bid = parquet("join_bids", rows - few, bids)
+    auction = parquet("join_auctions", few, auctions)
+    alone(ask, bid, auction, rows)
+    alone(ask, csv(bid), csv(auction), rows)
 
 
 if __name__ == "__main__":

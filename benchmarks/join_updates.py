@@ -5,27 +5,22 @@ SELECT b.id, a.category, b.price FROM bid b JOIN auction a ON b.auction = a.id
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from _common import Chain, Node, arguments, drive, parquet, report, scan
+import pyarrow.parquet as pq
+from _common import alone, arguments, nowhere, parquet, report, session, timed
 
-from flowsql.changelog import UPDATE_AFTER, UPDATE_BEFORE, ChangelogMode, Changes
-from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
-from flowsql.types import BigIntType, Field, RowType
+from flowsql.changelog import UPDATE_AFTER, UPDATE_BEFORE, Changes
 
 SHARE = 16
+STEPS = 500_000  # rows of a step, both tables together
 BLOCK = 10  # eight inserts, then the update of a row that came a thousand rows before
-
-
-def row(*names: str) -> RowType:
-    """BIGINT columns."""
-    return RowType(tuple(Field(n, BigIntType()) for n in names), nullable=False)
-
-
-AUCTION, BID = row("id", "category"), row("id", "auction", "price")
+AUCTION = pa.schema([("id", pa.int64()), ("category", pa.int64())])
+BID = pa.schema([("id", pa.int64()), ("auction", pa.int64()), ("price", pa.int64())])
 Ints = npt.NDArray[np.int64]
 
 
@@ -62,47 +57,44 @@ def bids(random: np.random.Generator, start: int, count: int) -> pa.Table:
     )
 
 
-def feed(rows: int) -> Iterator[tuple[int, Changes, None]]:
-    """Both tables side by side."""
-    few = rows // SHARE
-    left = scan(parquet("updates_bids", rows - few, bids), [*BID.names, "kind"])
-    right = scan(parquet("updates_auctions", few, auctions), [*AUCTION.names, "kind"])
-    for number, batch in enumerate(left):
-        if number % (SHARE - 1) == 0 and (other := next(right, None)) is not None:
-            yield 1, changes(other), None
-        yield 0, changes(batch), None
-    for batch in right:
-        yield 1, changes(batch), None
+class Feed:
+    """A Parquet file with a column of kinds, as steps; can be iterated again."""
+
+    def __init__(self, path: Path, columns: Sequence[str], rows: int) -> None:
+        self._path = path
+        self._columns = [*columns, "kind"]
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Changes]:
+        with pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(self._rows, columns=self._columns, use_threads=False):
+                kinds = batch.column(batch.num_columns - 1)
+                yield Changes(batch.select(range(batch.num_columns - 1)), kinds)
 
 
-def changes(batch: pa.RecordBatch) -> Changes:
-    """The last column holds the kinds."""
-    kinds = batch.column(batch.num_columns - 1)
-    return Changes(batch.select(list(range(batch.num_columns - 1))), kinds)
+def ask(bid: Path, auction: Path, rows: int, key: Sequence[str]) -> None:
+    """The auction's id is its primary key; the bids have one or none."""
+    few = STEPS // SHARE
+    with session() as s:
+        feed = Feed(bid, BID.names, STEPS - few)
+        s.from_changes("bid", BID, feed, primary_key=key, mode="retract")
+        feed = Feed(auction, AUCTION.names, few)
+        s.from_changes("auction", AUCTION, feed, primary_key=["id"], mode="retract")
+        statement = nowhere(s, (__doc__ or "").split("\n\n", 1)[1])
+        name = "with a key" if key else "without a key"
+        report(f"join with updates, bids {name}, parquet", rows, *timed(s, statement))
+        counts = s.jobs[-1].status()["orphan_retractions"]
+        assert not counts, counts
 
 
 def main() -> None:
-    """Both tables have a primary key; the auction's is the join key."""
-    options = arguments(__doc__)
-    few = options.rows // SHARE
-    parquet("updates_bids", options.rows - few, bids)
-    parquet("updates_auctions", few, auctions)
-    retract = ChangelogMode.RETRACT
-    for layout, unique in ((SideLayout.HAS_UNIQUE_KEY, (0,)), (SideLayout.NO_UNIQUE_KEY, ())):
-        spec = Join(
-            JoinKind.INNER,
-            JoinSide((1,), (0, 2), layout, unique, retract),
-            JoinSide((0,), (1,), SideLayout.KEY_IS_UNIQUE, (0,), retract),
-            (False,),
-        )
-        chain = Chain(Node(spec, [BID, AUCTION], row("id", "price", "category")))
-        report(
-            f"join with updates, bids: {layout.value}",
-            chain,
-            lambda chain=chain: drive(chain, feed(options.rows)),
-        )
-        orphans = chain.nodes[0].operator.context.counters.as_dict()
-        assert not orphans, orphans
+    """With the bids' key and without."""
+    rows = arguments(__doc__).rows
+    few = rows // SHARE
+    bid = parquet("updates_bids", rows - few, bids)
+    auction = parquet("updates_auctions", few, auctions)
+    for key in (["id"], []):
+        alone(ask, bid, auction, rows, key)
 
 
 if __name__ == "__main__":

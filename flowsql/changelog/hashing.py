@@ -33,6 +33,7 @@ _S29: Final = np.uint64(29)
 # Windows of long values hashed at a time: bounds the memory of one call.
 _BLOCK: Final = 1 << 18
 _COLUMNS: Final = 16
+_FEW: Final = 4096
 
 
 def hash_words(words: Sequence[Words], nulls: Words | None, length: int, seed: int) -> Words:
@@ -75,7 +76,7 @@ def hash_bytes(array: pa.Array, rows: Ints) -> Words:
     last = starts + lengths - 8
     # The first windows of all values, then what long values have more.
     for number in range(min(_COLUMNS, int(counts.max(initial=0)))):
-        active = np.flatnonzero(counts > number)
+        active = (counts > number).nonzero()[0]
         whole = len(active) == len(rows)
         begin, end = (starts, last) if whole else (starts.take(active), last.take(active))
         tag = np.uint64((number + 1) * int(_M2) & 0xFFFFFFFFFFFFFFFF)
@@ -102,7 +103,7 @@ def _mix(window: Words, tag: Words | np.uint64) -> Words:
 
 def _add_rest(out: Words, windows: Words, starts: Ints, last: Ints, counts: Ints) -> None:
     """Add the windows from `_COLUMNS` on, a block at a time."""
-    long = np.flatnonzero(counts > _COLUMNS)
+    long = (counts > _COLUMNS).nonzero()[0]
     ends = np.cumsum(counts.take(long) - _COLUMNS)
     at = 0
     while at < len(long):
@@ -158,6 +159,11 @@ def group(hashes: Words, equal: Callable[[Ints, Ints], Bools]) -> tuple[Ints, In
         (ids, first): int64[n] group numbers in order of first appearance, int64[g] first rows.
     """
     n = len(hashes)
+    if n <= _FEW:
+        # Where no two hashes are equal no two rows are: sorting finds that sooner than a table.
+        ordered = np.sort(hashes)
+        if not (ordered[1:] == ordered[:-1]).any():
+            return np.arange(n), np.arange(n)
     bits = max(4, (4 * n - 1).bit_length())
     table = np.full(1 << bits, -1, np.int32)
     mask = (1 << bits) - 1

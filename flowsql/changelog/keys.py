@@ -177,7 +177,7 @@ class Keys:
             if not (a.long and b.long):
                 continue
             long = same & (self.words[leaf.word].take(i) & _LENGTH > INLINE)
-            rows = np.flatnonzero(long)
+            rows = long.nonzero()[0]
             if len(rows):
                 equal = pc.equal(a.array(i[rows]), b.array(j[rows]))
                 same[rows] = equal.to_numpy(zero_copy_only=False)
@@ -189,7 +189,7 @@ class Keys:
         if not stored.long:
             return None
         leaf = text_leaves(self.layout)[text]
-        rows = np.flatnonzero(self.words[leaf.word] & _LENGTH > INLINE)
+        rows = (self.words[leaf.word] & _LENGTH > INLINE).nonzero()[0]
         return (rows, stored.array(rows)) if len(rows) else None
 
     def equals_text(self, text: int, rows: Ints, values: pa.Array) -> Bools:
@@ -285,7 +285,7 @@ class _Builder:
         if nulls is not None:
             head[nulls] = 0
             tail[nulls] = 0
-        long = np.flatnonzero(head & _LENGTH > INLINE)
+        long = (head & _LENGTH > INLINE).nonzero()[0]
         if len(long):
             tail[long] = hashing.hash_bytes(values, long)
         self.texts.append(_Text(values, None, len(long) > 0, nested))

@@ -56,7 +56,7 @@ def net(changes: Changes, types: Sequence[DataType]) -> Changes | None:
     ids, first = Keys.of(changes.batch.columns, types, n).group()
     pluses = np.bincount(ids[added], minlength=len(first))
     minuses = np.bincount(ids[~added], minlength=len(first))
-    mixed = np.flatnonzero(((pluses > 0) & (minuses > 0)).take(ids))
+    mixed = (((pluses > 0) & (minuses > 0)).take(ids)).nonzero()[0]
     if not len(mixed):
         return Changes(changes.batch, kinds)
     keep = np.ones(n, np.bool_)
@@ -65,7 +65,7 @@ def net(changes: Changes, types: Sequence[DataType]) -> Changes | None:
     keep[minus_rows] = _rank(ids.take(minus_rows)) < -balance.take(ids.take(minus_rows))
     plus_rows = mixed[added.take(mixed)][::-1]
     keep[plus_rows] = _rank(ids.take(plus_rows)) < balance.take(ids.take(plus_rows))
-    rows = np.flatnonzero(keep)
+    rows = keep.nonzero()[0]
     if not len(rows):
         return None
     left = Changes(changes.batch, kinds).take(rows)
@@ -123,7 +123,7 @@ def upsert_form(changes: Changes) -> Changes | None:
     """Labelled changes without their `-U`; None where nothing is left."""
     if changes.codes is None:
         return changes
-    rows = np.flatnonzero(changes.codes != UPDATE_BEFORE)
+    rows = (changes.codes != UPDATE_BEFORE).nonzero()[0]
     if len(rows) == len(changes):
         return changes
     return changes.take(rows) if len(rows) else None

@@ -119,14 +119,14 @@ class GroupAggregateOperator(Operator):
     def _ingest(self, changes: Changes) -> None:
         arrays = [changes.batch.column(i) for i in self._keys]
         slots, is_new = self._groups.ensure(Keys.of(arrays, self._key_types, len(changes)))
-        self._remember(slots, slots.take(np.flatnonzero(is_new)))
+        self._remember(slots, slots.take(is_new.nonzero()[0]))
         batch, signs = changes.batch, None
         if self._retract:
             signs = changes.signs
             counts = self._accumulators.columns.vector(ROW_COUNT)
             accepted = accepted_counts(slots, signs, counts.take(slots))
             if accepted is not None:
-                rows = np.flatnonzero(accepted)
+                rows = accepted.nonzero()[0]
                 self.context.counters.add("orphan-retractions", len(slots) - len(rows))
                 batch, slots, signs = batch.take(pa.array(rows)), slots[rows], signs[rows]
             np.add.at(counts, slots, signs.astype(np.int64))
@@ -188,7 +188,7 @@ class GroupAggregateOperator(Operator):
             for a, b, data_type in zip(old, new, self._types, strict=True):
                 changed |= differs(a, b, data_type)
         has_old, has_new = changed & lived, changed & lives
-        old_rows, new_rows = np.flatnonzero(has_old), np.flatnonzero(has_new)
+        old_rows, new_rows = has_old.nonzero()[0], has_new.nonzero()[0]
         count = len(old_rows) + len(new_rows)
         if not count:
             return

@@ -101,10 +101,10 @@ class JoinOperator(Operator):
         if loose is not None:
             if self._preserved[port]:
                 pads = self._padded_input(port, changes, loose)
-            arrival = np.flatnonzero(~loose)
+            arrival = (~loose).nonzero()[0]
             batch = batch.take(pa.array(arrival))
             signs = None if signs is None else signs.take(arrival)
-        merge = Merge(arrival, None if loose is None else np.flatnonzero(loose), pads)
+        merge = Merge(arrival, None if loose is None else loose.nonzero()[0], pads)
         if batch.num_rows:
             yield from self._join(port, batch, signs, merge)
         yield from merge.rest()
@@ -135,7 +135,7 @@ class JoinOperator(Operator):
         if signs is not None:
             places, accepted = me.accept(batch, slots, signs)
             if accepted is not None:
-                rows = np.flatnonzero(accepted)
+                rows = accepted.nonzero()[0]
                 self.context.counters.add("orphan-retractions", len(slots) - len(rows))
                 if not len(rows):
                     return
@@ -183,7 +183,7 @@ class JoinOperator(Operator):
         if self._condition is not None:
             matching = self._condition(joined, self.context.clock)
             if not matching.all():
-                chosen = np.flatnonzero(matching)
+                chosen = matching.nonzero()[0]
                 if not len(chosen):
                     return
                 joined = joined.take(pa.array(chosen))
@@ -259,7 +259,7 @@ class JoinOperator(Operator):
             return
         me = self._sides[port]
         padded = me.rows.read(rows, "padded")
-        given = np.flatnonzero(padded)
+        given = padded.nonzero()[0]
         if len(given):
             rows = rows.take(given)
             me.rows.write(rows, "padded", 0)
@@ -273,7 +273,7 @@ class JoinOperator(Operator):
         rows = update.dropped
         padded = me.rows.read(rows, "padded")
         left = np.where(me.rows.alive(rows), me.rows.weights(rows), 0)
-        excess = np.flatnonzero(padded > left)
+        excess = (padded > left).nonzero()[0]
         if len(excess):
             rows, left = rows.take(excess), left.take(excess)
             me.rows.write(rows, "padded", left)
@@ -299,7 +299,7 @@ class JoinOperator(Operator):
         distinct, where = np.unique(gaining, return_index=True)
         yield from self._unpad(port, distinct, at.take(where))
         matches = me.rows.add(rows, "matches", change)
-        bare = np.flatnonzero(matches <= 0)
+        bare = (matches <= 0).nonzero()[0]
         if len(bare):
             self._candidates[port].append((rows.take(bare), slots.take(bare)))
 
@@ -309,7 +309,7 @@ class JoinOperator(Operator):
         if self._preserved[port] and len(update.added):
             rows, at = update.added, update.added_slots
             if self._condition is None:
-                alone = np.flatnonzero(other.counts(at) == 0)
+                alone = (other.counts(at) == 0).nonzero()[0]
                 rows, at = rows.take(alone), at.take(alone)
             if len(rows):
                 self._candidates[port].append((rows, at))
@@ -362,7 +362,7 @@ class JoinOperator(Operator):
         rows, slots = rows[unmatched], slots[unmatched]
         weights = me.rows.weights(rows)
         missing = weights - me.rows.read(rows, "padded")
-        lacking = np.flatnonzero(missing > 0)
+        lacking = (missing > 0).nonzero()[0]
         if len(lacking):
             rows = rows.take(lacking)
             me.rows.write(rows, "padded", weights.take(lacking))

@@ -131,7 +131,7 @@ class JoinSideState:
         if self._lists is not None:
             return self._lists.probe(slots)
         numbers = self._places.vector(self._place).take(slots)
-        found = np.flatnonzero(numbers)
+        found = numbers.nonzero()[0]
         return found, numbers.take(found) - 1
 
     def given(self, rows: Ints, key: Callable[[int], pa.Array]) -> list[pa.Array]:
@@ -169,7 +169,7 @@ class JoinSideState:
     def _weights(self, numbers: Ints) -> Ints:
         """Weights of rows given by number + 1, where 0 is no row."""
         weights = np.zeros(len(numbers), np.int64)
-        there = np.flatnonzero(numbers)
+        there = numbers.nonzero()[0]
         weights[there] = self.rows.weights(numbers.take(there) - 1)
         return weights
 
@@ -214,9 +214,9 @@ class JoinSideState:
         before = self._places.vector(self._place).take(slots)
         self._places.write(slots, self._place, numbers + 1)
         won = self._places.vector(self._place).take(slots) == numbers + 1
-        last = np.flatnonzero(won)
+        last = won.nonzero()[0]
         replaced = last[before.take(last) > 0]
-        lost = np.flatnonzero(~won)
+        lost = (~won).nonzero()[0]
         dropped = np.concatenate([before.take(replaced) - 1, numbers.take(lost)])
         if len(dropped):
             self.rows.remove(dropped)
@@ -235,13 +235,13 @@ class JoinSideState:
         where, at = places.take(last), slots.take(last)
         before = self._places.vector(self._place).take(where)
         stays = signs.take(last) > 0
-        kept = np.flatnonzero(stays)
+        kept = stays.nonzero()[0]
         chosen = last.take(kept)
         numbers = self._store(batch, chosen, None) if len(kept) else _NONE
         after = np.zeros(len(where), np.int64)
         after[kept] = numbers + 1
         self._places.write(where, self._place, after)
-        there = np.flatnonzero(before)
+        there = before.nonzero()[0]
         dropped = before.take(there) - 1
         if len(dropped):
             self.rows.remove(dropped)
@@ -257,17 +257,17 @@ class JoinSideState:
         ordered = places.take(order)
         is_first = np.ones(len(order), np.bool_)
         is_first[1:] = ordered[1:] != ordered[:-1]
-        starts = np.flatnonzero(is_first)
+        starts = is_first.nonzero()[0]
         change = np.add.reduceat(signs.take(order).astype(np.int64), starts)
-        changed = np.flatnonzero(change)
+        changed = change.nonzero()[0]
         change = change.take(changed)
         first = order.take(starts.take(changed))
         arrival = np.argsort(first)
         first, change = first.take(arrival), change.take(arrival)
         where, at = places.take(first), slots.take(first)
         before = self._places.vector(self._place).take(where)
-        fresh = np.flatnonzero(before == 0)
-        known = np.flatnonzero(before)
+        fresh = (before == 0).nonzero()[0]
+        known = before.nonzero()[0]
         numbers = _NONE
         if len(fresh):
             numbers = self._store(batch, first.take(fresh), change.take(fresh))
@@ -278,12 +278,12 @@ class JoinSideState:
         if len(known):
             rows = before.take(known) - 1
             weights = self.rows.add_weight(rows, change.take(known))
-            gone = np.flatnonzero(weights <= 0)
+            gone = (weights <= 0).nonzero()[0]
             if len(gone):
                 self.rows.remove(rows.take(gone))
                 self._places.write(where.take(known.take(gone)), self._place, 0)
-            less = np.flatnonzero(change.take(known) < 0)
-            more = np.flatnonzero(change.take(known) > 0)
+            less = (change.take(known) < 0).nonzero()[0]
+            more = (change.take(known) > 0).nonzero()[0]
             added = np.concatenate([numbers, rows.take(more)])
             dropped = rows.take(less)
         else:

@@ -73,12 +73,12 @@ class LastRows:
             after: int64[n], the same now.
         """
         changed = before != after
-        both = np.flatnonzero(changed & (before > 0) & (after > 0))
+        both = (changed & (before > 0) & (after > 0)).nonzero()[0]
         if len(both):
             old = rows.take(before.take(both) - 1).columns
             new = rows.take(after.take(both) - 1).columns
             changed[both] = ~rows_equal(old, new, self.stored_types, len(both))
-        moved = np.flatnonzero(changed)
+        moved = changed.nonzero()[0]
         for at in range(0, len(moved), _EMIT):
             part = moved[at : at + _EMIT]
             old_rows = part[before.take(part) > 0]
@@ -163,7 +163,7 @@ class NormalizeOperator(Operator):
         replaced = replaced[replaced > 0]
         if len(replaced):
             self._rows.remove(replaced - 1)
-        kept = np.flatnonzero(stays.take(last))
+        kept = stays.take(last).nonzero()[0]
         after = np.zeros(len(where), np.int64)
         if len(kept):
             values = batch.select(list(form.stored)).take(pa.array(last.take(kept)))
@@ -199,7 +199,7 @@ class NormalizeOperator(Operator):
         start = np.maximum.accumulate(np.where(begins, position, 0))
         # The nearest row of the key at or before this one that has the value, or ends the key.
         known = np.maximum.accumulate(np.where(missing.take(order), -1, position))
-        wanted = np.flatnonzero(missing.take(order))
+        wanted = missing.take(order).nonzero()[0]
         source = known.take(wanted)
         here = source >= start.take(wanted)
         rows = order.take(wanted)

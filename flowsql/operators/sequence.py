@@ -100,7 +100,7 @@ def _running_sums(places: Ints, signs: Signs) -> tuple[Ints, Bools]:
     first = np.ones(len(places), np.bool_)
     first[1:] = places[1:] != places[:-1]
     sums = np.cumsum(signs, dtype=np.int64)
-    starts = np.flatnonzero(first)
+    starts = first.nonzero()[0]
     offset = sums[starts] - signs[starts]
     return sums - np.repeat(offset, np.diff(np.append(starts, len(places)))), first
 

@@ -102,9 +102,9 @@ class SinkMaterializeOperator(Operator):
             self._replace(batch, slots, signs)
             return
         if not crowded.all():
-            rows = np.flatnonzero(~crowded)
+            rows = (~crowded).nonzero()[0]
             self._replace(batch.take(pa.array(rows)), slots.take(rows), signs.take(rows))
-            rows = np.flatnonzero(crowded)
+            rows = crowded.nonzero()[0]
             batch, slots, signs = batch.take(pa.array(rows)), slots.take(rows), signs.take(rows)
         self._crowd(batch, slots, signs)
 
@@ -125,17 +125,17 @@ class SinkMaterializeOperator(Operator):
         live[begins] = shown[begins] > 0
         odd = coming == live
         odd |= self._columns.read(ordered, "crowded") != 0
-        going = np.flatnonzero(~coming & live)
+        going = (~coming & live).nonzero()[0]
         if len(going):
             content = self._content(batch.select(list(self._form.stored)).take(pa.array(order)))
-            inner = going.take(np.flatnonzero(~begins.take(going)))
+            inner = going.take((~begins.take(going)).nonzero()[0])
             odd[inner] |= ~content.equal(inner, content, inner - 1)
-            outer = going.take(np.flatnonzero(begins.take(going)))
+            outer = going.take(begins.take(going).nonzero()[0])
             stored = self._content(self._rows.take(shown.take(outer) - 1))
             odd[outer] |= ~content.equal(outer, stored, np.arange(len(outer)))
         if not odd.any():
             return None
-        starts = np.flatnonzero(begins)
+        starts = begins.nonzero()[0]
         any_odd = np.logical_or.reduceat(odd, starts)
         crowded = np.empty(n, np.bool_)
         crowded[order] = np.repeat(any_odd, np.diff(np.append(starts, n)))
@@ -150,13 +150,13 @@ class SinkMaterializeOperator(Operator):
         ordered = slots.take(order)
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = ordered[1:] != ordered[:-1]
-        last = np.sort(order.take(np.flatnonzero(is_last)))
+        last = np.sort(order.take(is_last.nonzero()[0]))
         where = slots.take(last)
         replaced = self._columns.read(where, "row")
-        replaced = replaced.take(np.flatnonzero(replaced))
+        replaced = replaced.take(replaced.nonzero()[0])
         if len(replaced):
             self._rows.remove(replaced - 1)
-        kept = np.flatnonzero(signs.take(last) > 0)
+        kept = (signs.take(last) > 0).nonzero()[0]
         after = np.zeros(len(where), np.int64)
         if len(kept):
             values = batch.select(list(self._form.stored)).take(pa.array(last.take(kept)))
@@ -166,10 +166,10 @@ class SinkMaterializeOperator(Operator):
     def _crowd(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> None:
         """Keys with any number of rows."""
         fresh = np.unique(slots)
-        fresh = fresh.take(np.flatnonzero(self._columns.read(fresh, "crowded") == 0))
+        fresh = fresh.take((self._columns.read(fresh, "crowded") == 0).nonzero()[0])
         self._columns.write(fresh, "crowded", 1)
         shown = self._columns.read(fresh, "row")
-        held = np.flatnonzero(shown)
+        held = shown.nonzero()[0]
         if len(held):
             shown = shown.take(held)
             ids = self._identify(fresh.take(held), self._rows.take(shown - 1).columns)
@@ -178,7 +178,7 @@ class SinkMaterializeOperator(Operator):
         ids = self._identify(slots, batch.select(list(self._form.stored)).columns)
         accepted = accepted_counts(ids, signs, self._id_columns.read(ids, "count"))
         if accepted is not None:
-            rows = np.flatnonzero(accepted)
+            rows = accepted.nonzero()[0]
             self.context.counters.add("orphan-retractions", len(slots) - len(rows))
             if not len(rows):
                 return
@@ -199,7 +199,7 @@ class SinkMaterializeOperator(Operator):
         ordered = ids.take(order)
         begins = np.ones(len(order), np.bool_)
         begins[1:] = ordered[1:] != ordered[:-1]
-        starts = np.flatnonzero(begins)
+        starts = begins.nonzero()[0]
         signs = signs.take(order)
         change = np.add.reduceat(signs.astype(np.int64), starts)
         came = np.maximum.reduceat(np.where(signs > 0, order, -1), starts)
@@ -208,11 +208,11 @@ class SinkMaterializeOperator(Operator):
         count = self._id_columns.read(which, "count") + change
         self._id_columns.write(which, "count", count)
         # What leaves its place: content that is gone, or has come again since.
-        leaves = np.flatnonzero((known > 0) & ((count <= 0) | (came >= 0)))
+        leaves = ((known > 0) & ((count <= 0) | (came >= 0))).nonzero()[0]
         if len(leaves):
             self._leave(at.take(leaves), known.take(leaves) - 1)
             self._id_columns.write(which.take(leaves), "row", 0)
-        enters = np.flatnonzero((count > 0) & (came >= 0))
+        enters = ((count > 0) & (came >= 0)).nonzero()[0]
         if len(enters):
             enters = enters.take(np.argsort(came.take(enters)))
             chosen = pa.array(came.take(enters))
@@ -225,9 +225,9 @@ class SinkMaterializeOperator(Operator):
         self._rows.remove(rows)
         shown = self._columns.read(slots, "row") == rows + 1
         if shown.any():
-            self._columns.write(slots.take(np.flatnonzero(shown)), "row", 0)
+            self._columns.write(slots.take(shown.nonzero()[0]), "row", 0)
         if not shown.all():
-            hidden = np.flatnonzero(~shown)
+            hidden = (~shown).nonzero()[0]
             self._hide(slots.take(hidden), rows.take(hidden), -1)
 
     def _enter(self, slots: Ints, rows: Ints) -> None:
@@ -235,10 +235,10 @@ class SinkMaterializeOperator(Operator):
         before = self._columns.read(slots, "row")
         self._columns.write(slots, "row", rows + 1)
         shown = self._columns.read(slots, "row") == rows + 1
-        passing = np.flatnonzero(~shown)
+        passing = (~shown).nonzero()[0]
         if len(passing):
             self._hide(slots.take(passing), rows.take(passing), 1)
-        covered = np.flatnonzero(shown & (before > 0))
+        covered = (shown & (before > 0)).nonzero()[0]
         if len(covered):
             self._hide(slots.take(covered), before.take(covered) - 1, 1)
 
@@ -253,11 +253,11 @@ class SinkMaterializeOperator(Operator):
             slots = self._touched.slots()
             before = np.concatenate(self._before)
             after = self._reveal(slots)
-            gone = np.flatnonzero(after == 0)
+            gone = (after == 0).nonzero()[0]
             if len(gone):
                 self._index.free(slots.take(gone))
             ids = self._touched_ids.slots()
-            empty = np.flatnonzero(self._id_columns.read(ids, "count") <= 0)
+            empty = (self._id_columns.read(ids, "count") <= 0).nonzero()[0]
             if len(empty):
                 self._ids.free(ids.take(empty))
             yield from self._form.changes(self._index, self._rows, slots, before, after)
@@ -268,7 +268,7 @@ class SinkMaterializeOperator(Operator):
     def _reveal(self, slots: Ints) -> Ints:
         """The row that each key shows now, number + 1; one that was hidden, where the shown left."""
         after = self._columns.read(slots, "row")
-        bare = np.flatnonzero((after == 0) & (self._columns.read(slots, "hidden") > 0))
+        bare = ((after == 0) & (self._columns.read(slots, "hidden") > 0)).nonzero()[0]
         if len(bare):
             newest = self._hidden.first(slots.take(bare), 1)
             assert newest.rows is not None

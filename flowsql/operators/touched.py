@@ -35,14 +35,14 @@ class Touched:
         """
         places = self._places.fit(capacity)
         # `take` of indices is four times as fast as indexing with a mask.
-        fresh = slots.take(np.flatnonzero(places.take(slots) == 0))
+        fresh = slots.take((places.take(slots) == 0).nonzero()[0])
         n = len(fresh)
         if n == 0:
             return fresh
         # Each slot keeps the number written last, which chooses one of its occurrences.
         numbers = np.arange(1, n + 1, dtype=np.int32)
         places[fresh] = numbers
-        chosen = fresh.take(np.flatnonzero(places.take(fresh) == numbers))
+        chosen = fresh.take((places.take(fresh) == numbers).nonzero()[0])
         places[chosen] = np.arange(self.size + 1, self.size + 1 + len(chosen), dtype=np.int32)
         self._parts.append(chosen)
         self.size += len(chosen)

@@ -113,7 +113,7 @@ class WindowAggregateOperator(Operator):
         marks = None if changes.marks is None else changes.marks.watermark
         late = fires <= (self._watermark() if marks is None else marks)
         if late.any():
-            rows = np.flatnonzero(~late)
+            rows = (~late).nonzero()[0]
             self.context.counters.add("late-rows", len(fires) - len(rows))
             if not len(rows):
                 return
@@ -122,7 +122,7 @@ class WindowAggregateOperator(Operator):
         columns = (self._window_end, *self._keys)
         keys = Keys.of([batch.column(i) for i in columns], self._key_types, len(changes))
         slots, is_new = self._groups.ensure(keys)
-        made = np.flatnonzero(is_new)
+        made = is_new.nonzero()[0]
         if len(made):
             self._begin(batch, slots.take(made), fires.take(made), made)
         self._accumulators.columns.mark(self._touched.add(slots, self._groups.capacity))
@@ -132,7 +132,7 @@ class WindowAggregateOperator(Operator):
             counts = self._accumulators.columns.vector(ROW_COUNT)
             accepted = accepted_counts(slots, signs, counts.take(slots))
             if accepted is not None:
-                rows = np.flatnonzero(accepted)
+                rows = accepted.nonzero()[0]
                 self.context.counters.add("orphan-retractions", len(slots) - len(rows))
                 batch, slots, signs = batch.take(pa.array(rows)), slots[rows], signs[rows]
                 fires = fires.take(rows)

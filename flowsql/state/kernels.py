@@ -30,7 +30,7 @@ _DELETED: Final = np.uint64(1 << 32)
 _MIN_BITS: Final = 6
 _MAX_LOAD: Final = 0.6
 # Cells of the old table moved in one call, beside six for each row of the call.
-_SLICE: Final = 1 << 13
+_SLICE: Final = 1 << 12
 # Up to so many rows look at a window of cells at a time.
 _FEW: Final = 4096
 _WINDOW: Final = 8

@@ -37,6 +37,8 @@ Words = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 _MAX_SLOTS: Final = (1 << 31) - 1
+# Cells of a growing hash table moved at the end of each step: about a millisecond.
+_SLICE: Final = 1 << 13
 
 
 class KeyIndex(Table):
@@ -346,7 +348,7 @@ class KeyIndex(Table):
                 listener(slots)
             self._forget(slots)
             self._reusable.append(slots)
-        self._table.migrate(1 << 15)
+        self._table.migrate(_SLICE)
         for storage in self._nested.values():
             storage.maintain(self._next)
         for sweep in self._sweeps:

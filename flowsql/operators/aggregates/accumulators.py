@@ -125,7 +125,7 @@ class Accumulators:
             table.add(chosen.slots, [values])
             return
         # Added first: a value that comes and goes within the batch is there when it goes.
-        plus, minus = np.flatnonzero(~taken), np.flatnonzero(taken)
+        plus, minus = (~taken).nonzero()[0], taken.nonzero()[0]
         if len(plus):
             table.add(chosen.slots.take(plus), [values.take(pa.array(plus))])
         table.remove(chosen.slots.take(minus), [values.take(pa.array(minus))])
@@ -214,7 +214,7 @@ class _Distinct:
         ordered = entries.take(order)
         first = np.ones(len(order), np.bool_)
         first[1:] = ordered[1:] != ordered[:-1]
-        starts = np.flatnonzero(first)
+        starts = first.nonzero()[0]
         distinct = ordered.take(starts)
         change = np.add.reduceat(chosen.signs.take(order).astype(np.int64), starts)
         before = self._counts.read(distinct, "count")
@@ -222,7 +222,7 @@ class _Distinct:
         self._counts.write(distinct, "count", after)
         self._touched.add(distinct, self._index.capacity)
         crossing = (before > 0) != (after > 0)
-        crossed = np.flatnonzero(crossing)
+        crossed = crossing.nonzero()[0]
         rows = order.take(starts.take(crossed))
         signs = np.where(after.take(crossed) > 0, 1, -1).astype(np.int8)
         return Selection(

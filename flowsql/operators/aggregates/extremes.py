@@ -63,10 +63,10 @@ def _raise_in_order(columns: Columns, what: Accumulator, values: Vector, slots: 
     ordered = slots.take(order)
     begins = np.ones(len(order), np.bool_)
     begins[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(begins)
+    starts = begins.nonzero()[0]
     groups = ordered.take(starts)
     words = columns.vector(what.name).take(groups)
-    held = np.flatnonzero(words)
+    held = words.nonzero()[0]
     # The value a group has stands in front of its rows.
     known = _from_word(words.take(held), what).astype(np.float64)
     negative = columns.vector(f"{what.name}.negative zero").take(groups.take(held)) != 0
@@ -132,7 +132,7 @@ def raise_value(columns: Columns, what: Accumulator, batch: Batch, chosen: Selec
     values = _whole(extremes.column(f"value_{name}"))
     known = columns.read(slots, what.name)
     better = (pc.greater if what.greatest else pc.less)(values, known)
-    rows = np.flatnonzero(better.fill_null(True).to_numpy(zero_copy_only=False))
+    rows = better.fill_null(True).to_numpy(zero_copy_only=False).nonzero()[0]
     if len(rows):
         columns.write(slots.take(rows), what.name, values.take(pa.array(rows)))
 

@@ -34,7 +34,7 @@ class Selection:
 
     def narrow(self, mask: Bools) -> Selection:
         """Those of the rows for which `mask` is true."""
-        chosen = np.flatnonzero(mask)
+        chosen = mask.nonzero()[0]
         return Selection(
             chosen if self.rows is None else self.rows.take(chosen),
             self.slots.take(chosen),
