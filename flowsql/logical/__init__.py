@@ -21,6 +21,7 @@ from flowsql.logical.plan import (
     without_time,
 )
 from flowsql.logical.settings import PlanSettings
+from flowsql.logical.sinks import one_sink_a_table
 from flowsql.logical.table import BoundColumn, BoundTable, BoundWatermark
 from flowsql.logical.table_options import TABLE_OPTIONS
 from flowsql.logical.tables import Tables, connector_table
@@ -51,6 +52,7 @@ __all__ = [
     "canonical",
     "connector_table",
     "fingerprint",
+    "one_sink_a_table",
     "tree",
     "window_columns",
     "without_time",

@@ -61,6 +61,7 @@ class BoundTable:
     Attributes:
         name: the full name; where hints change options, with their digest behind: the name by
             which a plan, and who opens its tables, call it.
+        declared: the full name in the catalog.
         columns: all of them, in order of the DDL.
         connector: who reads or writes it.
         options: as written, hints applied.
@@ -77,6 +78,7 @@ class BoundTable:
     """
 
     name: str
+    declared: str
     columns: tuple[BoundColumn, ...]
     connector: Connector = field(compare=False, repr=False)
     options: tuple[tuple[str, str], ...] = field(repr=False)

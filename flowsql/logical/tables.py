@@ -214,6 +214,7 @@ class Tables:
         names = [c.name for c in columns]
         bound = BoundTable(
             name=name,
+            declared=str(table.path),
             columns=columns,
             connector=connector,
             options=tuple(given.items()),

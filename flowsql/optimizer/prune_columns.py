@@ -3,7 +3,8 @@
     Project(a)  over  Scan(a, b, c)  →  Project(a)  over  Scan(a)
 
 A scan keeps its primary key where it gives upserts, since its rows are found by it, and the columns
-that its watermark reads where its time is read.
+that its watermark reads where its time is read. A join side keeps a unique key that makes its state
+smaller.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from flowsql.logical import (
     Values,
 )
 from flowsql.optimizer.rewrite import moved, select
+from flowsql.optimizer.unique_keys import equalities, side_key
 
 __all__ = ["prune_columns", "scan_columns"]
 
@@ -35,22 +37,23 @@ Places = dict[int, int]
 
 def prune_columns(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:
     """The plan with the same schema over narrower inputs."""
-    del settings
     if isinstance(plan, Insert):
-        return replace(plan, input=_whole(plan.input))
-    return _whole(plan)
+        return replace(plan, input=_whole(plan.input, settings))
+    return _whole(plan, settings)
 
 
-def _whole(plan: LogicalPlan) -> LogicalPlan:
+def _whole(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:
     every = range(len(plan.schema.fields))
-    pruned, places = _prune(plan, frozenset(every))
+    pruned, places = _prune(plan, frozenset(every), settings)
     order = [places[i] for i in every]
     if order == list(range(len(pruned.schema.fields))):
         return pruned
     return select(pruned, order)
 
 
-def _prune(plan: LogicalPlan, needed: frozenset[int]) -> tuple[LogicalPlan, Places]:
+def _prune(
+    plan: LogicalPlan, needed: frozenset[int], settings: PlanSettings
+) -> tuple[LogicalPlan, Places]:
     """A plan that gives at least the needed columns, and where they stand."""
     match plan:
         case Scan():
@@ -59,12 +62,12 @@ def _prune(plan: LogicalPlan, needed: frozenset[int]) -> tuple[LogicalPlan, Plac
             places = {i: position[c] for i, c in enumerate(plan.columns) if c in position}
             return replace(plan, columns=columns), places
         case Filter():
-            below, places = _prune(plan.input, needed | columns_read(plan.condition))
+            below, places = _prune(plan.input, needed | columns_read(plan.condition), settings)
             return replace(plan, input=below, condition=moved(plan.condition, places)), places
         case Project():
             chosen = sorted(needed)
             used = frozenset(c for i in chosen for c in columns_read(plan.expressions[i]))
-            below, places = _prune(plan.input, used)
+            below, places = _prune(plan.input, used, settings)
             return (
                 replace(
                     plan,
@@ -77,20 +80,20 @@ def _prune(plan: LogicalPlan, needed: frozenset[int]) -> tuple[LogicalPlan, Plac
         case Tumble():
             width = len(plan.input.schema.fields)
             own = frozenset(c for c in needed if c < width) | {plan.time}
-            below, places = _prune(plan.input, own)
+            below, places = _prune(plan.input, own, settings)
             shift = len(below.schema.fields) - width
             places |= {c: c + shift for c in range(width, len(plan.schema.fields))}
             return replace(plan, input=below, time=places[plan.time]), places
         case Aggregate():
-            return _aggregate(plan, needed)
+            return _aggregate(plan, needed, settings)
         case Join():
-            return _join(plan, needed)
+            return _join(plan, needed, settings)
         case Union():
             needed = needed or frozenset({0})
             chosen = sorted(needed)
             parts = []
             for part in plan.parts:
-                below, places = _prune(part, needed)
+                below, places = _prune(part, needed, settings)
                 order = [places[c] for c in chosen]
                 same = order == list(range(len(below.schema.fields)))
                 parts.append(below if same else select(below, order))
@@ -98,7 +101,7 @@ def _prune(plan: LogicalPlan, needed: frozenset[int]) -> tuple[LogicalPlan, Plac
         case Values():
             return plan, {c: c for c in range(len(plan.schema.fields))}
         case _:
-            whole = plan.with_inputs(tuple(_whole(i) for i in plan.inputs))
+            whole = plan.with_inputs(tuple(_whole(i, settings) for i in plan.inputs))
             return whole, {c: c for c in range(len(plan.schema.fields))}
 
 
@@ -127,7 +130,9 @@ def _cheapest(plan: Scan) -> int:
     return min(plan.columns, key=cost)
 
 
-def _aggregate(plan: Aggregate, needed: frozenset[int]) -> tuple[LogicalPlan, Places]:
+def _aggregate(
+    plan: Aggregate, needed: frozenset[int], settings: PlanSettings
+) -> tuple[LogicalPlan, Places]:
     """Every key stays, for it makes the groups; a call that nobody reads goes."""
     width = len(plan.keys)
     calls = [i for i in range(len(plan.calls)) if i + width in needed]
@@ -138,7 +143,7 @@ def _aggregate(plan: Aggregate, needed: frozenset[int]) -> tuple[LogicalPlan, Pl
         used |= {a.index for a in plan.calls[i].args}
         kept = plan.calls[i].filter
         used |= set() if kept is None else {kept.index}
-    below, places = _prune(plan.input, frozenset(used))
+    below, places = _prune(plan.input, frozenset(used), settings)
 
     def move(column: Column) -> Column:
         return replace(column, index=places[column.index])
@@ -164,11 +169,24 @@ def _aggregate(plan: Aggregate, needed: frozenset[int]) -> tuple[LogicalPlan, Pl
     }
 
 
-def _join(plan: Join, needed: frozenset[int]) -> tuple[LogicalPlan, Places]:
+def _join(plan: Join, needed: frozenset[int], settings: PlanSettings) -> tuple[LogicalPlan, Places]:
     width = len(plan.left.schema.fields)
     used = needed if plan.condition is None else needed | columns_read(plan.condition)
-    left, at_left = _prune(plan.left, frozenset(c for c in used if c < width))
-    right, at_right = _prune(plan.right, frozenset(c - width for c in used if c >= width))
+    pairs, rest = equalities(plan.condition, width)
+    read = needed | {c for e in rest for c in columns_read(e)}
+    keys = (
+        side_key(plan.left, (a for a, _, _ in pairs), (c for c in read if c < width), settings),
+        side_key(
+            plan.right,
+            (b for _, b, _ in pairs),
+            (c - width for c in read if c >= width),
+            settings,
+        ),
+    )
+    left, at_left = _prune(plan.left, frozenset(c for c in used if c < width) | keys[0], settings)
+    right, at_right = _prune(
+        plan.right, frozenset(c - width for c in used if c >= width) | keys[1], settings
+    )
     shift = len(left.schema.fields)
     places = dict(at_left) | {c + width: i + shift for c, i in at_right.items()}
     condition = None if plan.condition is None else moved(plan.condition, places)

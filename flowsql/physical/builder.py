@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import Span
+from flowsql.optimizer.unique_keys import Keys
 from flowsql.physical.identity import Lineage, identify
-from flowsql.physical.keys import Keys
 from flowsql.physical.plan import PhysicalNode
 from flowsql.physical.specs import Collect, Sink, Spec
 from flowsql.physical.state_specs import declare_state

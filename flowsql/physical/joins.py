@@ -11,46 +11,18 @@ from flowsql.expr import Call, Column, Expression, bind_call, columns_read, tran
 from flowsql.logical import Join, LogicalPlan, Window, window_columns
 from flowsql.logical.refusals import not_supported
 from flowsql.optimizer.rewrite import conjuncts
+from flowsql.optimizer.unique_keys import equalities, side_key
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
 from flowsql.physical.keys import join_keys, side_layout
-from flowsql.types import Field, RowType, TimeAttribute, arrow_type
+from flowsql.types import Field, RowType, TimeAttribute
 
 if TYPE_CHECKING:
     from flowsql.physical.lower import Lowering
 
-__all__ = ["equalities", "lower_join"]
+__all__ = ["lower_join"]
 
-_EQUAL = {"=": False, "IS NOT DISTINCT FROM": True}
 _COMPARE = {"=", "<", "<=", ">", ">=", "BETWEEN"}
-
-
-def equalities(
-    condition: Expression | None, width: int
-) -> tuple[list[tuple[int, int, bool]], list[Expression]]:
-    """The equal column pairs (left, right, NULL-safe) of a join condition, and its other parts.
-
-    Args:
-        condition: over the left columns, then the right ones.
-        width: number of left columns.
-    """
-    pairs: list[tuple[int, int, bool]] = []
-    rest: list[Expression] = []
-    for part in conjuncts(condition):
-        if isinstance(part, Call) and part.function in _EQUAL:
-            a, b = part.args
-            if isinstance(a, Column) and isinstance(b, Column) and _comparable(a, b):
-                low, high = sorted((a.index, b.index))
-                if low < width <= high:
-                    pairs.append((low, high - width, _EQUAL[part.function]))
-                    continue
-        rest.append(part)
-    return pairs, rest
-
-
-def _comparable(a: Column, b: Column) -> bool:
-    """Whether equal values have equal keys: the stored types are the same."""
-    return bool(arrow_type(a.type) == arrow_type(b.type))
 
 
 def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowered:
@@ -71,12 +43,12 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
         given |= {min((c for c in given if c >= width), default=width)}
     elif not given:
         given = frozenset({pairs[0][0]})
-    wanted = (
-        frozenset(c for c in given if c < width) | {a for a, _, _ in pairs},
-        frozenset(c - width for c in given if c >= width) | {b for _, b, _ in pairs},
+    left = _lower_side(
+        lowering, plan.left, [a for a, _, _ in pairs], [c for c in given if c < width]
     )
-    left = lowering.lower(plan.left, wanted[0])
-    right = lowering.lower(plan.right, wanted[1])
+    right = _lower_side(
+        lowering, plan.right, [b for _, b, _ in pairs], [c - width for c in given if c >= width]
+    )
     left_given = [c for c in sorted(given) if c < width]
     right_given = [c for c in sorted(given) if c >= width]
     sides = (
@@ -116,6 +88,14 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
         span=plan.span,
     )
     return Lowered(node, tuple(places))
+
+
+def _lower_side(
+    lowering: Lowering, plan: LogicalPlan, joined: Sequence[int], given: Sequence[int]
+) -> Lowered:
+    """A side with what is joined, given or read, and a unique key that is worth its place."""
+    key = side_key(plan, joined, given, lowering.settings)
+    return lowering.lower(plan, frozenset(joined) | frozenset(given) | key)
 
 
 def _side(below: Lowered, keys: Sequence[int], given: Sequence[int]) -> p.JoinSide:

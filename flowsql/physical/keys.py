@@ -1,42 +1,13 @@
-"""Which columns of a node hold each live row once: unique keys through the operators."""
+"""Unique keys of joins, and what they make of a join side's state."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from flowsql.expr import Column, Expression
+from flowsql.optimizer.unique_keys import Keys, mapped, minimal
 from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
 
-__all__ = ["Keys", "join_keys", "mapped", "minimal", "projected", "side_layout"]
-
-Keys = tuple[tuple[int, ...], ...]
-
-# More are never asked for, and joins multiply them.
-_MOST = 16
-
-
-def minimal(keys: Iterable[Sequence[int]]) -> Keys:
-    """The keys, each sorted, without those that hold another; the shortest first."""
-    ordered = sorted({tuple(sorted(set(k))) for k in keys}, key=lambda k: (len(k), k))
-    kept: list[tuple[int, ...]] = []
-    for key in ordered:
-        if not any(set(k) <= set(key) for k in kept):
-            kept.append(key)
-    return tuple(kept[:_MOST])
-
-
-def mapped(keys: Keys, places: Mapping[int, Sequence[int]]) -> Keys:
-    """The keys that survive where column `c` of the input stands at `places[c]`."""
-    return minimal([places[c][0] for c in key] for key in keys if all(places.get(c) for c in key))
-
-
-def projected(keys: Keys, expressions: Sequence[Expression]) -> Keys:
-    """The keys behind a projection."""
-    places: dict[int, list[int]] = {}
-    for i, e in enumerate(expressions):
-        if isinstance(e, Column):
-            places.setdefault(e.index, []).append(i)
-    return mapped(keys, places)
+__all__ = ["join_keys", "side_layout"]
 
 
 def side_layout(keys: Sequence[int], unique_keys: Keys) -> tuple[SideLayout, tuple[int, ...]]:

@@ -13,10 +13,11 @@ from typing import assert_never
 
 from flowsql.catalog import ColumnKind
 from flowsql.changelog import ChangelogMode
-from flowsql.errors import SqlError
+from flowsql.errors import Span, SqlError
 from flowsql.expr import AggregateCall, Column, Expression, bind_cast, columns_read, transform
 from flowsql.logical import (
     Aggregate,
+    BoundTable,
     Filter,
     Insert,
     Join,
@@ -29,12 +30,12 @@ from flowsql.logical import (
     Values,
     Window,
 )
+from flowsql.optimizer.unique_keys import minimal, projected
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered, PlanBuilder
 from flowsql.physical.joins import lower_join
-from flowsql.physical.keys import minimal, projected
 from flowsql.physical.plan import PhysicalNode
-from flowsql.physical.sinks import lower_dead_letters, lower_insert
+from flowsql.physical.sinks import lower_insert
 from flowsql.types import LocalZonedTimestampType, RowType
 
 __all__ = ["Lowering"]
@@ -48,11 +49,14 @@ class Lowering:
     Attributes:
         settings: the session's.
         builder: the nodes so far.
+        dead_letters: scan's id → the scan, the table that takes its bad records, and where the
+            SQL names the scan.
     """
 
     def __init__(self, settings: PlanSettings) -> None:
         self.settings = settings
         self.builder = PlanBuilder()
+        self.dead_letters: dict[str, tuple[PhysicalNode, BoundTable, Span | None]] = {}
 
     def root(self, plan: LogicalPlan) -> PhysicalNode:
         """Lowers a query with all its columns, in order and by their names."""
@@ -157,7 +161,7 @@ class Lowering:
             span=plan.span,
         )
         if table.dead_letters is not None:
-            lower_dead_letters(self, node, table.dead_letters, plan.span)
+            self.dead_letters[node.id] = (node, table.dead_letters, plan.span)
         return node
 
     def _scanned(self, plan: Scan, column: int, place: dict[int, int]) -> Expression:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flowsql.logical import BoundTable, Insert, LogicalPlan, PlanSettings, Scan, fingerprint
+from flowsql.logical import (
+    BoundTable,
+    Insert,
+    LogicalPlan,
+    PlanSettings,
+    Scan,
+    fingerprint,
+    one_sink_a_table,
+)
 from flowsql.optimizer import optimize
 from flowsql.physical import specs as p
 from flowsql.physical.lower import Lowering
 from flowsql.physical.plan import PhysicalPlan
+from flowsql.physical.sinks import lower_dead_letters
 
 __all__ = ["PlannedJob", "plan_job", "plan_select", "tables_of"]
 
@@ -32,7 +41,7 @@ class PlannedJob:
 def plan_job(statements: Sequence[Insert], settings: PlanSettings) -> PlannedJob:
     """The plan of one job: an INSERT, or the INSERTs of a statement set.
 
-    Every table is scanned once, equal parts of the statements are computed once.
+    Every table is scanned once and written once, equal parts of the statements are computed once.
 
     Raises:
         SqlError: a statement cannot be run as a stream, or a sink cannot take its changes.
@@ -46,7 +55,7 @@ def plan_select(query: LogicalPlan, settings: PlanSettings) -> PlannedJob:
 
 
 def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJob:
-    optimized = optimize(statements, settings)
+    optimized = optimize(one_sink_a_table(statements), settings)
     lowering = Lowering(settings)
     for plan in optimized:
         if isinstance(plan, Insert):
@@ -57,6 +66,7 @@ def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJ
         lowering.builder.add(
             p.Collect(key), (node,), node.output, node.mode, node.upsert_keys, span=plan.span
         )
+    lower_dead_letters(lowering)
     return PlannedJob(
         tuple(statements),
         tuple(optimized),

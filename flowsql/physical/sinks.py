@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import Span, SqlError
 from flowsql.expr import Column, columns_read
-from flowsql.logical import BoundTable, Filter, Insert, LogicalPlan, Project, Scan
+from flowsql.logical import BoundTable, Filter, Insert, LogicalPlan, Project, Scan, Union
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
 from flowsql.physical.explain import describe
@@ -85,25 +85,36 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
     return _sink(lowering, plan, node, ChangelogMode.UPSERT, key)
 
 
-def lower_dead_letters(
-    lowering: Lowering, scan: PhysicalNode, target: BoundTable, span: Span | None
-) -> None:
-    """The bad records of a scan, written to the table that takes them; once a scan."""
-    known = {n.id for n in lowering.builder.nodes if isinstance(n.spec, p.DeadLetters)}
-    letters = lowering.builder.add(
-        p.DeadLetters(), (scan,), _BAD_RECORD, ChangelogMode.APPEND, span=span
-    )
-    if letters.id in known:
-        return
-    if not target.sink_modes & {ChangelogMode.APPEND, ChangelogMode.RETRACT}:
-        raise SqlError(f'dead-letter table "{target.name}" cannot be appended to', span=span)
-    lowering.builder.add(
-        p.Sink(target.name, ChangelogMode.APPEND, identity=target.identity),
-        (letters,),
-        _BAD_RECORD,
-        ChangelogMode.APPEND,
-        span=span,
-    )
+def lower_dead_letters(lowering: Lowering) -> None:
+    """The bad records of all scans, one sink for each table that takes them.
+
+    Raises:
+        SqlError: such a table cannot be appended to.
+    """
+    targets: dict[str, tuple[BoundTable, Span | None]] = {}
+    letters: dict[str, list[PhysicalNode]] = {}
+    for scan, target, span in lowering.dead_letters.values():
+        targets.setdefault(target.name, (target, span))
+        letters.setdefault(target.name, []).append(
+            lowering.builder.add(
+                p.DeadLetters(), (scan,), _BAD_RECORD, ChangelogMode.APPEND, span=span
+            )
+        )
+    for name, (target, span) in targets.items():
+        if not target.sink_modes & {ChangelogMode.APPEND, ChangelogMode.RETRACT}:
+            raise SqlError(f'dead-letter table "{name}" cannot be appended to', span=span)
+        records = letters[name][0]
+        if len(letters[name]) > 1:
+            records = lowering.builder.add(
+                p.Union(), letters[name], _BAD_RECORD, ChangelogMode.APPEND, span=span
+            )
+        lowering.builder.add(
+            p.Sink(name, ChangelogMode.APPEND, identity=target.identity),
+            (records,),
+            _BAD_RECORD,
+            ChangelogMode.APPEND,
+            span=span,
+        )
 
 
 def _sink(
@@ -201,7 +212,8 @@ def _check_conflict(
     raise SqlError(
         "the query has an upsert key that differs from the primary key of the sink table "
         f'"{plan.target.name}"',
-        detail=f"Primary key: [{', '.join(names[c] for c in key)}]. Upsert key: {found or 'none'}.",
+        detail=f"Primary key: [{', '.join(names[c] for c in key)}]. Upsert key: {found or 'none'}."
+        + (" A union has none." if isinstance(plan.input, Union) else ""),
         hint="Write INSERT INTO … ON CONFLICT DO DEDUPLICATE for the last row of each key to count.",
         span=plan.span,
     )

@@ -100,10 +100,11 @@ def test_what_does_not_identify_changes_nothing(planner: Planner) -> None:
     assert c == a
 
 
-def test_equal_sinks_are_numbered(planner: Planner) -> None:
-    """Two INSERTs of one query write twice."""
-    plan = planner.plan(f"{GROUP}; {GROUP}")
-    first, second = ids(plan, p.Sink)
+def test_equal_operators_are_numbered(planner: Planner) -> None:
+    """Joins that differ only in what they store."""
+    join = "FROM t JOIN k ON t.a = k.id"
+    plan = planner.plan(f"SELECT c, '' {join} UNION ALL SELECT 0, x {join}")
+    first, second = ids(plan, p.Join)
     assert second == f"{first}#2"
 
 

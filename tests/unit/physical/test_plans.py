@@ -247,17 +247,30 @@ def test_bad_records_go_to_their_table(planner: Planner) -> None:
         WITH ('connector' = 'toy', 'sink' = 'append');
         CREATE TABLE dirty (a INT, b STRING) WITH ('connector' = 'toy', 'scan.bad-record' =
         'dead-letter', 'scan.dead-letter.table' = 'dead')""")
-    sql = "INSERT INTO log SELECT a, b FROM dirty; INSERT INTO log SELECT a, b FROM dirty"
+    sql = "INSERT INTO log SELECT a, b FROM dirty; INSERT INTO files SELECT a, b FROM dirty"
     assert planner.physical(sql) == text("""
-Sink(dead, takes=append)
-└─ DeadLetters()
-   └─ #1 Scan(dirty, columns=[a, b], bad records=dead-letter)
 Sink(log, takes=append)
 └─ #2 Project(CAST(a AS BIGINT), b)
-   └─ Reused #1: Scan
-Sink(log, takes=append)
+   └─ #1 Scan(dirty, columns=[a, b], bad records=dead-letter)
+Sink(files, takes=append)
 └─ Reused #2: Project
+Sink(dead, takes=append)
+└─ DeadLetters()
+   └─ Reused #1: Scan
 """)
+    planner.bind("""CREATE TABLE dirty2 (a INT) WITH ('connector' = 'toy', 'scan.bad-record' =
+        'dead-letter', 'scan.dead-letter.table' = 'dead', 'path' = '/dirty2')""")
+    both = planner.physical("SELECT a FROM dirty UNION ALL SELECT a FROM dirty2")
+    assert both.split("\n", 4)[4] == text("""
+Sink(dead, takes=append)
+└─ Union()
+   ├─ DeadLetters()
+   │  └─ Reused #1: Scan
+   └─ DeadLetters()
+      └─ Reused #2: Scan
+""")
+    shown = planner.error(f"INSERT INTO dead SELECT b, b, x'00', b FROM dirty; {sql}")
+    assert 'table "dead" takes the bad records of table "dirty" and cannot be written' in shown
     planner.bind("""CREATE TABLE other (a INT, b STRING) WITH ('connector' = 'toy',
         'scan.bad-record' = 'dead-letter', 'scan.dead-letter.table' = 'log')""")
     assert "has other columns than bad records have" in planner.error("SELECT * FROM other")
@@ -277,3 +290,70 @@ def test_explain_changelog_mode(planner: Planner) -> None:
     """Modes, keys and state are shown when asked for."""
     shown = planner.physical("SELECT a, COUNT(*) FROM t GROUP BY a", changelog=True)
     assert "changelogMode=retract  keys=[a]  state=[groups, accumulators]" in shown
+
+
+def test_inserts_into_one_table_are_one_sink(planner: Planner) -> None:
+    """Their union; NOT NULL of any of them holds for all."""
+    sql = "INSERT INTO log SELECT c, b FROM t; INSERT INTO log SELECT id, x FROM k"
+    assert planner.physical(sql) == text("""
+Sink(log, takes=append)
+└─ Union()
+   ├─ Scan(t, columns=[b, c])
+   └─ Project(CAST(id AS BIGINT), x)
+      └─ Scan(k, columns=[id, x])
+""").replace("Scan(t, columns=[b, c])", "Project(c, b)\n   │  └─ Scan(t, columns=[b, c])")
+    plan = planner.plan("INSERT INTO kv SELECT id, x FROM u WHERE FALSE OR id > 0")
+    assert only(plan, p.Sink).not_null == ()  # type: ignore[attr-defined]
+    both = """INSERT INTO kv SELECT id, x FROM u ON CONFLICT DO DEDUPLICATE;
+              INSERT INTO kv SELECT a, b FROM t ON CONFLICT DO DEDUPLICATE"""
+    plan = planner.plan(both)
+    assert only(plan, p.Sink).not_null == (0,)  # type: ignore[attr-defined]
+    assert only(plan, p.SinkMaterialize) == p.SinkMaterialize((0,))
+
+
+def test_a_unique_key_does_not_survive_the_union_of_inserts(planner: Planner) -> None:
+    """One INSERT alone would be by the sink's key; both together must say what counts."""
+    one = "INSERT INTO kv SELECT id, x FROM k"
+    other = "INSERT INTO kv SELECT id, x FROM r"
+    planner.plan(one)
+    planner.plan(other)
+    shown = planner.error(f"{one}; {other} ON CONFLICT DO DEDUPLICATE")
+    assert "differs from the primary key of the sink table" in shown
+    assert "Detail: Primary key: [a]. Upsert key: none. A union has none." in shown
+    retract = planner.plan(
+        "INSERT INTO log SELECT id, x FROM r; INSERT INTO log SELECT y, x FROM r"
+    )
+    sink = only(retract, p.Sink)
+    assert isinstance(sink, p.Sink)
+    assert (sink.mode, sink.upsert_key) == (ChangelogMode.RETRACT, ())
+
+
+def test_hints_of_one_sink(planner: Planner) -> None:
+    """To other places they are sinks of their own; to the same place they must agree."""
+    planner.bind("CREATE TABLE dest (a INT) WITH ('connector' = 'toy', 'path' = '/out')")
+    insert = "INSERT INTO dest /*+ OPTIONS({}) */ SELECT a FROM t"
+    apart = [insert.format(f"'path' = '/{i}'") for i in range(2)]
+    assert len([n for n in planner.plan(";".join(apart)).nodes if isinstance(n.spec, p.Sink)]) == 2
+    equal = [insert.format("'port' = '1'"), insert.format("'port' = '1'")]
+    assert only(planner.plan(";".join(equal)), p.Sink)
+    shown = planner.error(";".join([insert.format("'port' = '1'"), insert.format("'port' = '2'")]))
+    assert 'table "dest" is written with different options by one job' in shown
+
+
+def test_a_job_does_not_read_what_it_writes(planner: Planner) -> None:
+    """By name, by place, and by way of bad records; another place of the table is another table."""
+    planner.bind("""CREATE TABLE loop (a INT) WITH ('connector' = 'toy', 'path' = '/loop');
+        CREATE TABLE loop2 (a INT) WITH ('connector' = 'toy', 'path' = '/loop')""")
+    shown = planner.error("INSERT INTO loop SELECT a + 1 FROM loop WHERE a < 10")
+    assert shown == text("""
+SqlError at 1:13: table "loop" is read and written by one job
+  INSERT INTO loop SELECT a + 1 FROM loop WHERE a < 10
+              ^^^^
+Detail: What the job writes would be its input again.
+Hint: Write to another table.
+""")
+    shown = planner.error(
+        "INSERT INTO loop SELECT a FROM loop2; INSERT INTO log SELECT a, '' FROM t"
+    )
+    assert 'table "loop" is read as "loop2" and written by one job' in shown
+    planner.plan("INSERT INTO loop /*+ OPTIONS('path' = '/there') */ SELECT a FROM loop")

@@ -1,0 +1,208 @@
+"""Which columns of a plan hold each live row once, and which of them a join side should keep.
+
+A side whose rows may be taken back finds each by its unique key if it has one, else by all that it
+stores: then every row is kept twice. A key that nobody reads is therefore worth its place unless it
+is wider than what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from flowsql.changelog import ChangelogMode
+from flowsql.expr import Call, Column, Expression
+from flowsql.logical import (
+    Aggregate,
+    Filter,
+    Join,
+    JoinKind,
+    LogicalPlan,
+    PlanSettings,
+    Project,
+    Scan,
+    Tumble,
+    Union,
+)
+from flowsql.optimizer.rewrite import conjuncts
+from flowsql.types import DataType, arrow_type
+
+__all__ = [
+    "Keys",
+    "equalities",
+    "mapped",
+    "minimal",
+    "projected",
+    "retracts",
+    "side_key",
+    "unique_keys",
+]
+
+Keys = tuple[tuple[int, ...], ...]
+
+# More are never asked for, and joins multiply them.
+_MOST = 16
+
+_EQUAL = {"=": False, "IS NOT DISTINCT FROM": True}
+
+# Bytes of a stored value, as far as they are known before there is one.
+_NARROW = 8
+_TEXT = 32
+_NESTED = 64
+
+
+def minimal(keys: Iterable[Sequence[int]]) -> Keys:
+    """The keys, each sorted, without those that hold another; the shortest first."""
+    ordered = sorted({tuple(sorted(set(k))) for k in keys}, key=lambda k: (len(k), k))
+    kept: list[tuple[int, ...]] = []
+    for key in ordered:
+        if not any(set(k) <= set(key) for k in kept):
+            kept.append(key)
+    return tuple(kept[:_MOST])
+
+
+def mapped(keys: Keys, places: Mapping[int, Sequence[int]]) -> Keys:
+    """The keys that survive where column `c` of the input stands at `places[c]`."""
+    return minimal([places[c][0] for c in key] for key in keys if all(places.get(c) for c in key))
+
+
+def projected(keys: Keys, expressions: Sequence[Expression]) -> Keys:
+    """The keys behind a projection."""
+    places: dict[int, list[int]] = {}
+    for i, e in enumerate(expressions):
+        if isinstance(e, Column):
+            places.setdefault(e.index, []).append(i)
+    return mapped(keys, places)
+
+
+def equalities(
+    condition: Expression | None, width: int
+) -> tuple[list[tuple[int, int, bool]], list[Expression]]:
+    """The equal column pairs (left, right, NULL-safe) of a join condition, and its other parts.
+
+    Args:
+        condition: over the left columns, then the right ones.
+        width: number of left columns.
+    """
+    pairs: list[tuple[int, int, bool]] = []
+    rest: list[Expression] = []
+    for part in conjuncts(condition):
+        if isinstance(part, Call) and part.function in _EQUAL:
+            a, b = part.args
+            if isinstance(a, Column) and isinstance(b, Column) and _comparable(a, b):
+                low, high = sorted((a.index, b.index))
+                if low < width <= high:
+                    pairs.append((low, high - width, _EQUAL[part.function]))
+                    continue
+        rest.append(part)
+    return pairs, rest
+
+
+def _comparable(a: Column, b: Column) -> bool:
+    """Whether equal values have equal keys: the stored types are the same."""
+    return bool(arrow_type(a.type) == arrow_type(b.type))
+
+
+def unique_keys(plan: LogicalPlan) -> Keys:
+    """The unique keys of a plan, as far as its nodes tell."""
+    match plan:
+        case Scan():
+            key = plan.table.primary_key
+            if not key or not set(key) <= set(plan.columns):
+                return ()
+            return minimal([[plan.columns.index(k) for k in key]])
+        case Filter() | Tumble():
+            return unique_keys(plan.input)
+        case Project():
+            return projected(unique_keys(plan.input), plan.expressions)
+        case Aggregate():
+            return minimal([range(len(plan.keys))])
+        case Join():
+            return _join_keys(plan)
+        case _:
+            return ()
+
+
+def _join_keys(plan: Join) -> Keys:
+    width = len(plan.left.schema.fields)
+    pairs, _ = equalities(plan.condition, width)
+    left = unique_keys(plan.left)
+    right = unique_keys(plan.right)
+    shifted = [tuple(c + width for c in k) for k in right]
+    left_once = any(set(k) <= {a for a, _, _ in pairs} for k in left)
+    right_once = any(set(k) <= {b for _, b, _ in pairs} for k in right)
+    found: list[tuple[int, ...]] = []
+    if right_once and plan.kind in {JoinKind.INNER, JoinKind.LEFT}:
+        found += left
+    if left_once and plan.kind in {JoinKind.INNER, JoinKind.RIGHT}:
+        found += shifted
+    found += [a + b for a in left for b in shifted]
+    if plan.kind is JoinKind.INNER:
+        # Equal columns of both sides stand for each other.
+        for a, b, _ in pairs:
+            swap = {a: b + width, b + width: a}
+            found += [tuple(swap.get(c, c) for c in k) for k in found if set(k) & set(swap)]
+            found = list(minimal(found))
+    return minimal(found)
+
+
+def retracts(plan: LogicalPlan, settings: PlanSettings) -> bool:
+    """Whether rows of the plan may be taken back."""
+    match plan:
+        case Scan():
+            return plan.table.scan_mode is not ChangelogMode.APPEND
+        case Aggregate():
+            return settings.streaming and not plan.window
+        case Join():
+            padded = settings.streaming and plan.kind is not JoinKind.INNER
+            return padded or any(retracts(i, settings) for i in plan.inputs)
+        case Filter() | Project() | Tumble() | Union():
+            return any(retracts(i, settings) for i in plan.inputs)
+        case _:
+            return False
+
+
+def side_key(
+    plan: LogicalPlan, joined: Iterable[int], read: Iterable[int], settings: PlanSettings
+) -> frozenset[int]:
+    """The columns of a unique key that a join side should keep beside those that are needed.
+
+    Args:
+        plan: the side.
+        joined: its equality columns.
+        read: its columns that are given or read by the condition.
+        settings: the session's.
+    """
+    stored = set(read) - set(joined)
+    needed = stored | set(joined)
+    if not stored or not retracts(plan, settings):
+        return frozenset()
+    keys = unique_keys(plan)
+    if any(set(k) <= needed for k in keys):
+        return frozenset()
+    types = plan.schema.types
+    joins = _joins(plan)
+
+    def cost(key: Sequence[int]) -> int:
+        # Joins below store what is kept for this one.
+        fresh = sum(_size(types[c]) for c in key if c not in needed)
+        return sum(_size(types[c]) for c in key) + joins * fresh
+
+    best = min(keys, key=cost, default=None)
+    if best is None or cost(best) > sum(_size(types[c]) for c in stored):
+        return frozenset()
+    return frozenset(best) - needed
+
+
+def _joins(plan: LogicalPlan) -> int:
+    below = sum(_joins(i) for i in plan.inputs)
+    return below + 1 if isinstance(plan, Join) else below
+
+
+def _size(kind: DataType) -> int:
+    match kind.root:
+        case "VARCHAR" | "CHAR" | "VARBINARY" | "BINARY" | "DECIMAL":
+            return _TEXT
+        case "ROW" | "ARRAY" | "MAP" | "MULTISET":
+            return _NESTED
+        case _:
+            return _NARROW
