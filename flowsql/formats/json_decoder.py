@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,7 +50,7 @@ _DIRECT = (
     VarCharType,
     CharType,
 )
-_BLANK_LINE = re.compile(rb"(?m)^[ \t\r]*$")
+_NEWLINE, _BRACE = b"\n{"
 
 
 class JsonDecoder(Decoder):
@@ -200,16 +199,17 @@ def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _doubtful(block: bytes) -> bool:
-    """Whether Arrow may read the block otherwise than Flink: numbers that are none, blank lines.
+    """Whether Arrow may read the block otherwise than Flink.
 
-    Blank lines could make up for several objects on one line, which the number of rows shows.
+    That is where a number is none, and where a line does not begin an object: Arrow passes over
+    blank lines, takes a `null` for an object, and at the block's begin even crashes on it.
     """
     if b"NaN" in block or b"Inf" in block:
         return True
-    if b"\n\n" in block or b"\r\n\r" in block or block[:1].isspace():
-        return True
-    # Lines that begin with a blank are rare enough to be looked at.
-    return (b"\n " in block or b"\n\t" in block) and _BLANK_LINE.search(block[:-1]) is not None
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data == _NEWLINE)
+    starts = ends[ends < len(data) - 1] + 1
+    return bool(data[0] != _BRACE or (data[starts] != _BRACE).any())
 
 
 def _no_constant(text: str) -> Any:

@@ -105,6 +105,8 @@ def test_reads_as_flink(columns: str, block: bytes, options: dict, rows: list) -
         ("a INT", b'{"a":1} {"a":2}\n', (1, "record is not valid JSON: extra data")),
         ("a INT", b'{"a":1}\ngarbage\n', (2, "record is not valid JSON: expecting value")),
         ("a INT", b"5\n", (1, "record is not a JSON object")),
+        ("a INT", b'null\n{"a":1}\n', (1, "record is not a JSON object")),
+        ("a INT", b'{"a":1}\nnull\n', (2, "record is not a JSON object")),
         ("a DOUBLE", b'{"a":NaN}\n', (1, "record is not valid JSON: NaN is no number")),
         ("a STRING", b'{"a":"\xff"}\n', (1, "record is not valid UTF-8")),
         ("a STRING", b'{"a":"\\ud800"}\n', (1, "record has half of a surrogate pair")),
