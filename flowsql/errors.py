@@ -19,6 +19,7 @@ A `Span` is attached where the name is known; the SQL text once, in `session.py`
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -54,7 +55,11 @@ class Span:
 
 
 class FlowSQLError(Exception):
-    """Base of all; `str(error)` is what the user reads."""
+    """Base of all; `str(error)` is what the user reads.
+
+    Attributes:
+        option: key of the option of a WITH clause that is wrong, so that it can be marked there.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -66,6 +71,7 @@ class FlowSQLError(Exception):
         hint: str | None = None,
         span: Span | None = None,
         sql: str | None = None,
+        option: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -73,6 +79,7 @@ class FlowSQLError(Exception):
         self.hint = hint
         self.span = span
         self.sql = sql
+        self.option = option
 
     def with_sql(self, sql: str) -> FlowSQLError:
         """Attach the text that `span` points into, unless it is there already."""
@@ -93,16 +100,37 @@ class FlowSQLError(Exception):
         place = f" at {at[0]}:{at[1]}" if at else ""
         lines = [f"{type(self).__name__}{place}: {self.message}"]
         if at is not None and self.span is not None and self.sql is not None:
-            line = self.sql.split("\n")[at[0] - 1]
-            width = max(1, min(self.span.end - self.span.start, len(line) - at[1] + 1))
-            # A tab in front of the caret keeps it under the text it marks.
-            pad = "".join("\t" if c == "\t" else " " for c in line[: at[1] - 1])
-            lines += [f"  {line}", f"  {pad}{'^' * width}"]
+            line = self.sql.split("\n")[at[0] - 1].rstrip("\r")
+            lines += _marked(line, at[1] - 1, self.span.end - self.span.start)
         if self.detail:
             lines.append(f"Detail: {self.detail}")
         if self.hint:
             lines.append(f"Hint: {self.hint}")
         return "\n".join(lines)
+
+
+_WIDEST = 160  # columns of a line that are shown; of a longer one, what stands around the mark
+
+
+def _marked(line: str, start: int, length: int) -> list[str]:
+    """The line, and below it carets under `length` characters from `start` on."""
+    if len(line) > _WIDEST:
+        first = max(0, min(start - _WIDEST // 2, len(line) - _WIDEST))
+        shown = line[first : first + _WIDEST]
+        before, after = "…" * (first > 0), "…" * (first + _WIDEST < len(line))
+        line, start = f"{before}{shown}{after}", start - first + len(before)
+        length = min(length, len(line) - len(after) - start)
+    # A tab in front of the caret keeps it under the text it marks.
+    pad = "".join("\t" if c == "\t" else " " * _columns(c) for c in line[:start])
+    carets = "^" * max(1, sum(map(_columns, line[start : start + length])))
+    return [f"  {line}", f"  {pad}{carets}"]
+
+
+def _columns(character: str) -> int:
+    """Columns of a terminal that a character takes."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 class SqlError(FlowSQLError):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -16,7 +17,13 @@ import pyarrow as pa
 
 from flowsql.catalog import Catalog
 from flowsql.changelog import ChangelogMode
-from flowsql.config import ENGINE_OPTIONS, EngineSettings, OptionValues, parse_setting
+from flowsql.config import (
+    ENGINE_OPTIONS,
+    EngineSettings,
+    OptionValues,
+    is_ignored,
+    parse_setting,
+)
 from flowsql.connector import Connector
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, FlowSQLError
@@ -24,7 +31,8 @@ from flowsql.formats import find_format
 from flowsql.library.commands import Commands, Notice, text_result
 from flowsql.library.declare import declare_embedded
 from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
-from flowsql.library.resolve import job_plan
+from flowsql.library.masking import attach_text, starred
+from flowsql.library.resolve import exactly_once, job_plan
 from flowsql.library.result import Result, ResultStream
 from flowsql.logical import Binder, PlanSettings
 from flowsql.physical import PlannedJob, explain, plan_job, plan_select, tables_of
@@ -40,13 +48,31 @@ from flowsql.sql import (
 from flowsql.sql import Insert as InsertStatement
 from flowsql.types import RowType, row_type_of
 
-__all__ = ["Session", "connect"]
+__all__ = ["Prepared", "Session", "connect"]
 
 Planned: TypeAlias = QueryStatement | InsertStatement | StatementSet
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement that was carried out as far as it can be without running anything.
+
+    Attributes:
+        answer: what it answers with: a job that was not started yet, or a result.
+        wait: the next statement is begun when this job is over (`table.dml-sync`).
+        at_commit: target tables that show rows at checkpoints only.
+    """
+
+    answer: Result | Job
+    wait: bool = False
+    at_commit: tuple[str, ...] = ()
+
+
 class Session:
     """Tables, settings and running jobs of one user; a context manager.
+
+    Any thread may use a session, but only one at a time. Its jobs answer every thread at any time;
+    a result belongs to the one that reads it.
 
     Args:
         config: settings, as SET takes them.
@@ -69,16 +95,19 @@ class Session:
         self.jobs: list[Job] = []
         self._catalog = Catalog()
         self._embedded = EmbeddedConnector()
-        self._notice = Notice(events or (lambda _: None))
+        self._tell = events or (lambda _: None)
+        self._notice = Notice(self._tell)
         self._commands = Commands(self._catalog, self.config, self._notice)
         self._clock = clock
         self._name = name
         self._events = events
         self._fresh = fresh
         self._started = 0
-        self._queries: list[Job] = []
+        self._queries: list[tuple[Job, ResultStream]] = []
         for key, value in (config or {}).items():
             parse_setting(key, value)
+            if is_ignored(key):
+                self._notice(key)
             self.config[key] = value
 
     # The road of a statement
@@ -86,31 +115,64 @@ class Session:
     def execute(self, sql: str) -> Result | Job:
         """Run every statement of the text; the answer is the last one's.
 
-        A query answers with its `Result`, an INSERT or statement set with its running `Job`.
+        A query answers with its `Result`, an INSERT or statement set with its running `Job`. No
+        job is started before all statements are planned.
 
         Raises:
-            FlowSQLError: a statement is wrong; those before it have been run.
+            FlowSQLError: a statement is wrong; the declarations and settings before it stand.
         """
         answer: Result | Job = text_result("result", ["OK"])
-        try:
-            for statement in parse_script(sql):
-                answer = self.run(statement, sql)
-        except FlowSQLError as error:
-            raise error.with_sql(sql) from error.__cause__
+        for prepared in self.prepare(sql):
+            answer = self.start(prepared)
         return answer
 
+    def prepare(self, sql: str) -> tuple[Prepared, ...]:
+        """Plan every statement of the text; declarations and settings take effect at once.
+
+        Raises:
+            FlowSQLError: as `execute`.
+        """
+        prepared: list[Prepared] = []
+        with self.reading(sql):
+            for statement in parse_script(sql):
+                made = self._prepare(statement, sql)
+                self._check_name(made, prepared, statement)
+                prepared.append(made)
+        return tuple(prepared)
+
     def run(self, statement: Statement, sql: str) -> Result | Job:
-        """Run one parsed statement of the text `sql`."""
+        """Run one parsed statement of the text `sql`; raises as `execute`."""
+        return self.start(self._prepare(statement, sql))
+
+    @contextlib.contextmanager
+    def reading(self, sql: str) -> Iterator[None]:
+        """Errors that come out of the block show their place in the text."""
+        try:
+            yield
+        except FlowSQLError as error:
+            raise attach_text(error, sql) from error.__cause__
+
+    def _prepare(self, statement: Statement, sql: str) -> Prepared:
         binder = self._binder()
         match statement:
             case QueryStatement(query=query):
-                return self._select(plan_select(binder.query(query), binder.settings), binder)
+                planned = plan_select(binder.query(query), binder.settings)
+                return Prepared(self._select(planned, binder, sql))
             case InsertStatement() | StatementSet():
-                return self._submit(self._plan(statement, binder), binder)
+                return self._job(self._plan(statement, binder), binder, sql)
             case Explain():
-                return self._explain(statement, binder)
+                return Prepared(self._explain(statement, binder))
             case _:
-                return self._commands.run(statement, sql, binder)
+                return Prepared(self._commands.run(statement, sql, binder))
+
+    def start(self, prepared: Prepared) -> Result | Job:
+        """Begin what was prepared: a job runs, a query does when its rows are asked for."""
+        answer = prepared.answer
+        if isinstance(answer, Job):
+            self.jobs.append(answer.start())
+            if prepared.wait:
+                answer.wait()
+        return answer
 
     def _binder(self) -> Binder:
         values = self._values()
@@ -132,7 +194,7 @@ class Session:
             case InsertStatement():
                 return plan_job([binder.insert(statement)], binder.settings)
 
-    def _select(self, planned: PlannedJob, binder: Binder) -> Result:
+    def _select(self, planned: PlannedJob, binder: Binder, sql: str) -> Result:
         stream = ResultStream()
         job = Job(
             f"{self._name}-select",
@@ -142,38 +204,55 @@ class Session:
             collect=stream.put,
             persistent=False,
             events=self._events,
-        )
-        return Result(
-            planned.statements[0].schema,
-            stream=stream,
-            bounded=all(t.bounded for t in tables_of(planned.statements).values()),
-            start=lambda: self._start(job, stream),
+            sql=starred(sql),
         )
 
-    def _start(self, job: Job, stream: ResultStream) -> None:
         def run() -> None:
             job.run()
             stream.finish(job.error)
 
-        stream.on_close = job.stop
-        self._queries.append(job)
-        threading.Thread(target=run, name=f"job {job.id}", daemon=True).start()
+        def begin() -> None:
+            stream.on_close = job.stop
+            self._queries.append((job, stream))
+            threading.Thread(target=run, name=f"job {job.id}", daemon=True).start()
 
-    def _submit(self, planned: PlannedJob, binder: Binder) -> Job:
+        return Result(
+            planned.statements[0].schema,
+            stream=stream,
+            bounded=all(t.bounded for t in tables_of(planned.statements).values()),
+            start=begin,
+        )
+
+    def _job(self, planned: PlannedJob, binder: Binder, sql: str) -> Prepared:
         settings = self.settings
         self._started += 1
+        name = settings.job_name or f"{self._name}-{self._started}"
+        plan = job_plan(planned, binder.tables)
         job = Job(
-            settings.job_name or f"{self._name}-{self._started}",
-            job_plan(planned, binder.tables),
+            name,
+            plan,
             settings,
             clock=self._clock,
             fresh=self._fresh,
-            events=self._events,
+            events=lambda message: self._tell(f'job "{name}": {message}'),
+            sql=starred(sql),
         )
-        self.jobs.append(job.start())
-        if self._values()["table.dml-sync"]:
-            job.wait()
-        return job
+        return Prepared(job, wait=self._values()["table.dml-sync"], at_commit=exactly_once(plan))
+
+    def _check_name(
+        self, made: Prepared, prepared: Sequence[Prepared], statement: Statement
+    ) -> None:
+        """Two jobs of one name would be one job."""
+        if not isinstance(made.answer, Job):
+            return
+        beside = [p.answer for p in prepared if isinstance(p.answer, Job) and not p.wait]
+        if made.answer.id in {j.id for j in [*beside, *self.jobs] if j.running}:
+            raise ConfigError(
+                f'job "{made.answer.id}" is running already',
+                hint="Give each INSERT its own name with SET 'pipeline.name', or make one job of "
+                "them with EXECUTE STATEMENT SET.",
+                span=statement.span,
+            )
 
     def _explain(self, statement: Explain, binder: Binder) -> Result:
         planned = self._plan(statement.statement, binder)
@@ -240,8 +319,8 @@ class Session:
             steps: `Changes`, a RecordBatch, a `Watermark`, or None for nothing.
             primary_key: columns of which every value has at most one live row.
             watermark: as for `from_arrow`.
-            mode: `append`, `retract` or `upsert`; unset: append where a primary key is not given
-                and every item that can be looked at is a batch, else retract.
+            mode: `append`, `retract` or `upsert`; unset: append where `steps` is a sequence without
+                row kinds, else retract.
         """
         row = schema if isinstance(schema, RowType) else row_type_of(schema)
         given = EmbeddedInput(steps, _mode(steps, mode), stepwise=True)
@@ -256,20 +335,34 @@ class Session:
         watermark: str | None,
     ) -> None:
         table = declare_embedded(name, row, primary_key, watermark, self._catalog)
-        self._embedded.inputs[str(table.path)] = given
         self._binder().table(table)
         self._catalog.create(table)
+        self._embedded.inputs[str(table.path)] = given
 
     # Its end
 
+    @property
+    def running(self) -> bool:
+        """Whether a query or a job runs."""
+        return any(job.running for job in self._all())
+
+    def stop(self) -> None:
+        """Ask all that runs to end, jobs with a last checkpoint; returns at once."""
+        for job in self._all():
+            if job.running:
+                job.stop()
+
     def close(self) -> None:
-        """Stop what still runs: queries at once, jobs with a last checkpoint."""
-        running = [j for j in [*self._queries, *self.jobs] if j.running]
-        for job in running:
-            job.stop()
-        for job in running:
+        """Stop what still runs, jobs with a last checkpoint, and wait until it is over."""
+        self.stop()
+        for _, stream in self._queries:
+            stream.close()
+        for job in self._all():
             with contextlib.suppress(FlowSQLError):
                 job.wait()
+
+    def _all(self) -> list[Job]:
+        return [*(job for job, _ in self._queries), *self.jobs]
 
     def __enter__(self) -> Self:
         return self

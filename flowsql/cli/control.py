@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from flowsql.cli.statusline import status_line
+from flowsql.cli.statusline import bytes_text, count_text, status_line
 from flowsql.errors import FlowSQLError, StateError, nearest
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
@@ -18,15 +19,14 @@ def show_status(folder: str, job: str | None, *, as_json: bool) -> int:
     """Print what a job, or every job of the folder, says of itself."""
     names = [job] if job is not None else _jobs(Path(folder))
     if not names:
-        print(f'no job in "{folder}"')
-        return 0
+        print(f'there is no job in "{folder}"', file=sys.stderr)
     for name in names:
         try:
             status = _ask(folder, name, "status")
         except FlowSQLError as error:
             if job is not None:
                 raise
-            print(f"{name}: not running" if not as_json else json.dumps(_silent(name, error)))
+            print(json.dumps(_silent(name, error)) if as_json else _ended(Path(folder), name))
             continue
         print(json.dumps(status) if as_json else _described(status))
     return 0
@@ -62,12 +62,43 @@ def _silent(job: str, error: FlowSQLError) -> dict[str, str]:
     return {"job": job, "state": "not running", "error": error.message}
 
 
+def _ended(parent: Path, job: str) -> str:
+    """A job that nobody runs: how it ended, and what a start would do."""
+    folder = JobFolder(parent, job)
+    record = folder.record()
+    if record is not None and record.finished:
+        return f"{job}: finished"
+    numbers = folder.store.numbers()
+    if not numbers:
+        return f"{job}: not running, has no checkpoint"
+    return f"{job}: not running, resumes from checkpoint {max(numbers)}"
+
+
 def _described(status: dict[str, Any]) -> str:
+    """The status line, and a table of the operators."""
+    rows = [("operator", "rows in", "rows out", "state", "p50 ms", "p99 ms")]
+    for operator in status.get("operators", ()):
+        state = sum(table["bytes"] for table in operator.get("state", {}).values())
+        ms = operator["ms"]
+        rows.append(
+            (
+                operator["title"].replace("default_catalog.default_database.", ""),
+                count_text(operator["rows_in"]),
+                count_text(operator["rows_out"]),
+                bytes_text(state) if operator.get("state") else "",
+                f"{ms['p50']:.2f}" if ms else "",
+                f"{ms['p99']:.2f}" if ms else "",
+            )
+        )
     lines = [status_line(status)]
-    lines += [
-        f"  {operator['title']}: in {operator['rows_in']}, out {operator['rows_out']}, "
-        f"p50 {operator['ms']['p50']} ms, p99 {operator['ms']['p99']} ms"
-        for operator in status.get("operators", [])
-        if operator["ms"]
-    ]
+    if len(rows) > 1:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += [
+            "  "
+            + "  ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
     return "\n".join(lines)

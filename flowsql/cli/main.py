@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from flowsql import __version__
-from flowsql.errors import ConfigError, FlowSQLError
+from flowsql.errors import ConfigError, FlowSQLError, InternalError
 
 __all__ = ["main"]
 
@@ -23,21 +23,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
-        parser.print_help()
+        parser.print_help(sys.stderr)
         return 2
     try:
         return _run(options)
     except FlowSQLError as error:
-        if options.debug:
-            traceback.print_exc()
-        print(error, file=sys.stderr)
-        return error.exit_code
+        return _failed(error, debug=options.debug)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # noqa: BLE001 - a user gets a message, whatever happened
+        unexpected = InternalError(
+            f"unexpected {type(error).__name__}: {error}",
+            hint="Please report it with the output of --debug.",
+        )
+        unexpected.__cause__ = error
+        return _failed(unexpected, debug=options.debug)
+
+
+def _failed(error: FlowSQLError, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    print(error, file=sys.stderr)
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

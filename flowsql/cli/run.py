@@ -7,22 +7,24 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any, Self
 
 import pyarrow as pa
 
-from flowsql.cli.statusline import StatusReporter, log
+from flowsql.cli.console import Console
+from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.cli.tableau import Tableau
-from flowsql.config import EngineSettings
 from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.result import Result
 from flowsql.runtime.job import Job
-from flowsql.session import Session
+from flowsql.session import Prepared, Session
 from flowsql.sql import Explain, Insert, QueryStatement, StatementSet, parse_script
 
 __all__ = ["explain_file", "run_file"]
@@ -33,45 +35,192 @@ _INTERRUPTED = 130
 def explain_file(file: str, settings: Mapping[str, str]) -> int:
     """Print the plan of every query and INSERT of a file; nothing is run."""
     text = _read(file)
-    with Session(settings, name=_name(file)) as session:
-        try:
-            for statement in parse_script(text):
-                if isinstance(statement, QueryStatement | Insert | StatementSet):
-                    explain = Explain(
-                        statement=statement, details=("CHANGELOG_MODE",), span=statement.span
-                    )
-                    answer = session.run(explain, text)
-                else:
-                    answer = session.run(statement, text)
-                    if not isinstance(statement, Explain):
-                        continue
-                if isinstance(answer, Result):
-                    print(answer.fetchall()[0][0], end="\n\n")
-        except FlowSQLError as error:
-            raise error.with_sql(text) from error.__cause__
+    session = Session(settings, name=_name(file))
+    with session.reading(text):
+        for statement in parse_script(text):
+            if isinstance(statement, QueryStatement | Insert | StatementSet):
+                statement = Explain(  # noqa: PLW2901 - explained in its place
+                    statement=statement, details=("CHANGELOG_MODE",), span=statement.span
+                )
+            answer = session.run(statement, text)
+            if isinstance(statement, Explain) and isinstance(answer, Result):
+                print(answer.fetchall()[0][0], end="\n\n")
     return 0
 
 
 def run_file(
     file: str, settings: Mapping[str, str], *, fresh: bool = False, debug: bool = False
 ) -> int:
-    """Run every statement of a file; jobs run side by side until all are over."""
+    """Run every statement of a file; jobs run side by side until all are over.
+
+    Nothing is started before every statement is planned: a mistake in the last one is found before
+    the first has written anything.
+
+    Returns:
+        The exit code: 0 where all is finished or was stopped, else that of the worst failure.
+
+    Raises:
+        FlowSQLError: a statement is wrong, or a query failed.
+    """
     text = _read(file)
     _tune()
-    session = Session(settings, name=_name(file), events=log, fresh=fresh)
-    with session, _signals(session):
-        try:
-            for statement in parse_script(text):
-                answer = session.run(statement, text)
-                if isinstance(answer, Result):
-                    _show(answer, session, quiet=_says_ok(answer))
-                else:
-                    _announce(answer, session.settings)
-        except FlowSQLError as error:
-            raise error.with_sql(text) from error.__cause__
+    console = Console()
+    session = Session(settings, name=_name(file), events=console.log, fresh=fresh)
+    console.on_broken_pipe = session.stop
+    with console.attached(), _Stopping(session, console) as stopping, session:
+        return _Run(session, console, stopping, debug=debug).run(text)
+
+
+class _Run:
+    """The statements of one file, one after the other."""
+
+    def __init__(
+        self, session: Session, console: Console, stopping: _Stopping, *, debug: bool
+    ) -> None:
+        self._session = session
+        self._console = console
+        self._stopping = stopping
+        self._debug = debug
+        self._told: set[str] = set()
+
+    def run(self, text: str) -> int:
+        """All statements; gives the exit code."""
+        statements = self._session.prepare(text)
+        if not statements:
+            self._console.log("there is no statement to run")
+        for prepared in statements:
+            if self._stopping.asked:
+                break
+            with self._session.reading(text):
+                code = self._begin(prepared)
+            if code:
+                self._session.stop()
+                return max(code, self._watch(self._session.jobs))
         # What was loaded lives as long as the process: the collector need not look at it again.
         gc.freeze()
-        return _watch(session.jobs, debug=debug)
+        return self._watch(self._session.jobs)
+
+    def _begin(self, prepared: Prepared) -> int:
+        if isinstance(prepared.answer, Result):
+            return self._show(prepared.answer)
+        job = prepared.answer
+        self._announce(job, prepared.at_commit)
+        self._session.start(Prepared(job))
+        return self._watch([job]) if prepared.wait else 0
+
+    def _announce(self, job: Job, at_commit: Sequence[str]) -> None:
+        settings = self._session.settings
+        said = f'job "{job.id}" starts, its state is in "{settings.checkpoint_dir / job.id}"'
+        if at_commit:
+            tables = ", ".join(f'"{name.rpartition(".")[2]}"' for name in at_commit)
+            said += (
+                f"; {tables} show{'s' * (len(at_commit) == 1)} rows every "
+                f"{settings.checkpoint_interval / 1000:g} s (execution.checkpointing.interval)"
+            )
+        if self._console.interactive:
+            said += "; Ctrl-C stops it with a last checkpoint"
+        self._console.log(said)
+
+    # Results
+
+    def _show(self, answer: Result) -> int:
+        """A query's rows: one table where it ends by itself, else changes as they come."""
+        if answer.stream is None and answer.schema.names == ("result",):
+            # A plan, or a statement shown back: text of several lines, not a cell of a table.
+            rows = [text for (text,) in answer.fetchall()]
+            if rows != ["OK"]:
+                print("\n".join(rows), flush=True)
+            return 0
+        settings = EvalSettings(self._session.settings.local_time_zone)
+        if not answer.bounded:
+            self._follow(answer, Tableau(answer.schema, settings, op=True))
+            return 0
+        table = answer.to_arrow()
+        if self._stopping.asked:
+            # What came until then is no answer.
+            return _INTERRUPTED
+        print(Tableau(answer.schema, settings, op=False).table(table), flush=True)
+        return 0
+
+    def _follow(self, answer: Result, tableau: Tableau) -> None:
+        print(tableau.stream_header(), flush=True)
+        rows = 0
+        for changes in answer.changes():
+            print(tableau.stream_rows(changes), flush=True)
+            rows += len(changes)
+        print(f"{tableau.stream_end()}\nReceived a total of {rows} rows", flush=True)
+
+    # Jobs
+
+    def _watch(self, jobs: Sequence[Job]) -> int:
+        """Show the jobs until all are over; gives the exit code."""
+        reporter = StatusReporter([job.status for job in jobs], self._console)
+        while True:
+            over = [job for job in jobs if not job.running]
+            self._tell_ends(over)
+            if len(over) == len(jobs):
+                break
+            reporter.update()
+            self._wait([job for job in jobs if job.running], reporter.INTERVAL)
+        self._console.show(())
+        return max((job.error.exit_code for job in jobs if job.error is not None), default=0)
+
+    def _wait(self, running: Sequence[Job], seconds: float) -> None:
+        """Until one of the jobs is over, in slices between which signals are handled."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and running and all(job.running for job in running):
+            with contextlib.suppress(FlowSQLError):
+                running[0].wait(0.05)
+
+    def _tell_ends(self, over: Sequence[Job]) -> None:
+        for job in over:
+            if job.id in self._told:
+                continue
+            self._told.add(job.id)
+            self._console.log(status_line(job.status()))
+            if job.error is not None:
+                if self._debug:
+                    traceback.print_exception(job.error)
+                self._console.tell(str(job.error))
+
+
+class _Stopping:
+    """The first SIGINT or SIGTERM stops what runs, a second one the process.
+
+    Attributes:
+        asked: there was one.
+    """
+
+    def __init__(self, session: Session, console: Console) -> None:
+        self._session = session
+        self._console = console
+        self._before: dict[int, Any] = {}
+        self.asked = False
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if self.asked:
+            os._exit(_INTERRUPTED)
+        self.asked = True
+        if not self._session.running:
+            raise KeyboardInterrupt
+        # A handler interrupts anything, a half-written line too: another thread may wait for it.
+        threading.Thread(target=self._stop, name="stopping").start()
+
+    def _stop(self) -> None:
+        if any(job.running for job in self._session.jobs):
+            again = "; Ctrl-C again ends it at once" if self._console.interactive else ""
+            self._console.log(f"stopping with a last checkpoint{again}")
+        self._session.stop()
 
 
 def _tune() -> None:
@@ -96,100 +245,3 @@ def _read(file: str) -> str:
 
 def _name(file: str) -> str:
     return "stdin" if file == "-" else Path(file).stem
-
-
-def _says_ok(answer: Result) -> bool:
-    return (
-        answer.stream is None
-        and answer.schema.names == ("result",)
-        and (answer.fetchall() == [("OK",)])
-    )
-
-
-def _show(answer: Result, session: Session, *, quiet: bool) -> None:
-    """A query's rows: one table where it ends by itself, else changes as they come."""
-    if quiet:
-        return
-    if answer.schema.names == ("result",) and answer.stream is None:
-        # A plan, or a statement shown back: text of several lines, not a cell of a table.
-        print("\n".join(text for (text,) in answer.fetchall()), flush=True)
-        return
-    if answer.stream is None or answer.bounded:
-        tableau = Tableau(answer.schema, EvalSettings(session.settings.local_time_zone), op=False)
-        print(tableau.table(answer.to_arrow()), flush=True)
-        return
-    tableau = Tableau(answer.schema, EvalSettings(session.settings.local_time_zone), op=True)
-    print(tableau.stream_header(), flush=True)
-    rows = 0
-    with contextlib.suppress(KeyboardInterrupt):
-        for changes in answer.changes():
-            print(tableau.stream_rows(changes), flush=True)
-            rows += len(changes)
-    answer.close()
-    print(f"{tableau.stream_end()}\nReceived a total of {rows} rows", flush=True)
-
-
-def _announce(job: Job, settings: EngineSettings) -> None:
-    every = settings.checkpoint_interval / 1000
-    folder = settings.checkpoint_dir / job.id
-    log(
-        f'job "{job.id}" runs, its state is in "{folder}"; exactly-once sinks show rows every '
-        f"{every:g} s (execution.checkpointing.interval); Ctrl-C stops it with a last checkpoint"
-    )
-
-
-@contextlib.contextmanager
-def _signals(session: Session) -> Iterator[None]:
-    """The first SIGINT or SIGTERM stops the jobs, a second one the process."""
-    seen: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        seen.append(number)
-        if len(seen) > 1:
-            os._exit(_INTERRUPTED)
-        if not session.jobs:
-            raise KeyboardInterrupt
-        log("stopping with a last checkpoint; once more stops at once")
-        for job in session.jobs:
-            with contextlib.suppress(FlowSQLError):
-                job.stop()
-
-    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _watch(jobs: Sequence[Job], *, debug: bool) -> int:
-    """Show the jobs until all are over; gives the exit code."""
-    reporter = StatusReporter([job.status for job in jobs])
-    told: set[str] = set()
-    code = 0
-    while True:
-        over = [job for job in jobs if not job.running]
-        for job in over:
-            if job.id in told:
-                continue
-            told.add(job.id)
-            reporter.clear()
-            if job.error is None:
-                continue
-            code = max(code, job.error.exit_code)
-            log(f'job "{job.id}" failed')
-            if debug:
-                traceback.print_exception(job.error)
-            print(job.error, file=sys.stderr, flush=True)
-        if len(over) == len(jobs):
-            break
-        reporter.update()
-        deadline = time.monotonic() + reporter.interval
-        for job in jobs:
-            # Signals are handled between two waits.
-            with contextlib.suppress(FlowSQLError):
-                job.wait(max(0.0, min(0.1, deadline - time.monotonic())))
-    if jobs:
-        reporter.update(final=True)
-    return code

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
-__all__ = ["StatusReporter", "log", "status_line"]
+from flowsql.cli.console import Console
+
+__all__ = ["StatusReporter", "bytes_text", "count_text", "status_line"]
 
 JSON = dict[str, Any]
 
-_TERMINAL_INTERVAL = 0.5
 _LOG_INTERVAL = 10.0
-
-
-def log(message: str, stream: TextIO | None = None) -> None:
-    """A line with the time in front, on stderr: stdout belongs to results."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    print(f"{stamp} {message}", file=stream or sys.stderr, flush=True)
 
 
 def status_line(status: JSON) -> str:
     """`sales  running  in 1.2 M rows/s  out …` from what `Job.status()` tells."""
     parts = [
         f"{status['job']}: {status['state']}",
-        f"in {_count(status.get('rows_in', 0))} ({_count(status.get('rows_in_per_second', 0))}/s)",
-        f"out {_count(status.get('rows_out', 0))} ({_count(status.get('rows_out_per_second', 0))}/s)",
+        f"in {count_text(status.get('rows_in', 0))} ({count_text(status.get('rows_in_per_second', 0))}/s)",
+        f"out {count_text(status.get('rows_out', 0))} ({count_text(status.get('rows_out_per_second', 0))}/s)",
     ]
     if status.get("watermark") is not None:
         parts.append(f"watermark {_instant(status['watermark'])}")
         if status.get("watermark_lag_ms") is not None:
             parts.append(f"lag {_duration(status['watermark_lag_ms'])}")
-    parts.append(f"state {_bytes(status.get('state_bytes', 0))}")
+    parts.append(f"state {bytes_text(status.get('state_bytes', 0))}")
     checkpoint = status.get("checkpoint") or {}
     if checkpoint.get("number") is not None:
         parts.append(
             f"checkpoint {checkpoint['number']} ({_duration(checkpoint.get('age_ms') or 0)} ago)"
         )
     parts += [
-        f"{_count(status[key])} {label}"
+        f"{count_text(status[key])} {label}"
         for key, label in (
             ("late_rows", "late"),
             ("bad_records", "bad"),
@@ -60,54 +53,36 @@ class StatusReporter:
 
     Args:
         jobs: what `Job.status()` tells, one call a job.
-        stream: where to; a terminal gets lines that are redrawn.
+        console: where to.
     """
 
-    def __init__(self, jobs: Sequence[Callable[[], JSON]], stream: TextIO | None = None) -> None:
+    INTERVAL = 0.5  # seconds between two calls of `update` that make sense
+
+    def __init__(self, jobs: Sequence[Callable[[], JSON]], console: Console) -> None:
         self._jobs = jobs
-        self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
-        self._drawn = 0
+        self._console = console
         self._last = time.monotonic()
 
-    @property
-    def interval(self) -> float:
-        """Seconds between two calls of `update` that make sense."""
-        return _TERMINAL_INTERVAL
-
-    def update(self, *, final: bool = False) -> None:
+    def update(self) -> None:
         """Show the present state, if it is time to."""
-        if self._terminal:
-            self._draw()
-        elif final or time.monotonic() - self._last >= _LOG_INTERVAL:
+        if self._console.interactive:
+            self._console.show([status_line(status()) for status in self._jobs])
+        elif time.monotonic() - self._last >= _LOG_INTERVAL:
             self._last = time.monotonic()
             for status in self._jobs:
-                log(status_line(status()), self._stream)
-
-    def clear(self) -> None:
-        """Take the drawn lines away, so that something else can be printed."""
-        if self._drawn:
-            self._stream.write(f"\x1b[{self._drawn}F\x1b[J")
-            self._stream.flush()
-            self._drawn = 0
-
-    def _draw(self) -> None:
-        width = shutil.get_terminal_size().columns
-        lines = [status_line(status())[: width - 1] for status in self._jobs]
-        self.clear()
-        self._stream.write("".join(f"{line}\n" for line in lines))
-        self._stream.flush()
-        self._drawn = len(lines)
+                self._console.log(status_line(status()))
 
 
-def _count(number: float) -> str:
+def count_text(number: float) -> str:
+    """A number of rows, short."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
         if number >= size:
             return f"{number / (1e3 if unit == 'k' else size):.1f} {unit}"
     return f"{number:.0f}"
 
 
-def _bytes(number: float) -> str:
+def bytes_text(number: float) -> str:
+    """A size, short."""
     for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
         if number >= size:
             return f"{number / size:.1f} {unit}"

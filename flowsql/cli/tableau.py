@@ -9,14 +9,28 @@ import pyarrow as pa
 
 from flowsql.changelog import Changes, kind_names
 from flowsql.expr import EvalSettings, to_text
-from flowsql.types import CharType, RowType, VarCharType
+from flowsql.types import (
+    BigIntType,
+    BooleanType,
+    CharType,
+    DataType,
+    DateType,
+    DecimalType,
+    IntType,
+    LocalZonedTimestampType,
+    RowType,
+    SmallIntType,
+    TimestampType,
+    TimeType,
+    TinyIntType,
+    VarCharType,
+)
 
 __all__ = ["MAX_WIDTH", "Tableau", "text_width"]
 
 MAX_WIDTH = 30  # characters of a cell, Flink's sql-client.display.max-column-width
 
-# Flink prints streaming columns at fixed widths, as later rows are not known yet.
-_STREAM_WIDTH = 20
+_NULL = "<NULL>"
 
 
 class Tableau:
@@ -39,7 +53,7 @@ class Tableau:
         for column, data_type in zip(batch.columns, self._schema.types, strict=True):
             texts = to_text(column, data_type, self._settings)
             values = texts.to_pylist() if isinstance(texts, pa.Array) else list(texts)
-            columns.append(["<NULL>" if v is None else v for v in values])
+            columns.append([_NULL if v is None else v for v in values])
         return columns
 
     def table(self, table: pa.Table) -> str:
@@ -74,7 +88,9 @@ class Tableau:
         return self._rule(self._stream_widths())
 
     def _stream_widths(self) -> list[int]:
-        widths = [max(_STREAM_WIDTH, min(MAX_WIDTH, text_width(n))) for n in self._schema.names]
+        widths = [
+            max(text_width(f.name), _type_width(f.type), len(_NULL)) for f in self._schema.fields
+        ]
         return [2, *widths] if self._op else widths
 
     def _header(self, widths: Sequence[int]) -> list[str]:
@@ -97,6 +113,31 @@ class Tableau:
             + " |"
             for row in zip(*columns, strict=True)
         ]
+
+
+def _type_width(kind: DataType) -> int:
+    """Characters that any value of the type has, as Flink counts them; MAX_WIDTH if unknown."""
+    match kind:
+        case BooleanType():
+            return 5
+        case TinyIntType():
+            return 4
+        case SmallIntType():
+            return 6
+        case IntType():
+            return 11
+        case BigIntType():
+            return 20
+        case DecimalType():
+            return kind.precision + 3  # sign, point and a leading zero
+        case DateType():
+            return 10
+        case TimeType():
+            return 8 if kind.precision == 0 else 9 + kind.precision
+        case TimestampType() | LocalZonedTimestampType():
+            return 19 if kind.precision == 0 else 20 + kind.precision
+        case _:
+            return MAX_WIDTH
 
 
 def text_width(text: str) -> int:

@@ -76,9 +76,9 @@ class Option:
         try:
             return _parse(self, text.strip())
         except ValueError as error:
+            shown = "'******'" if self.secret else repr(text)
             raise ConfigError(
-                f'{where} "{self.key}" cannot be {text!r}: {error}',
-                hint=f"{self.doc}",
+                f'{where} "{self.key}" cannot be {shown}: {error}', hint=self.doc, option=self.key
             ) from None
 
     def matches(self, key: str) -> bool:
@@ -147,11 +147,16 @@ def parse_options(
                 hint=f'Did you mean "{near}"?'
                 if near
                 else "Options: " + ", ".join(sorted(o.key for o in options)) + ".",
+                option=key,
             )
-        values[key] = option.parse(text, where=f"{where}: option")
+        try:
+            values[key] = option.parse(text, where=f"{where}: option")
+        except ConfigError as error:
+            error.option = key
+            raise
     for option in options:
         if option.required and option.key not in values:
-            raise ConfigError(f'{where} needs option "{option.key}"', hint=f"{option.doc}")
+            raise ConfigError(f'{where} needs option "{option.key}"', hint=option.doc)
     return OptionValues(options, values)
 
 

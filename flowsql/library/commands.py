@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from flowsql.sql import (
     Describe,
     DropTable,
     DropView,
+    Option,
     Reset,
     Set,
     ShowCreate,
@@ -69,7 +71,8 @@ class Commands:
         match statement:
             case CreateTable():
                 table = declare_table(statement, self._catalog, script)
-                binder.tables.bind(table, span=statement.name.span)
+                with _marking_options(statement.options):
+                    binder.tables.bind(table, span=statement.name.span)
                 self._catalog.create(
                     table, if_not_exists=statement.if_not_exists, span=statement.name.span
                 )
@@ -201,7 +204,19 @@ class Notice:
         """Note a key."""
         if key not in self._told:
             self._told.add(key)
-            self._tell(f"option {key!r} has no effect here")
+            self._tell(f'option "{key}" tunes what is not needed here and has no effect')
+
+
+@contextlib.contextmanager
+def _marking_options(options: Sequence[Option]) -> Iterator[None]:
+    """An error that says which option is wrong is shown there, not at the table's name."""
+    try:
+        yield
+    except FlowSQLError as error:
+        for option in options:
+            if option.key == error.option:
+                error.span = option.key_span.to(option.value_span)
+        raise
 
 
 def _extras(table: CatalogTable, index: int) -> str:

@@ -69,6 +69,12 @@ class EmbeddedConnector(Connector):
     def __init__(self) -> None:
         self.inputs: dict[str, EmbeddedInput] = {}
 
+    def taken_now(self) -> EmbeddedConnector:
+        """One that keeps the inputs of this moment, whatever is declared later."""
+        taken = EmbeddedConnector()
+        taken.inputs = dict(self.inputs)
+        return taken
+
     def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
         return self.inputs[table.name].mode
 
@@ -145,9 +151,20 @@ class _EmbeddedReader(Reader):
                 del self._iterators[name]
                 finished[name] = {}
                 continue
+            except Exception as error:
+                raise ConnectorError(
+                    f'item {self._ordinals[name]} of table "{name}" cannot be had: '
+                    f"{type(error).__name__}: {error}",
+                    detail="Its iterable raised this.",
+                ) from error
             self._ordinals[name] += 1
             if isinstance(item, Watermark):
                 watermarks[name] = item.timestamp
+            elif item is not None and not isinstance(item, Changes | pa.RecordBatch):
+                raise DataError(
+                    f'item {self._ordinals[name] - 1} of table "{name}" is a {type(item).__name__}',
+                    hint="An item is Changes, a pyarrow.RecordBatch, a flowsql.Watermark or None.",
+                )
             elif item is not None:
                 changes = _conform(table, item, self._ordinals[name] - 1)
                 pieces += [Piece(name, name, part) for part in split_changes(changes)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from flowsql.catalog import ColumnKind
+from flowsql.connector import Connector, Guarantee
+from flowsql.library.embedded import EmbeddedConnector
 from flowsql.logical import Tables, connector_table
 from flowsql.physical import PlannedJob, tables_of
 from flowsql.physical import specs as p
 from flowsql.runtime.graph import JobPlan, ResolvedTable
 
-__all__ = ["job_plan"]
+__all__ = ["exactly_once", "job_plan"]
 
 
 def job_plan(planned: PlannedJob, tables: Tables) -> JobPlan:
@@ -18,13 +20,21 @@ def job_plan(planned: PlannedJob, tables: Tables) -> JobPlan:
         ConfigError: an environment variable is not set, or its text is no value of the option.
     """
     bound = tables_of(planned.statements)
+    # What a name stands for in the session may change while the job runs.
+    taken: dict[int, Connector] = {}
+
+    def taken_now(connector: Connector) -> Connector:
+        if not isinstance(connector, EmbeddedConnector):
+            return connector
+        return taken.setdefault(id(connector), connector.taken_now())
+
     resolved: dict[str, ResolvedTable] = {}
     for node in planned.plan.nodes:
         if isinstance(node.spec, p.Scan):
             table = bound[node.spec.table]
             names = [c.name for c in table.columns if c.kind is not ColumnKind.COMPUTED]
             resolved[table.name] = ResolvedTable(
-                table.connector, connector_table(table, tables, columns=names)
+                taken_now(table.connector), connector_table(table, tables, columns=names)
             )
     for node in planned.plan.nodes:
         if isinstance(node.spec, p.Sink):
@@ -32,3 +42,14 @@ def job_plan(planned: PlannedJob, tables: Tables) -> JobPlan:
             name = f"{table.name}/sink" if table.name in resolved else table.name
             resolved[name] = ResolvedTable(table.connector, connector_table(table, tables))
     return JobPlan(planned.plan, resolved)
+
+
+def exactly_once(plan: JobPlan) -> tuple[str, ...]:
+    """The plan's target tables that show rows at checkpoints only."""
+    names = []
+    for node in plan.plan.nodes:
+        if isinstance(node.spec, p.Sink):
+            found = plan.sink_table(node.spec.table)
+            if found.connector.sink(found.table).guarantee is Guarantee.EXACTLY_ONCE:
+                names.append(node.spec.table)
+    return tuple(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from flowsql.changelog import Changes, concat_changes, net
-from flowsql.errors import FlowSQLError
+from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.types import RowType, arrow_schema
 
 __all__ = ["Result", "ResultStream"]
@@ -39,7 +40,15 @@ class ResultStream:
 
     def finish(self, error: FlowSQLError | None) -> None:
         """Called once, when the job is over."""
-        self._offer(_END if error is None else error)
+        while True:
+            try:
+                self._queue.put(_END if error is None else error, timeout=0.1)
+            except queue.Full:
+                if self._closed:
+                    with contextlib.suppress(queue.Empty):
+                        self._queue.get_nowait()
+                continue
+            return
 
     def close(self) -> None:
         """The consumer takes no more: what still comes is dropped, and the query ends."""
@@ -81,35 +90,54 @@ class Result:
     stream: ResultStream | None = None
     bounded: bool = True
     start: Callable[[], object] = field(default=lambda: None)
-    _started: bool = field(default=False, init=False)
+    _begun: bool = field(default=False, init=False)
+    _table: pa.Table | None = field(default=None, init=False)
 
     def changes(self) -> Iterator[Changes]:
         """The changes in order, each with its `.step`; ends when a bounded query is over.
 
+        The query begins when the first one is asked for, and is stopped when the iterator is
+        closed or dropped. A query's changes can be had once.
+
         Raises:
-            FlowSQLError: the query failed.
+            FlowSQLError: the query failed, or its changes were taken before.
         """
         if self.stream is None:
             yield from map(Changes, self.batches)
             return
-        if not self._started:
-            self._started = True
-            self.start()
+        if self._begun:
+            raise ConfigError(
+                "the changes of this result were taken before",
+                hint="Execute the query again, or keep what the first reading gave.",
+            )
+        self._begun = True
+        self.start()
         try:
             yield from self.stream
         finally:
             self.close()
 
     def to_arrow(self) -> pa.Table:
-        """The final table of a bounded query: all changes folded."""
-        folded = concat_changes(self.changes())
-        if folded is not None and folded.codes is not None:
-            folded = net(folded, self.schema.types)
-        batches = [] if folded is None else [folded.batch]
-        return pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
+        """The final table of a bounded query: all changes folded.
+
+        Raises:
+            FlowSQLError: the query failed or never ends, or its changes were taken before.
+        """
+        if self._table is None:
+            if not self.bounded:
+                raise ConfigError(
+                    "the query never ends, so that there is no final table",
+                    hint="Iterate over changes(), or read bounded tables only.",
+                )
+            folded = concat_changes(self.changes())
+            if folded is not None and folded.codes is not None:
+                folded = net(folded, self.schema.types)
+            batches = [] if folded is None else [folded.batch]
+            self._table = pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
+        return self._table
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The final table as Python tuples."""
+        """The final table as Python tuples; raises as `to_arrow`."""
         columns = [column.to_pylist() for column in self.to_arrow().columns]
         return list(zip(*columns, strict=True))
 

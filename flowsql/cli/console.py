@@ -1,0 +1,139 @@
+"""The terminal of a run, shared by results, log lines and the status lines.
+
+Results go to standard output and nothing else does; log lines and status lines go to standard
+error. Where both are the same terminal, the status lines stand below everything: whoever writes
+takes them away first, and they are drawn again behind it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TextIO
+
+__all__ = ["Console"]
+
+
+class Console:
+    """Everything a run writes passes here; from any thread.
+
+    Attributes:
+        on_broken_pipe: called once, when nobody reads standard output any more; what is written
+            there afterwards is dropped.
+        interactive: standard error is a terminal, so that lines can be redrawn.
+    """
+
+    def __init__(self) -> None:
+        self.on_broken_pipe: Callable[[], None] = lambda: None
+        self._lock = threading.RLock()
+        self._out, self._err = sys.stdout, sys.stderr
+        self._broken = False
+        self._lines: list[str] = []
+        self._drawn = 0
+        self.interactive = self._err.isatty()
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[None]:
+        """`sys.stdout` and `sys.stderr` are this console's for as long."""
+        out, err = _Stream(self, self._out), _Stream(self, self._err)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                yield
+            finally:
+                self.show(())
+
+    def log(self, message: str) -> None:
+        """A line on standard error with the time in front."""
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.tell(f"{stamp} {message}")
+
+    def tell(self, text: str) -> None:
+        """Text on standard error."""
+        with self._lock:
+            self.write(self._err, f"{text}\n")
+            self.flush(self._err)
+
+    def show(self, lines: Sequence[str]) -> None:
+        """The status lines from now on, each cut to the terminal's width; none takes them away."""
+        if not self.interactive:
+            return
+        width = shutil.get_terminal_size().columns - 1
+        with self._lock:
+            self._clear()
+            self._lines = [line[:width] for line in lines]
+            self._draw()
+
+    def write(self, stream: TextIO, text: str) -> None:
+        """Write to one of the two streams."""
+        with self._lock:
+            if self._broken and stream is self._out:
+                return
+            self._clear()
+            with self._pipe(stream):
+                stream.write(text)
+
+    def flush(self, stream: TextIO) -> None:
+        """Let everyone see what was written."""
+        with self._lock:
+            if not (self._broken and stream is self._out):
+                with self._pipe(stream):
+                    stream.flush()
+            if self._lines and not self._drawn:
+                self._draw()
+
+    def _clear(self) -> None:
+        if self._drawn:
+            self._err.write(f"\x1b[{self._drawn}F\x1b[J")
+            self._err.flush()
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        self._err.write("".join(f"{line}\n" for line in self._lines))
+        self._err.flush()
+        self._drawn = len(self._lines)
+
+    @contextlib.contextmanager
+    def _pipe(self, stream: TextIO) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            if stream is not self._out:
+                raise
+            self._broken = True
+            # Python flushes once more at its end, and would complain then.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            self.on_broken_pipe()
+
+
+class _Stream(io.TextIOBase):
+    """Stands for `sys.stdout` or `sys.stderr`."""
+
+    def __init__(self, console: Console, target: TextIO) -> None:
+        self._console = console
+        self._target = target
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._target.encoding
+
+    def fileno(self) -> int:
+        return self._target.fileno()
+
+    def isatty(self) -> bool:
+        return self._target.isatty()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        self._console.write(self._target, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._console.flush(self._target)

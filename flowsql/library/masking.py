@@ -1,0 +1,70 @@
+"""Secrets stay out of what is shown of a text: its options that name one are starred."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from flowsql.connector.plugins import find_connector
+from flowsql.errors import ConfigError, FlowSQLError
+
+__all__ = ["attach_text", "starred"]
+
+# Parts of keys whose value is taken for a secret, whoever declares the key.
+_TELLING = ("password", "passwd", "secret", "token", "credential", "api-key", "apikey", "jaas")
+
+_CONNECTOR = re.compile(r"'connector'\s*=\s*'([^']*)'")
+_MIN_LENGTH = 4  # a shorter value may be part of any word of a message
+
+
+def attach_text(error: FlowSQLError, sql: str) -> FlowSQLError:
+    """The error with the text that its span points into, secret literals starred.
+
+    Every character of a literal gives a star, so that positions stay true.
+    """
+    error.with_sql(sql)
+    assert error.sql is not None
+    error.sql, values = _starred(error.sql, _secret_keys(error.sql))
+    for value in values:
+        error.message = error.message.replace(value, "******")
+        error.detail = error.detail and error.detail.replace(value, "******")
+        error.hint = error.hint and error.hint.replace(value, "******")
+    error.args = (error.message,)
+    return error
+
+
+def starred(sql: str) -> str:
+    """The text with its secret literals starred."""
+    return _starred(sql, _secret_keys(sql))[0]
+
+
+def _secret_keys(sql: str) -> set[str]:
+    """Keys that the connectors named in the text declare as secret."""
+    keys: set[str] = set()
+    for name in set(_CONNECTOR.findall(sql)):
+        try:
+            options = find_connector(name).options
+        except ConfigError:
+            continue
+        keys |= {o.key for o in options if o.secret}
+    return keys
+
+
+def _starred(sql: str, keys: Iterable[str]) -> tuple[str, set[str]]:
+    """The text, and the literals that were starred.
+
+    The text may be one that cannot be parsed: quotes may not come in pairs, and '=' be missing.
+    """
+    declared = [re.escape(k).replace(r"\#", "#").replace("#", "[^']+") for k in sorted(keys)]
+    telling = rf"[^'\n]*(?:{'|'.join(map(re.escape, _TELLING))})[^'\n]*"
+    names = "|".join([*(rf"(?<='){k}" for k in declared), telling])
+    pattern = re.compile(rf"(?i)((?:{names})'\s*=?\s*')([^']*(?:''[^']*)*)")
+    values: set[str] = set()
+
+    def star(found: re.Match[str]) -> str:
+        value = found[2].replace("''", "'")
+        if len(value) >= _MIN_LENGTH and not value.startswith("${"):
+            values.add(value)
+        return found[1] + re.sub(r"[^\n]", "*", found[2])
+
+    return pattern.sub(star, sql), values
