@@ -31,6 +31,7 @@ __all__ = [
     "equalities",
     "mapped",
     "minimal",
+    "paired",
     "projected",
     "retracts",
     "side_key",
@@ -122,6 +123,25 @@ def unique_keys(plan: LogicalPlan) -> Keys:
             return ()
 
 
+def paired(
+    left: Keys, right: Sequence[tuple[int, ...]], row: Sequence[DataType], *, full: bool
+) -> list[tuple[int, ...]]:
+    """Keys of both sides together, which a join gives once.
+
+    Not so in a full join where both may be NULL: a left row and a right row without a match are
+    alike then.
+
+    Args:
+        left: the left side's keys, as columns of the join's row.
+        right: the right side's.
+        row: its types before either side is padded.
+        full: it is a full join.
+    """
+    return [
+        a + b for a in left for b in right if not full or not all(row[c].nullable for c in a + b)
+    ]
+
+
 def _join_keys(plan: Join) -> Keys:
     width = len(plan.left.schema.fields)
     pairs, _ = equalities(plan.condition, width)
@@ -135,7 +155,8 @@ def _join_keys(plan: Join) -> Keys:
         found += left
     if left_once and plan.kind in {JoinKind.INNER, JoinKind.RIGHT}:
         found += shifted
-    found += [a + b for a in left for b in shifted]
+    row = [f.type for side in plan.inputs for f in side.schema.fields]
+    found += paired(left, shifted, row, full=plan.kind is JoinKind.FULL)
     if plan.kind is JoinKind.INNER:
         # Equal columns of both sides stand for each other.
         for a, b, _ in pairs:

@@ -15,7 +15,7 @@ from flowsql.optimizer.unique_keys import equalities, side_key
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
 from flowsql.physical.keys import join_keys, side_layout
-from flowsql.types import Field, RowType, TimeAttribute
+from flowsql.types import DataType, Field, RowType, TimeAttribute
 
 if TYPE_CHECKING:
     from flowsql.physical.lower import Lowering
@@ -84,10 +84,19 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
         (left.node, right.node),
         output,
         mode,
-        join_keys(spec, left.node.upsert_keys, right.node.upsert_keys),
+        join_keys(spec, left.node.upsert_keys, right.node.upsert_keys, _given(spec, left, right)),
         span=plan.span,
     )
     return Lowered(node, tuple(places))
+
+
+def _given(spec: p.Join, left: Lowered, right: Lowered) -> list[DataType]:
+    """The types of the output's columns as the sides give them."""
+    return [
+        below.node.output.types[c]
+        for side, below in ((spec.left, left), (spec.right, right))
+        for c in side.columns
+    ]
 
 
 def _lower_side(

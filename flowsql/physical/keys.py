@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowsql.optimizer.unique_keys import Keys, mapped, minimal
+from flowsql.optimizer.unique_keys import Keys, mapped, minimal, paired
 from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
+from flowsql.types import DataType
 
 __all__ = ["join_keys", "side_layout"]
 
@@ -20,8 +21,8 @@ def side_layout(keys: Sequence[int], unique_keys: Keys) -> tuple[SideLayout, tup
     return SideLayout.NO_UNIQUE_KEY, ()
 
 
-def join_keys(spec: Join, left: Keys, right: Keys) -> Keys:
-    """The unique keys of a join's output."""
+def join_keys(spec: Join, left: Keys, right: Keys, types: Sequence[DataType]) -> Keys:
+    """The unique keys of a join's output, whose types before padding are `types`."""
     kind = spec.kind
     left_once = any(set(k) <= set(spec.left.keys) for k in left)
     right_once = any(set(k) <= set(spec.right.keys) for k in right)
@@ -41,7 +42,7 @@ def join_keys(spec: Join, left: Keys, right: Keys) -> Keys:
         found += lefts
     if left_once and kind in {JoinKind.INNER, JoinKind.RIGHT}:
         found += rights
-    found += [a + b for a in lefts for b in rights]
+    found += paired(lefts, rights, types, full=kind is JoinKind.FULL)
     return minimal(found)
 
 
