@@ -163,7 +163,8 @@ def _similar_pattern(pattern: str, escape: str | None) -> re.Pattern[str]:
             out.append(".*")
         elif c == "_":
             out.append(".")
-        elif c in "|*+?(){}":
+        elif c in "|*+?(){}.":
+            # The dot is any character, though the standard says itself: Flink's answer.
             out.append(c)
         else:
             out.append(re.escape(c))
