@@ -77,6 +77,12 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "holds back the watermark; '0 ms' for never.", 0),
     Option("table.exec.sink.not-null-enforcer", _O.ENUM, "What happens to a NULL for a NOT NULL "
            "column.", "error", choices=("error", "drop")),
+    Option("table.exec.sink.nested-constraint-enforcer", _O.ENUM, "Whether NOT NULL and lengths "
+           "within ROW, ARRAY and MAP are checked by sinks too; only 'ignore' is supported.", "ignore",
+           choices=("ignore",)),
+    Option("table.exec.sink.type-length-enforcer", _O.ENUM, "What a sink does with a value that "
+           "does not keep the length of its type; only 'ignore' is supported.", "ignore",
+           choices=("ignore",)),
     Option("table.exec.sink.upsert-materialize", _O.ENUM, "Whether rows are kept by the sink's "
            "primary key where that is not the query's.", "auto", choices=("auto", "none", "force")),
     Option("table.exec.sink.require-on-conflict", _O.BOOLEAN, "Whether an INSERT whose upsert key "

@@ -64,6 +64,12 @@ def test_an_unknown_key_names_the_nearest() -> None:
         ("execution.checkpointing.interval", "soon", "cannot be 'soon': expected a duration"),
         ("parallelism.default", "0", 'option "parallelism.default" cannot be 0'),
         ("table.exec.state.ttl", "1 h", 'option "table.exec.state.ttl" cannot be set'),
+        (
+            "table.exec.sink.nested-constraint-enforcer",
+            "ROWS",
+            "cannot be 'ROWS': expected 'ignore'",
+        ),
+        ("table.exec.sink.type-length-enforcer", "ERROR", "cannot be 'ERROR': expected 'ignore'"),
         ("pipeline.snapshot-output", "consistant", "did you mean 'consistent'"),
     ],
 )
