@@ -182,6 +182,8 @@ class Session:
             upsert_materialize=values["table.exec.sink.upsert-materialize"],
             idle_timeout=values["table.exec.source.idle-timeout"] or None,
             require_on_conflict=values["table.exec.sink.require-on-conflict"],
+            ignore_nondeterminism=values["table.optimizer.non-deterministic-update.strategy"]
+            == "ignore",
         )
         return Binder(self._catalog, self._connector, lambda f: find_format(f).options, settings)
 

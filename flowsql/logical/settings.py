@@ -17,6 +17,7 @@ class PlanSettings:
         upsert_materialize: `table.exec.sink.upsert-materialize`: auto, none or force.
         require_on_conflict: `table.exec.sink.require-on-conflict`: a sink whose primary key is not
             the query's must be told what happens to rows of one key.
+        ignore_nondeterminism: `table.optimizer.non-deterministic-update.strategy` = IGNORE.
         idle_timeout: `table.exec.source.idle-timeout` in milliseconds, None for never.
     """
 
@@ -24,4 +25,5 @@ class PlanSettings:
     local_time_zone: str = "UTC"
     upsert_materialize: str = "auto"
     require_on_conflict: bool = True
+    ignore_nondeterminism: bool = False
     idle_timeout: int | None = None

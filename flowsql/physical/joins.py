@@ -14,6 +14,7 @@ from flowsql.optimizer.rewrite import conjuncts
 from flowsql.optimizer.unique_keys import equalities, side_key
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
+from flowsql.physical.determinism import require_deterministic
 from flowsql.physical.keys import join_keys, side_layout
 from flowsql.types import DataType, Field, RowType, TimeAttribute
 
@@ -73,6 +74,8 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
         condition=_condition(rest, places, output),
     )
     append = all(s.mode is ChangelogMode.APPEND for s in sides)
+    if spec.condition is not None and not append:
+        require_deterministic([spec.condition], ChangelogMode.RETRACT, lowering.settings)
     if append and spec.kind is p.JoinKind.INNER:
         mode = ChangelogMode.APPEND
     elif append:

@@ -33,6 +33,7 @@ from flowsql.logical import (
 from flowsql.optimizer.unique_keys import minimal, projected
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered, PlanBuilder
+from flowsql.physical.determinism import require_deterministic
 from flowsql.physical.joins import lower_join
 from flowsql.physical.plan import PhysicalNode
 from flowsql.physical.sinks import lower_insert
@@ -117,6 +118,7 @@ class Lowering:
     def _projection(
         self, node: PhysicalNode, expressions: Sequence[Expression], output: RowType
     ) -> PhysicalNode:
+        require_deterministic(expressions, node.mode, self.settings)
         return self.builder.add(
             p.Project(tuple(expressions)),
             (node,),
@@ -144,6 +146,7 @@ class Lowering:
         trivial = [isinstance(v, Column) and v.index == i for i, v in enumerate(values)]
         row = all(trivial) and len(values) == len(ordered)
         names = table.schema.names
+        require_deterministic(values, table.scan_mode, self.settings)
         node = self.builder.add(
             p.Scan(
                 table=table.name,
@@ -206,6 +209,7 @@ class Lowering:
     def filtered(self, plan: Filter, below: Lowered) -> PhysicalNode:
         """The filter over its lowered input."""
         node = below.node
+        require_deterministic([plan.condition], node.mode, self.settings)
         return self.builder.add(
             p.Filter(relocated(plan.condition, below)),
             (node,),
