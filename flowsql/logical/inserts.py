@@ -95,7 +95,8 @@ def _stored(row: RowType, at: int, name: str, kind: DataType, span: Span) -> Exp
         return Literal(type=kind.with_nullable(True), value=None, span=span)
     if not can_cast_implicitly(value.type, kind.with_nullable(True)):
         given = value.type.with_nullable(True)
-        hint = f"Write CAST({found.name} AS {kind.with_nullable(True)})."
+        shown = "…" if found.name.startswith("EXPR$") else found.name
+        hint = f"Write CAST({shown} AS {kind.with_nullable(True)})."
         raise SqlError(
             f'column "{name}" is {kind.with_nullable(True)}, the query gives {given}',
             hint=hint if can_cast(value.type, kind) else None,

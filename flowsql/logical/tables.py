@@ -182,7 +182,11 @@ class Tables:
             )
         if hints.get("connector", table.connector) != table.connector:
             raise ConfigError(f"{where}: a hint cannot change the connector")
-        connector = self.find_connector(given["connector"])
+        try:
+            connector = self.find_connector(given["connector"])
+        except ConfigError as error:
+            error.option = "connector"
+            raise
         where = f'{where} (connector "{connector.name}")'
         declared = self.declared(connector, given, where)
         options = parse_unresolved(declared, given, where=where)
@@ -253,7 +257,9 @@ class Tables:
         try:
             formats = tuple(self.format_options(given["format"]))
         except ConfigError as error:
-            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+            raise ConfigError(
+                f"{where}: {error.message}", hint=error.hint, option="format"
+            ) from None
         own = {o.key for o in declared}
         return (*declared, option, *(o for o in formats if o.key not in own))
 

@@ -36,7 +36,7 @@ class _Rule:
 
 _NOWHERE = Span(0, 0)
 _NOT_ENFORCED = (
-    "Flink does not own the data, so it cannot enforce a key: write PRIMARY KEY … NOT ENFORCED."
+    "flowsql does not own the data and cannot enforce a key: write PRIMARY KEY … NOT ENFORCED."
 )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from flowsql.changelog import Changes
@@ -15,6 +16,7 @@ from flowsql.connector import (
     Sink,
     Writer,
 )
+from flowsql.errors import ConnectorError
 from flowsql.formats import row_text
 
 __all__ = ["PrintSink"]
@@ -42,15 +44,26 @@ class _PrintWriter(Writer):
 
     def write(self, changes: Changes) -> None:
         lines = [f"{self._prefix}{line}\n" for line in row_text(changes)]
-        self._target.write("".join(lines))
+        with _readable():
+            self._target.write("".join(lines))
 
     def end_step(self) -> None:
-        self._target.flush()
+        with _readable():
+            self._target.flush()
 
     def prepare(self, checkpoint: int) -> JSON | None:
         del checkpoint
-        self._target.flush()
+        self.end_step()
         return None
 
     def commit(self, token: JSON) -> None:
         """There is nothing to commit: `prepare` gives no token."""
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # Who has gone does not come back: "cannot" keeps the job from being restarted.
+        raise ConnectorError("rows cannot be printed: nobody reads the output any more") from None

@@ -229,7 +229,7 @@ def test_session_statements() -> None:
             (
                 "SqlError at 1:23: PRIMARY KEY must be declared NOT ENFORCED\n"
                 "  CREATE TABLE t (a INT PRIMARY KEY)\n                        ^^^^^^^^^^^\n"
-                "Hint: Flink does not own the data, so it cannot enforce a key: "
+                "Hint: flowsql does not own the data and cannot enforce a key: "
                 "write PRIMARY KEY … NOT ENFORCED."
             ),
         ),
