@@ -121,8 +121,7 @@ class Execution:
         if checkpoint is not None:
             self._restore_nodes(checkpoint)
         self._open_sources(checkpoint)
-        if given.settings.snapshot_output == "consistent":
-            self._make_pending(checkpoint)
+        self._make_pending(checkpoint)
         self._hold()
         for group in self.groups:
             group.start()
@@ -220,6 +219,7 @@ class Execution:
     def _make_pending(self, checkpoint: Checkpoint | None) -> None:
         for number, outlet in enumerate(self.graph.outlets):
             form = outlet.form
+            outlet.progressive = self._given.settings.snapshot_output == "progressive"
             key = form.upsert_key or tuple(range(len(form.row.fields)))
             outlet.pending = PendingOutput(
                 self._given.pending,
@@ -230,6 +230,8 @@ class Execution:
             )
             if checkpoint is not None:
                 outlet.pending.restore(checkpoint, f"{outlet.id}/pending")
+                # What was kept before the setting became progressive is given at once.
+                self._changed |= outlet.progressive and outlet.pending.rows > 0
 
     def _hold(self) -> None:
         """Hold back output and time where a snapshot is being read; let go where it is over."""

@@ -125,6 +125,7 @@ class Outlet(Node):
     Attributes:
         pending: where output is kept while `held`; set by the runtime where that may happen.
         held: the sources are not consistent yet.
+        progressive: rows are given all the same; what an earlier attempt kept goes first.
     """
 
     def __init__(self, node_id: str, title: str, form: SinkForm) -> None:
@@ -132,6 +133,7 @@ class Outlet(Node):
         self.form = form
         self.pending: PendingOutput | None = None
         self.held = False
+        self.progressive = False
         self._parts: list[Changes] = []
 
     def give(self, changes: Changes) -> None:
@@ -141,12 +143,17 @@ class Outlet(Node):
     def finish_step(self) -> None:
         """The step's changes are complete."""
 
+    @property
+    def withholds(self) -> bool:
+        """Whether what comes now is kept."""
+        return self.held and not self.progressive
+
     def push(self, port: int, changes: Changes) -> None:
         del port
         self.rows_in += changes.batch.num_rows
         if changes.unchanged is not None:
             self._refuse_unchanged(changes)
-        if self.pending is not None and (self.held or self.pending.rows):
+        if self.pending is not None and (self.withholds or self.pending.rows):
             self.pending.add(changes)
         elif self.form.appends:
             started = perf_counter()
@@ -176,7 +183,7 @@ class Outlet(Node):
                 netted = self.form.net(changes)
                 if netted is not None:
                     self._give_netted(netted)
-        if self.pending is not None and not self.held and self.pending.rows:
+        if self.pending is not None and not self.withholds and self.pending.rows:
             self._deliver(self.pending)
         self.finish_step()
         self.seconds += perf_counter() - started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +63,42 @@ def test_shop_after_kills(
     record.check()
     with capsys.disabled():
         print(f"\nLSN {lsn}, {changes} changes; {record}")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [("consistent", "progressive"), ("progressive", "consistent")]
+)
+def test_another_way_of_output_amid_a_snapshot(
+    shop: Shop, zygote: Zygote, first: str, then: str
+) -> None:
+    """What was held back is given where nothing is held back any more; and the other way round."""
+    job = SqlJob(zygote, shop.file, shop.root / "jobs", "shop", poll_rows=100)
+    statements = shop.file.read_text()
+    shop.file.write_text(f"SET 'pipeline.snapshot-output' = '{first}';{statements}")
+
+    def amid_snapshot() -> bool:
+        manifest = job.manifest()
+        return manifest is not None and not all(
+            source["consistent"] for source in manifest.sources.values()
+        )
+
+    while not amid_snapshot():
+        # Too early or too late, as the machine pleases: until it fits.
+        if job.folder.exists():
+            shutil.rmtree(job.folder)
+            (shop.root / "out.sqlite").unlink(missing_ok=True)
+        child = job.start(kill_at="after-replace:4")
+        child.wait(20)
+        child.kill()
+    manifest = job.manifest()
+    assert manifest is not None
+    held = any(owner.endswith("/pending") for owner in manifest.tables)
+    assert held is (first == "consistent")
+    shop.file.write_text(f"SET 'pipeline.snapshot-output' = '{then}';{statements}")
+    child = job.start()
+    lsn = shop.lsn
+    job.until(child, lambda: read_all(job, lsn) and not amid_snapshot())
+    job.stop(child)
+    assert shop.found() == shop.expected()
+    shop.check_changelogs()
+    job.check_tidy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import re
 import signal
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flowsql.checkpoint import CheckpointStore, Manifest
 from flowsql.errors import StateError
@@ -76,19 +78,36 @@ class SqlJob:
 
     def stop(self, child: Child, *, drain: bool = False) -> None:
         """What `flowsql stop` does; waits until the child is over."""
-        socket = JobFolder(self.jobs, self.name).socket
-        self.until(child, socket.exists)
-        status = request(socket, "stop", drain=drain, timeout=60)
+        status = self._ask_to_stop(child, drain=drain)
+        assert status is not None, child.text
         assert status["state"] == ("finished" if drain else "stopped"), status
         assert child.wait(60) == 0, child.text
 
-    def run_until(self, child: Child, reached: Callable[[], object], seconds: float = 60) -> None:
+    def _ask_to_stop(self, child: Child, *, drain: bool) -> Any:
+        """What it said at last; None where it died before."""
+        end = time.monotonic() + 60
+        while child.wait(0.01) is None:
+            # A socket may be there that a dead process has left.
+            with contextlib.suppress(StateError):
+                return request(
+                    JobFolder(self.jobs, self.name).socket, "stop", drain=drain, timeout=60
+                )
+            assert time.monotonic() < end, child.text
+        return None
+
+    def run_until(
+        self,
+        child: Child,
+        reached: Callable[[], object],
+        seconds: float = 60,
+        *,
+        drain: bool = False,
+    ) -> None:
         """Wait until `reached()`, and stop the child then, if it did not fail before."""
         end = time.monotonic() + seconds
         while child.wait(0.02) is None and not reached():
             assert time.monotonic() < end, child.text
-        with contextlib.suppress(StateError):
-            request(JobFolder(self.jobs, self.name).socket, "stop", timeout=60)
+        self._ask_to_stop(child, drain=drain)
         assert child.wait(60) is not None, child.text
 
     def until(self, child: Child, reached: Callable[[], object], seconds: float = 120) -> None:
@@ -165,11 +184,14 @@ class Record:
         )
 
 
-def kill_often(job: SqlJob, kills: int, chance: random.Random, *, longest: float = 0.4) -> Record:
+def kill_often(
+    job: SqlJob, kills: int, chance: random.Random, *, longest: float = 0.4, graceful: float = 0.0
+) -> Record:
     """Start the job and kill it, so many times.
 
     Every second kill is at a named moment, if the run comes that far in time; the others at a
-    random time after its first work, some of them before.
+    random time after its first work, some of them before. A share `graceful` of the runs is asked
+    to stop first, and killed while it does.
     """
     record = Record()
     moments = list(MOMENTS)
@@ -188,9 +210,14 @@ def kill_often(job: SqlJob, kills: int, chance: random.Random, *, longest: float
         else:
             child.come_to_work()
             child.wait(2 * longest if named else chance.uniform(0, longest))
+        if chance.random() < graceful and child.wait(0) is None:
+            os.kill(child.pid, signal.SIGTERM)
+            child.wait(chance.uniform(0, 0.15))
         itself = child.wait(0) is not None
         child.kill()
-        assert child.code == -signal.SIGKILL, child.text
+        if graceful and child.code == 0:
+            continue
+        assert child.code in {-signal.SIGKILL, -signal.SIGTERM if graceful else None}, child.text
         record.named += itself
         record.note(child)
         if before is not None:
