@@ -13,6 +13,7 @@ from flowsql.optimizer.fold_constants import fold_constants
 from flowsql.optimizer.join_keys import join_keys
 from flowsql.optimizer.merge_projects import merge_projects
 from flowsql.optimizer.prune_columns import prune_columns
+from flowsql.optimizer.prune_empty import prune_empty
 from flowsql.optimizer.push_filters import push_filters
 from flowsql.optimizer.remove_projects import remove_projects
 from flowsql.optimizer.share_scans import share_scans
@@ -25,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     fold_constants,
     merge_projects,
     push_filters,
+    prune_empty,
     merge_projects,
     join_keys,
     prune_columns,

@@ -10,6 +10,7 @@ from flowsql.optimizer.fold_constants import fold_constants
 from flowsql.optimizer.join_keys import join_keys
 from flowsql.optimizer.merge_projects import merge_projects
 from flowsql.optimizer.prune_columns import prune_columns
+from flowsql.optimizer.prune_empty import prune_empty
 from flowsql.optimizer.push_filters import push_filters
 from flowsql.optimizer.remove_projects import remove_projects
 from tests.unit.logical.planning import Planner, text
@@ -54,6 +55,33 @@ Project((a + 1) * 2 AS y)
     for inner in ("a + 1", "CAST(b AS INT)"):
         twice = bound(planner, f"SELECT x + x AS y FROM (SELECT {inner} AS x FROM t)")
         assert merge_projects(twice, planner.settings) == twice
+
+
+@pytest.mark.parametrize(
+    ("sql", "tree"),
+    [
+        ("SELECT a FROM t WHERE 1 = 0", "Values(rows=0, columns=[a])"),
+        ("SELECT a + 1 FROM t WHERE a > 1 AND CAST(NULL AS BOOLEAN)",
+         "Values(rows=0, columns=[EXPR$0])"),
+        ("SELECT b, COUNT(*) AS n FROM t WHERE FALSE GROUP BY b", "Values(rows=0, columns=[b, n])"),
+        ("SELECT a, x FROM t JOIN (SELECT * FROM k WHERE FALSE) z ON a = id",
+         "Values(rows=0, columns=[a, x])"),
+        ("SELECT a FROM t WHERE FALSE UNION ALL SELECT id FROM k WHERE FALSE",
+         "Values(rows=0, columns=[a])"),
+        ("SELECT COUNT(*) AS n FROM t WHERE FALSE", "Project(agg0 AS n)\n└─ Values(rows=1, columns=[agg0])"),
+    ],
+)  # fmt: skip
+def test_what_has_no_row_is_not_computed(planner: Planner, sql: str, tree: str) -> None:
+    """A global aggregate over nothing is a row of constants, as in Flink."""
+    pushed = push_filters(fold_constants(bound(planner, sql), planner.settings), planner.settings)
+    assert prune_empty(pushed, planner.settings).tree() == tree
+
+
+def test_a_preserved_side_keeps_its_rows(planner: Planner) -> None:
+    """Only the side that is padded may be empty."""
+    for kind in ("LEFT", "FULL"):
+        sql = f"SELECT a, x FROM t {kind} JOIN (SELECT * FROM k WHERE FALSE) z ON a = id"
+        assert "Join(" in planner.optimized(sql)
 
 
 def test_idle_projections_vanish(planner: Planner) -> None:
