@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -67,6 +68,11 @@ class SqlJob:
     def store(self) -> CheckpointStore:
         """Its checkpoints."""
         return CheckpointStore(self.folder / "checkpoints")
+
+    def record(self) -> dict[str, Any]:
+        """What `job.json` says."""
+        found: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
+        return found
 
     def manifest(self) -> Manifest | None:
         """That of the newest checkpoint; None where there is none, or it goes this moment."""

@@ -85,7 +85,8 @@ class Market:
         for name in ("bid", "auction"):
             (root / name).mkdir(parents=True, exist_ok=True)
         self.file = root / "market.sql"
-        self.file.write_text(SQL.format(root=root))
+        if not self.file.exists():
+            self.file.write_text(SQL.format(root=root))
         self._writer: subprocess.Popen[bytes] | None = None
 
     def start_writer(self, pause: float) -> None:
