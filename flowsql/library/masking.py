@@ -56,7 +56,8 @@ def _starred(sql: str, keys: Iterable[str]) -> tuple[str, set[str]]:
     The text may be one that cannot be parsed: quotes may not come in pairs, and '=' be missing.
     """
     declared = [re.escape(k).replace(r"\#", "#").replace("#", "[^']+") for k in sorted(keys)]
-    telling = rf"[^'\n]*(?:{'|'.join(map(re.escape, _TELLING))})[^'\n]*"
+    # Only behind a quote: tried at every character, a long line would take quadratic time.
+    telling = rf"(?<=')[^'\n]*(?:{'|'.join(map(re.escape, _TELLING))})[^'\n]*"
     names = "|".join([*(rf"(?<='){k}" for k in declared), telling])
     pattern = re.compile(rf"(?i)((?:{names})'\s*=?\s*')([^']*(?:''[^']*)*)")
     values: set[str] = set()
