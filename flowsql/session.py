@@ -290,14 +290,21 @@ class Session:
 
         Args:
             name: of the table.
-            data: its rows; a reader is read to its end here.
+            data: its rows; a reader, or another library's frame that exports itself as an Arrow
+                stream, is read to its end here.
             primary_key: columns of which every value occurs once.
             watermark: such as `ts - INTERVAL '5' SECOND`; it begins with the rowtime column.
         """
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
-        elif isinstance(data, pa.RecordBatchReader):
-            data = data.read_all()
+        elif not isinstance(data, pa.Table):
+            if not hasattr(data, "__arrow_c_stream__"):
+                raise ConfigError(
+                    f'table "{name}" cannot be made of a {type(data).__name__}',
+                    hint="Give a pyarrow Table, RecordBatch or RecordBatchReader, or what exports "
+                    "itself as an Arrow stream.",
+                )
+            data = pa.RecordBatchReader.from_stream(data).read_all()
         given = EmbeddedInput(Batches(data), ChangelogMode.APPEND, stepwise=False)
         self._declare(name, row_type_of(data.schema), given, primary_key, watermark)
 
