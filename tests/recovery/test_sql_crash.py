@@ -1,0 +1,67 @@
+"""The power goes off between any two disk operations of a SQL job, and un-synced writes are lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+import flowsql
+from flowsql.connector import observe_files
+from flowsql.runtime.job import Job
+from tests.recovery.disk import Disk, Loss, Recorder
+from tests.recovery.jobs.market import Market
+
+CUTS = 400 if os.environ.get("FLOWSQL_TEST_ALL") else 24
+FILES = 40
+
+
+def run(market: Market) -> None:
+    """From whatever the disk holds to the end of the files."""
+    with flowsql.connect() as session:
+        job = session.execute(market.file.read_text())
+        assert isinstance(job, Job)
+        assert job.wait(60)
+
+
+@pytest.mark.parametrize("loss", [Loss.DATA, Loss.ALL])
+def test_after_any_crash_the_tables_are_right(
+    tmp_path: Path, loss: Loss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row once in both sinks, whatever the disk forgot."""
+    monkeypatch.setattr("flowsql.runtime.readers._POLL_ROWS", 50)
+    market = Market(tmp_path)
+    for number in range(FILES):
+        market.write(number)
+    disk_root = tmp_path / "disk"
+    text = market.file.read_text().replace("'40 ms'", "'10 ms'")
+    text = text.replace(",\n    'source.monitor-interval' = '20 ms'", "")
+    for name in ("jobs", "sales", "per_minute"):
+        text = text.replace(f"{tmp_path}/{name}'", f"{disk_root}/{name}'")
+    market.file.write_text("SET 'pipeline.step.max-rows' = '100';" + text)
+    recorder = Recorder()
+    with observe_files(recorder):
+        run(market)
+    operations = [o for o in recorder.operations if o.path.startswith(str(disk_root))]
+    chance = random.Random(3)
+    cuts = sorted(chance.sample(range(1, len(operations)), min(CUTS, len(operations) - 1)))
+    sales, per_minute = market.expected_sales(), market.expected_per_minute(None)
+    written = Market(tmp_path)
+    written.root = disk_root
+    disk = Disk(disk_root)
+    at = 0
+    for cut in cuts:
+        for operation in operations[at:cut]:
+            disk.apply(operation)
+        at = cut
+        shutil.rmtree(disk_root)
+        disk.materialize(disk_root, loss)
+        record = disk_root / "jobs" / "market" / "job.json"
+        if not (record.exists() and json.loads(record.read_text())["finished"]):
+            run(market)
+        assert written.sales() == sales, (cut, operations[cut])
+        assert written.per_minute() == per_minute, (cut, operations[cut])
