@@ -99,16 +99,16 @@ def hot_key(count: int) -> None:
     def right() -> Iterator[Changes]:
         for number in range(count):
             kinds = None if number % 2 == 0 else np.array([DELETE], np.int8)
-            yield Changes(pa.record_batch([pa.array([2]), pa.array([number // 2])], ["k", "v"]), kinds)
+            yield Changes(
+                pa.record_batch([pa.array([2]), pa.array([number // 2])], ["k", "v"]), kinds
+            )
 
     steps = watch_steps()
     with session() as s:
         schema = pa.schema([("k", pa.int64()), ("v", pa.int64())])
         s.from_changes("l", schema, Feed(left), mode="retract")
         s.from_changes("r", schema, Feed(right), mode="retract")
-        query = (
-            "SELECT l.k, MIN(l.v), COUNT(r.v) FROM l LEFT JOIN r ON l.k = r.k GROUP BY l.k"
-        )
+        query = "SELECT l.k, MIN(l.v), COUNT(r.v) FROM l LEFT JOIN r ON l.k = r.k GROUP BY l.k"
         s.execute(nowhere(s, query)).wait()
     tenth = count // 10
     print(

@@ -8,6 +8,7 @@ given `upsert_form`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,11 @@ from flowsql.types import DataType
 __all__ = ["label", "net", "upsert_form"]
 
 Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+
+# Below, looking for the rows that matter costs as much as looking at all.
+_MANY: Final = 8192
 
 
 def net(changes: Changes, types: Sequence[DataType]) -> Changes | None:
@@ -53,23 +59,46 @@ def net(changes: Changes, types: Sequence[DataType]) -> Changes | None:
     kinds = np.where(added, np.int8(INSERT), np.int8(DELETE))
     if not added.any():
         return Changes(changes.batch, kinds)
-    ids, first = Keys.of(changes.batch.columns, types, n).group()
-    pluses = np.bincount(ids[added], minlength=len(first))
-    minuses = np.bincount(ids[~added], minlength=len(first))
-    mixed = (((pluses > 0) & (minuses > 0)).take(ids)).nonzero()[0]
+    keys = Keys.of(changes.batch.columns, types, n)
+    near = _near(keys.hash(), added)
+    if near is not None:
+        keys = keys.take(near)
+    sign = added if near is None else added.take(near)
+    ids, first = keys.group()
+    pluses = np.bincount(ids[sign], minlength=len(first))
+    minuses = np.bincount(ids[~sign], minlength=len(first))
+    mixed = ((pluses > 0) & (minuses > 0)).take(ids).nonzero()[0]
     if not len(mixed):
         return Changes(changes.batch, kinds)
-    keep = np.ones(n, np.bool_)
+    keep = np.ones(len(ids), np.bool_)
     balance = pluses - minuses
-    minus_rows = mixed[~added.take(mixed)]
+    minus_rows = mixed[~sign.take(mixed)]
     keep[minus_rows] = _rank(ids.take(minus_rows)) < -balance.take(ids.take(minus_rows))
-    plus_rows = mixed[added.take(mixed)][::-1]
+    plus_rows = mixed[sign.take(mixed)][::-1]
     keep[plus_rows] = _rank(ids.take(plus_rows)) < balance.take(ids.take(plus_rows))
+    if near is not None:
+        chosen, keep = keep, np.ones(n, np.bool_)
+        keep[near] = chosen
     rows = keep.nonzero()[0]
     if not len(rows):
         return None
     left = Changes(changes.batch, kinds).take(rows)
     return Changes(left.batch) if added.take(rows).all() else left
+
+
+def _near(hashes: Words, added: Bools) -> Ints | None:
+    """Rows that may share their key with a retraction; None where a look at all is cheaper.
+
+    All retractions, and insertions whose hash has a bit pattern that a retraction's has too.
+    """
+    minus = (~added).nonzero()[0]
+    if len(hashes) < _MANY or 4 * len(minus) > len(hashes):
+        return None
+    bits = (16 * len(minus)).bit_length()
+    place = (hashes >> np.uint64(64 - bits)).view(np.int64)
+    taken = np.zeros(1 << bits, np.bool_)
+    taken[place.take(minus)] = True
+    return taken.take(place).nonzero()[0]
 
 
 def _rank(ids: Ints) -> Ints:
@@ -90,7 +119,8 @@ def label(changes: Changes, upsert_key: Sequence[int] | None, types: Sequence[Da
     A key of which one row is taken away and one added gives an adjacent `-U`, `+U`; one of which
     there is only one row `+I` or `-D`. Keys stand in order of first appearance, retractions before
     insertions. A key with more rows (it is none, or several steps were put together) gives all its
-    `-D`, then all its `+I`. Without a key every row is `+I` or `-D` where it stands.
+    `-D`, then all its `+I`; one of which nothing is taken away may stay in several places. Without
+    a key every row is `+I` or `-D` where it stands.
 
     Args:
         changes: a step's netted rows.
@@ -104,16 +134,27 @@ def label(changes: Changes, upsert_key: Sequence[int] | None, types: Sequence[Da
     if upsert_key is None:
         return Changes(changes.batch, np.where(added, np.int8(INSERT), np.int8(DELETE)))
     columns = [changes.batch.column(i) for i in upsert_key]
-    ids, first = Keys.of(columns, [types[i] for i in upsert_key], n).group()
-    pluses = np.bincount(ids[added], minlength=len(first))
-    minuses = np.bincount(ids[~added], minlength=len(first))
-    updated = ((pluses == 1) & (minuses == 1)).take(ids)
+    keys = Keys.of(columns, [types[i] for i in upsert_key], n)
+    near = _near(keys.hash(), added)
+    if near is not None:
+        keys = keys.take(near)
+    sign = added if near is None else added.take(near)
+    ids, first = keys.group()
+    pluses = np.bincount(ids[sign], minlength=len(first))
+    minuses = np.bincount(ids[~sign], minlength=len(first))
+    pair = ((pluses == 1) & (minuses == 1)).take(ids)
+    # Rows stand where the first of their key stood, retractions before insertions.
+    if near is None:
+        updated, place = pair, first.take(ids)
+    else:
+        updated, place = np.zeros(n, np.bool_), np.arange(n)
+        updated[near], place[near] = pair, near.take(first).take(ids)
     kinds = np.where(
         added,
         np.where(updated, np.int8(UPDATE_AFTER), np.int8(INSERT)),
         np.where(updated, np.int8(UPDATE_BEFORE), np.int8(DELETE)),
     )
-    order, _ = sort_small(2 * ids + added)
+    order, _ = sort_small(2 * place + added)
     if bool((order[1:] > order[:-1]).all()):
         return Changes(changes.batch, kinds)
     return Changes(changes.batch, kinds).take(order)

@@ -210,6 +210,8 @@ class HashTable:
         place += number
         place += int(offset >> self._shift)
         place &= mask
+        if len(place):
+            self._memory.expect(int(place[-1]))
         free = self.cells.take(place) == _EMPTY
         if free.all():
             self.cells[place] = entries

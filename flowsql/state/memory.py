@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from flowsql.state.pretouch import CHUNK, pretouch
+
 __all__ = ["Vector"]
 
 _RESERVED: Final = 1 << 31  # elements
@@ -32,12 +34,13 @@ class Vector:
         used: the largest `fit`.
     """
 
-    __slots__ = ("_map", "data", "used")
+    __slots__ = ("_chunk", "_map", "data", "used")
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._map: mmap.mmap | None = None
         self.data: npt.NDArray[Any]
         self.used = 0
+        self._chunk = -1  # the last that was made ready
         kind = np.dtype(dtype)
         try:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
@@ -54,11 +57,21 @@ class Vector:
             if self.used * width < _LARGE <= size * width:
                 self._use_huge_pages()
             self.used = size
+            self.expect(size)
             if size > len(self.data):
                 grown = np.zeros(max(size, 2 * len(self.data)), self.data.dtype)
                 grown[: len(self.data)] = self.data
                 self.data = grown
         return self.data
+
+    def expect(self, position: int) -> None:
+        """Elements from about `position` on will be written soon: memory is made ready for them."""
+        width = self.data.dtype.itemsize
+        if self.used * width >= _LARGE and self._map is not None:
+            chunk = (position * width + CHUNK // 2) // CHUNK
+            if chunk != self._chunk:
+                self._chunk = chunk
+                pretouch(self.data, chunk)
 
     def _use_huge_pages(self) -> None:
         if self._map is not None and _HUGE_PAGES is not None:
