@@ -169,17 +169,26 @@ def kind_names(changes: Changes) -> list[str]:
 
 
 def split_changes(changes: Changes) -> Iterator[Changes]:
-    """The same rows in pieces that keep the limits of a batch; nothing for no rows."""
+    """The same rows in pieces that keep the limits of a batch; nothing for no rows.
+
+    A `-U` and the `+U` right behind it stay in one piece.
+    """
     rows = len(changes)
     if rows == 0:
         return
     width = max(1, changes.batch.nbytes // rows)
-    size = max(1, min(MAX_ROWS, MAX_BYTES // width))
+    size = max(2, min(MAX_ROWS, MAX_BYTES // width))
     if rows <= size:
         yield changes
         return
-    for offset in range(0, rows, size):
-        yield changes.slice(offset, min(size, rows - offset))
+    codes = changes.codes
+    start = 0
+    while start < rows:
+        end = min(start + size, rows)
+        if end < rows and codes is not None and codes[end - 1] == UPDATE_BEFORE:
+            end -= codes[end] == UPDATE_AFTER
+        yield changes.slice(start, int(end) - start)
+        start = int(end)
 
 
 def concat_changes(parts: Iterable[Changes]) -> Changes | None:
