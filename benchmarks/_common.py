@@ -107,18 +107,20 @@ class Steps:
     Attributes:
         cpu: processor time of the engine's thread; other processes do not count.
         wall: by the clock.
+        resident: memory in MB, noted every so many steps.
     """
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
+    resident: list[float] = field(default_factory=list)
 
     def percentiles(self, last: int, *points: float) -> list[float]:
         """Of the processor time of the last steps."""
         return [float(p) for p in np.percentile(self.cpu[-last:], points)]
 
 
-def watch_steps() -> Steps:
-    """Measure every step from here on."""
+def watch_steps(memory_every: int = 0) -> Steps:
+    """Measure every step from here on, memory every so many."""
     steps, run = Steps(), Execution.step
 
     def step(execution: Execution, *, drain: bool = False) -> bool:
@@ -127,6 +129,8 @@ def watch_steps() -> Steps:
         if ran:
             steps.cpu.append((time.thread_time() - cpu) * 1e3)
             steps.wall.append((time.perf_counter() - wall) * 1e3)
+            if memory_every and len(steps.cpu) % memory_every == 0:
+                steps.resident.append(memory()[0])
         return ran
 
     Execution.step = step  # type: ignore[method-assign]
@@ -178,7 +182,7 @@ def memory() -> tuple[float, float]:
     """Resident memory of this process in MB: now, and at most so far."""
     text = Path("/proc/self/status").read_text(encoding="ascii")
     now, peak = (int(re.search(rf"{n}:\s+(\d+)", text)[1]) for n in ("VmRSS", "VmHWM"))  # type: ignore[index]
-    return now / 1e3, peak / 1e3
+    return now * 1024 / 1e6, peak * 1024 / 1e6
 
 
 def report(name: str, rows: int, wall: float, cpu: float) -> None:

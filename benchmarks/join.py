@@ -9,7 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from _common import alone, arguments, csv, files, nowhere, parquet, report, session, timed
+from _common import (
+    alone,
+    arguments,
+    csv,
+    files,
+    nowhere,
+    parquet,
+    report,
+    session,
+    timed,
+    watch_steps,
+)
 
 # One auction for fifteen bids; auctions and their bids come at about the same time.
 SHARE = 16
@@ -34,7 +45,10 @@ def ask(bid: Path, auction: Path, rows: int) -> None:
         files(s, "bid", "auction BIGINT, price BIGINT", bid)
         files(s, "auction", "id BIGINT, category BIGINT, PRIMARY KEY (id) NOT ENFORCED", auction)
         statement = nowhere(s, (__doc__ or "").split("\n\n", 1)[1])
-        report(f"append-only join, {bid.suffix[1:]}", rows, *timed(s, statement))
+        steps = watch_steps(memory_every=1)
+        taken = timed(s, statement)
+        report(f"append-only join, {bid.suffix[1:]}", rows, *taken)
+        print(f"  resident after its last step {steps.resident[-1]:.0f} MB", flush=True)
 
 
 def main() -> None:

@@ -56,9 +56,12 @@ class Feed:
         return self._steps()
 
 
-def group(feed: Callable[[], Iterator[Changes]], schema: pa.Schema, mode: str) -> None:
+def group(
+    feed: Callable[[], Iterator[Changes]], schema: pa.Schema, mode: str, queue: str = "256 mb"
+) -> None:
     """The query over a feed, to its end."""
     with session() as s:
+        s.execute(f"SET 'pipeline.queue.max-bytes' = '{queue}'")
         s.from_changes("t", schema, Feed(feed), mode=mode)
         statement = nowhere(s, "SELECT k, COUNT(*), SUM(v) FROM t GROUP BY k")
         s.execute(statement).wait()
@@ -71,9 +74,12 @@ def size(kind: str, keys: int) -> None:
     def feed() -> Iterator[Changes]:
         for at in range(0, keys, FILL):
             yield Changes(batch(make(np.arange(at, min(at + FILL, keys)))))
+        # (Nearly) every row another key, so that a step gives as many changes at every size.
         random = np.random.default_rng(1)
         for _ in range(MEASURED):
-            yield Changes(batch(make(random.integers(0, keys, STEP))))
+            few = keys <= STEP
+            chosen = random.permutation(keys) if few else random.integers(0, keys, STEP)
+            yield Changes(batch(make(chosen)))
 
     steps = watch_steps()
     group(feed, batch(make(np.arange(1))).schema, "append")
@@ -122,12 +128,9 @@ def hot_key(count: int) -> None:
 def sliding(kind: str, live: int) -> None:
     """Keys come and go, ten times as many as live at once."""
     make = KINDS[kind]
-    resident: list[float] = []
 
     def feed() -> Iterator[Changes]:
         for at in range(0, 11 * live, STEP):
-            if at % live == 0:
-                resident.append(memory()[0])
             new = batch(make(np.arange(at, at + STEP)))
             if at < live:
                 yield Changes(new)
@@ -136,9 +139,9 @@ def sliding(kind: str, live: int) -> None:
             kinds = np.repeat(np.array([0, DELETE], np.int8), STEP)
             yield Changes(pa.concat_batches([new, old]), kinds)
 
-    steps = watch_steps()
-    group(feed, batch(make(np.arange(1))).schema, "retract")
-    turns = ", ".join(f"{mb:.0f}" for mb in resident[1:])
+    steps = watch_steps(memory_every=live // STEP)
+    group(feed, batch(make(np.arange(1))).schema, "retract", queue="4 mb")
+    turns = ", ".join(f"{mb:.0f}" for mb in steps.resident)
     print(
         f"{live:,} {kind} keys sliding ten times: MB after each turn {turns}; step of "
         f"{2 * STEP:,} rows p50 {np.median(steps.cpu):.1f} ms, longest {max(steps.cpu):.1f} ms",
