@@ -66,8 +66,9 @@ def run_file(
     _tune()
     console = Console()
     session = Session(settings, name=_name(file), events=console.log, fresh=fresh)
-    console.on_broken_pipe = session.stop
-    with console.attached(), _Stopping(session, console) as stopping, session:
+    stopping = _Stopping(session, console)
+    console.on_broken_pipe = stopping.ask
+    with console.attached(), stopping, session:
         return _Run(session, console, stopping, debug=debug).run(text)
 
 
@@ -106,6 +107,8 @@ class _Run:
         job = prepared.answer
         self._announce(job, prepared.at_commit)
         self._session.start(Prepared(job))
+        if self._stopping.asked:
+            job.stop()
         return self._watch([job]) if prepared.wait else 0
 
     def _announce(self, job: Job, at_commit: Sequence[str]) -> None:
@@ -146,6 +149,8 @@ class _Run:
         print(tableau.stream_header(), flush=True)
         rows = 0
         for changes in answer.changes():
+            if self._stopping.asked:
+                break
             print(tableau.stream_rows(changes), flush=True)
             rows += len(changes)
         print(f"{tableau.stream_end()}\nReceived a total of {rows} rows", flush=True)
@@ -187,6 +192,8 @@ class _Run:
 class _Stopping:
     """The first SIGINT or SIGTERM stops what runs, a second one the process.
 
+    Who reads no more of standard output stops it as well.
+
     Attributes:
         asked: there was one.
     """
@@ -205,6 +212,11 @@ class _Stopping:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def ask(self) -> None:
+        """Stop what runs, and begin nothing else."""
+        self.asked = True
+        self._session.stop()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -1,0 +1,205 @@
+"""`flowsql` as a process: its signals, streams and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+FLOWSQL = str(Path(sys.executable).with_name("flowsql"))
+
+GENERATED = """
+CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '200');
+CREATE TABLE p (id BIGINT) WITH ('connector' = 'print');
+CREATE TABLE b (id BIGINT) WITH ('connector' = 'blackhole');
+"""
+PRINTED = GENERATED + "INSERT INTO p SELECT id FROM g;"
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Begins `flowsql ARGUMENTS` in the test's folder, with `sql` in job.sql."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(sql: str, *arguments: str) -> subprocess.Popen[str]:
+        (tmp_path / "job.sql").write_text(sql)
+        process = subprocess.Popen(
+            [FLOWSQL, *(arguments or ("run", "job.sql"))],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def pipe(stream: IO[str] | None) -> IO[str]:
+    """The stream, which is there."""
+    assert stream is not None
+    return stream
+
+
+def test_a_terminated_job_resumes_and_says_so(start: Start) -> None:
+    """SIGTERM takes a last checkpoint; standard output holds rows and nothing else."""
+    for number in (1, 2):
+        process = start(PRINTED)
+        pipe(process.stdout).readline()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert all(line.startswith("+I[") for line in out.splitlines())
+        assert 'job "job-1" starts, its state is in ".flowsql/job-1"' in err
+        assert ('job "job-1": resuming from checkpoint' in err) is (number == 2)
+        assert "stopping with a last checkpoint" in err
+        assert "job-1: stopped" in err
+
+
+def test_an_interrupted_stream_is_closed(start: Start) -> None:
+    """Ctrl-C ends an endless SELECT with its foot; what stands behind it is not run."""
+    process = start(GENERATED + "SELECT id FROM g; SELECT 1;")
+    for _ in range(5):
+        pipe(process.stdout).readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[-1].startswith("Received a total of ")
+    assert "EXPR$0" not in out
+
+
+def test_an_interrupted_stream_stops_the_jobs_beside_it(start: Start) -> None:
+    """One Ctrl-C is enough for all."""
+    process = start(GENERATED + "INSERT INTO b SELECT id FROM g; SELECT id FROM g;")
+    for _ in range(5):
+        pipe(process.stdout).readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Received a total of" in out
+    assert "job-1: stopped" in err
+
+
+def test_an_interrupted_table_is_not_shown(start: Start) -> None:
+    """Part of a bounded answer is no answer; the exit code says that there is none."""
+    process = start(
+        "CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1', "
+        "'number-of-rows' = '1000'); SELECT 1; SELECT COUNT(*) FROM g; SELECT 2;"
+    )
+    while "in set" not in pipe(process.stdout).readline():
+        pass
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 130
+
+
+def test_a_second_interrupt_ends_it_at_once(start: Start) -> None:
+    """Even where a step hangs, as on a reader who does not read."""
+    process = start(PRINTED.replace("'200'", "'1000000'"))
+    pipe(process.stdout).readline()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+
+
+@pytest.mark.parametrize("sql", [PRINTED, GENERATED + "SELECT id FROM g;"], ids=["job", "select"])
+def test_a_reader_that_goes_ends_it_well(start: Start, sql: str) -> None:
+    """As in `flowsql run job.sql | head -1`."""
+    process = start(sql)
+    pipe(process.stdout).readline()
+    pipe(process.stdout).close()
+    assert process.wait(20) == 0
+    assert "Error" not in pipe(process.stderr).read()
+
+
+def test_statements_from_standard_input(start: Start) -> None:
+    """`flowsql run -`; a key that Flink knows is noted once, on standard error."""
+    process = start("", "run", "-", "-D", "state.backend.type=rocksdb")
+    out, err = process.communicate("SET 'state.backend.type' = 'rocksdb';\nSELECT 1 AS n;\n", 20)
+    assert out == "+---+\n| n |\n+---+\n| 1 |\n+---+\n1 row in set\n"
+    assert err.count("has no effect") == 1
+    assert process.returncode == 0
+
+
+def test_one_failing_job_lets_the_others_end(start: Start) -> None:
+    """The exit code is the failure's; every job tells its end."""
+    process = start(
+        "CREATE TABLE t (a INT, b INT) WITH ('connector' = 'values', 'data' = '[1, 0]');"
+        + GENERATED.replace("'200'", "'200', 'number-of-rows' = '60'")
+        + "INSERT INTO b SELECT a / b FROM t;\nINSERT INTO p SELECT id FROM g;"
+    )
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert len(out.splitlines()) == 60
+    assert "job-1: failed" in err
+    assert "DataError at 5:22: division by zero" in err
+    assert "job-2: finished" in err
+
+
+def test_other_processes_ask_and_stop(start: Start, tmp_path: Path) -> None:
+    """`flowsql status` and `flowsql stop --drain`, by words and by JSON."""
+    process = start(PRINTED)
+    pipe(process.stdout).readline()
+
+    def ask(*arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [FLOWSQL, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = ask("status", "job-1", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["state"] == "running"
+    code, out, _ = ask("stop", "job-1", "--drain")
+    assert code == 0
+    assert out.startswith("job-1: finished")
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert ask("status") == (0, "job-1: finished\n", "")
+
+
+def test_a_stack_trace_is_asked_for(start: Start) -> None:
+    """With `--debug` only."""
+    plain = start("SELECT nope;")
+    assert "Traceback" not in plain.communicate(timeout=20)[1]
+    debug = start("SELECT nope;", "run", "job.sql", "--debug")
+    assert "Traceback" in debug.communicate(timeout=20)[1]
+    assert (plain.returncode, debug.returncode) == (2, 2)
+
+
+def test_the_first_row_comes_soon(start: Start) -> None:
+    """Values to print: a second at most; the best of three, since other work shares the machine."""
+    sql = (
+        "CREATE TABLE v (a INT) WITH ('connector' = 'values', 'data' = '[1]');"
+        "CREATE TABLE p (a INT) WITH ('connector' = 'print');"
+        "INSERT INTO p SELECT a FROM v;"
+    )
+    taken = []
+    for _ in range(3):
+        began = time.perf_counter()
+        process = start(sql)
+        assert pipe(process.stdout).readline() == "+I[1]\n"
+        taken.append(time.perf_counter() - began)
+        process.communicate(timeout=20)
+        if taken[-1] <= 1.0:
+            return
+    pytest.fail(f"first rows after {taken} seconds on {os.cpu_count()} cores")
