@@ -1,0 +1,107 @@
+"""`flowsql status` and `flowsql stop` over a folder of jobs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import flowsql
+from flowsql.cli.main import main
+from tests.unit.library.feeds import SCHEMA, rows
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Holds a job that waits in its second step, one that is finished, and one that was stopped."""
+    jobs = tmp_path / "jobs"
+    held = threading.Event()
+
+    def items() -> Iterator[pa.RecordBatch]:
+        yield rows((1, 2), (3, 4))
+        held.wait(20)
+
+    with flowsql.connect({"execution.checkpointing.dir": str(jobs)}) as session:
+        session.execute("CREATE TABLE b (k BIGINT, n BIGINT) WITH ('connector' = 'blackhole')")
+        session.from_arrow("t", rows((1, 2)))
+        session.from_changes("held", SCHEMA, items())
+        session.execute("SET 'pipeline.name' = 'done'")
+        session.execute("INSERT INTO b SELECT k, v FROM t").wait(10)
+        session.execute("SET 'pipeline.name' = 'halted'")
+        session.execute("CREATE TABLE g (k BIGINT) WITH ('connector' = 'datagen')")
+        halted = session.execute("INSERT INTO b SELECT k, k FROM g")
+        halted.checkpoint(10)
+        halted.stop()
+        halted.wait(10)
+        session.execute("SET 'pipeline.name' = 'here'")
+        job = session.execute("INSERT INTO b SELECT k, COUNT(*) FROM held GROUP BY k")
+        while job.status().get("step", 0) < 1:
+            assert not job.wait(0.01)
+        yield jobs
+        job.stop()
+        held.set()
+
+
+def test_status_of_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What runs with its operators, and what does not with what a start would do."""
+    assert main(["status", "--dir", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "done: finished"
+    assert lines[1].startswith("halted: not running, resumes from checkpoint ")
+    assert lines[2].startswith("here: running  in 2 (")
+    assert lines[3].split() == [
+        "operator",
+        "rows",
+        "in",
+        "rows",
+        "out",
+        "state",
+        "p50",
+        "ms",
+        "p99",
+        "ms",
+    ]
+    assert lines[4].split()[:4] == ["Scan", "held", "2", "2"]
+    assert lines[-1].split()[:4] == ["Sink", "b", "2", "2"]
+    assert len({len(line) for line in lines[3:]}) == 1
+
+
+def test_status_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each job; of a job that runs, all that is known."""
+    assert main(["status", "--dir", str(folder), "--json"]) == 0
+    found = {s["job"]: s for s in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert {"done", "halted", "here"} == set(found)
+    assert found["done"]["state"] == found["halted"]["state"] == "not running"
+    assert found["here"]["rows_in"] == 2
+
+
+def test_stop(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is over when the command is."""
+    assert main(["stop", "here", "--dir", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("here: stopped  in 2 (")
+    assert main(["stop", "here", "--dir", str(folder)]) == 1
+    assert capsys.readouterr().err == (
+        'StateError: job "here" is not running\n'
+        f'Hint: Its folder is "{folder}/here"; start it with "flowsql run".\n'
+    )
+
+
+def test_a_job_that_is_not_there(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The nearest name, or the names there are, or where to look."""
+    assert main(["status", "her", "--dir", str(folder)]) == 1
+    assert capsys.readouterr().err == (
+        f'StateError: job "her" is not in "{folder}"\nHint: Did you mean "here"?\n'
+    )
+    assert main(["stop", "zzz", "--dir", str(folder)]) == 1
+    assert "Hint: Jobs there: done, halted, here." in capsys.readouterr().err
+    empty = tmp_path / "empty"
+    assert main(["stop", "x", "--dir", str(empty)]) == 1
+    assert "--dir names the folder of execution.checkpointing.dir." in capsys.readouterr().err
+    assert main(["status", "--dir", str(empty), "--json"]) == 0
+    assert ("", f'there is no job in "{empty}"\n') == tuple(capsys.readouterr())

@@ -1,0 +1,63 @@
+"""Rows as text tables."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+import flowsql
+from flowsql.cli.tableau import MAX_WIDTH, Tableau
+from flowsql.expr import EvalSettings
+from flowsql.types import BigIntType, Field, IntType, RowType, TimestampType, VarCharType
+
+SCHEMA = RowType((Field("id", IntType()), Field("name", VarCharType())), nullable=False)
+BATCH = pa.record_batch({"id": pa.array([1, None], pa.int32()), "name": ["ann", "日本"]})
+
+
+def test_a_table_is_as_wide_as_its_cells() -> None:
+    """Numbers to the right, text to the left, wide characters counted twice."""
+    shown = Tableau(SCHEMA, EvalSettings("UTC"), op=False).table(pa.Table.from_batches([BATCH]))
+    assert shown.splitlines() == [
+        "+--------+------+",
+        "|     id | name |",
+        "+--------+------+",
+        "|      1 | ann  |",
+        "| <NULL> | 日本 |",
+        "+--------+------+",
+        "2 rows in set",
+    ]
+
+
+def test_an_empty_table() -> None:
+    """Flink's words."""
+    table = pa.Table.from_batches([], schema=BATCH.schema)
+    assert Tableau(SCHEMA, EvalSettings("UTC"), op=False).table(table) == "Empty set"
+
+
+def test_a_long_cell_is_cut() -> None:
+    """At Flink's width; a line break is shown, not printed."""
+    long = pa.record_batch({"id": pa.array([1], pa.int32()), "name": ["a\n" + "x" * 50]})
+    shown = Tableau(SCHEMA, EvalSettings("UTC"), op=False).table(pa.Table.from_batches([long]))
+    cell = shown.splitlines()[3].split(" | ")[1].removesuffix(" |")
+    assert cell == "a\\n" + "x" * (MAX_WIDTH - 6) + "..."
+
+
+def test_a_stream_has_the_widths_of_its_types() -> None:
+    """Later rows are not known when the head is printed."""
+    schema = RowType(
+        (Field("k", BigIntType()), Field("at", TimestampType(3))),
+        nullable=False,
+    )
+    batch = pa.record_batch(
+        {"k": pa.array([-5], pa.int64()), "at": pa.array([0], pa.timestamp("us"))}
+    )
+    tableau = Tableau(schema, EvalSettings("UTC"), op=True)
+    kinds = pa.array([3], pa.int8())
+    assert [*tableau.stream_header().splitlines(), tableau.stream_end()] == [
+        "+----+----------------------+-------------------------+",
+        "| op |                    k |                      at |",
+        "+----+----------------------+-------------------------+",
+        "+----+----------------------+-------------------------+",
+    ]
+    assert tableau.stream_rows(flowsql.Changes(batch, kinds)) == (
+        "| -D |                   -5 | 1970-01-01 00:00:00.000 |"
+    )
