@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import Span, SqlError
-from flowsql.expr import Column, columns_read
+from flowsql.expr import Cast, Column, Expression, columns_read
 from flowsql.logical import BoundTable, Filter, Insert, LogicalPlan, Project, Scan, Union
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
@@ -141,8 +141,12 @@ def _sink(
 
 
 def _label_key(node: PhysicalNode, key: tuple[int, ...]) -> tuple[int, ...]:
-    """The key by which a retraction and the row that follows are one update."""
-    if key and _inside(node, key):
+    """The key by which a retraction and the row that follows are one update.
+
+    That is the sink's own, if it has one: by another, rows that swap theirs would be retracted
+    after they were replaced.
+    """
+    if key:
         return key
     return node.upsert_keys[0] if node.upsert_keys else ()
 
@@ -151,7 +155,8 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
     """Upserts that reach the sink as they were read, or None.
 
     Only projections that keep the key, and filters on nothing but the key, let them pass: whether
-    a row left a filter on other columns cannot be told without the row it replaces.
+    a row left a filter on other columns cannot be told without the row it replaces. A delete may
+    hold only its key, and an update leave columns out: nothing is computed from other columns.
     """
     if ChangelogMode.UPSERT not in plan.target.sink_modes or not key:
         return None
@@ -178,7 +183,7 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
             for i, e in reversed(list(enumerate(step.expressions)))
             if isinstance(e, Column) and e.index in tracked
         }
-        if set(moved) != tracked:
+        if set(moved) != tracked or not all(_bare(e, tracked) for e in step.expressions):
             return None
         tracked = set(moved.values())
     if tracked != set(key):
@@ -192,6 +197,13 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
             every = frozenset(range(len(step.expressions)))
             below = lowering.projected(step, every, below)
     return lowering.materialised(below, plan.input.schema)
+
+
+def _bare(expression: Expression, key: set[int]) -> bool:
+    """Whether a value is there to be given even where only the key is: a column, cast or not."""
+    while isinstance(expression, Cast):
+        expression = expression.arg
+    return isinstance(expression, Column) or columns_read(expression) <= key
 
 
 def _inside(node: PhysicalNode, key: tuple[int, ...]) -> bool:

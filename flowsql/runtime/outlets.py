@@ -102,6 +102,9 @@ class SinkForm:
         for i in bad:
             nulls |= batch.column(i).is_null().to_numpy(zero_copy_only=False)
         if self.drop_nulls:
+            if self.mode is ChangelogMode.UPSERT:
+                # A delete needs no more than its key.
+                nulls &= changes.signs > 0
             left = changes.filter(~nulls)
             return left if len(left) else None
         if not (nulls & (changes.signs > 0)).any():
