@@ -36,7 +36,9 @@ __all__ = ["FUNCTIONS"]
 
 
 def _bind_typeof(args: Sequence[Expression], span: Span | None) -> Expression:
-    if len(args) not in (1, 2):
+    # The second argument asks for the serializable text, which is ours always.
+    literal = all(isinstance(a, Literal) and isinstance(a.type, BooleanType) for a in args[1:])
+    if len(args) not in (1, 2) or not literal:
         raise wrong_arguments("TYPEOF", args, span)
     return Literal(type=VarCharType(), value=str(args[0].type), span=span)
 
@@ -206,7 +208,7 @@ _UUID = CharType(36, nullable=False)
 
 FUNCTIONS = (
     Function("TYPEOF", "The type of a value as text.", (), _bind_typeof,
-             signatures=("TYPEOF(<ANY>)",)),
+             signatures=("TYPEOF(<ANY>)", "TYPEOF(<ANY>, <BOOLEAN literal>)")),
     Function("UUID", "A random UUID for each row.", (overload((), lambda _: _UUID, _uuid_make),),
              deterministic=False),
     Function("JSON_VALUE", "A scalar of a JSON text, by a path.",
