@@ -16,7 +16,7 @@ from flowsql.runtime.job import Job
 from tests.recovery.disk import Disk, Loss, Recorder
 from tests.recovery.jobs.market import Market
 
-CUTS = 400 if os.environ.get("FLOWSQL_TEST_ALL") else 24
+CUTS = 150 if os.environ.get("FLOWSQL_TEST_ALL") else 24
 FILES = 40
 
 

@@ -53,7 +53,7 @@ def test_every_step_of_a_query(probe: Probe, mode: str, monkeypatch: pytest.Monk
         changes = result.changes()
         first = next(changes)
         consistent: list[int] = []
-        execution = session._queries[0]._execution
+        execution = session._queries[0][0]._execution
 
         def watch() -> None:
             # Asked in this order: a step of a higher number is one on consistent tables.
