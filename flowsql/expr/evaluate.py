@@ -133,7 +133,12 @@ class _Compiler:
         total = all(c.total for c in children)
         if scalar:
             return _once(node, run)
-        return _Compiled(run, total=total)
+
+        def column(frame: Frame) -> Value:
+            # Where every row takes a constant branch too: a kernel gets at least one array.
+            return as_array(run(frame), frame.rows)
+
+        return _Compiled(column, total=total)
 
     def _call(
         self, node: Expression, kernel: Kernel, args: list[_Compiled], *, total: bool
