@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, FlowSQLError
@@ -33,8 +34,9 @@ def attach_text(error: FlowSQLError, sql: str) -> FlowSQLError:
     return error
 
 
+@lru_cache(maxsize=4)
 def starred(sql: str) -> str:
-    """The text with its secret literals starred."""
+    """The text with its secret literals starred; asked for by every statement of a text."""
     return _starred(sql, _secret_keys(sql))[0]
 
 
@@ -59,7 +61,7 @@ def _starred(sql: str, keys: Iterable[str]) -> tuple[str, set[str]]:
     # Only behind a quote: tried at every character, a long line would take quadratic time.
     telling = rf"(?<=')[^'\n]*(?:{'|'.join(map(re.escape, _TELLING))})[^'\n]*"
     names = "|".join([*(rf"(?<='){k}" for k in declared), telling])
-    pattern = re.compile(rf"(?i)((?:{names})'\s*=?\s*')([^']*(?:''[^']*)*)")
+    pattern = re.compile(rf"(?i)((?:{names})'\s*(?:=\s*)?')([^']*(?:''[^']*)*)")
     values: set[str] = set()
 
     def star(found: re.Match[str]) -> str:

@@ -17,13 +17,14 @@ from tests.unit.library.feeds import SCHEMA, rows
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Holds a job that waits in its second step, one that is finished, and one that was stopped."""
+    """Holds a job that waits for more, one that is finished, and one that was stopped."""
     jobs = tmp_path / "jobs"
     held = threading.Event()
 
-    def items() -> Iterator[pa.RecordBatch]:
+    def items() -> Iterator[pa.RecordBatch | None]:
         yield rows((1, 2), (3, 4))
-        held.wait(20)
+        while not held.wait(0.02):
+            yield None
 
     with flowsql.connect({"execution.checkpointing.dir": str(jobs)}) as session:
         session.execute("CREATE TABLE b (k BIGINT, n BIGINT) WITH ('connector' = 'blackhole')")

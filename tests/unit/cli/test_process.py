@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import resource
 import signal
 import subprocess
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
+from flowsql.cli.main import main
 
 FLOWSQL = str(Path(sys.executable).with_name("flowsql"))
 
@@ -26,8 +30,16 @@ PRINTED = GENERATED + "INSERT INTO p SELECT id FROM g;"
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """As installed: modules are compiled once, here by the first process."""
+    compiled = tmp_path_factory.mktemp("compiled")
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(compiled)}
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Start]:
     """Begins `flowsql ARGUMENTS` in the test's folder, with `sql` in job.sql."""
     begun: list[subprocess.Popen[str]] = []
 
@@ -36,6 +48,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process = subprocess.Popen(
             [FLOWSQL, *(arguments or ("run", "job.sql"))],
             cwd=tmp_path,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -69,6 +82,31 @@ def test_a_terminated_job_resumes_and_says_so(start: Start) -> None:
         assert ('job "job-1": resuming from checkpoint' in err) is (number == 2)
         assert "stopping with a last checkpoint" in err
         assert "job-1: stopped" in err
+
+
+def test_where_to_start(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--from PATH` takes that checkpoint, `--fresh` none."""
+    process = start(PRINTED.replace("'200'", "'200', 'number-of-rows' = '300'"))
+    pipe(process.stdout).readline()
+    process.send_signal(signal.SIGTERM)
+    ended = re.search(r"job-1: stopped .* out (\d+) ", process.communicate(timeout=20)[1])
+    assert ended is not None
+    monkeypatch.chdir(tmp_path)
+    # The one that is named would be gone after the next checkpoint.
+    Path(".flowsql/job-1/checkpoints/chk-1").rename("kept")
+    assert main(["run", "job.sql", "--from", "kept"]) == 0
+    out, err = capsys.readouterr()
+    assert f'job "job-1": resuming from checkpoint 1 at "{tmp_path}/kept"' in err
+    assert out.count("+I[") == 300 - int(ended[1])
+    assert main(["run", "job.sql", "--fresh"]) == 0
+    out, err = capsys.readouterr()
+    assert "resuming" not in err
+    assert out.count("+I[") == 300
 
 
 def test_an_interrupted_stream_is_closed(start: Start) -> None:
@@ -155,14 +193,21 @@ def test_one_failing_job_lets_the_others_end(start: Start) -> None:
     assert "job-2: finished" in err
 
 
-def test_other_processes_ask_and_stop(start: Start, tmp_path: Path) -> None:
+def test_other_processes_ask_and_stop(
+    start: Start, tmp_path: Path, environment: dict[str, str]
+) -> None:
     """`flowsql status` and `flowsql stop --drain`, by words and by JSON."""
     process = start(PRINTED)
     pipe(process.stdout).readline()
 
     def ask(*arguments: str) -> tuple[int, str, str]:
         done = subprocess.run(
-            [FLOWSQL, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+            [FLOWSQL, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return done.returncode, done.stdout, done.stderr
 
