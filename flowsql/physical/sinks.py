@@ -59,9 +59,10 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
         if mode is ChangelogMode.UPSERT and key:
             _check_conflict(lowering, plan, node, key)
         return _sink(lowering, plan, node, mode, key if mode is ChangelogMode.UPSERT else ())
-    if ChangelogMode.RETRACT in modes:
-        return _sink(lowering, plan, node, ChangelogMode.RETRACT, _label_key(node, key))
-    if ChangelogMode.UPSERT not in modes:
+    retracts = ChangelogMode.RETRACT in modes
+    if retracts and not key:
+        return _sink(lowering, plan, node, ChangelogMode.RETRACT, _label_key(node))
+    if not retracts and ChangelogMode.UPSERT not in modes:
         raise _cannot_update(lowering, plan, node)
     if not key:
         raise SqlError(
@@ -70,10 +71,11 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
             hint="Declare PRIMARY KEY (…) NOT ENFORCED in its CREATE TABLE.",
             span=_who_updates(lowering, node)[1] or plan.span,
         )
-    _check_conflict(lowering, plan, node, key)
+    if not retracts:
+        _check_conflict(lowering, plan, node, key)
     inside = _inside(node, key)
     wanted = lowering.settings.upsert_materialize
-    if wanted == "force" or (wanted == "auto" and not inside):
+    if (wanted == "force" and not retracts) or (wanted != "none" and not inside):
         node = lowering.builder.add(
             p.SinkMaterialize(key),
             (node,),
@@ -82,6 +84,10 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
             (tuple(sorted(key)),),
             span=plan.span,
         )
+    # Labelled by the sink's own key: by another, rows that swap theirs would be retracted after
+    # they were replaced.
+    if retracts:
+        return _sink(lowering, plan, node, ChangelogMode.RETRACT, key)
     return _sink(lowering, plan, node, ChangelogMode.UPSERT, key)
 
 
@@ -140,14 +146,8 @@ def _sink(
     )
 
 
-def _label_key(node: PhysicalNode, key: tuple[int, ...]) -> tuple[int, ...]:
-    """The key by which a retraction and the row that follows are one update.
-
-    That is the sink's own, if it has one: by another, rows that swap theirs would be retracted
-    after they were replaced.
-    """
-    if key:
-        return key
+def _label_key(node: PhysicalNode) -> tuple[int, ...]:
+    """The key by which a retraction and the row that follows are one update."""
     return node.upsert_keys[0] if node.upsert_keys else ()
 
 

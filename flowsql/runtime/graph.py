@@ -251,7 +251,7 @@ class _Builder:
             spec.table,
             above.output,
             spec.mode,
-            spec.upsert_key,
+            _label_key(spec.upsert_key, above),
             above.mode,
             spec.not_null,
             self._settings.not_null_enforcer == "drop",
@@ -266,11 +266,16 @@ class _Builder:
             "result",
             above.output,
             ChangelogMode.RETRACT,
-            spec.upsert_key,
+            _label_key(spec.upsert_key, above),
             above.mode,
             compared=self._compared(above, spec.upsert_key),
         )
         return CollectOutlet(node.id, "Collect", form, self._collect)
+
+
+def _label_key(upsert_key: tuple[int, ...], above: PhysicalNode) -> tuple[int, ...] | None:
+    """The key by which changes are labelled: a global aggregate's is empty, for its one row."""
+    return upsert_key if upsert_key or () in above.upsert_keys else None
 
 
 class DeadLettersNode(EntryNode):

@@ -43,7 +43,7 @@ class SinkForm:
         name: of the target, for messages.
         row: the columns.
         mode: APPEND, RETRACT or UPSERT.
-        upsert_key: columns, empty for none.
+        upsert_key: columns, or None; the empty key is that of a result with a single row.
         input_mode: what arrives; UPSERT passes without netting, the last row of a key wins.
         not_null: columns in which a NULL is an error, or is dropped with its row.
         drop_nulls: `table.exec.sink.not-null-enforcer` = drop.
@@ -53,7 +53,7 @@ class SinkForm:
     name: str
     row: RowType
     mode: ChangelogMode
-    upsert_key: tuple[int, ...] = ()
+    upsert_key: tuple[int, ...] | None = None
     input_mode: ChangelogMode = ChangelogMode.RETRACT
     not_null: tuple[int, ...] = ()
     drop_nulls: bool = False
@@ -67,13 +67,13 @@ class SinkForm:
     def net(self, changes: Changes) -> Changes | None:
         """The net change of all rows given."""
         if self.input_mode is ChangelogMode.UPSERT:
-            return _last_by_key(changes, self.upsert_key, self.row)
+            return _last_by_key(changes, self.upsert_key or (), self.row)
         return net(changes, self.row.types)
 
     def labelled(self, netted: Changes) -> Changes | None:
         """Netted changes as the sink wants them."""
         if self.input_mode is not ChangelogMode.UPSERT:
-            netted = label(netted, self.upsert_key or None, self.row.types)
+            netted = label(netted, self.upsert_key, self.row.types)
         given = upsert_form(netted) if self.mode is ChangelogMode.UPSERT else netted
         return None if given is None else self.checked(given)
 

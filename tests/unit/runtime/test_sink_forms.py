@@ -83,3 +83,13 @@ def test_a_sink_is_retracted_by_its_own_key(tmp_path: Path) -> None:
         step(("-U", 1, 10, "a"), ("+U", 1, 10, "q"), ("-U", 2, 20, "q"), ("+U", 2, 20, "a")),
     ]
     assert held(tmp_path, "retract", ddl, "SELECT t, id FROM u", steps) == [("a", 2), ("q", 1)]
+
+
+def test_rows_that_share_the_sinks_key_come_back(tmp_path: Path) -> None:
+    """The last one wins; when it is taken back, the one before shows again."""
+    ddl = "t STRING NOT NULL, id INT, PRIMARY KEY (t) NOT ENFORCED"
+    steps = [step(("+I", 1, 1, "a")), step(("+I", 2, 2, "a")), step(("-D", 2, 2, "a"))]
+    assert held(tmp_path, "retract", ddl, "SELECT t, id FROM u", steps[:2]) == [("a", 2)]
+    other = tmp_path / "other"
+    other.mkdir()
+    assert held(other, "retract", ddl, "SELECT t, id FROM u", steps) == [("a", 1)]
