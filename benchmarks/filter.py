@@ -25,7 +25,7 @@ def ask(path: Path, rows: int) -> None:
     with session() as s:
         files(s, "bid", "auction BIGINT, price BIGINT", path)
         statement = nowhere(s, "SELECT auction, price FROM bid WHERE price > 900")
-        report(f"filter, {path.suffix[1:]}", rows, *timed(s, statement))
+        report(f"filter, {path.suffix[1:]}", rows, timed(s, statement))
 
 
 def main() -> None:

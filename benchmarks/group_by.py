@@ -28,7 +28,7 @@ def ask(path: Path, rows: int, key: str) -> None:
     with session() as s:
         files(s, "bid", "number BIGINT, text STRING, price BIGINT", path)
         query = f"SELECT {key}, COUNT(*), SUM(price) FROM bid GROUP BY {key}"
-        report(f"group by {key}, {path.suffix[1:]}", rows, *timed(s, nowhere(s, query)))
+        report(f"group by {key}, {path.suffix[1:]}", rows, timed(s, nowhere(s, query)))
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def ask(bid: Path, auction: Path, rows: int) -> None:
         statement = nowhere(s, (__doc__ or "").split("\n\n", 1)[1])
         steps = watch_steps(memory_every=1)
         taken = timed(s, statement)
-        report(f"append-only join, {bid.suffix[1:]}", rows, *taken)
+        report(f"append-only join, {bid.suffix[1:]}", rows, taken)
         print(f"  resident after its last step {steps.resident[-1]:.0f} MB", flush=True)
 
 

@@ -82,7 +82,7 @@ def ask(bid: Path, auction: Path, rows: int, key: Sequence[str]) -> None:
         s.from_changes("auction", AUCTION, feed, primary_key=["id"], mode="retract")
         statement = nowhere(s, (__doc__ or "").split("\n\n", 1)[1])
         name = "with a key" if key else "without a key"
-        report(f"join with updates, bids {name}, parquet", rows, *timed(s, statement))
+        report(f"join with updates, bids {name}, parquet", rows, timed(s, statement))
         counts = s.jobs[-1].status()["orphan_retractions"]
         assert not counts, counts
 

@@ -27,7 +27,7 @@ def ask(path: Path, rows: int) -> None:
         columns = "ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '4' SECOND"
         files(s, "bid", columns, path)
         statement = nowhere(s, (__doc__ or "").split("\n\n", 1)[1])
-        report(f"tumble count, {path.suffix[1:]}", rows, *timed(s, statement))
+        report(f"tumble count, {path.suffix[1:]}", rows, timed(s, statement))
 
 
 def main() -> None:

@@ -172,7 +172,8 @@ def group(hashes: Words, equal: Callable[[Ints, Ints], Bools]) -> tuple[Ints, In
     # First round: the table is empty, everyone proposes itself; written backwards, the first wins.
     table[place[::-1]] = rows[::-1]
     leader = table.take(place).astype(np.int64)
-    rest = (~equal(rows, leader)).nonzero()[0]
+    rest = (leader != rows).nonzero()[0]
+    rest = rest.take((~equal(rest, leader.take(rest))).nonzero()[0])
     if len(rest):
         # Others go on in strides of their own, which equal rows have in common.
         place = place.take(rest)

@@ -247,7 +247,12 @@ def _find(cells: Words, shift: np.uint64, hashes: Words, rows: Ints | None, veri
     value -= _ONE
     same = value < _LOW
     found = value.view(np.int64)
-    same &= verify(rows, found)
+    hits = same.nonzero()[0]
+    if 2 * len(hits) > len(same):
+        same &= verify(rows, found)
+    elif len(hits):
+        asked = hits if rows is None else rows.take(hits)
+        same[hits] = verify(asked, found.take(hits))
     missed = ~same
     found[missed] = -1
     missed &= cell != _EMPTY

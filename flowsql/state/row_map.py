@@ -112,9 +112,12 @@ class RowMap:
 
     def numbers(self, positions: Ints) -> Ints:
         """int64[n]: the row numbers that stand at live positions."""
-        page = self._frame_page.take(positions >> _BITS)
-        rows = (page << _BITS) | (positions & _MASK)
-        strays = (page == _STRAYS).nonzero()[0]
+        if self._identity:
+            return positions
+        rows = self._frame_page.take(positions >> _BITS)
+        strays = (rows == _STRAYS).nonzero()[0]
+        rows <<= _BITS
+        rows |= positions & _MASK
         if len(strays) and self._numbers is not None:
             rows[strays] = self._numbers.data.take(positions.take(strays))
         return rows

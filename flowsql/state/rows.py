@@ -159,7 +159,9 @@ class Rows(Table):
     def live(self) -> Ints:
         """All live row numbers, ascending; O(rows): for checkpoints and inspection."""
         positions = self._live.data[: self._map.end].nonzero()[0]
-        return np.sort(self._map.numbers(positions))
+        rows = self._map.numbers(positions)
+        # Where nothing ever moved the numbers are the positions, which ascend.
+        return rows if rows is positions else np.sort(rows)
 
     # -- maintenance ---------------------------------------------------------------------------
 
