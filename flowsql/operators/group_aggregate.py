@@ -35,7 +35,6 @@ from flowsql.changelog import (
     UPDATE_BEFORE,
     Changes,
     Keys,
-    concat_changes,
     split_changes,
 )
 from flowsql.operators.aggregates import (
@@ -49,6 +48,7 @@ from flowsql.operators.aggregates import (
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.sequence import accepted_counts
 from flowsql.operators.touched import Touched
+from flowsql.operators.waiting import Waiting
 from flowsql.state import KeyIndex
 from flowsql.state.accumulators import GROUPS, ROW_COUNT, AccumulatorPlan
 from flowsql.types import DataType
@@ -58,8 +58,7 @@ __all__ = ["GroupAggregateOperator"]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-# Rows collected before they are looked up together, and groups given in one batch.
-_INGEST = 1 << 15
+# Groups given in one batch.
 _EMIT = 1 << 15
 
 
@@ -91,8 +90,7 @@ class GroupAggregateOperator(Operator):
         self._accumulators = Accumulators(plan, (ROW_COUNT,) if plan.retract else ())
         self._types = tuple(o.type for o in plan.outputs)
         # Of the running step only:
-        self._waiting: list[Changes] = []
-        self._waiting_rows = 0
+        self._waiting = Waiting()
         self._touched = Touched()
         # Groups by first touch, as they were before: slots, accumulators, whether they had a row.
         self._before: list[tuple[Ints, Snapshot, Bools]] = []
@@ -104,15 +102,12 @@ class GroupAggregateOperator(Operator):
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
-        self._waiting.append(changes)
-        self._waiting_rows += len(changes)
-        if self._waiting_rows >= _INGEST:
+        if self._waiting.add(changes):
             self._ingest_waiting()
         return iter(())
 
     def _ingest_waiting(self) -> None:
-        changes = concat_changes(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
+        changes = self._waiting.take()
         if changes is not None:
             self._ingest(changes)
 

@@ -28,10 +28,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, INSERT, MAX_ROWS, Changes, Keys, split_changes
+from flowsql.changelog import (
+    DELETE,
+    INSERT,
+    MAX_BYTES,
+    MAX_ROWS,
+    Changes,
+    Keys,
+    split_changes,
+)
 from flowsql.expr import Predicate
 from flowsql.operators.base import Operator, OperatorContext
-from flowsql.operators.join_pairs import Arrived, Merge, spans
+from flowsql.operators.join_pairs import Arrived, Merge, pieces, spans
 from flowsql.operators.join_side import JoinSideState, Update
 from flowsql.operators.touched import Touched
 from flowsql.state import KeyIndex
@@ -158,8 +166,7 @@ class JoinOperator(Operator):
             probe, rows = other.probe(slots[start:stop])
             if start:
                 probe += start
-            for at in range(0, len(probe), MAX_ROWS):
-                part = slice(at, at + MAX_ROWS)
+            for part in pieces(batch, me.columns, probe, other.row_width):
                 yield from self._pairs(arrived, (probe[part], rows[part]), hits, merge)
         if hits is not None:
             me.rows.write(update.new_rows, "matches", hits.take(update.new_from))
@@ -245,9 +252,10 @@ class JoinOperator(Operator):
         me = self._sides[port]
         if (times != 1).any():
             rows, slots = np.repeat(rows, times), np.repeat(slots, times)
-        for at in range(0, len(rows), MAX_ROWS):
-            part = rows[at : at + MAX_ROWS]
-            key = self._keys.keys(slots[at : at + MAX_ROWS])
+        most = max(1, min(MAX_ROWS, MAX_BYTES // me.row_width))
+        for at in range(0, len(rows), most):
+            part = rows[at : at + most]
+            key = self._keys.keys(slots[at : at + most])
             arrays = self._padded(port, me.given(part, key.__getitem__), len(part))
             kinds = np.full(len(part), DELETE, np.int8) if retract else None
             batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import MAX_ROWS, Changes, concat_changes, split_changes
+from flowsql.changelog import MAX_BYTES, MAX_ROWS, Changes, concat_changes, split_changes
 from flowsql.operators.join_side import JoinSideState, Layout
 
-__all__ = ["Arrived", "Merge", "spans"]
+__all__ = ["Arrived", "Merge", "pieces", "spans"]
 
 Ints = npt.NDArray[np.int64]
 Signs = npt.NDArray[np.int8]
@@ -92,3 +92,44 @@ def spans(other: JoinSideState, slots: Ints) -> Iterator[tuple[int, int]]:
         stop = max(start + 1, int(np.searchsorted(total, done + MAX_ROWS, side="right")))
         yield start, stop
         start = stop
+
+
+def pieces(
+    batch: pa.RecordBatch, columns: tuple[int, ...], probe: Ints, stored_width: int
+) -> Iterator[slice]:
+    """Ranges of pairs whose rows, once they are taken, keep the limits of a batch.
+
+    Args:
+        batch: the rows that arrived.
+        columns: those of them that are given.
+        probe: for each pair the row of `batch`.
+        stored_width: mean bytes of a stored row.
+    """
+    count = len(probe)
+    widths = _widths(batch, columns)
+    widest = int(widths.max(initial=0)) + stored_width
+    if widest * min(count, MAX_ROWS) <= MAX_BYTES:
+        for start in range(0, count, MAX_ROWS):
+            yield slice(start, start + MAX_ROWS)
+        return
+    total = np.cumsum(widths.take(probe) + stored_width)
+    start = 0
+    while start < count:
+        done = int(total[start - 1]) if start else 0
+        stop = int(np.searchsorted(total, done + MAX_BYTES, side="right"))
+        stop = max(start + 1, min(stop, start + MAX_ROWS))
+        yield slice(start, stop)
+        start = stop
+
+
+def _widths(batch: pa.RecordBatch, columns: tuple[int, ...]) -> Ints:
+    """int64[n]: bytes of each row's columns; the mean for those that are nested."""
+    rows = batch.num_rows
+    widths = np.full(rows, 8 * len(columns), np.int64)
+    for column in (batch.column(c) for c in columns):
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            offsets = np.frombuffer(column.buffers()[1], np.int32)
+            widths += np.diff(offsets[column.offset : column.offset + rows + 1])
+        elif pa.types.is_nested(column.type):
+            widths += column.nbytes // rows
+    return widths

@@ -143,6 +143,12 @@ class JoinSideState:
             for c in self.columns
         ]
 
+    @property
+    def row_width(self) -> int:
+        """Mean bytes of a stored row, at least one."""
+        stats = self.rows.stats()
+        return 1 + stats.bytes // max(1, stats.rows)
+
     # -- writing -------------------------------------------------------------------------------
 
     def accept(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> tuple[Ints, Bools | None]:

@@ -23,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, Changes, Keys, concat_changes, split_changes
+from flowsql.changelog import DELETE, Changes, Keys, split_changes
 from flowsql.errors import DataError
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.sequence import sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import rows_equal
+from flowsql.operators.waiting import Waiting
 from flowsql.state import Columns, KeyIndex, Rows
 from flowsql.types import RowType
 
@@ -37,7 +38,6 @@ __all__ = ["LastRows", "NormalizeOperator"]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_INGEST = 1 << 15
 _EMIT = 1 << 15
 
 
@@ -118,8 +118,7 @@ class NormalizeOperator(Operator):
     ) -> None:
         self._form = LastRows(keys, stored, row, output)
         # Of the running step only:
-        self._waiting: list[Changes] = []
-        self._waiting_rows = 0
+        self._waiting = Waiting()
         self._touched = Touched()
         self._before: list[Ints] = []
 
@@ -131,15 +130,12 @@ class NormalizeOperator(Operator):
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
-        self._waiting.append(changes)
-        self._waiting_rows += len(changes)
-        if self._waiting_rows >= _INGEST:
+        if self._waiting.add(changes):
             self._ingest_waiting()
         return iter(())
 
     def _ingest_waiting(self) -> None:
-        changes = concat_changes(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
+        changes = self._waiting.take()
         if changes is not None:
             self._ingest(changes)
 

@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import Changes, Keys, concat_changes
+from flowsql.changelog import Changes, Keys
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.normalize import LastRows
 from flowsql.operators.sequence import accepted_counts, sort_stable
 from flowsql.operators.touched import Touched
+from flowsql.operators.waiting import Waiting
 from flowsql.state import Columns, KeyIndex, Ordered, Rows
 from flowsql.types import BigIntType, RowType
 
@@ -37,7 +38,6 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
 
-_INGEST = 1 << 15
 _SLOT = BigIntType(nullable=False)
 
 
@@ -61,8 +61,7 @@ class SinkMaterializeOperator(Operator):
     ) -> None:
         self._form = LastRows(keys, stored, row, output)
         # Of the running step only:
-        self._waiting: list[Changes] = []
-        self._waiting_rows = 0
+        self._waiting = Waiting()
         self._touched = Touched()
         self._touched_ids = Touched()
         self._before: list[Ints] = []
@@ -78,15 +77,12 @@ class SinkMaterializeOperator(Operator):
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
-        self._waiting.append(changes)
-        self._waiting_rows += len(changes)
-        if self._waiting_rows >= _INGEST:
+        if self._waiting.add(changes):
             self._ingest_waiting()
         return iter(())
 
     def _ingest_waiting(self) -> None:
-        changes = concat_changes(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
+        changes = self._waiting.take()
         if changes is not None:
             self._ingest(changes)
 

@@ -22,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import NO_WATERMARK, Changes, Keys, Marks, concat_changes, split_changes
+from flowsql.changelog import NO_WATERMARK, Changes, Keys, Marks, split_changes
 from flowsql.operators.aggregates import Accumulators, Batch
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.local_time import firing_times, instants, is_utc
 from flowsql.operators.sequence import accepted_counts
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import from_numpy, to_numpy
+from flowsql.operators.waiting import Waiting
 from flowsql.state import Columns, KeyIndex, Timers
 from flowsql.state.accumulators import GROUPS, ROW_COUNT, AccumulatorPlan
 from flowsql.types import DataType, TimestampType, arrow_type
@@ -37,7 +38,6 @@ __all__ = ["WindowAggregateOperator"]
 
 Ints = npt.NDArray[np.int64]
 
-_INGEST = 1 << 15
 _EMIT = 1 << 16
 _WINDOW_TYPE = TimestampType(precision=3)
 _START = "window_start"
@@ -81,8 +81,7 @@ class WindowAggregateOperator(Operator):
         self._local = not is_utc(zone)
         self._accumulators = Accumulators(plan, (*((ROW_COUNT,) if plan.retract else ()), _START))
         # Of the running step only:
-        self._waiting: list[Changes] = []
-        self._waiting_rows = 0
+        self._waiting = Waiting()
         self._touched = Touched()
 
     def open(self, context: OperatorContext) -> None:
@@ -95,15 +94,12 @@ class WindowAggregateOperator(Operator):
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
-        self._waiting.append(changes)
-        self._waiting_rows += len(changes)
-        if self._waiting_rows >= _INGEST:
+        if self._waiting.add(changes):
             self._ingest_waiting()
         return iter(())
 
     def _ingest_waiting(self) -> None:
-        changes = concat_changes(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
+        changes = self._waiting.take()
         if changes is not None:
             self._ingest(changes)
 
