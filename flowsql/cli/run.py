@@ -116,9 +116,11 @@ class _Run:
         said = f'job "{job.id}" starts, its state is in "{settings.checkpoint_dir / job.id}"'
         if at_commit:
             tables = ", ".join(f'"{name.rpartition(".")[2]}"' for name in at_commit)
+            every = settings.checkpoint_interval / 1000
+            when = f"every {every:g} s" if every else "when the job ends"
             said += (
-                f"; {tables} show{'s' * (len(at_commit) == 1)} rows every "
-                f"{settings.checkpoint_interval / 1000:g} s (execution.checkpointing.interval)"
+                f"; {tables} show{'s' * (len(at_commit) == 1)} rows {when} "
+                "(execution.checkpointing.interval)"
             )
         if self._console.interactive:
             said += "; Ctrl-C stops it with a last checkpoint"
