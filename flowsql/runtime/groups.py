@@ -152,6 +152,9 @@ class SourceGroup:
                 reader.splits.discard(end.split)
             with self._lock:
                 told += self.source.finished(end.split, end.result)
+                # What was discovered before it ended would be read again.
+                with self._ready:
+                    self._discovered = [s for s in self._discovered if s.id != end.split]
         for message in told:
             for reader in self._readers:
                 reader.thread.tell(message)
@@ -299,12 +302,12 @@ class SourceGroup:
             try:
                 with self._lock:
                     new = list(self.source.discover())
+                    with self._ready:
+                        self._discovered += new
+                        if new:
+                            self._ready.notify_all()
             except BaseException as error:  # noqa: BLE001 - raised again by the engine's thread
-                self._discovery_error = error
-                new = []
-            if new or self._discovery_error is not None:
                 with self._ready:
-                    self._discovered += new
+                    self._discovery_error = error
                     self._ready.notify_all()
-            if self._discovery_error is not None:
                 return
