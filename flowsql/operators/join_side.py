@@ -24,7 +24,7 @@ from flowsql.changelog import Keys
 from flowsql.operators.sequence import accepted_counts, accepted_presence, sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.state import Columns, KeyIndex, RowLists, Rows
-from flowsql.types import BigIntType, DataType
+from flowsql.types import BigIntType, DataType, arrow_type
 
 __all__ = ["JoinSideState", "Layout", "Update"]
 
@@ -105,6 +105,11 @@ class JoinSideState:
     def open(self, state: Mapping[str, Any]) -> None:
         """Take the tables."""
         self.rows: Rows = state[f"{self.name}_rows"]
+        kinds = [arrow_type(f.type) for f in self.rows.spec.fields]
+        # 0 where some column's values differ in length.
+        self._fixed_width = 0
+        if all(pa.types.is_primitive(k) or pa.types.is_decimal(k) for k in kinds):
+            self._fixed_width = 1 + sum(-(-k.bit_width // 8) for k in kinds)
         self.weighted = self.layout is Layout.CONTENT and not self.append
         self._lists: RowLists | None = state.get(f"{self.name}_lists")
         self._index: KeyIndex | None = state.get(f"{self.name}_ids")
@@ -146,8 +151,9 @@ class JoinSideState:
     @property
     def row_width(self) -> int:
         """Mean bytes of a stored row, at least one."""
-        stats = self.rows.stats()
-        return 1 + stats.bytes // max(1, stats.rows)
+        if self._fixed_width:
+            return self._fixed_width
+        return 1 + self.rows.nbytes // max(1, len(self.rows))
 
     # -- writing -------------------------------------------------------------------------------
 

@@ -214,13 +214,17 @@ class Rows(Table):
 
     # -- checkpoint ----------------------------------------------------------------------------
 
-    def stats(self) -> TableStats:
-        """Live rows and their memory."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes held; no look at the rows."""
         size = self._map.nbytes + self._live.nbytes + self._dirty.nbytes
         size += sum(c.nbytes for c in self._columns)
         size += sum(v.nbytes for v in self._mutable.values())
-        size += 0 if self._weights is None else self._weights.nbytes
-        return TableStats(self._count, size, self._map.next, self._dirty.count())
+        return size + (0 if self._weights is None else self._weights.nbytes)
+
+    def stats(self) -> TableStats:
+        """Live rows and their memory."""
+        return TableStats(self._count, self.nbytes, self._map.next, self._dirty.count())
 
     def segments(self) -> list[Segment]:
         """All live rows with number, weight, mutable columns."""
