@@ -259,8 +259,8 @@ def test_items_of_equal_ordinal_are_one_step(session: flowsql.Session) -> None:
         session.execute("SELECT SUM(v) FROM (SELECT v FROM l UNION ALL SELECT v FROM r)")
     ) == [
         (1, [("+I", (11,))]),
-        (2, [("-D", (11,)), ("+I", (31,))]),
-        (3, [("-D", (31,)), ("+I", (15,))]),
+        (2, [("-U", (11,)), ("+U", (31,))]),
+        (3, [("-U", (31,)), ("+U", (15,))]),
     ]
     assert shown(session.execute("SELECT k, COUNT(*) FROM r GROUP BY k")) == [
         (1, [("+I", (1, 1))]),
@@ -380,14 +380,14 @@ def test_a_list_goes_on_where_a_checkpoint_was(
         job.stop()
         go_on.set()
         job.wait(10)
-    assert capsys.readouterr().out.endswith("+I[3]\n")
+    assert capsys.readouterr().out.endswith("+U[3]\n")
     with made("second") as session:
         session.execute(f"SET 'execution.state-recovery.path' = '{saved}'")
         job = session.execute(query)
         job.wait(10)
         assert job.status()["rows_in"] == 1
     assert steps.readings == 2
-    assert capsys.readouterr().out.endswith("+I[6]\n")
+    assert capsys.readouterr().out.endswith("+U[6]\n")
 
 
 def test_an_iterator_cannot_go_on(tmp_path: Path) -> None:
