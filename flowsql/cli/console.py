@@ -35,7 +35,7 @@ class Console:
         self._out, self._err = sys.stdout, sys.stderr
         self._broken = False
         self._lines: list[str] = []
-        self._drawn = 0
+        self._drawn: list[str] = []
         self.interactive = self._err.isatty()
 
     @contextlib.contextmanager
@@ -59,14 +59,30 @@ class Console:
             self.write(self._err, f"{text}\n")
             self.flush(self._err)
 
+    @property
+    def width(self) -> int:
+        """Characters of a line that does not wrap."""
+        return max(1, self._size().columns - 1)
+
+    def _size(self) -> os.terminal_size:
+        try:
+            return os.get_terminal_size(self._err.fileno())
+        except (OSError, ValueError):
+            return shutil.get_terminal_size()
+
     def show(self, lines: Sequence[str]) -> None:
-        """The status lines from now on, each cut to the terminal's width; none takes them away."""
+        """The status lines from now on; none takes them away.
+
+        Each is cut to the terminal's width, and those are left out that its height does not hold:
+        what has scrolled away cannot be taken away any more.
+        """
         if not self.interactive:
             return
-        width = shutil.get_terminal_size().columns - 1
+        width, height = self.width, max(1, self._size().lines - 2)
+        kept = list(lines) if len(lines) <= height else [*lines[: height - 1], "..."]
         with self._lock:
             self._clear()
-            self._lines = [line[:width] for line in lines]
+            self._lines = [line[:width] for line in kept]
             self._draw()
 
     def write(self, stream: TextIO, text: str) -> None:
@@ -89,14 +105,16 @@ class Console:
 
     def _clear(self) -> None:
         if self._drawn:
-            self._err.write(f"\x1b[{self._drawn}F\x1b[J")
+            # A terminal that was made narrower has wrapped them.
+            rows = sum(1 + max(0, len(line) - 1) // (self.width + 1) for line in self._drawn)
+            self._err.write(f"\x1b[{rows}F\x1b[J")
             self._err.flush()
-            self._drawn = 0
+            self._drawn = []
 
     def _draw(self) -> None:
         self._err.write("".join(f"{line}\n" for line in self._lines))
         self._err.flush()
-        self._drawn = len(self._lines)
+        self._drawn = self._lines
 
     @contextlib.contextmanager
     def _pipe(self, stream: TextIO) -> Iterator[None]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flowsql.cli.statusline import bytes_text, count_text, status_line
+from flowsql.cli.statusline import operator_table, status_line
 from flowsql.errors import FlowSQLError, StateError, nearest
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
@@ -76,29 +76,4 @@ def _ended(parent: Path, job: str) -> str:
 
 def _described(status: dict[str, Any]) -> str:
     """The status line, and a table of the operators."""
-    rows = [("operator", "rows in", "rows out", "state", "p50 ms", "p99 ms")]
-    for operator in status.get("operators", ()):
-        state = sum(table["bytes"] for table in operator.get("state", {}).values())
-        ms = operator["ms"]
-        rows.append(
-            (
-                operator["title"].replace("default_catalog.default_database.", ""),
-                count_text(operator["rows_in"]),
-                count_text(operator["rows_out"]),
-                bytes_text(state) if operator.get("state") else "",
-                f"{ms['p50']:.2f}" if ms else "",
-                f"{ms['p99']:.2f}" if ms else "",
-            )
-        )
-    lines = [status_line(status)]
-    if len(rows) > 1:
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += [
-            "  "
-            + "  ".join(
-                cell.rjust(width) if i else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-    return "\n".join(lines)
+    return "\n".join([status_line(status), *operator_table(status)])

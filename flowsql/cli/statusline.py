@@ -3,49 +3,143 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from flowsql.cli.console import Console
 
-__all__ = ["StatusReporter", "bytes_text", "count_text", "status_line"]
+__all__ = ["StatusReporter", "bytes_text", "count_text", "operator_table", "status_line"]
 
 JSON = dict[str, Any]
 
 _LOG_INTERVAL = 10.0
+_DEFAULT_DATABASE = "default_catalog.default_database."
+_MISHAPS = (
+    ("late_rows", "late"),
+    ("bad_records", "bad"),
+    ("orphan_retractions", "orphans"),
+    ("pending_rows", "pending"),
+)
+# Parts in the order in which they are given up where a line is too narrow even for short words.
+_LEAST = ("watermark", "checkpoint", "state", "lag", "rates", "mishaps", "failures")
+_SHORTEST = 3
 
 
-def status_line(status: JSON) -> str:
-    """`sales  running  in 1.2 M rows/s  out …` from what `Job.status()` tells."""
-    parts = [
-        f"{status['job']}: {status['state']}",
-        f"in {count_text(status.get('rows_in', 0))} ({count_text(status.get('rows_in_per_second', 0))}/s)",
-        f"out {count_text(status.get('rows_out', 0))} ({count_text(status.get('rows_out_per_second', 0))}/s)",
-    ]
-    if status.get("watermark") is not None:
-        parts.append(f"watermark {_instant(status['watermark'])}")
-        if status.get("watermark_lag_ms") is not None:
-            parts.append(f"lag {_duration(status['watermark_lag_ms'])}")
-    parts.append(f"state {bytes_text(status.get('state_bytes', 0))}")
-    checkpoint = status.get("checkpoint") or {}
-    if checkpoint.get("number") is not None:
-        parts.append(
-            f"checkpoint {checkpoint['number']} ({_duration(checkpoint.get('age_ms') or 0)} ago)"
-        )
-    parts += [
-        f"{count_text(status[key])} {label}"
-        for key, label in (
-            ("late_rows", "late"),
-            ("bad_records", "bad"),
-            ("orphan_retractions", "orphans"),
-            ("pending_rows", "pending"),
-        )
-        if status.get(key)
-    ]
+def status_line(status: JSON, width: int | None = None) -> str:
+    """`sales: running  in 1.2 M (20.0 k/s)  out …` from what `Job.status()` tells.
+
+    Args:
+        status: of a job.
+        width: characters there are; words become shorter, then parts are left out, until the line
+            fits. None for any.
+    """
+    if width is None:
+        return _join(_parts(status, 0))
+    parts = _parts(status, 0)
+    for level in range(1, _SHORTEST + 1):
+        if len(_join(parts)) <= width:
+            break
+        parts = _parts(status, level)
+    for name in _LEAST:
+        if len(_join(parts)) > width:
+            parts.pop(name, None)
+    line = _join(parts)
+    return line if len(line) <= width else f"{line[: max(0, width - 3)]}..."
+
+
+def _join(parts: dict[str, str]) -> str:
+    return "  ".join(parts.values())
+
+
+def _parts(status: JSON, level: int) -> dict[str, str]:
+    """The parts of a line in order; level 0 has the longest words, `_SHORTEST` the shortest."""
+    tight = level > 0
+
+    def count(key: str) -> str:
+        return count_text(status.get(key, 0), tight=tight)
+
+    parts = {"job": f"{status['job']}: {status['state']}"}
+    rates = [f"{count('rows_in_per_second')}/s", f"{count('rows_out_per_second')}/s"]
+    if level == 0:
+        parts["rates"] = f"in {count('rows_in')} ({rates[0]})  out {count('rows_out')} ({rates[1]})"
+    elif level == 1:
+        parts["rates"] = f"in {count('rows_in')} {rates[0]}  out {count('rows_out')} {rates[1]}"
+    elif level < _SHORTEST:
+        parts["rates"] = f"in {rates[0]}  out {rates[1]}"
+    else:
+        parts["rates"] = f"{rates[0]} > {rates[1]}"
+    parts |= _time(status, level)
+    size = bytes_text(status.get("state_bytes", 0), tight=tight)
+    parts["state"] = size if level == _SHORTEST else f"state {size}"
+    parts |= _checkpoint(status.get("checkpoint") or {}, level)
+    mishaps = [f"{count(key)} {label}" for key, label in _MISHAPS if status.get(key)]
+    if mishaps:
+        parts["mishaps"] = "  ".join(mishaps)
     if status.get("error"):
-        parts.append(str(status["error"]).splitlines()[0])
-    return "  ".join(parts)
+        parts["error"] = str(status["error"]).splitlines()[0]
+    return parts
+
+
+def _checkpoint(checkpoint: JSON, level: int) -> Iterator[tuple[str, str]]:
+    number, failed = checkpoint.get("number"), checkpoint.get("failed")
+    if number is not None:
+        age = _duration(checkpoint.get("age_ms") or 0, tight=level > 0)
+        if level == 0:
+            yield "checkpoint", f"checkpoint {number} ({age} ago)"
+        else:
+            yield "checkpoint", f"chk {number} {age}"
+    if failed:
+        word = "chk" if level else f"checkpoint{'s' * (failed != 1)}"
+        yield "failures", f"{failed} {word} failed"
+
+
+def _time(status: JSON, level: int) -> Iterator[tuple[str, str]]:
+    """Watermark and lag; where there is little room the lag says it all."""
+    watermark, lag = status.get("watermark"), status.get("watermark_lag_ms")
+    if watermark is None:
+        return
+    if level == 0 or lag is None:
+        yield "watermark", f"watermark {_instant(watermark)}"
+    elif level == 1:
+        yield "watermark", f"wm {_instant(watermark)[-8:]}"
+    if lag is not None:
+        yield "lag", f"lag {_duration(lag, tight=level > 0)}"
+
+
+def operator_table(status: JSON) -> list[str]:
+    """What each operator of a job did, a line each below a head; none where nothing is known."""
+    operators = status.get("operators") or ()
+    if not operators:
+        return []
+    rows: list[tuple[str, ...]] = [
+        ("operator", "rows in", "rows out", "watermark", "state", "p50 ms", "p99 ms")
+    ]
+    for operator in operators:
+        state = sum(table["bytes"] for table in operator.get("state", {}).values())
+        mark, ms = operator.get("watermark"), operator["ms"]
+        rows.append(
+            (
+                operator["title"].replace(_DEFAULT_DATABASE, ""),
+                count_text(operator["rows_in"]),
+                count_text(operator["rows_out"]),
+                "" if mark is None else _instant(mark),
+                bytes_text(state) if operator.get("state") else "",
+                f"{ms['p50']:.2f}" if ms else "",
+                f"{ms['p99']:.2f}" if ms else "",
+            )
+        )
+    if all(row[3] == "" for row in rows[1:]):
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  "
+        + "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
 
 
 class StatusReporter:
@@ -66,38 +160,45 @@ class StatusReporter:
     def update(self) -> None:
         """Show the present state, if it is time to."""
         if self._console.interactive:
-            self._console.show([status_line(status()) for status in self._jobs])
+            width = self._console.width
+            self._console.show([status_line(status(), width) for status in self._jobs])
         elif time.monotonic() - self._last >= _LOG_INTERVAL:
             self._last = time.monotonic()
             for status in self._jobs:
                 self._console.log(status_line(status()))
 
 
-def count_text(number: float) -> str:
-    """A number of rows, short."""
+def count_text(number: float, *, tight: bool = False) -> str:
+    """A number of rows, short; without a blank where it is to be tight."""
+    gap = "" if tight else " "
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
         if number >= size:
-            return f"{number / (1e3 if unit == 'k' else size):.1f} {unit}"
+            return f"{number / (1e3 if unit == 'k' else size):.1f}{gap}{unit}"
     return f"{number:.0f}"
 
 
-def bytes_text(number: float) -> str:
-    """A size, short."""
+def bytes_text(number: float, *, tight: bool = False) -> str:
+    """A size, short; without a blank where it is to be tight."""
+    gap = "" if tight else " "
     for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
         if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number:.0f} B"
+            return f"{number / size:.1f}{gap}{unit}"
+    return f"{number:.0f}{gap}B"
 
 
-def _duration(milliseconds: float) -> str:
+def _duration(milliseconds: float, *, tight: bool = False) -> str:
+    if milliseconds < 0:
+        return f"-{_duration(-milliseconds, tight=tight)}"
     seconds = milliseconds / 1000
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.0f}s" if tight else f"{seconds:.1f} s"
     if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
-    if seconds < 86_400:
-        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
-    return f"{int(seconds // 86_400)} d"
+        amount, unit, rest = int(seconds // 60), "min", f" {int(seconds % 60)} s"
+    elif seconds < 86_400:
+        amount, unit, rest = int(seconds // 3600), "h", f" {int(seconds % 3600 // 60)} min"
+    else:
+        amount, unit, rest = int(seconds // 86_400), "d", ""
+    return f"{amount}{unit}" if tight else f"{amount} {unit}{rest}"
 
 
 def _instant(milliseconds: int) -> str:

@@ -25,7 +25,7 @@ NAMES: Final = {
     "rows_in_per_second": "over the last seconds",
     "rows_out_per_second": "over the last seconds",
     "step_ms": "p50 and p99 of a step's duration",
-    "watermark": "lowest event time of all sinks, milliseconds since 1970",
+    "watermark": "lowest event time of the tables that have one, milliseconds since 1970",
     "watermark_lag_ms": "how far the watermark is behind the clock",
     "sources": "by source group: tables, rows, splits, queued bytes, lag, consistent",
     "operators": "by operator: rows in and out, p50 and p99 of its part of a step, watermark, state",

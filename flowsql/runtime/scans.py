@@ -43,6 +43,12 @@ class ScanNode(EntryNode):
         output: the row that readers get.
         settings: for computed columns.
         idle_timeout: `table.exec.source.idle-timeout`, milliseconds; the scan's own wins.
+
+    Attributes:
+        table: its name.
+        bad_records: what happens to records that cannot be read.
+        timed: it has a WATERMARK.
+        assigner: keeps its event time.
     """
 
     def __init__(
@@ -76,7 +82,7 @@ class ScanNode(EntryNode):
             self._expression = compile_projection([mark.expression], output, settings)
         else:
             self.assigner = Assigner()
-        self._timed = mark is not None
+        self.timed = mark is not None
         self._clock = StepClock(0)
         self._parts: list[Changes] = []
         self._runs: list[tuple[str, int] | Event] = []
@@ -130,7 +136,7 @@ class ScanNode(EntryNode):
             changes = changes.with_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         batch = changes.batch
         rows = batch.num_rows
-        if self._timed:
+        if self.timed:
             marks = self.assigner.assign(runs, lambda: self._times(batch), rows, monotonic())
             changes = Changes(batch, changes.codes, changes.unchanged, Marks(marks))
         else:

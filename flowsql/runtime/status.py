@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from flowsql.changelog import NO_WATERMARK
@@ -13,6 +14,7 @@ from flowsql.runtime.clock import SystemClock, monotonic
 from flowsql.runtime.execution import Execution
 from flowsql.runtime.metrics import Rate
 from flowsql.runtime.outlets import SinkOutlet
+from flowsql.runtime.scans import ScanNode
 from flowsql.runtime.watermarks import MAX_WATERMARK
 
 __all__ = ["StatusBoard"]
@@ -47,6 +49,7 @@ class StatusBoard:
     def started(self, attempt: Attempt) -> None:
         """An attempt was opened."""
         self._attempt = attempt
+        self._error = None
 
     def restarting(self, error: FlowSQLError) -> None:
         """It failed and will be tried again."""
@@ -113,7 +116,7 @@ class StatusBoard:
 
     def _of_execution(self, execution: Execution) -> JSON:
         graph = execution.graph
-        watermark = min((o.watermark for o in graph.outlets), default=NO_WATERMARK)
+        watermark = min(_times(graph.scans.values()), default=NO_WATERMARK)
         known = watermark not in {NO_WATERMARK, MAX_WATERMARK}
         counters: dict[str, int] = {}
         operators = []
@@ -152,6 +155,12 @@ class StatusBoard:
             "bad_records": execution.bad_records,
             "pending_rows": sum(o.pending.rows for o in graph.outlets if o.pending is not None),
         }
+
+
+def _times(scans: Iterable[ScanNode]) -> list[int]:
+    """Event time of the tables that have one; idle ones count where all are."""
+    timed = [s for s in scans if s.timed or s.watermark not in {NO_WATERMARK, MAX_WATERMARK}]
+    return [s.watermark for s in timed if not s.idle] or [s.watermark for s in timed]
 
 
 def _shown(watermark: int) -> int | None:

@@ -137,6 +137,36 @@ def test_status_has_the_documented_keys(session: flowsql.Session) -> None:
     assert set(job.status()) == set(NAMES)
 
 
+def test_one_table_without_a_watermark_hides_no_time(session: flowsql.Session) -> None:
+    """The job's time is that of the tables that have one."""
+    go = threading.Event()
+    schema = pa.schema([("k", pa.int64()), ("ts", pa.timestamp("ms"))])
+    timed = pa.record_batch({"k": [1], "ts": pa.array([61_000], pa.timestamp("ms"))}, schema)
+
+    def items() -> Iterator[pa.RecordBatch | None]:
+        yield timed
+        while not go.wait(0.02):
+            yield None
+
+    session.from_changes(
+        "a", schema, items(), watermark="ts - INTERVAL '1' SECOND", mode=ChangelogMode.APPEND
+    )
+    session.from_changes("b", SCHEMA, [rows((1, 2))])
+    job = session.execute(
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO nowhere SELECT k, v FROM b; "
+        "INSERT INTO nowhere SELECT k, COUNT(*) FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), "
+        "INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, k; END"
+    )
+    assert isinstance(job, Job)
+    reach(job, 2)
+    status = job.status()
+    go.set()
+    assert job.wait(10)
+    assert (status["watermark"], status["watermark_lag_ms"] > 0) == (60_000, True)
+    marks = {o["title"].split(".")[-1]: o["watermark"] for o in status["operators"]}
+    assert marks["a"] == 60_000
+
+
 def test_a_failed_job_raises_in_the_caller(session: flowsql.Session) -> None:
     """With the place in the statement that was executed."""
     session.from_arrow("t", rows((1, 0)))

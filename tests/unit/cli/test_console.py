@@ -64,6 +64,29 @@ def test_a_status_line_is_cut_to_the_width(monkeypatch: pytest.MonkeyPatch) -> N
     assert terminal.screen() == ["0123456789"]
 
 
+def test_more_lines_than_the_terminal_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has scrolled away could not be taken away."""
+    terminal = terminal_of(monkeypatch)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 5)))
+    console = Console()
+    console.show(["a", "b", "c", "d"])
+    assert terminal.screen() == ["a", "b", "..."]
+    console.show(["a", "b", "c"])
+    assert terminal.screen() == ["a", "b", "c"]
+
+
+def test_a_terminal_that_became_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal has wrapped the line: all its rows are taken away."""
+    terminal = terminal_of(monkeypatch)
+    size = [80]
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((size[0], 24)))
+    console = Console()
+    console.show(["x" * 70, "y"])
+    size[0] = 30
+    console.show(["x"])
+    assert "\x1b[4F\x1b[J" in terminal.getvalue()
+
+
 def test_no_control_characters_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe or a file gets lines only."""
     out, err = io.StringIO(), io.StringIO()

@@ -4,36 +4,104 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 import pytest
 
 from flowsql.cli import statusline
 from flowsql.cli.console import Console
-from flowsql.cli.statusline import StatusReporter, bytes_text, count_text, status_line
+from flowsql.cli.statusline import (
+    StatusReporter,
+    bytes_text,
+    count_text,
+    operator_table,
+    status_line,
+)
+
+SALES: dict[str, Any] = {
+    "job": "sales",
+    "state": "running",
+    "rows_in": 1_234_567,
+    "rows_in_per_second": 20_000.0,
+    "rows_out": 900,
+    "rows_out_per_second": 12.4,
+    "watermark": 1_767_261_600_000,
+    "watermark_lag_ms": 4200,
+    "state_bytes": 5 << 20,
+    "checkpoint": {"number": 7, "age_ms": 65_000, "failed": 0},
+    "late_rows": 0,
+    "bad_records": 0,
+    "pending_rows": 0,
+    "error": None,
+}
+TROUBLED = SALES | {"late_rows": 3, "pending_rows": 12_000}
 
 
 def test_a_job_in_one_line() -> None:
     """Rates, time, state, checkpoint; counts of mishaps where there are any."""
-    status = {
-        "job": "sales",
-        "state": "running",
-        "rows_in": 1_234_567,
-        "rows_in_per_second": 20_000.0,
-        "rows_out": 900,
-        "rows_out_per_second": 12.4,
-        "watermark": 1_767_261_600_000,
-        "watermark_lag_ms": 4200,
-        "state_bytes": 5 << 20,
-        "checkpoint": {"number": 7, "age_ms": 65_000},
-        "late_rows": 3,
-        "bad_records": 0,
-        "pending_rows": 12_000,
-        "error": None,
-    }
+    status = TROUBLED | {"checkpoint": {"number": 7, "age_ms": 65_000, "failed": 2}}
     assert status_line(status) == (
         "sales: running  in 1.2 M (20.0 k/s)  out 900 (12/s)  watermark 2026-01-01 10:00:00  "
-        "lag 4.2 s  state 5.0 MB  checkpoint 7 (1 min 5 s ago)  3 late  12.0 k pending"
+        "lag 4.2 s  state 5.0 MB  checkpoint 7 (1 min 5 s ago)  2 checkpoints failed  3 late  "
+        "12.0 k pending"
     )
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (
+            140,
+            (
+                "sales: running  in 1.2 M (20.0 k/s)  out 900 (12/s)  watermark 2026-01-01 10:00:00  "
+                "lag 4.2 s  state 5.0 MB  checkpoint 7 (1 min 5 s ago)"
+            ),
+        ),
+        (
+            100,
+            (
+                "sales: running  in 1.2M 20.0k/s  out 900 12/s  wm 10:00:00  lag 4s  state 5.0MB  "
+                "chk 7 1min"
+            ),
+        ),
+        (80, "sales: running  in 20.0k/s  out 12/s  lag 4s  state 5.0MB  chk 7 1min"),
+        (60, "sales: running  20.0k/s > 12/s  lag 4s  5.0MB  chk 7 1min"),
+        (50, "sales: running  20.0k/s > 12/s  lag 4s  5.0MB"),
+        (20, "sales: running"),
+        (10, "sales: ..."),
+    ],
+)
+def test_a_narrow_line_says_what_matters(width: int, line: str) -> None:
+    """Words become shorter first; then what matters least is left out."""
+    assert status_line(SALES, width) == line
+    assert len(line) <= width
+
+
+def test_what_is_wrong_stays_in_a_narrow_line() -> None:
+    """Mishaps before state, the error before everything."""
+    assert status_line(TROUBLED, 60) == "sales: running  20.0k/s > 12/s  3 late  12.0k pending"
+    failed = TROUBLED | {"state": "restarting", "error": "could not reach the server: it is away"}
+    assert status_line(failed, 60) == "sales: restarting  could not reach the server: it is away"
+    assert status_line(failed, 30) == "sales: restarting  could no..."
+
+
+def test_a_table_of_operators() -> None:
+    """Names without the default database; watermarks where any operator has one."""
+    scan = {
+        "title": "Scan default_catalog.default_database.t",
+        "rows_in": 5,
+        "rows_out": 5,
+        "watermark": 1_767_261_600_000,
+        "ms": {"p50": 0.1, "p99": 1.25},
+    }
+    join = scan | {"title": "Join", "watermark": None, "ms": {}, "state": {"a": {"bytes": 2048}}}
+    assert operator_table({"operators": [scan, join]}) == [
+        "  operator  rows in  rows out            watermark   state  p50 ms  p99 ms",
+        "  Scan t          5         5  2026-01-01 10:00:00            0.10    1.25",
+        "  Join            5         5                       2.0 kB                ",
+    ]
+    assert "watermark" not in operator_table({"operators": [join]})[0]
+    assert operator_table({}) == []
 
 
 def test_a_job_that_failed_or_has_not_begun() -> None:

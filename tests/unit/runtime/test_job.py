@@ -227,6 +227,8 @@ def test_a_failing_reader_is_tried_again(bench: Bench) -> None:
     source = Numbers(3000, size=50, pause=0.001, fail_at=[20, 45])
     job = bench.run(source, restart=NOW)
     assert job.status()["attempt"] == 3
+    # What was mended is no error any more.
+    assert job.status()["error"] is None
     assert fold(committed_changes(bench.out)) == expected_sums(3000)
     assert sum("restarting in 0.0 s: could not read numbers" in e for e in bench.events) == 2
 
