@@ -154,6 +154,8 @@ class AggregateCall:
         distinct: DISTINCT was written.
         filter: the BOOLEAN column of FILTER (WHERE …), or None.
         type: the result type.
+        constants: arguments and clauses that are no columns: LISTAGG's separator, PERCENTILE's
+            percentages, `"NULL"` or `"ABSENT"` ON NULL of JSON_…AGG, `"IGNORE NULLS"`.
     """
 
     function: str
@@ -161,6 +163,7 @@ class AggregateCall:
     distinct: bool
     filter: Column | None
     type: DataType
+    constants: tuple[LiteralValue, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
 
 

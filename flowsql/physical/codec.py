@@ -32,9 +32,10 @@ from flowsql.types.parser import parse_type
 __all__ = ["decode", "difference", "dumps", "encode", "loads"]
 
 _SPECS = (
-    p.Collect, p.DeadLetters, p.Filter, p.GroupAggregate, p.Join, p.JoinSide, p.Normalize,
-    p.Project, p.Scan, p.Sink, p.SinkMaterialize, p.TumbleAssign, p.Union, p.Values, p.Watermark,
-    p.WindowAggregate,
+    p.Collect, p.DeadLetters, p.Deduplicate, p.Filter, p.GroupAggregate, p.Join, p.JoinSide,
+    p.Limit, p.Normalize, p.Project, p.Rank, p.Scan, p.SemiJoin, p.SetOperation, p.Sink,
+    p.SinkMaterialize, p.Sort, p.SortKey, p.TumbleAssign, p.Union, p.Unnest, p.Values,
+    p.Watermark, p.WindowAggregate,
 )  # fmt: skip
 _EXPRESSIONS = (
     e.AggregateCall, e.Call, e.Case, e.Cast, e.Column, e.FieldAccess, e.Literal,
@@ -57,8 +58,8 @@ _CLASSES: Mapping[str, type[Any]] = {
 _ENUMS: Mapping[str, type[Enum]] = {
     c.__name__: c
     for c in (
-        ChangelogMode, p.BadRecordPolicy, p.EmitStrategy, p.JoinKind, p.SideLayout,
-        t.TimeAttribute,
+        ChangelogMode, p.BadRecordPolicy, p.EmitStrategy, p.JoinKind, p.RankFunction, p.SetKind,
+        p.SideLayout, t.TimeAttribute,
     )
 }  # fmt: skip
 

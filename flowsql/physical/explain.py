@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+from flowsql.changelog import ChangelogMode
 from flowsql.expr import AggregateCall, render
 from flowsql.logical import LogicalPlan, call_text, tree
 from flowsql.physical import specs as p
@@ -122,6 +123,24 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"WindowAggregate(window=[{windows}], keys=[{_names(row, spec.keys)}]{calls})"
         case p.Join():
             return _join(spec, inputs)
+        case p.SemiJoin():
+            return _semi_join(spec, inputs)
+        case p.SetOperation():
+            return f"SetOperation({spec.kind.value}{' all' if spec.all else ''})"
+        case p.Rank():
+            return _rank(spec, row)
+        case p.Deduplicate():
+            by = "arrival" if spec.time is None else row.names[spec.time]
+            keep = "last" if spec.keep_last else "first"
+            return f"Deduplicate(keys=[{_names(row, spec.keys)}], keeps the {keep} by {by})"
+        case p.Limit():
+            return f"Limit(offset={spec.offset}, fetch={spec.fetch})"
+        case p.Sort():
+            return f"Sort({_order(spec.order, row)})"
+        case p.Unnest():
+            kind = "left" if spec.outer else "inner"
+            ordinal = ", with ordinality" if spec.ordinality else ""
+            return f"Unnest({kind}, {row.names[spec.collection]}{ordinal})"
         case p.Normalize():
             return f"Normalize(keys=[{_names(row, spec.keys)}])"
         case p.SinkMaterialize():
@@ -144,12 +163,66 @@ def _calls(calls: Sequence[AggregateCall]) -> str:
     return f", calls=[{shown}]" if calls else ""
 
 
+def _order(order: Sequence[p.SortKey], row: RowType) -> str:
+    parts = []
+    for key in order:
+        text = f"{row.names[key.column]} {'DESC' if key.descending else 'ASC'}"
+        if key.nulls_first is key.descending:
+            text += f" NULLS {'FIRST' if key.nulls_first else 'LAST'}"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def _rank(spec: p.Rank, row: RowType) -> str:
+    parts = [spec.function.value]
+    if spec.partition:
+        parts.append(f"partition=[{_names(row, spec.partition)}]")
+    if spec.order:
+        parts.append(f"order=[{_order(spec.order, row)}]")
+    end = "" if spec.end is None else str(spec.end)
+    if spec.end_column is not None:
+        end = row.names[spec.end_column]
+    parts.append(f"ranks={spec.start}..{end}")
+    if spec.rank_column:
+        parts.append("gives the rank")
+    if spec.input_mode is ChangelogMode.APPEND:
+        parts.append("keeps only what is given")
+    return f"Rank({', '.join(parts)})"
+
+
+def _semi_join(spec: p.SemiJoin, inputs: Sequence[PhysicalNode]) -> str:
+    left, right = (i.output for i in inputs)
+    parts = _on(spec.left, spec.right, spec.null_safe, inputs)
+    if spec.condition is not None:
+        parts.append(render(spec.condition))
+    shown = " AND ".join(parts) or "TRUE"
+    stores = [f"left: {spec.left.layout.value}, stores [{_names(left, stored_columns(spec.left))}]"]
+    if spec.condition is not None:
+        stored = _names(right, stored_columns(spec.right))
+        stores.append(f"right: {spec.right.layout.value}, stores [{stored}]")
+    else:
+        stores.append("right: counts by key")
+    name = "AntiJoin" if spec.anti else "SemiJoin"
+    aware = ", NOT IN" if spec.null_aware else ""
+    return f"{name}({shown}{aware}, {'; '.join(stores)})"
+
+
+def _on(
+    left: p.JoinSide,
+    right: p.JoinSide,
+    null_safe: Sequence[bool],
+    inputs: Sequence[PhysicalNode],
+) -> list[str]:
+    first, second = (i.output for i in inputs)
+    return [
+        f"{first.names[a]} {'IS NOT DISTINCT FROM' if safe else '='} {second.names[b]}"
+        for a, b, safe in zip(left.keys, right.keys, null_safe, strict=True)
+    ]
+
+
 def _join(spec: p.Join, inputs: Sequence[PhysicalNode]) -> str:
     left, right = (i.output for i in inputs)
-    on = [
-        f"{left.names[a]} {'IS NOT DISTINCT FROM' if safe else '='} {right.names[b]}"
-        for a, b, safe in zip(spec.left.keys, spec.right.keys, spec.null_safe, strict=True)
-    ]
+    on = _on(spec.left, spec.right, spec.null_safe, inputs)
     if spec.condition is not None:
         on.append(render(spec.condition))
     sides = [

@@ -22,18 +22,26 @@ from flowsql.physical.plan import PhysicalNode, PhysicalPlan
 from flowsql.physical.specs import (
     Collect,
     DeadLetters,
+    Deduplicate,
     Filter,
     GroupAggregate,
     Join,
     JoinSide,
+    Limit,
     Normalize,
     Project,
+    Rank,
     Scan,
+    SemiJoin,
+    SetOperation,
     Sink,
     SinkMaterialize,
+    Sort,
+    SortKey,
     Spec,
     TumbleAssign,
     Union,
+    Unnest,
     Values,
     WindowAggregate,
 )
@@ -108,6 +116,41 @@ def identify(
                 if spec.condition is None
                 else _expression(spec.condition, _sided(spec, names_in)),
             }
+        case SemiJoin():
+            form |= {
+                "anti": spec.anti,
+                "null_safe": list(spec.null_safe),
+                "null_aware": spec.null_aware,
+                "sides": [_side(spec.left, names_in[0]), _side(spec.right, names_in[1])],
+                "condition": None
+                if spec.condition is None
+                else _expression(spec.condition, _sided(spec, names_in)),
+            }
+        case SetOperation():
+            form |= {"set": spec.kind.value, "all": spec.all}
+        case Rank():
+            form |= {
+                "partition": [first[c] for c in spec.partition],
+                "order": _order(spec.order, first),
+                "rank": [spec.function.value, spec.start, spec.end],
+                "end": None if spec.end_column is None else first[spec.end_column],
+                "given": spec.rank_column,
+                "retract": spec.input_mode.value != "append",
+            }
+        case Deduplicate():
+            form |= {
+                "keys": [first[k] for k in spec.keys],
+                "time": None if spec.time is None else first[spec.time],
+                "last": spec.keep_last,
+            }
+        case Sort():
+            form["order"] = _order(spec.order, first)
+        case Unnest():
+            form |= {
+                "collection": first[spec.collection],
+                "ordinality": spec.ordinality,
+                "outer": spec.outer,
+            }
         case Normalize() | SinkMaterialize():
             form["keys"] = [first[k] for k in spec.keys]
         case Sink():
@@ -134,7 +177,11 @@ def _side(side: JoinSide, names: Sequence[str]) -> Any:
     }
 
 
-def _sided(spec: Join, names: Sequence[Sequence[str]]) -> list[str]:
+def _order(order: Sequence[SortKey], names: Sequence[str]) -> Any:
+    return [[names[k.column], k.descending, k.nulls_first] for k in order]
+
+
+def _sided(spec: Join | SemiJoin, names: Sequence[Sequence[str]]) -> list[str]:
     """Both sides' columns; a table joined with itself has the same lineage on either."""
     return [f"0:{names[0][c]}" for c in spec.left.columns] + [
         f"1:{names[1][c]}" for c in spec.right.columns
@@ -151,8 +198,15 @@ def _lineage(
     match spec:
         case Project():
             return tuple(_short(_expression(e, inputs[0])) for e in spec.expressions)
-        case Filter() | Normalize() | SinkMaterialize():
+        case Filter() | Normalize() | SinkMaterialize() | Deduplicate() | Limit() | Sort():
             return tuple(inputs[0])
+        case Rank():
+            return (*inputs[0], f"{digest}.rank") if spec.rank_column else tuple(inputs[0])
+        case SemiJoin():
+            return tuple(inputs[0][c] for c in spec.left.columns)
+        case Unnest():
+            kept = tuple(inputs[0][c] for c in spec.columns)
+            return kept + tuple(f"{digest}.{i}" for i in range(width - len(kept)))
         case TumbleAssign():
             made = tuple(f"{digest}.{w}" for w in spec.window_columns)
             return (*inputs[0], *made)
@@ -177,6 +231,7 @@ def _aggregate(call: AggregateCall, names: Sequence[str], digest: str) -> str:
         [names[a.index] for a in call.args],
         call.distinct,
         None if call.filter is None else names[call.filter.index],
+        *([canonical(call.constants)] if call.constants else []),
     ]
     return _short([digest, *form])
 

@@ -19,21 +19,31 @@ __all__ = [
     "BadRecordPolicy",
     "Collect",
     "DeadLetters",
+    "Deduplicate",
     "EmitStrategy",
     "Filter",
     "GroupAggregate",
     "Join",
     "JoinKind",
     "JoinSide",
+    "Limit",
     "Normalize",
     "Project",
+    "Rank",
+    "RankFunction",
     "Scan",
+    "SemiJoin",
+    "SetKind",
+    "SetOperation",
     "SideLayout",
     "Sink",
     "SinkMaterialize",
+    "Sort",
+    "SortKey",
     "Spec",
     "TumbleAssign",
     "Union",
+    "Unnest",
     "Values",
     "Watermark",
     "WindowAggregate",
@@ -264,6 +274,179 @@ class Join(Spec):
     right: JoinSide
     null_safe: tuple[bool, ...]
     condition: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SemiJoin(Spec):
+    """Rows of the left input that have (IN, EXISTS), or have no (NOT IN, NOT EXISTS), match.
+
+    Output: `left.columns`, each left row as often as it comes; APPEND if it is no anti join and both
+    sides are APPEND, else RETRACT; unique keys are the left input's.
+
+    Attributes:
+        anti: rows without a match.
+        left, right: the sides; keys may be empty. `columns` of the right side are those that the
+            condition reads, and empty without one: then nothing but the number of rows by key is
+            kept of that side, and its layout and unique key count for nothing.
+        null_safe: for each key pair, whether NULL matches NULL.
+        condition: over `left.columns`, then `right.columns`; a pair is a match only where TRUE.
+        null_aware: `left.key NOT IN (SELECT right.key …)` with NULL as SQL has it: where the right
+            side has no row every left row is given, where it holds a NULL none, and a left row
+            with a NULL key is given only where the right side has no row. For an anti join with one
+            key, that is not null-safe, and no condition. Not needed where neither key is nullable.
+    """
+
+    anti: bool
+    left: JoinSide
+    right: JoinSide
+    null_safe: tuple[bool, ...]
+    condition: Expression | None = None
+    null_aware: bool = False
+
+
+class SetKind(Enum):
+    """How two inputs are compared, row by row; NULL equals NULL."""
+
+    INTERSECT = "intersect"
+    EXCEPT = "except"
+
+
+@dataclass(frozen=True, slots=True)
+class SetOperation(Spec):
+    """INTERSECT [ALL] and EXCEPT [ALL] of two inputs with equal types (ports 0 and 1).
+
+    Output: the rows under the left input's names; APPEND for an INTERSECT [ALL] of APPEND inputs,
+    else RETRACT. Without ALL the whole row is a unique key.
+
+    Attributes:
+        kind: which.
+        all: with l and r equal rows on the sides, INTERSECT ALL gives min(l, r), EXCEPT ALL
+            max(l − r, 0); without ALL a row is given once or not at all.
+        left_mode: APPEND or RETRACT.
+        right_mode: the same.
+    """
+
+    kind: SetKind
+    all: bool
+    left_mode: ChangelogMode
+    right_mode: ChangelogMode
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One column of ORDER BY. Flink's default: NULLs first ascending, last descending."""
+
+    column: int
+    descending: bool = False
+    nulls_first: bool = True
+
+
+class RankFunction(Enum):
+    """How equal rows are numbered; ROW_NUMBER takes them in order of arrival."""
+
+    ROW_NUMBER = "ROW_NUMBER"
+    RANK = "RANK"
+    DENSE_RANK = "DENSE_RANK"
+
+
+@dataclass(frozen=True, slots=True)
+class Rank(Spec):
+    """Top-N: the rows of each partition whose rank is from `start` to `end`.
+
+    Also ORDER BY … LIMIT/OFFSET (no partition), and LIMIT over updating input (no order: rows in
+    order of arrival).
+
+    Output: the input's columns and, if asked for, the rank (BIGINT NOT NULL); RETRACT. Unique keys:
+    the input's, where one holds; with ROW_NUMBER the partition and the rank, or the partition
+    alone if `start` = `end`.
+
+    Attributes:
+        partition: PARTITION BY.
+        order: ORDER BY; may be empty with ROW_NUMBER.
+        function: which rank. RANK and DENSE_RANK cost the whole partition for each that a step
+            touches (Flink has them in batch mode only).
+        start: first rank given, from 1.
+        end: last rank given, or None where `end_column` says it or there is no last one.
+        end_column: input column with each partition's last rank, the same in all its rows
+            (Flink's "variable" Top-N).
+        rank_column: the rank is given.
+        input_mode: APPEND keeps no more rows than are given.
+    """
+
+    partition: tuple[int, ...]
+    order: tuple[SortKey, ...]
+    function: RankFunction = RankFunction.ROW_NUMBER
+    start: int = 1
+    end: int | None = None
+    end_column: int | None = None
+    rank_column: bool = False
+    input_mode: ChangelogMode = ChangelogMode.RETRACT
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicate(Spec):
+    """The first or last row by key: ROW_NUMBER() … ORDER BY <time attribute> … = 1.
+
+    Input: APPEND. Output: the input's columns; by key; APPEND where the first row to arrive is
+    kept, else RETRACT.
+
+    Attributes:
+        keys: PARTITION BY.
+        time: the rowtime column, or None for order of arrival (processing time).
+        keep_last: ORDER BY … DESC. Of rows with equal times the last to arrive is kept, and
+            where the first is kept the first.
+    """
+
+    keys: tuple[int, ...]
+    time: int | None
+    keep_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(Spec):
+    """LIMIT/OFFSET/FETCH without ORDER BY over APPEND input: rows in order of arrival; APPEND.
+
+    Over updating input it is a `Rank` without order.
+
+    Attributes:
+        offset: rows left out first.
+        fetch: how many are given then; None for all.
+    """
+
+    offset: int
+    fetch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort(Spec):
+    """ORDER BY of all rows in batch mode: APPEND to APPEND, given in order at the end of the step.
+
+    Attributes:
+        order: ORDER BY; equal rows keep their order of arrival.
+    """
+
+    order: tuple[SortKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unnest(Spec):
+    """CROSS JOIN UNNEST, or LEFT JOIN UNNEST … ON TRUE: a row for each element.
+
+    Output: the chosen input columns, then of an ARRAY or MULTISET the element (its fields, if it is
+    a ROW), of a MAP key and value; then the ordinal (INT NOT NULL, from 1). A MULTISET's element
+    stands as often as it is contained. Changelog mode as the input's; no unique keys.
+
+    Attributes:
+        collection: input column.
+        columns: input columns that are given.
+        ordinality: WITH ORDINALITY.
+        outer: a row without elements is given with NULLs.
+    """
+
+    collection: int
+    columns: tuple[int, ...]
+    ordinality: bool = False
+    outer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
