@@ -38,6 +38,18 @@ class ConnectorTable:
     local_time_zone: str = "UTC"
 
     @property
+    def decoded(self) -> tuple[str, ...]:
+        """Names of the physical columns that a reader of records decodes, in schema order.
+
+        Where bad records are set aside, whether a record is bad must not depend on what a query
+        happens to read of it: all columns are decoded. Where a bad record fails the job, those
+        that are read suffice: an answer is then one over readable values.
+        """
+        if self.options.get("scan.bad-record", "fail") == "fail":
+            return self.columns
+        return self.schema.names
+
+    @property
     def read_schema(self) -> RowType:
         """The schema of the columns in `columns`."""
         return self.schema.select([self.schema.index(c) for c in self.columns])

@@ -15,7 +15,7 @@ from flowsql.formats.csv_dialect import CsvDialect
 from flowsql.formats.format import BadRow, Decoded, Decoder, FormatTable
 from flowsql.formats.parse import CSV_STYLE, Parsed, parse_text
 from flowsql.formats.records import quoted_ends, quoted_spans, well_quoted
-from flowsql.formats.rows import BadCells, assemble
+from flowsql.formats.rows import BadCells, assemble, needs_values, wrong_nulls
 from flowsql.types import (
     ArrayType,
     BigIntType,
@@ -60,6 +60,7 @@ class CsvDecoder(Decoder):
         self._dialect = dialect
         self._names = table.schema.names
         self._fields = table.read_schema.fields
+        self._needed = [i for i, f in enumerate(self._fields) if needs_values(f.type)]
         self._schema = arrow_schema(table.read_schema)
         self._quote = dialect.quote.encode() if dialect.quote else None
         self._delimiter = dialect.delimiter.encode()
@@ -139,6 +140,9 @@ class CsvDecoder(Decoder):
                     return None
                 array = parsed.values
             columns.append(array)
+        for i in self._needed:
+            if wrong_nulls(columns[i], self._fields[i].type) is not None:
+                return None
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
     def _one_by_one(self, block: bytes, lines: int) -> Decoded:
@@ -184,6 +188,7 @@ class CsvDecoder(Decoder):
                 text = pc.if_else(pc.equal(text, self._dialect.null), None, text)
             parsed = self._cells(text, field.type)
             cells.add(field, parsed.bad, _shown(text))
+            cells.add_nulls(field, parsed.values)
             arrays.append(parsed.values)
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         return assemble(

@@ -194,6 +194,15 @@ class Format(ABC):
         del path, table
         raise ConfigError(f'format "{self.name}" cannot be read as whole files')
 
+    def doubts(self, path: str, table: FormatTable) -> Sequence[str]:
+        """What looks wrong in the file at `path` but can be read; told the user at the start.
+
+        Raises:
+            ConnectorError: it is no file of this format.
+        """
+        del path, table
+        return ()
+
     def writer(self, target: BinaryIO | Any, table: FormatTable) -> BulkWriter:
         """A writer into an open binary file."""
         del target, table

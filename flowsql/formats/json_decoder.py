@@ -14,7 +14,7 @@ from flowsql.formats.format import BadRow, Decoded, Decoder, FormatTable
 from flowsql.formats.json_values import JsonColumns, RawNumber
 from flowsql.formats.parse import TextStyle, parse_text
 from flowsql.formats.records import line_ends
-from flowsql.formats.rows import BadCells, assemble
+from flowsql.formats.rows import BadCells, assemble, needs_values, wrong_nulls
 from flowsql.formats.text import list_parts
 from flowsql.types import (
     ArrayType,
@@ -60,6 +60,7 @@ class JsonDecoder(Decoder):
         self, table: FormatTable, style: TextStyle, *, fail_on_missing: bool, ignore_errors: bool
     ) -> None:
         self._fields = table.read_schema.fields
+        self._needed = [i for i, f in enumerate(self._fields) if needs_values(f.type)]
         self._schema = arrow_schema(table.read_schema)
         self._style = style
         self._fail_on_missing = fail_on_missing
@@ -120,6 +121,9 @@ class JsonDecoder(Decoder):
                 columns.append(self._convert(array, field.type))
             except _UnreadableError:
                 return None
+        for i in self._needed:
+            if wrong_nulls(columns[i], self._fields[i].type) is not None:
+                return None
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
     def _convert(self, array: pa.Array, data_type: DataType) -> pa.Array:
@@ -168,6 +172,7 @@ class JsonDecoder(Decoder):
             values = [o.get(field.name) for o in objects]
             array, wrong = columns.column(values, field.type)
             cells.add(field, wrong, _shown(values))
+            cells.add_nulls(field, array)
             arrays.append(array)
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         return assemble(

@@ -1,12 +1,16 @@
 """The `parquet` format: whole files, read by column and in batches.
 
-A column that a file does not have is NULL, as in Flink, so that a column can be added to a table;
-a file that has none of the columns is refused.
+A column that a file does not have is NULL, as in Flink, so that a column can be added to a table.
+A file is refused that has none of the columns, that lacks a NOT NULL column, or that lacks a column
+while one that is not declared has the same name but for case and underscores. Other missing columns
+of the first file are told at the start, with the nearest name in the file. There are no bad records: a value that does not fit its column fails the job, whatever
+`scan.bad-record` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -14,8 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowsql.config import Option, OptionType
-from flowsql.errors import ConnectorError, nearest
+from flowsql.errors import ConnectorError, DataError, nearest
 from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable
+from flowsql.formats.rows import needs_values, wrong_nulls
 from flowsql.types import TimestampType, arrow_schema
 
 __all__ = ["ParquetFormat"]
@@ -45,6 +50,20 @@ class ParquetFormat(Format):
         ),
     )
 
+    def doubts(self, path: str, table: FormatTable) -> Sequence[str]:
+        with contextlib.closing(_open(path)) as file:
+            held = file.schema_arrow.names
+        strangers = [c for c in held if c not in table.schema.names]
+        told = []
+        for name in table.columns:
+            if name not in held:
+                near = nearest(name, strangers)
+                told.append(
+                    f'"{path}" has no column "{name}": it is NULL there'
+                    + (f'; the file has "{near}"' if near else "")
+                )
+        return told
+
     def reader(self, path: str, table: FormatTable) -> BulkReader:
         return _ParquetReader(path, table)
 
@@ -52,33 +71,33 @@ class ParquetFormat(Format):
         return _ParquetWriter(target, table)
 
 
+def _open(path: str) -> pq.ParquetFile:
+    try:
+        # Decoding needs no copy of the pages where the file is mapped.
+        return pq.ParquetFile(path, memory_map=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ConnectorError(
+            f'"{path}" cannot be read as Parquet',
+            detail=_sentence(error),
+            hint="Only complete files may be in the folder: write them under a name that "
+            'begins with "." or "_" and rename them.',
+        ) from None
+
+
 class _ParquetReader(BulkReader):
     def __init__(self, path: str, table: FormatTable) -> None:
-        try:
-            # Decoding needs no copy of the pages where the file is mapped.
-            self._file = pq.ParquetFile(path, memory_map=True)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ConnectorError(
-                f'"{path}" cannot be read as Parquet',
-                detail=_sentence(error),
-                hint="Only complete files may be in the folder: write them under a name that "
-                'begins with "." or "_" and rename them.',
-            ) from None
+        self._file = _open(path)
         self._path = path
         self._schema = arrow_schema(table.read_schema)
         self._zone = None if table.options["parquet.utc-timezone"] else table.local_time_zone
         self._shifted = {
             f.name for f in table.read_schema.fields if isinstance(f.type, TimestampType)
         }
-        held = set(self._file.schema_arrow.names)
+        self._fields = table.read_schema.fields
+        self._needed = [i for i, f in enumerate(self._fields) if needs_values(f.type)]
+        held = self._file.schema_arrow.names
         self._columns = [c for c in table.columns if c in held]
-        if table.columns and not self._columns and not held & set(table.schema.names):
-            near = nearest(table.columns[0], held)
-            raise ConnectorError(
-                f'"{path}" has none of the columns of the table',
-                detail=f"Its columns are: {', '.join(sorted(held))}.",
-                hint=f'Names are case-sensitive; did you mean "{near}"?' if near else None,
-            )
+        _check_columns(path, table, held)
         self.rows = self._file.metadata.num_rows
 
     def batches(self, row: int, size: int) -> Iterator[pa.RecordBatch]:
@@ -101,7 +120,7 @@ class _ParquetReader(BulkReader):
             raise ConnectorError(f'"{self._path}" is damaged', detail=_sentence(error)) from None
 
     def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if batch.schema.equals(self._schema) and self._zone is None:
+        if batch.schema.equals(self._schema) and self._zone is None and not self._needed:
             return batch
         columns = []
         for field in self._schema:
@@ -114,6 +133,18 @@ class _ParquetReader(BulkReader):
             if column.type != field.type:
                 column = self._cast(column, field)
             columns.append(column)
+        return self._whole(columns)
+
+    def _whole(self, columns: list[pa.Array]) -> pa.RecordBatch:
+        for i in self._needed:
+            field = self._fields[i]
+            if wrong_nulls(columns[i], field.type) is not None:
+                within = "" if not field.type.nullable else "something within "
+                raise DataError(
+                    f'{within}column "{field.name}" of "{self._path}" is NULL and declared NOT '
+                    "NULL",
+                    hint="Declare the column without NOT NULL.",
+                )
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
     def _cast(self, column: pa.Array, field: pa.Field) -> pa.Array:
@@ -160,6 +191,48 @@ class _ParquetWriter(BulkWriter):
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _check_columns(path: str, table: FormatTable, held: Sequence[str]) -> None:
+    """Refuses a file that is not the table's, as far as its columns show it.
+
+    Raises:
+        ConnectorError: it has none of the declared columns, lacks one that is NOT NULL, or lacks
+            one while another that is not declared is the same but for case or underscores.
+    """
+    declared = table.schema.names
+    strangers = [c for c in held if c not in declared]
+    if not set(held) & set(declared):
+        near = nearest(declared[0], held)
+        raise ConnectorError(
+            f'"{path}" has none of the columns of the table',
+            detail=f"Its columns are: {', '.join(sorted(held))}.",
+            hint=f'Names are case-sensitive; did you mean "{near}"?' if near else None,
+        )
+    spelt = {_letters(c): c for c in strangers}
+    for field in table.read_schema.fields:
+        if field.name in held:
+            continue
+        near = spelt.get(_letters(field.name))
+        if near is None and field.type.nullable:
+            continue
+        required = "" if field.type.nullable else ", which is declared NOT NULL"
+        hint = "Declare the column without NOT NULL: it is NULL where a file lacks it."
+        if near is not None:
+            hint = (
+                f'Names are case-sensitive; did you mean "{near}"? If "{near}" is another column, '
+                "declare it as well."
+            )
+        raise ConnectorError(
+            f'"{path}" has no column "{field.name}"{required}',
+            detail=f"Its columns are: {', '.join(sorted(held))}.",
+            hint=hint,
+        )
+
+
+def _letters(name: str) -> str:
+    """What two spellings of one name have in common."""
+    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def _shown_in(column: pa.Array, zone: str) -> pa.Array:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from flowsql.config import Option, OptionType, parse_options
+from flowsql.config import parse_options
 from flowsql.connector import Attempt, ConnectorContext, ConnectorTable
 from flowsql.connector.plugins import find_connector
 from flowsql.formats import find_format
+from flowsql.logical import TABLE_OPTIONS
 from flowsql.types import RowType
 from flowsql.types.parser import parse_type
 
@@ -42,7 +43,7 @@ def connector_table(
     schema = parse_type(f"ROW<{columns}>")
     assert isinstance(schema, RowType)
     connector = find_connector(options["connector"])
-    declared = [*connector.options, Option("connector", OptionType.STRING, "", required=True)]
+    declared = [*TABLE_OPTIONS, *connector.options]
     if connector.formats and "format" in options:
         declared += find_format(options["format"]).options
     where = f'table "{name}" (connector "{connector.name}")'

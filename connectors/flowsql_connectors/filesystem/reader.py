@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,6 @@ from flowsql.formats import (
     BulkReader,
     Decoded,
     Decoder,
-    FormatTable,
     TextStyle,
     find_format,
     parse_text,
@@ -270,11 +269,12 @@ class _Columns:
     def __init__(self, table: ConnectorTable) -> None:
         self._table = table
         inside = file_table(table)
+        if not find_format(table.options["format"]).bulk:
+            decoded = tuple(c for c in table.decoded if c in inside.schema.names)
+            inside = replace(inside, columns=decoded)
         if not inside.columns:
             # The number of rows is known only by reading some column.
-            inside = FormatTable(
-                inside.schema, inside.options, inside.schema.names[:1], inside.local_time_zone
-            )
+            inside = replace(inside, columns=inside.schema.names[:1])
         self.inside = inside
         metadata = FilesystemConnector.metadata
         fields = list(arrow_schema(table.read_schema))

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from flowsql.changelog import DELETE, INSERT, MAX_ROWS, UPDATE_AFTER, UPDATE_BEFORE, Changes
 from flowsql.connector import JSON, ConnectorTable, Piece, Poll, Reader, Source, Split
-from flowsql.errors import ConfigError, ConnectorError
-from flowsql.formats import JsonColumns, RawNumber, TextStyle
-from flowsql.types import arrow_schema
+from flowsql.errors import ConfigError, ConnectorError, nearest
+from flowsql.formats import JsonColumns, RawNumber, TextStyle, needs_values, wrong_nulls
+from flowsql.types import Field, arrow_schema
 
 __all__ = ["ValuesSource", "read_rows"]
 
@@ -54,6 +54,7 @@ def read_rows(table: ConnectorTable) -> Changes:
                 lines[wrong],
                 f'column "{field.name}": {json.dumps(values[wrong])} cannot be read as {field.type}',
             )
+        _check_nulls(table, field, array, kinds, lines)
         arrays.append(array)
     schema = arrow_schema(table.read_schema)
     # The number of rows is known even where no column is read.
@@ -63,6 +64,25 @@ def read_rows(table: ConnectorTable) -> Changes:
     return Changes(batch, codes if codes.any() else None)
 
 
+def _check_nulls(
+    table: ConnectorTable, field: Field, array: pa.Array, kinds: list[int], lines: list[int]
+) -> None:
+    """Refuses a NULL in a NOT NULL column; an upsert changelog's delete needs only its key."""
+    wrong = wrong_nulls(array, field.type) if needs_values(field.type) else None
+    if wrong is None:
+        return
+    if table.options["changelog-mode"] == "i,ua,d" and field.name not in table.primary_key:
+        wrong &= np.array(kinds) != DELETE
+    if wrong.any():
+        within = "" if not field.type.nullable else "something within "
+        key = " in the primary key" if field.name in table.primary_key else ""
+        raise _error(
+            table,
+            lines[int(np.flatnonzero(wrong)[0])],
+            f'{within}column "{field.name}" is NULL, but declared{key or " NOT NULL"}',
+        )
+
+
 def _row(table: ConnectorTable, number: int, line: str) -> tuple[int, dict[str, Any]]:
     try:
         value = json.loads(line, parse_float=RawNumber)
@@ -70,6 +90,11 @@ def _row(table: ConnectorTable, number: int, line: str) -> tuple[int, dict[str, 
         raise _error(table, number, f"it is not valid JSON: {error}") from None
     names = table.schema.names
     if isinstance(value, dict):
+        for member in value:
+            if member not in names:
+                near = nearest(member, names)
+                meant = f'; did you mean "{near}"?' if near else ""
+                raise _error(table, number, f'there is no column "{member}"{meant}')
         return INSERT, value
     if not isinstance(value, list):
         raise _error(table, number, "it is neither a list nor an object")
@@ -87,7 +112,7 @@ def _row(table: ConnectorTable, number: int, line: str) -> tuple[int, dict[str, 
 def _error(table: ConnectorTable, number: int, reason: str) -> ConfigError:
     return ConfigError(
         f'line {number} of option "data" of table "{table.name}" is no row of it',
-        detail=f"{reason[0].upper()}{reason[1:]}.",
+        detail=f"{reason[0].upper()}{reason[1:]}{'' if reason.endswith('?') else '.'}",
         hint='Write one JSON list a line: [1, "a"] or ["+U", 1, "a"].',
     )
 

@@ -131,6 +131,21 @@ def test_bad_records_are_placed_by_line_and_come_once(tmp_path: Path, max_rows: 
     ] == [(b.place, b.raw, b.reason) for b in bad]
 
 
+@pytest.mark.parametrize(("fmt", "text"), [("csv", "1,x\nq,y\n"), ("json", '{"a":1}\n{"a":"q"}\n')])
+@pytest.mark.parametrize("policy", ["skip", "dead-letter"])
+def test_what_is_bad_does_not_depend_on_the_columns_read(
+    tmp_path: Path, fmt: str, text: str, policy: str
+) -> None:
+    """Where bad records are set aside; where one fails the job, unread columns are not decoded."""
+    _write(tmp_path / "f", text)
+    options = {"scan.bad-record": policy}
+    for read in (("a",), ("b",), (), ("a", "b")):
+        rows, bad = _rows(_table(tmp_path, fmt=fmt, options=options, read=read))
+        assert [tuple(r) for r in rows] == [read]
+        assert [b.reason for b in bad] == ['column "a": "q" cannot be read as INT']
+    assert _rows(_table(tmp_path, fmt=fmt, read=("b",)))[1] == []
+
+
 def test_blocks_are_cut_between_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record larger than a block, line ends in quotes, no line end at the end."""
     monkeypatch.setattr("flowsql_connectors.filesystem.reader._BLOCK", 16)

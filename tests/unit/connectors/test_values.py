@@ -73,6 +73,42 @@ def test_a_wrong_row_is_named(data: str, mode: str, detail: str) -> None:
     assert detail in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("columns", "data", "mode", "detail"),
+    [
+        ("id INT NOT NULL", "[1]\n[null]", "I", 'Column "id" is NULL, but declared NOT NULL.'),
+        ("id INT NOT NULL, n INT", '{"n": 3}', "I", 'Column "id" is NULL, but declared NOT NULL.'),
+        (
+            "id INT NOT NULL, n INT",
+            '["-D", null, 1]',
+            "I,UA,D",
+            'Column "id" is NULL, but declared in the primary key.',
+        ),
+        (
+            "id INT NOT NULL, n INT NOT NULL",
+            '["-D", 1, null]\n["+U", 1, null]',
+            "I,UA,D",
+            'Column "n" is NULL, but declared NOT NULL.',
+        ),
+        (
+            "a ARRAY<INT NOT NULL>",
+            "[[1, null]]",
+            "I",
+            'Something within column "a" is NULL, but declared NOT NULL.',
+        ),
+        ("id INT, name STRING", '{"nam": 3}', "I", 'no column "nam"; did you mean "name"?'),
+    ],
+)
+def test_null_needs_a_column_that_has_it(columns: str, data: str, mode: str, detail: str) -> None:
+    """A NULL in a NOT NULL column would be counted and not be there at once."""
+    key = ("id",) if mode == "I,UA,D" else ()
+    table = _table(data, mode, columns, primary_key=key)
+    line = data.count("\n") + 1
+    with pytest.raises(ConfigError, match=f'line {line} of option "data" of table "t"') as error:
+        VALUES.check(table, Role.SCAN)
+    assert detail in str(error.value)
+
+
 def test_upsert_needs_a_key() -> None:
     """Without one there is no last row."""
     with pytest.raises(ConfigError, match="needs a primary key"):

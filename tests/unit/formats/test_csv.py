@@ -120,6 +120,28 @@ def test_names_what_it_cannot_read(columns: str, block: bytes, bad: tuple) -> No
     assert len(rows) + 1 == find_format("csv").decoder(table).decode(block).records
 
 
+@pytest.mark.parametrize(
+    ("columns", "block", "rows"),
+    [
+        ("a STRING NOT NULL, b INT", b"x,1\nN,2\n", [("x", 1)]),
+        ("a INT NOT NULL, b INT", b"1,N\nN,2\n", [(1, None)]),
+    ],
+)
+def test_null_in_a_not_null_column_is_bad(columns: str, block: bytes, rows: list) -> None:
+    """The engine takes NOT NULL for a fact; also where errors are ignored."""
+    found = decode("csv", columns, block, null_literal="N")
+    assert (rows, [(2, 'column "a" is NULL and declared NOT NULL')]) == found
+    ignored = decode("csv", columns, block, null_literal="N", ignore_parse_errors="true")
+    assert (rows, []) == ignored
+
+
+def test_an_ignored_error_makes_no_null_where_there_is_none() -> None:
+    """Such a record is left out."""
+    columns = "a INT NOT NULL, b ARRAY<INT NOT NULL>"
+    block = b"1,1;2\nx,3\n2,3;x\n"
+    assert decode("csv", columns, block, ignore_parse_errors="true") == ([(1, [1, 2])], [])
+
+
 def test_reads_only_the_asked_columns() -> None:
     """A column that is not asked for is not looked at."""
     table = format_table("csv", "a INT, b STRING, c INT")

@@ -127,6 +127,30 @@ def test_names_what_it_cannot_read(columns: str, block: bytes, bad: tuple) -> No
     assert [bad] == decode("json", columns, block)[1]
 
 
+@pytest.mark.parametrize(
+    ("columns", "good", "wrong", "reason"),
+    [
+        ("a INT NOT NULL", '{"a":1}', '{"a":null}', 'column "a"'),
+        ("a STRING NOT NULL", '{"a":"x"}', "{}", 'column "a"'),
+        ("a ARRAY<INT NOT NULL>", '{"a":[1]}', '{"a":[1,null]}', 'something within column "a"'),
+        ("a ROW<x INT NOT NULL>", '{"a":null}', '{"a":{}}', 'something within column "a"'),
+        (
+            "a MAP<STRING, INT NOT NULL>",
+            '{"a":{"k":1}}',
+            '{"a":{"k":null}}',
+            'something within column "a"',
+        ),
+    ],
+)
+def test_null_where_there_is_none_is_bad(columns: str, good: str, wrong: str, reason: str) -> None:
+    """The engine takes NOT NULL for a fact; also where errors are ignored."""
+    block = f"{good}\n{wrong}\n{good}\n".encode()
+    rows, bad = decode("json", columns, block)
+    assert [(2, f"{reason} is NULL and declared NOT NULL")] == bad
+    assert len(rows) == 2
+    assert (rows, []) == decode("json", columns, block, ignore_parse_errors="true")
+
+
 def test_a_missing_field_can_be_bad() -> None:
     """`json.fail-on-missing-field` tells a missing field from a NULL one."""
     rows, bad = decode(

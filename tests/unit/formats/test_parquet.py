@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flowsql.errors import ConnectorError
+from flowsql.errors import ConnectorError, DataError
 from flowsql.formats import find_format
 
 from .helpers import format_table
@@ -54,6 +54,51 @@ def test_no_column_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConnectorError, match="none of the columns") as error:
         FORMAT.reader(path, format_table("parquet", "price BIGINT"))
     assert 'did you mean "Price"' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message", "hint"),
+    [
+        ("b BIGINT, unitprice INT", 'has no column "unitprice"', 'did you mean "Unit_Price"?'),
+        (
+            "b BIGINT, x INT NOT NULL",
+            'has no column "x", which is declared NOT NULL',
+            "it is NULL where a file lacks it",
+        ),
+    ],
+)
+def test_a_column_that_must_be_meant_otherwise_is_refused(
+    tmp_path: Path, columns: str, message: str, hint: str
+) -> None:
+    """It would be NULL throughout."""
+    path = _file(tmp_path / "f", b=pa.array([1]), Unit_Price=pa.array([2]))
+    with pytest.raises(ConnectorError, match=message) as error:
+        FORMAT.reader(path, format_table("parquet", columns))
+    assert hint in str(error.value)
+    both = format_table("parquet", "b BIGINT, unitprice INT, Unit_Price BIGINT")
+    (batch,) = FORMAT.reader(path, both).batches(0, 10)
+    assert batch.to_pylist() == [{"b": 1, "unitprice": None, "Unit_Price": 2}]
+
+
+def test_missing_columns_are_told(tmp_path: Path) -> None:
+    """With the nearest name in the file."""
+    path = _file(tmp_path / "f", b=pa.array([1]), prise=pa.array([2]))
+    table = format_table("parquet", "b BIGINT, price BIGINT, z INT")
+    assert [
+        f'"{path}" has no column "price": it is NULL there; the file has "prise"',
+        f'"{path}" has no column "z": it is NULL there',
+    ] == list(FORMAT.doubts(path, table))
+    assert list(FORMAT.doubts(path, format_table("parquet", "b BIGINT"))) == []
+
+
+def test_null_in_a_not_null_column_is_refused(tmp_path: Path) -> None:
+    """The engine takes NOT NULL for a fact."""
+    path = _file(tmp_path / "f", a=pa.array([1, None]), b=pa.array([1, None]))
+    reader = FORMAT.reader(path, format_table("parquet", "a BIGINT NOT NULL, b BIGINT"))
+    with pytest.raises(DataError, match=r'column "a" of .* is NULL and declared NOT NULL'):
+        list(reader.batches(0, 10))
+    (batch,) = FORMAT.reader(path, format_table("parquet", "b BIGINT")).batches(0, 10)
+    assert batch.column(0).to_pylist() == [1, None]
 
 
 def test_a_wrong_type_is_named(tmp_path: Path) -> None:
