@@ -36,6 +36,7 @@ from flowsql.library.resolve import exactly_once, job_plan
 from flowsql.library.result import Result, ResultStream
 from flowsql.logical import Binder, PlanSettings
 from flowsql.physical import PlannedJob, explain, plan_job, plan_select, tables_of
+from flowsql.physical.specs import Collect, Scan
 from flowsql.runtime.clock import Clock
 from flowsql.runtime.job import Job
 from flowsql.sql import (
@@ -198,6 +199,7 @@ class Session:
 
     def _select(self, planned: PlannedJob, binder: Binder, sql: str) -> Result:
         stream = ResultStream()
+        nodes, tables = planned.plan.nodes, tables_of(planned.statements)
         job = Job(
             f"{self._name}-select",
             job_plan(planned, binder.tables),
@@ -221,7 +223,11 @@ class Session:
         return Result(
             planned.statements[0].schema,
             stream=stream,
-            bounded=all(t.bounded for t in tables_of(planned.statements).values()),
+            bounded=all(tables[n.spec.table].bounded for n in nodes if isinstance(n.spec, Scan)),
+            append=all(
+                n.mode is ChangelogMode.APPEND for n in nodes if isinstance(n.spec, Collect)
+            ),
+            status=job.status,
             start=begin,
         )
 

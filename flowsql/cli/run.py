@@ -18,8 +18,8 @@ from typing import Any, Self
 import pyarrow as pa
 
 from flowsql.cli.console import Console
+from flowsql.cli.results import ResultPrinter
 from flowsql.cli.statusline import StatusReporter, status_line
-from flowsql.cli.tableau import Tableau
 from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.result import Result
@@ -103,7 +103,9 @@ class _Run:
 
     def _begin(self, prepared: Prepared) -> int:
         if isinstance(prepared.answer, Result):
-            return self._show(prepared.answer)
+            settings = EvalSettings(self._session.settings.local_time_zone)
+            printer = ResultPrinter(self._console, settings, lambda: self._stopping.asked)
+            return 0 if printer.show(prepared.answer) else _INTERRUPTED
         job = prepared.answer
         self._announce(job, prepared.at_commit)
         self._session.start(Prepared(job))
@@ -125,37 +127,6 @@ class _Run:
         if self._console.interactive:
             said += "; Ctrl-C stops it with a last checkpoint"
         self._console.log(said)
-
-    # Results
-
-    def _show(self, answer: Result) -> int:
-        """A query's rows: one table where it ends by itself, else changes as they come."""
-        if answer.stream is None and answer.schema.names == ("result",):
-            # A plan, or a statement shown back: text of several lines, not a cell of a table.
-            rows = [text for (text,) in answer.fetchall()]
-            if rows != ["OK"]:
-                print("\n".join(rows), flush=True)
-            return 0
-        settings = EvalSettings(self._session.settings.local_time_zone)
-        if not answer.bounded:
-            self._follow(answer, Tableau(answer.schema, settings, op=True))
-            return 0
-        table = answer.to_arrow()
-        if self._stopping.asked:
-            # What came until then is no answer.
-            return _INTERRUPTED
-        print(Tableau(answer.schema, settings, op=False).table(table), flush=True)
-        return 0
-
-    def _follow(self, answer: Result, tableau: Tableau) -> None:
-        print(tableau.stream_header(), flush=True)
-        rows = 0
-        for changes in answer.changes():
-            if self._stopping.asked:
-                break
-            print(tableau.stream_rows(changes), flush=True)
-            rows += len(changes)
-        print(f"{tableau.stream_end()}\nReceived a total of {rows} rows", flush=True)
 
     # Jobs
 

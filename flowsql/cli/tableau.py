@@ -36,6 +36,9 @@ _NULL = "<NULL>"
 class Tableau:
     """Renders the rows of one schema.
 
+    Columns are as wide as any value of their type, or, after `fit`, as certain rows. A wider cell
+    moves the rest of its line; only beyond MAX_WIDTH it is cut.
+
     Args:
         schema: the rows' schema.
         settings: how values become text (time zone).
@@ -46,6 +49,12 @@ class Tableau:
         self._schema = schema
         self._settings = settings
         self._op = op
+        # Of any value of the type: later rows are not known when the head is printed.
+        self._widths = [
+            max(text_width(f.name), _type_width(f.type), len(_NULL)) for f in schema.fields
+        ]
+        if op:
+            self._widths.insert(0, 2)
 
     def cells(self, batch: pa.RecordBatch) -> list[list[str]]:
         """The text of each column's values, NULL as `<NULL>`."""
@@ -56,51 +65,57 @@ class Tableau:
             columns.append([_NULL if v is None else v for v in values])
         return columns
 
-    def table(self, table: pa.Table) -> str:
-        """A whole table with widths that fit, and the number of rows."""
-        columns = [
-            [cell for batch in table.to_batches() for cell in self.cells(batch)[i]]
-            for i in range(len(self._schema.fields))
-        ]
-        widths = [
+    def table(self, table: pa.Table, *, whole: bool = True) -> str:
+        """A whole table with widths that fit, and the number of rows.
+
+        Args:
+            table: the rows.
+            whole: these are all; else it is said that there would be more.
+        """
+        cut = "" if whole else " so far; interrupted, the result is incomplete"
+        if not table.num_rows:
+            return f"Empty set{cut}"
+        self.fit(table)
+        rows = self._lines(self._columns(table))
+        foot = f"{self.count(table.num_rows)}{cut or ' in set'}"
+        return "\n".join([self.head(), *rows, self.rule(), foot])
+
+    def fit(self, table: pa.Table) -> None:
+        """Make the columns from now on as wide as these rows need."""
+        self._widths = [
             min(MAX_WIDTH, max([text_width(name), *map(text_width, cells)]))
-            for name, cells in zip(self._schema.names, columns, strict=True)
+            for name, cells in zip(self._schema.names, self._columns(table), strict=True)
         ]
-        rows = self._lines(columns, widths)
-        count = table.num_rows
-        return "\n".join(
-            [*self._header(widths), *rows, self._rule(widths)] if rows else ["Empty set"]
-        ) + (f"\n{count} row{'s' if count != 1 else ''} in set" if rows else "")
+        if self._op:
+            self._widths.insert(0, 2)
 
-    def stream_header(self) -> str:
-        """The head of a table whose rows are still to come."""
-        return "\n".join(self._header(self._stream_widths()))
+    def head(self) -> str:
+        """The names of the columns between two rules."""
+        names = ["op", *self._schema.names] if self._op else list(self._schema.names)
+        return "\n".join([self.rule(), *self._lines([[n] for n in names]), self.rule()])
 
-    def stream_rows(self, changes: Changes) -> str:
+    def changes(self, changes: Changes) -> str:
         """Lines for a batch of changes."""
         columns = self.cells(changes.batch)
-        if self._op:
-            columns = [kind_names(changes), *columns]
-        return "\n".join(self._lines(columns, self._stream_widths()))
+        return "\n".join(self._lines([kind_names(changes), *columns] if self._op else columns))
 
-    def stream_end(self) -> str:
-        """The closing rule."""
-        return self._rule(self._stream_widths())
+    def rule(self) -> str:
+        """The line above and below the rows."""
+        return "+" + "+".join("-" * (w + 2) for w in self._widths) + "+"
 
-    def _stream_widths(self) -> list[int]:
-        widths = [
-            max(text_width(f.name), _type_width(f.type), len(_NULL)) for f in self._schema.fields
+    @staticmethod
+    def count(rows: int) -> str:
+        """`1 row`, `2 rows`."""
+        return f"{rows} row{'s' if rows != 1 else ''}"
+
+    def _columns(self, table: pa.Table) -> list[list[str]]:
+        batches = [self.cells(batch) for batch in table.to_batches()]
+        return [
+            [cell for columns in batches for cell in columns[i]]
+            for i in range(len(self._schema.fields))
         ]
-        return [2, *widths] if self._op else widths
 
-    def _header(self, widths: Sequence[int]) -> list[str]:
-        names = ["op", *self._schema.names] if self._op else list(self._schema.names)
-        return [self._rule(widths), *self._lines([[n] for n in names], widths), self._rule(widths)]
-
-    def _rule(self, widths: Sequence[int]) -> str:
-        return "+" + "+".join("-" * (w + 2) for w in widths) + "+"
-
-    def _lines(self, columns: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    def _lines(self, columns: Sequence[Sequence[str]]) -> list[str]:
         left = [isinstance(t, CharType | VarCharType) for t in self._schema.types]
         if len(columns) > len(left):
             left = [True, *left]
@@ -108,7 +123,7 @@ class Tableau:
             "| "
             + " | ".join(
                 _fit(cell, width, left=is_left)
-                for cell, width, is_left in zip(row, widths, left, strict=True)
+                for cell, width, is_left in zip(row, self._widths, left, strict=True)
             )
             + " |"
             for row in zip(*columns, strict=True)
@@ -147,8 +162,9 @@ def text_width(text: str) -> int:
 
 def _fit(cell: str, width: int, *, left: bool) -> str:
     cell = cell.replace("\n", "\\n")
-    if text_width(cell) > width:
-        while text_width(cell) > width - 3:
+    most = max(width, MAX_WIDTH)
+    if text_width(cell) > most:
+        while text_width(cell) > most - 3:
             cell = cell[:-1]
         cell += "..."
     pad = " " * (width - text_width(cell))

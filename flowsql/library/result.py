@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from flowsql.types import RowType, arrow_schema
 __all__ = ["Result", "ResultStream"]
 
 _END = object()
+_WAIT = 0.2
 
 
 class ResultStream:
@@ -63,9 +64,18 @@ class ResultStream:
                 continue
             return
 
-    def __iter__(self) -> Iterator[Changes]:
+    def read(self, waiting: Callable[[], None]) -> Iterator[Changes]:
+        """The changes as they come.
+
+        Args:
+            waiting: called several times a second while there is none.
+        """
         while True:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=_WAIT)
+            except queue.Empty:
+                waiting()
+                continue
             if item is _END:
                 return
             if isinstance(item, FlowSQLError):
@@ -73,7 +83,7 @@ class ResultStream:
             yield item
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """The answer to one statement: rows known at once, or the changes of a query.
 
@@ -82,6 +92,8 @@ class Result:
         batches: the rows, where they are known at once (SHOW, DESCRIBE, EXPLAIN, OK).
         stream: the changes of a running query, else None.
         bounded: the query ends by itself.
+        append: no row is ever taken back.
+        status: how the query does, as `Job.status()`; None where nothing runs.
         start: begins the query, when the first change is asked for.
     """
 
@@ -89,15 +101,31 @@ class Result:
     batches: tuple[pa.RecordBatch, ...] = ()
     stream: ResultStream | None = None
     bounded: bool = True
+    append: bool = True
+    status: Callable[[], dict[str, Any]] | None = None
     start: Callable[[], object] = field(default=lambda: None)
     _begun: bool = field(default=False, init=False)
     _table: pa.Table | None = field(default=None, init=False)
 
-    def changes(self) -> Iterator[Changes]:
+    def __repr__(self) -> str:
+        row = ", ".join(f"{f.name} {f.type}" for f in self.schema.fields)
+        if self.stream is None:
+            count = sum(b.num_rows for b in self.batches)
+        elif self._table is not None:
+            count = self._table.num_rows
+        else:
+            kind = "bounded" if self.bounded else "endless"
+            return f"<Result of {'an' if kind == 'endless' else 'a'} {kind} query: {row}>"
+        return f"<Result of {count} row{'s' * (count != 1)}: {row}>"
+
+    def changes(self, waiting: Callable[[], None] = lambda: None) -> Iterator[Changes]:
         """The changes in order, each with its `.step`; ends when a bounded query is over.
 
         The query begins when the first one is asked for, and is stopped when the iterator is
         closed or dropped. A query's changes can be had once.
+
+        Args:
+            waiting: called several times a second while nothing comes.
 
         Raises:
             FlowSQLError: the query failed, or its changes were taken before.
@@ -113,7 +141,7 @@ class Result:
         self._begun = True
         self.start()
         try:
-            yield from self.stream
+            yield from self.stream.read(waiting)
         finally:
             self.close()
 
@@ -129,12 +157,16 @@ class Result:
                     "the query never ends, so that there is no final table",
                     hint="Iterate over changes(), or read bounded tables only.",
                 )
-            folded = concat_changes(self.changes())
-            if folded is not None and folded.codes is not None:
-                folded = net(folded, self.schema.types)
-            batches = [] if folded is None else [folded.batch]
-            self._table = pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
+            self._table = self.fold(self.changes())
         return self._table
+
+    def fold(self, changes: Iterable[Changes]) -> pa.Table:
+        """The table that is left of changes of this result."""
+        folded = concat_changes(changes)
+        if folded is not None and folded.codes is not None:
+            folded = net(folded, self.schema.types)
+        batches = [] if folded is None else [folded.batch]
+        return pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The final table as Python tuples; raises as `to_arrow`."""

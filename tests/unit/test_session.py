@@ -65,6 +65,23 @@ def test_changes_can_be_had_once(session: flowsql.Session) -> None:
     )
 
 
+def test_a_result_says_what_it_is(session: flowsql.Session) -> None:
+    """In a shell one sees the row, and how many there are."""
+    session.from_changes("t", SCHEMA, [changes(("+I", 1, 2), ("-D", 1, 2))])
+    answer = session.execute("SELECT k, v FROM t")
+    assert isinstance(answer, flowsql.Result)
+    assert repr(answer) == "<Result of a bounded query: k BIGINT, v BIGINT>"
+    assert answer.append is False
+    answer.fetchall()
+    assert repr(answer) == "<Result of 0 rows: k BIGINT, v BIGINT>"
+    assert repr(session.execute("SHOW VIEWS")) == "<Result of 0 rows: view name STRING>"
+    session.execute("CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen')")
+    endless = session.execute("SELECT id FROM g")
+    assert isinstance(endless, flowsql.Result)
+    assert repr(endless) == "<Result of an endless query: id BIGINT>"
+    assert endless.append is True
+
+
 def test_an_endless_query_has_no_table(session: flowsql.Session) -> None:
     """It is refused, not waited for."""
     session.execute("CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen')")

@@ -133,18 +133,71 @@ def test_an_interrupted_stream_stops_the_jobs_beside_it(start: Start) -> None:
     assert "job-1: stopped" in err
 
 
-def test_an_interrupted_table_is_not_shown(start: Start) -> None:
-    """Part of a bounded answer is no answer; the exit code says that there is none."""
+def test_an_interrupted_table_says_so(start: Start) -> None:
+    """What there is until then; words and exit code say that it is not all."""
     process = start(
         "CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1', "
-        "'number-of-rows' = '1000'); SELECT 1; SELECT COUNT(*) FROM g; SELECT 2;"
+        "'number-of-rows' = '1000'); SELECT 1; SELECT COUNT(*) AS n FROM g WHERE id IS NULL; "
+        "SELECT 2;"
     )
     while "in set" not in pipe(process.stdout).readline():
         pass
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "")
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "")
+    assert out in {
+        "+---+\n| n |\n+---+\n| 0 |\n+---+\n1 row so far; interrupted, the result is incomplete\n",
+        "Empty set so far; interrupted, the result is incomplete\n",
+    }
+
+
+def test_rows_of_a_bounded_query_come_at_once(start: Start) -> None:
+    """Where none is taken back they need not wait for the last; widths are the first rows'."""
+    process = start(
+        "CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '5', "
+        "'number-of-rows' = '1000', 'fields.id.kind' = 'sequence', 'fields.id.start' = '9', "
+        "'fields.id.end' = '5000'); SELECT id, id * 1000 AS t FROM g;"
+    )
+    seen = []
+    while not seen or "12000" not in seen[-1]:
+        seen.append(pipe(process.stdout).readline())
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert seen[1].split() == ["|", "id", "|", "t", "|"]
+    assert "".join(seen).count("+\n") == 2
+    rows = [line for line in [*seen, *out.splitlines()] if re.match(r"\|\s+\d", line)]
+    last = out.splitlines()[-1]
+    assert last == f"{len(rows)} rows so far; interrupted, the result is incomplete"
     assert process.returncode == 130
+
+
+def test_a_query_that_fails_on_the_way(start: Start) -> None:
+    """Rows that were shown stay, closed by words that say there should be more."""
+    process = start(
+        "CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '5', "
+        "'number-of-rows' = '1000', 'fields.id.kind' = 'sequence', 'fields.id.start' = '1', "
+        "'fields.id.end' = '1000'); SELECT 10 / (8 - id) AS q FROM g;"
+    )
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert re.search(r"\n\d rows? before the error; the result is incomplete\n$", out)
+    assert "division by zero" in err
+
+
+def test_dead_letters_are_no_input(start: Start, tmp_path: Path) -> None:
+    """A table that only takes bad records does not make a bounded query an endless one."""
+    (tmp_path / "t.csv").write_text("1\nx\n2\n")
+    process = start(
+        "CREATE TABLE dead (table_name STRING, place STRING, record BYTES, reason STRING) "
+        "WITH ('connector' = 'blackhole');"
+        "CREATE TABLE t (a INT) WITH ('connector' = 'filesystem', 'path' = 't.csv', "
+        "'format' = 'csv', 'scan.bad-record' = 'dead-letter', "
+        "'scan.dead-letter.table' = 'dead'); SELECT a FROM t;"
+    )
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert out == "+---+\n| a |\n+---+\n| 1 |\n| 2 |\n+---+\n2 rows in set\n"
 
 
 def test_a_second_interrupt_ends_it_at_once(start: Start) -> None:

@@ -41,6 +41,28 @@ def test_a_long_cell_is_cut() -> None:
     assert cell == "a\\n" + "x" * (MAX_WIDTH - 6) + "..."
 
 
+def test_a_later_row_may_be_wider() -> None:
+    """It is shown whole: a number that is cut would be another number."""
+    tableau = Tableau(SCHEMA, EvalSettings("UTC"), op=False)
+    tableau.fit(pa.Table.from_batches([BATCH.slice(0, 1)]))
+    wide = pa.record_batch({"id": pa.array([1234567], pa.int32()), "name": ["x" * 12]})
+    assert [*tableau.head().splitlines(), tableau.changes(flowsql.Changes(wide))] == [
+        "+----+------+",
+        "| id | name |",
+        "+----+------+",
+        "| 1234567 | xxxxxxxxxxxx |",
+    ]
+
+
+def test_a_part_of_a_table_says_so() -> None:
+    """Nobody takes it for the whole."""
+    tableau = Tableau(SCHEMA, EvalSettings("UTC"), op=False)
+    shown = tableau.table(pa.Table.from_batches([BATCH]), whole=False)
+    assert shown.splitlines()[-1] == "2 rows so far; interrupted, the result is incomplete"
+    none = tableau.table(pa.Table.from_batches([], schema=BATCH.schema), whole=False)
+    assert none == "Empty set so far; interrupted, the result is incomplete"
+
+
 def test_a_stream_has_the_widths_of_its_types() -> None:
     """Later rows are not known when the head is printed."""
     schema = RowType(
@@ -52,12 +74,12 @@ def test_a_stream_has_the_widths_of_its_types() -> None:
     )
     tableau = Tableau(schema, EvalSettings("UTC"), op=True)
     kinds = pa.array([3], pa.int8())
-    assert [*tableau.stream_header().splitlines(), tableau.stream_end()] == [
+    assert [*tableau.head().splitlines(), tableau.rule()] == [
         "+----+----------------------+-------------------------+",
         "| op |                    k |                      at |",
         "+----+----------------------+-------------------------+",
         "+----+----------------------+-------------------------+",
     ]
-    assert tableau.stream_rows(flowsql.Changes(batch, kinds)) == (
+    assert tableau.changes(flowsql.Changes(batch, kinds)) == (
         "| -D |                   -5 | 1970-01-01 00:00:00.000 |"
     )

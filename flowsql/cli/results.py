@@ -1,0 +1,177 @@
+"""The rows of a query in a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from flowsql.changelog import Changes
+from flowsql.cli.console import Console
+from flowsql.cli.statusline import StatusReporter
+from flowsql.cli.tableau import Tableau
+from flowsql.errors import FlowSQLError
+from flowsql.expr import EvalSettings
+from flowsql.library.result import Result
+
+__all__ = ["ResultPrinter"]
+
+# The first rows decide how wide columns are: a short result is held until it is whole.
+_HELD_ROWS = 1000
+_HELD_SECONDS = 0.5
+
+
+class ResultPrinter:
+    """Prints results on standard output; below them, in a terminal, how the query does.
+
+    A query that never ends shows every change with its kind. One that ends by itself shows its
+    rows: as they come where none is ever taken back, else the table that is left at its end.
+
+    Args:
+        console: where status lines go.
+        settings: how values become text (time zone).
+        interrupted: whether the user has asked for the end.
+    """
+
+    def __init__(
+        self, console: Console, settings: EvalSettings, interrupted: Callable[[], bool]
+    ) -> None:
+        self._console = console
+        self._settings = settings
+        self._interrupted = interrupted
+
+    def show(self, answer: Result) -> bool:
+        """Print an answer; whether it is a whole one, not the part that came until Ctrl-C.
+
+        Raises:
+            FlowSQLError: the query failed.
+        """
+        if answer.stream is None and answer.schema.names == ("result",):
+            # A plan, or a statement shown back: text of several lines, not a cell of a table.
+            rows = [text for (text,) in answer.fetchall()]
+            if rows != ["OK"]:
+                print("\n".join(rows), flush=True)
+            return True
+        tableau = Tableau(answer.schema, self._settings, op=not answer.bounded)
+        try:
+            if not answer.bounded:
+                self._follow(answer, tableau)
+                return True
+            if answer.append:
+                return self._rows(answer, tableau)
+            return self._table(answer, tableau)
+        finally:
+            self._console.show(())
+
+    def _follow(self, answer: Result, tableau: Tableau) -> None:
+        print(tableau.head(), flush=True)
+        progress = _Progress(answer, self._console)
+        rows = 0
+        for changes in answer.changes(progress):
+            if self._interrupted():
+                break
+            print(tableau.changes(changes), flush=True)
+            progress()
+            rows += len(changes)
+        print(f"{tableau.rule()}\nReceived a total of {rows} rows", flush=True)
+
+    def _table(self, answer: Result, tableau: Tableau) -> bool:
+        progress = _Progress(answer, self._console)
+        collected: list[Changes] = []
+        for changes in answer.changes(progress):
+            collected.append(changes)
+            progress()
+        table = answer.fold(collected)
+        whole = not self._interrupted()
+        print(tableau.table(table, whole=whole), flush=True)
+        return whole
+
+    def _rows(self, answer: Result, tableau: Tableau) -> bool:
+        held = _Held(tableau)
+        progress = _Progress(answer, self._console)
+
+        def tick() -> None:
+            held.release(due=True)
+            progress()
+
+        try:
+            for changes in answer.changes(tick):
+                held.add(changes)
+                tick()
+        except FlowSQLError:
+            held.end("before the error; the result is incomplete")
+            raise
+        whole = not self._interrupted()
+        if held.begun:
+            held.release()
+            held.end("in set" if whole else "so far; interrupted, the result is incomplete")
+        else:
+            table = answer.fold(held.changes)
+            print(tableau.table(table, whole=whole), flush=True)
+        return whole
+
+
+class _Held:
+    """The first rows of a result, until they are enough, old enough, or all.
+
+    Attributes:
+        changes: not printed yet.
+        begun: the head is printed.
+    """
+
+    def __init__(self, tableau: Tableau) -> None:
+        self._tableau = tableau
+        self._since = 0.0
+        self._rows = 0
+        self.changes: list[Changes] = []
+        self.begun = False
+
+    def add(self, changes: Changes) -> None:
+        """Rows of a result that takes none back."""
+        if self._rows == 0:
+            self._since = time.monotonic()
+        self.changes.append(changes)
+        self._rows += len(changes)
+
+    def release(self, *, due: bool = False) -> None:
+        """Print what is held; where `due`, only if it is time to."""
+        if not self.changes or (due and not self._is_due()):
+            return
+        batches = [c.batch for c in self.changes]
+        if not self.begun:
+            self.begun = True
+            self._tableau.fit(pa.Table.from_batches(batches))
+            print(self._tableau.head(), flush=True)
+        for changes in self.changes:
+            print(self._tableau.changes(changes), flush=True)
+        self.changes = []
+
+    def _is_due(self) -> bool:
+        return (
+            self.begun
+            or self._rows >= _HELD_ROWS
+            or time.monotonic() - self._since >= _HELD_SECONDS
+        )
+
+    def end(self, how: str) -> None:
+        """Close the table, if it was begun."""
+        if self.begun:
+            shown = self._rows - sum(map(len, self.changes))
+            print(f"{self._tableau.rule()}\n{self._tableau.count(shown)} {how}", flush=True)
+
+
+class _Progress:
+    """Called now and then while a query runs: a status line where there is a terminal."""
+
+    def __init__(self, answer: Result, console: Console) -> None:
+        self._reporter = None
+        if answer.status is not None and console.interactive:
+            self._reporter = StatusReporter([answer.status], console)
+        self._last = time.monotonic()
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if self._reporter is not None and now - self._last >= self._reporter.INTERVAL:
+            self._last = now
+            self._reporter.update()
