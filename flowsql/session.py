@@ -111,6 +111,11 @@ class Session:
                 self._notice(key)
             self.config[key] = value
 
+    def __repr__(self) -> str:
+        tables = len(self._catalog.tables())
+        running = ", ".join(repr(j.id) for j in self._all() if j.running) or "nothing"
+        return f"<Session: {tables} table{'s' * (tables != 1)}, {running} running>"
+
     # The road of a statement
 
     def execute(self, sql: str) -> Result | Job:

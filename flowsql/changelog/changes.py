@@ -116,6 +116,12 @@ class Changes:
     def __len__(self) -> int:
         return self.batch.num_rows
 
+    def __repr__(self) -> str:
+        counts = np.bincount(self.codes_or_insert, minlength=len(_NAMES)).tolist()
+        kinds = ", ".join(f"{n} {name}" for name, n in zip(_NAMES, counts, strict=True) if n)
+        step = "" if self.step is None else f" of step {self.step}"
+        return f"<Changes{step}: {kinds or 'none'} ({', '.join(self.batch.schema.names)})>"
+
     @property
     def signs(self) -> npt.NDArray[np.int8]:
         """int8[n]: +1 where the row is added, −1 where it is taken away."""

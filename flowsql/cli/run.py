@@ -37,6 +37,7 @@ def explain_file(file: str, settings: Mapping[str, str]) -> int:
     text = _read(file)
     session = Session(settings, name=_name(file))
     with session.reading(text):
+        explained = False
         for statement in parse_script(text):
             if isinstance(statement, QueryStatement | Insert | StatementSet):
                 statement = Explain(  # noqa: PLW2901 - explained in its place
@@ -44,7 +45,13 @@ def explain_file(file: str, settings: Mapping[str, str]) -> int:
                 )
             answer = session.run(statement, text)
             if isinstance(statement, Explain) and isinstance(answer, Result):
+                explained = True
                 print(answer.fetchall()[0][0], end="\n\n")
+    if not explained:
+        print(
+            f'there is nothing to explain in "{file}": no query, INSERT or statement set',
+            file=sys.stderr,
+        )
     return 0
 
 

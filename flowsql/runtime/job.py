@@ -94,6 +94,9 @@ class Job:
         self.board = StatusBoard(job_id)
         self.error: FlowSQLError | None = None
 
+    def __repr__(self) -> str:
+        return f'<Job "{self.id}": {self.board.state}>'
+
     # -- for callers, from any thread ---------------------------------------------------------
 
     def start(self) -> Job:

@@ -31,6 +31,17 @@ def test_examples(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_to_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said, instead of an empty answer."""
+    file = tmp_path / "job.sql"
+    file.write_text("CREATE TABLE t (a INT) WITH ('connector' = 'datagen');")
+    assert main(["explain", str(file)]) == 0
+    assert tuple(capsys.readouterr()) == (
+        "",
+        f'there is nothing to explain in "{file}": no query, INSERT or statement set\n',
+    )
+
+
 def test_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As `flowsql run` says it."""
     file = tmp_path / "job.sql"
