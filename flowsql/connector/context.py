@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,10 @@ class Attempt:
         return f"{self.job}/{self.run}/{self.number}/{checkpoint}"
 
 
+def _say_nothing(line: str) -> None:
+    del line
+
+
 @dataclass(frozen=True)
 class ConnectorContext:
     """Handed to `open_source` and `Sink.open`.
@@ -38,6 +43,8 @@ class ConnectorContext:
             job takes no checkpoints.
         parallelism: readers or writers to use at most.
         streaming: False in batch mode.
+        tell: says something that the user should know, a line; called by `open_source`,
+            `Source.discover` and `Sink.open` only.
     """
 
     attempt: Attempt
@@ -45,6 +52,7 @@ class ConnectorContext:
     checkpoint_files: Path | None = None
     parallelism: int = 1
     streaming: bool = True
+    tell: Callable[[str], None] = _say_nothing
 
     def checkpoint_file(self, name: str) -> Path:
         """A file for a token's bulk; lives as long as the checkpoint that names it.

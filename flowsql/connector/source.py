@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowsql.changelog import Changes
+from flowsql.errors import ConnectorError
 
 __all__ = ["JSON", "BadRecord", "Piece", "Poll", "Reader", "Source", "Split"]
 
@@ -151,6 +152,22 @@ class Source(ABC):
         it gives all splits that still exist and are not in `position()` as finished; the runtime
         pairs them with stored positions by id.
         """
+
+    def gone(self, splits: Sequence[str]) -> None:
+        """Splits that were read in part when a checkpoint was taken, and that are no longer there.
+
+        Called once after a restore, behind the first `discover`. The rest of their rows is lost;
+        a source for which that is not so overrides this.
+
+        Raises:
+            ConnectorError: the job cannot go on.
+        """
+        names = ", ".join(f'"{s}"' for s in splits[:3])
+        more = f" and {len(splits) - 3} more" if len(splits) > 3 else ""
+        raise ConnectorError(
+            f"what was read in part is gone: {names}{more}",
+            hint="Bring it back, or begin anew with another 'pipeline.name'.",
+        )
 
     @property
     def discovery_interval(self) -> float | None:

@@ -96,7 +96,11 @@ class SourceGroup:
         splits = list(self.source.discover())
         self.splits = {s.id: s for s in splits}
         if position is not None:
-            self.position = {k: v for k, v in position["splits"].items() if k in self.splits}
+            self.position = dict(position["splits"])
+            gone = [split for split in self.position if split not in self.splits]
+            if gone:
+                self.source.gone(gone)
+                self.position = {k: v for k, v in self.position.items() if k in self.splits}
         self.consistent = not any(s.snapshot for s in splits)
         if stored is not None:
             self.consistent = bool(stored["consistent"])

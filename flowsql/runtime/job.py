@@ -319,7 +319,7 @@ class Job:
         return Surroundings(
             plan,
             self._settings,
-            ConnectorContext(attempt, spool, files),
+            ConnectorContext(attempt, spool, files, tell=self._say),
             pending,
             self._clock,
             self._build or _default_build(),

@@ -84,9 +84,8 @@ class FilesystemConnector(Connector):
     ) -> Source:
         from flowsql_connectors.filesystem.source import FilesystemSource  # noqa: PLC0415 - loads pyarrow
 
-        del context
         (table,) = tables
-        return FilesystemSource(table, position)
+        return FilesystemSource(table, position, context.tell)
 
     def sink(self, table: ConnectorTable) -> Sink:
         from flowsql_connectors.filesystem.sink import FilesystemSink  # noqa: PLC0415 - loads pyarrow

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ from flowsql.formats import (
 )
 from flowsql.types import DateType, LocalZonedTimestampType, TimestampType, arrow_schema, arrow_type
 from flowsql_connectors.filesystem.connector import FilesystemConnector, file_table
+from flowsql_connectors.filesystem.stamps import RENAME, Stamp, changed
 
 __all__ = ["FilesystemReader"]
 
@@ -41,7 +44,9 @@ class FilesystemReader(Reader):
         self._format = find_format(table.options["format"])
         self._columns = _Columns(table)
         self._decoder = None if self._format.bulk else self._format.decoder(self._columns.inside)
-        self._waiting: list[tuple[Split, JSON | None]] = []
+        self._waiting: list[tuple[Split, JSON | None, float]] = []
+        self._since = 0.0
+        self._watched = table.options["source.monitor-interval"] is not None
         self._split: Split | None = None
         self._file: _File | None = None
         self._positions: dict[str, JSON] = {}
@@ -49,7 +54,7 @@ class FilesystemReader(Reader):
 
     def assign(self, splits: Sequence[tuple[Split, JSON | None]]) -> None:
         for split, position in splits:
-            size = split.payload["size"]
+            stamp = Stamp.read(split.payload)
             if position is not None:
                 known = (position.get("connector"), position.get("format"))
                 if known != ("filesystem", _FORMAT):
@@ -57,16 +62,12 @@ class FilesystemReader(Reader):
                         f'the stored position of "{split.payload["path"]}" cannot be read',
                         detail=f"It was written by {known[0]!r}, format {known[1]!r}.",
                     )
-                if position["size"] != size:
-                    raise ConnectorError(
-                        f'"{split.payload["path"]}" has changed while it was being read',
-                        detail=f"It had {position['size']} bytes and has {size} now.",
-                        hint="Files must be complete when they get their name: write them under a "
-                        'name that begins with "." or "_" and rename them.',
-                    )
-            start = {"format": _FORMAT, "connector": "filesystem", "size": size}
+                had = Stamp.read(position)
+                if had.differs(stamp):
+                    raise _changed(split.payload["path"], had, stamp)
+            start = {"format": _FORMAT, "connector": "filesystem", **stamp.json()}
             self._positions[split.id] = position or start
-            self._waiting.append((split, position))
+            self._waiting.append((split, position, time.monotonic()))
 
     def poll(self, max_rows: int, timeout: float) -> Poll | None:
         room = min(max_rows, MAX_ROWS)
@@ -78,7 +79,7 @@ class FilesystemReader(Reader):
             assert split is not None
             chunk = file.read(room)
             if chunk is None:
-                finished[split.id] = {}
+                finished[split.id] = Stamp.read(split.payload).json()
                 file.close()
                 self._file = self._split = None
                 continue
@@ -91,7 +92,16 @@ class FilesystemReader(Reader):
         if not pieces and not bad and not finished:
             self._idle.wait(timeout)
             return None
-        return Poll(tuple(pieces), tuple(bad), finished=finished)
+        return Poll(tuple(pieces), tuple(bad), finished=finished, lag_ms=self._lag())
+
+    def _lag(self) -> int | None:
+        """For how long the file that is read, or the next, has been known; 0 if there is none."""
+        if not self._watched:
+            return None
+        if self._file is None and not self._waiting:
+            return 0
+        since = self._since if self._file is not None else self._waiting[0][2]
+        return int((time.monotonic() - since) * 1000)
 
     def position(self, split: str) -> JSON:
         return self._positions[split]
@@ -104,20 +114,57 @@ class FilesystemReader(Reader):
     def _current(self) -> _File | None:
         """The file being read, the next one where the last is at its end."""
         if self._file is None and self._waiting:
-            self._split, position = self._waiting.pop(0)
+            self._split, position, self._since = self._waiting.pop(0)
             finish = self._columns.finish(self._split)
             path = self._split.payload["path"]
             try:
+                handle = Path(path).open("rb")  # noqa: SIM115 - read over many polls
+            except OSError as error:
+                raise ConnectorError(
+                    f'could not open "{path}" (table "{self._table.name}"): {error.strerror}',
+                    hint="A file must stay until it is read, and be readable.",
+                ) from None
+            held = _Held(handle, path, Stamp.read(self._split.payload))
+            try:
+                held.check()
                 if self._decoder is None:
                     bulk = self._format.reader(path, self._columns.inside)
-                    self._file = _BulkFile(bulk, finish, position or {})
+                    self._file = _BulkFile(held, bulk, finish, position or {})
                 else:
                     self._file = _TextFile(
-                        path, self._decoder, finish, position or {}, table=self._table.name
+                        held, self._decoder, finish, position or {}, table=self._table.name
                     )
-            except OSError as error:
-                raise ConnectorError(f'could not open "{path}": {error.strerror}') from None
+            except BaseException:
+                handle.close()
+                raise
         return self._file
+
+
+def _changed(path: str, had: Stamp, has: Stamp) -> ConnectorError:
+    hint = f"Files must be complete when they get their name. {RENAME}"
+    return changed(path, had, has, when="while it was being read", hint=hint)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A file that is open, and what it was like when it was found."""
+
+    handle: BinaryIO
+    path: str
+    stamp: Stamp
+
+    def check(self) -> None:
+        """Raises ConnectorError if it was written since."""
+        has = Stamp.of(os.fstat(self.handle.fileno()))
+        if self.stamp.differs(has):
+            raise _changed(self.path, self.stamp, has)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; fewer at the end."""
+        try:
+            return self.handle.read(size)
+        except OSError as error:
+            raise ConnectorError(f'could not read "{self.path}": {error.strerror}') from None
 
 
 class _File(Protocol):
@@ -136,7 +183,8 @@ class _File(Protocol):
 class _BulkFile:
     """Position: the number of rows read."""
 
-    def __init__(self, bulk: BulkReader, finish: _Finish, position: JSON) -> None:
+    def __init__(self, held: _Held, bulk: BulkReader, finish: _Finish, position: JSON) -> None:
+        self._held = held
         self._bulk = bulk
         self._finish = finish
         self._row = int(position.get("row", 0))
@@ -148,6 +196,7 @@ class _BulkFile:
             self._batches = self._bulk.batches(self._row, MAX_ROWS)
         batch = self._rest if self._rest is not None else next(self._batches, None)
         if batch is None:
+            self._held.check()
             return None
         self._rest = batch.slice(rows) if batch.num_rows > rows else None
         batch = batch.slice(0, rows)
@@ -160,6 +209,7 @@ class _BulkFile:
     def close(self) -> None:
         self._batches = None
         self._bulk.close()
+        self._held.handle.close()
 
 
 @dataclass(slots=True)
@@ -177,20 +227,19 @@ class _TextFile:
     """Position: the byte at which a block begins, its line, and records to skip in it."""
 
     def __init__(
-        self, path: str, decoder: Decoder, finish: _Finish, position: JSON, *, table: str
+        self, held: _Held, decoder: Decoder, finish: _Finish, position: JSON, *, table: str
     ) -> None:
-        self._handle = Path(path).open("rb")  # noqa: SIM115 - read over many polls
+        self._held = held
         self._decoder = decoder
         self._finish = finish
         self._table = table
-        self._path = path
         self._offset = int(position.get("offset", 0))
         self._line = int(position.get("line", 0))
         self._skip = int(position.get("skip", 0))
         self._buffer = b""
         self._end = False
         self._block: _Block | None = None
-        self._handle.seek(self._offset)
+        held.handle.seek(self._offset)
 
     def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
         block = self._next_block()
@@ -210,7 +259,7 @@ class _TextFile:
                 last = int(np.searchsorted(owners, owners[last - 1], side="right"))
             record = int(owners[last]) if last < total else decoded.records
         bad = [
-            BadRecord(self._table, f"{self._path}:{block.line + b.line}", b.raw, b.reason)
+            BadRecord(self._table, f"{self._held.path}:{block.line + b.line}", b.raw, b.reason)
             for b in decoded.bad
             if block.record <= b.record < record
         ]
@@ -226,7 +275,7 @@ class _TextFile:
         return {"offset": block.offset, "line": block.line, "skip": block.record}
 
     def close(self) -> None:
-        self._handle.close()
+        self._held.handle.close()
 
     def _next_block(self) -> _Block | None:
         """The block being handed out, or the next that has a record left."""
@@ -246,8 +295,11 @@ class _TextFile:
         wanted = _BLOCK
         while True:
             if not self._end and len(self._buffer) < wanted:
-                more = self._handle.read(wanted - len(self._buffer))
+                more = self._held.read(wanted - len(self._buffer))
                 self._end = len(more) < wanted - len(self._buffer)
+                if self._end:
+                    # Before the last record is taken for a whole one.
+                    self._held.check()
                 self._buffer += more
             length = self._decoder.split(self._buffer, last=self._end)
             if length or self._end:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from flowsql.connector import JSON, ConnectorTable, Reader, Source, Split
 from flowsql.errors import ConnectorError
+from flowsql.formats import find_format
+from flowsql_connectors.filesystem.connector import file_table
 from flowsql_connectors.filesystem.paths import is_hidden, local_path, parse_partition, path_regex
 from flowsql_connectors.filesystem.reader import FilesystemReader
+from flowsql_connectors.filesystem.stamps import RENAME, Stamp, changed
 
 __all__ = ["FilesystemSource"]
 
@@ -20,18 +25,30 @@ class FilesystemSource(Source):
     """The files of one table.
 
     A split's id is the file's path within the table's folder. The source remembers the files that
-    are read to their end, as Flink does: a file is read once, however it changes later.
+    are read to their end, and what they were like: each is read once.
+
+    A watched folder may hold files that are still being written. One whose last change was a write
+    (a rename comes later than the last write) is given when it stood still for the monitor
+    interval; one that changes after it was read ends the job, as its new rows would be lost.
     """
 
-    def __init__(self, table: ConnectorTable, position: JSON | None) -> None:
+    def __init__(
+        self,
+        table: ConnectorTable,
+        position: JSON | None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._table = table
+        self._tell = tell
         self._root = local_path(table.options["path"])
         pattern = table.options["source.path.regex-pattern"]
         self._pattern = None if pattern is None else path_regex(pattern)
         interval = table.options["source.monitor-interval"]
         self._interval = None if interval is None else interval / 1000
         self.bounded = interval is None
-        self._finished: dict[str, None] = {}
+        self._finished: dict[str, Stamp | None] = {}
+        # Read in part by an earlier attempt, perhaps: given again, whether they stand still or not.
+        self._begun: set[str] = set()
         if position is not None:
             if (position.get("connector"), position.get("format")) != ("filesystem", _FORMAT):
                 raise ConnectorError(
@@ -39,36 +56,123 @@ class FilesystemSource(Source):
                     detail=f"It was written by {position.get('connector')!r}, "
                     f"format {position.get('format')!r}.",
                 )
-            self._finished = dict.fromkeys(position["finished"])
+            self._finished = _stamps(position["finished"])
+            self._begun = set(position.get("given", ()))
         self._given: set[str] = set()
+        # Files that may still be written: what they were like, and since when.
+        self._young: dict[str, tuple[Stamp, float]] = {}
+        self._first = True
 
     def discover(self) -> Sequence[Split]:
-        if not self._root.exists():
-            raise ConnectorError(
-                f'"{self._root}" does not exist (table "{self._table.name}")',
-                hint="Create the folder, or correct option 'path'.",
-            )
+        self._check_root()
         found = []
+        young: dict[str, tuple[Stamp, float]] = {}
         for path, identity in self._files():
-            if identity in self._given or identity in self._finished:
+            if identity in self._given or (self.bounded and identity in self._finished):
                 continue
             try:
-                status = path.stat()
+                status = os.stat(path)  # noqa: PTH116 - several times faster
             except FileNotFoundError:
                 continue
-            found.append((status.st_mtime_ns, identity, path, status.st_size))
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            stamp = Stamp.of(status)
+            if identity in self._finished:
+                self._check_unchanged(path, self._finished[identity], stamp)
+            elif identity in self._begun or self._stands_still(identity, status, stamp, young):
+                found.append((status.st_mtime_ns, identity, path, stamp))
+        self._young = young
         found.sort(key=lambda f: f[:2])
+        self._begun = set()
+        if self._first and found:
+            self._tell_doubts(found[0][2])
+        self._first = False
         splits = []
-        for mtime, identity, path, size in found:
+        for mtime, identity, path, stamp in found:
             self._given.add(identity)
             payload: JSON = {
-                "path": str(path),
-                "size": size,
+                "path": path,
                 "mtime_ms": mtime // 1_000_000,
                 "partition": self._partition(identity),
+                **stamp.json(),
             }
             splits.append(Split(identity, (self._table.name,), payload))
         return splits
+
+    def gone(self, splits: Sequence[str]) -> None:
+        name = splits[0]
+        raise ConnectorError(
+            f'"{self._root / name if self._root.is_dir() else self._root}" was read in part and is '
+            f'gone (table "{self._table.name}")',
+            detail=None if len(splits) == 1 else f"So are {len(splits) - 1} others.",
+            hint="Bring the file back as it was, with its time of change; or begin anew with "
+            "another 'pipeline.name'.",
+        )
+
+    def _check_root(self) -> None:
+        where = f'(table "{self._table.name}")'
+        try:
+            mode = self._root.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConnectorError(
+                f'"{self._root}" does not exist {where}',
+                hint="Create the folder, or correct option 'path'.",
+                option="path",
+            ) from None
+        except OSError as error:
+            raise self._unreadable(self._root, error) from None
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise ConnectorError(
+                f'"{self._root}" is neither a folder nor a file {where}',
+                hint="A pipe or a device cannot be read again after a restart.",
+                option="path",
+            )
+
+    def _unreadable(self, path: Path | str, error: OSError) -> ConnectorError:
+        return ConnectorError(
+            f'could not read "{path}" (table "{self._table.name}"): {error.strerror}',
+            hint="The user who runs the job needs the right to read it.",
+            option="path",
+        )
+
+    def _stands_still(
+        self,
+        identity: str,
+        status: os.stat_result,
+        stamp: Stamp,
+        young: dict[str, tuple[Stamp, float]],
+    ) -> bool:
+        """Whether a new file is complete, as far as one can see."""
+        if self._interval is None or status.st_ctime_ns != status.st_mtime_ns:
+            # What was renamed, or got its time from elsewhere, was changed after its last write.
+            return True
+        if time.time() - status.st_mtime >= self._interval:
+            return True
+        now = time.monotonic()
+        seen, since = self._young.get(identity, (stamp, now))
+        if seen != stamp:
+            since = now
+        # A look may come a little early.
+        if now - since >= 0.9 * self._interval and since != now:
+            return True
+        young[identity] = (stamp, since)
+        return False
+
+    def _check_unchanged(self, path: str, had: Stamp | None, has: Stamp) -> None:
+        if had is not None and had.differs(has):
+            raise changed(
+                path,
+                had,
+                has,
+                when="after it was read",
+                hint="Its new rows are not read. Move it out of the folder or give it a name that "
+                f'begins with "_", and bring them in a file of another name. {RENAME}',
+            )
+
+    def _tell_doubts(self, path: str) -> None:
+        table = file_table(self._table)
+        for doubt in find_format(self._table.options["format"]).doubts(path, table):
+            self._tell(f'table "{self._table.name}": {doubt}')
 
     @property
     def discovery_interval(self) -> float | None:
@@ -80,26 +184,42 @@ class FilesystemSource(Source):
         return reader
 
     def finished(self, split: str, result: JSON) -> Sequence[JSON]:
-        del result
-        self._finished[split] = None
+        self._finished[split] = Stamp.read(result)
+        self._given.discard(split)
         return ()
 
     def position(self) -> JSON:
-        return {"format": _FORMAT, "connector": "filesystem", "finished": list(self._finished)}
+        finished = {
+            name: None if stamp is None else [stamp.size, stamp.mtime_ns]
+            for name, stamp in self._finished.items()
+        }
+        position: JSON = {"format": _FORMAT, "connector": "filesystem", "finished": finished}
+        if not self.bounded:
+            position["given"] = sorted(self._given | self._begun)
+        return position
 
-    def _files(self) -> Iterator[tuple[Path, str]]:
+    def _files(self) -> Iterator[tuple[str, str]]:
+        """Path, and name within the folder, of every file that is not hidden."""
+        root = str(self._root)
         if self._root.is_file():
-            yield self._root, self._root.name
+            yield root, self._root.name
             return
-        for folder, folders, names in os.walk(self._root):
-            folders[:] = [f for f in folders if not is_hidden(f)]
+        start = len(root.rstrip("/")) + 1
+        walk = os.walk(root, onerror=self._stop_walking, followlinks=True)
+        for folder, folders, names in walk:
+            folders[:] = [f for f in folders if not is_hidden(f) and not _leads_back(folder, f)]
             for name in names:
-                path = Path(folder, name)
                 if is_hidden(name):
                     continue
-                if self._pattern is not None and not self._pattern.fullmatch(str(path)):
+                path = os.path.join(folder, name)  # noqa: PTH118 - several times faster
+                if self._pattern is not None and not self._pattern.fullmatch(path):
                     continue
-                yield path, path.relative_to(self._root).as_posix()
+                yield path, path[start:]
+
+    def _stop_walking(self, error: OSError) -> None:
+        """A folder that cannot be read is not an empty one; one that is gone is."""
+        if not isinstance(error, FileNotFoundError):
+            raise self._unreadable(error.filename, error)
 
     def _partition(self, identity: str) -> dict[str, str | None]:
         keys = self._table.partition_keys
@@ -115,3 +235,16 @@ class FilesystemSource(Source):
                 'begins with "_".',
             )
         return values
+
+
+def _stamps(stored: JSON | list[str]) -> dict[str, Stamp | None]:
+    """The finished files of a stored position; older ones hold nothing but names."""
+    if isinstance(stored, list):
+        return dict.fromkeys(stored)
+    return {name: None if stamp is None else Stamp(*stamp) for name, stamp in stored.items()}
+
+
+def _leads_back(folder: str, name: str) -> bool:
+    """Whether a folder is a link to one in which it stands."""
+    path = Path(folder, name)
+    return path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve())
