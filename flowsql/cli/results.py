@@ -141,7 +141,7 @@ class _Held:
         batches = [c.batch for c in self.changes]
         if not self.begun:
             self.begun = True
-            self._tableau.fit(pa.Table.from_batches(batches))
+            self._tableau.fit(pa.Table.from_batches(batches), more=due)
             print(self._tableau.head(), flush=True)
         for changes in self.changes:
             print(self._tableau.changes(changes), flush=True)

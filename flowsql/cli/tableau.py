@@ -80,12 +80,23 @@ class Tableau:
         foot = f"{self.count(table.num_rows)}{cut or ' in set'}"
         return "\n".join([self.head(), *rows, self.rule(), foot])
 
-    def fit(self, table: pa.Table) -> None:
-        """Make the columns from now on as wide as these rows need."""
+    def fit(self, table: pa.Table, *, more: bool = False) -> None:
+        """Make the columns from now on as wide as these rows need.
+
+        Args:
+            table: the rows.
+            more: others will follow: columns of numbers and times get the width of their type.
+        """
         self._widths = [
-            min(MAX_WIDTH, max([text_width(name), *map(text_width, cells)]))
-            for name, cells in zip(self._schema.names, self._columns(table), strict=True)
+            min(MAX_WIDTH, max([text_width(field.name), *map(text_width, cells)]))
+            for field, cells in zip(self._schema.fields, self._columns(table), strict=True)
         ]
+        if more:
+            types = [_type_width(f.type) for f in self._schema.fields]
+            self._widths = [
+                max(width, kind) if kind < MAX_WIDTH else width
+                for width, kind in zip(self._widths, types, strict=True)
+            ]
         if self._op:
             self._widths.insert(0, 2)
 

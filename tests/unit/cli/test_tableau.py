@@ -54,6 +54,13 @@ def test_a_later_row_may_be_wider() -> None:
     ]
 
 
+def test_where_more_rows_follow_numbers_have_room() -> None:
+    """Text has the width of the first rows; of a number the type says how wide it can be."""
+    tableau = Tableau(SCHEMA, EvalSettings("UTC"), op=False)
+    tableau.fit(pa.Table.from_batches([BATCH]), more=True)
+    assert tableau.rule() == "+-------------+------+"
+
+
 def test_a_part_of_a_table_says_so() -> None:
     """Nobody takes it for the whole."""
     tableau = Tableau(SCHEMA, EvalSettings("UTC"), op=False)
