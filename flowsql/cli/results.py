@@ -65,15 +65,25 @@ class ResultPrinter:
             self._console.show(())
 
     def _follow(self, answer: Result, tableau: Tableau) -> None:
-        print(tableau.head(), flush=True)
         progress = _Progress(answer, self._console)
         rows = 0
-        for changes in answer.changes(progress):
+        begun = False
+
+        def tick() -> None:
+            nonlocal begun
+            if not begun:
+                # Only now: a query that cannot begin shows nothing but why.
+                begun = True
+                print(tableau.head(), flush=True)
+            progress()
+
+        for changes in answer.changes(tick):
             if self._interrupted():
                 break
+            tick()
             print(tableau.changes(changes), flush=True)
-            progress()
             rows += len(changes)
+        tick()
         print(f"{tableau.rule()}\nReceived a total of {rows} rows", flush=True)
 
     def _table(self, answer: Result, tableau: Tableau) -> bool:

@@ -68,22 +68,23 @@ def write_files(folder: Path, seconds: float) -> None:
 
 def main() -> int:
     """Runs the demo; its exit code."""
-    with tempfile.TemporaryDirectory(prefix="flowsql-demo-") as name:
-        folder = Path(name)
-        for table in ("bid", "auction"):
-            (folder / table).mkdir()
-        print(f"data and results in {folder}; the job runs for {SECONDS} s\n", flush=True)
-        with subprocess.Popen([sys.executable, __file__, "--write", name]) as writer:
-            job = subprocess.Popen([FLOWSQL, "run", HERE / "job.sql"], cwd=folder)
-            time.sleep(SECONDS)
-            print("\n$ flowsql status demo", flush=True)
-            subprocess.run([FLOWSQL, "status", "demo"], cwd=folder, check=False)
-            writer.wait()
-            print("\n$ flowsql stop --drain demo", flush=True)
-            subprocess.run([FLOWSQL, "stop", "--drain", "demo"], cwd=folder, check=False)
-            code = job.wait(timeout=30)
-        print("\n$ flowsql run look.sql", flush=True)
-        looked = subprocess.run([FLOWSQL, "run", HERE / "look.sql"], cwd=folder, check=False)
+    folder = Path(tempfile.mkdtemp(prefix="flowsql-demo-"))
+    for table in ("bid", "auction"):
+        (folder / table).mkdir()
+    print(f"data and results in {folder}; the job runs for {SECONDS} s\n", flush=True)
+    with subprocess.Popen([sys.executable, __file__, "--write", folder]) as writer:
+        job = subprocess.Popen([FLOWSQL, "run", HERE / "job.sql"], cwd=folder)
+        time.sleep(SECONDS)
+        print("\n$ flowsql status demo", flush=True)
+        subprocess.run([FLOWSQL, "status", "demo"], cwd=folder, check=False)
+        writer.wait()
+        print("\n$ flowsql stop --drain demo", flush=True)
+        subprocess.run([FLOWSQL, "stop", "--drain", "demo"], cwd=folder, check=False)
+        code = job.wait(timeout=30)
+    print("\n$ flowsql run look.sql", flush=True)
+    looked = subprocess.run([FLOWSQL, "run", HERE / "look.sql"], cwd=folder, check=False)
+    print(f"\ndata, results and checkpoints are still there: {folder}")
+    print(f"when you have seen enough: rm -r {folder}")
     return code or looked.returncode
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +15,23 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "sql_examples").glob("*.sql"))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
+FLOWSQL = Path(sys.executable).with_name("flowsql")
+ENDLESS = [e for e in EXAMPLES if "Ctrl-C ends it" in e.read_text()]
+
+
+def shell(example: Path, word: str, folder: Path) -> None:
+    """Do what the header says behind `-- First:` or `-- Meanwhile:`."""
+    for command in re.findall(rf"(?m)^-- {word}: (.*)$", example.read_text()):
+        subprocess.run(["sh", "-c", command], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if e not in ENDLESS], ids=lambda p: p.stem)
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     """`flowsql run` ends well, in a folder of its own."""
     shutil.copy(example, tmp_path)
+    shell(example, "First", tmp_path)
     done = subprocess.run(
-        [Path(sys.executable).with_name("flowsql"), "run", example.name],
+        [FLOWSQL, "run", example.name],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -26,6 +39,32 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("example", ENDLESS, ids=lambda p: p.stem)
+def test_an_endless_example_runs(example: Path, tmp_path: Path) -> None:
+    """It gives rows of what was there, then of what came meanwhile, until Ctrl-C."""
+    shutil.copy(example, tmp_path)
+    shell(example, "First", tmp_path)
+    with subprocess.Popen(
+        [FLOWSQL, "run", example.name],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            seen = [process.stdout.readline() for _ in range(5)]
+            shell(example, "Meanwhile", tmp_path)
+            seen += [process.stdout.readline() for _ in range(2)]
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    assert [line.split()[1] for line in seen[3:]] == ["+I", "+I", "-U", "+U"]
+    assert out.splitlines()[-1] == "Received a total of 4 rows"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)

@@ -185,6 +185,17 @@ def test_a_query_that_fails_on_the_way(start: Start) -> None:
     assert "division by zero" in err
 
 
+def test_an_endless_query_that_cannot_begin(start: Start) -> None:
+    """The reason, without the head of a table that never comes."""
+    process = start(
+        "CREATE TABLE t (a INT) WITH ('connector' = 'filesystem', 'path' = 'nowhere', "
+        "'format' = 'csv', 'source.monitor-interval' = '1 s'); SELECT a FROM t;"
+    )
+    out, err = process.communicate(timeout=20)
+    assert out == ""
+    assert 'nowhere" does not exist' in err
+
+
 def test_dead_letters_are_no_input(start: Start, tmp_path: Path) -> None:
     """A table that only takes bad records does not make a bounded query an endless one."""
     (tmp_path / "t.csv").write_text("1\nx\n2\n")
