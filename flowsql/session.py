@@ -6,6 +6,7 @@ text ─ sql.parse_script ─ logical.Binder ─ optimizer.optimize ─ physical
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -421,12 +422,15 @@ def connect(
     Args:
         config: settings, as SET takes them.
         clock: an object whose `now()` gives microseconds since 1970, read once a step.
-        tune_process: shorten the interpreter's thread switch interval, as the command line does;
-            the host process's other threads feel it.
+        tune_process: shorten the interpreter's thread switch interval, which the host process's
+            other threads feel, and have the garbage collector pass over what is loaded by now, as
+            the command line does.
 
     Raises:
         ConfigError: a setting is unknown, or its text is no value.
     """
     if tune_process:
         sys.setswitchinterval(0.001)
+        # A look at all that imports have made takes as long as three steps.
+        gc.freeze()
     return Session(config, clock=clock)

@@ -78,7 +78,7 @@ class HashTable:
     def _make(self, bits: int) -> None:
         # Reserved, not allocated: the old table's memory goes back slice by slice, too.
         self._memory = Vector(np.uint64)
-        self.cells: Words = self._memory.fit(1 << bits)[: 1 << bits]
+        self.cells: Words = self._memory.reserve(1 << bits)[: 1 << bits]
         self._shift = np.uint64(64 - bits)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -497,12 +498,13 @@ def test_settings_are_checked(tmp_path: Path) -> None:
 
 def test_tuning_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The host process is left alone otherwise."""
-    asked: list[float] = []
+    asked: list[object] = []
     monkeypatch.setattr(sys, "setswitchinterval", asked.append)
+    monkeypatch.setattr(gc, "freeze", lambda: asked.append("freeze"))
     flowsql.connect()
     assert asked == []
     flowsql.connect(tune_process=True)
-    assert asked == [0.001]
+    assert asked == [0.001, "freeze"]
 
 
 def test_what_is_not_there_yet(session: flowsql.Session) -> None:
