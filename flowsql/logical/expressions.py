@@ -16,13 +16,12 @@ from flowsql.expr import (
     bind_case,
     bind_cast,
     boolean_literal,
-    can_cast_implicitly,
-    implicit_cast,
     is_aggregate,
     null_literal,
     number_literal,
     string_literal,
 )
+from flowsql.logical.json_calls import JSON_CALLS, bind_json
 from flowsql.logical.plan import without_time
 from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Scope, member
@@ -41,7 +40,6 @@ from flowsql.types import (
     RowType,
     TimestampType,
     TimeType,
-    VarCharType,
     YearMonthIntervalType,
 )
 
@@ -212,7 +210,8 @@ class ExpressionBinder:
                 return self._call("UNARY +", (args["this"],), span)
             case d.IsPredicate():
                 if args["what"].startswith("JSON"):
-                    raise not_supported(f"IS {args['what']}", span)
+                    test = self._call(f"IS {args['what']}", (args["this"],), span)
+                    return bind_call("NOT", [test], span) if args.get("negated") else test
                 words = f"IS {'NOT ' if args.get('negated') else ''}{args['what']}"
                 return self._call(words, (args["this"],), span)
             case exp.Between():
@@ -349,57 +348,12 @@ class ExpressionBinder:
         ):
             if node.args.get(clause):
                 raise SqlError(f'"{name}" is no aggregate function and takes no {text}', span=span)
-        if node.args.get("clauses"):
-            if node.function != "JSON_VALUE":
-                kinds = ", ".join(c.args["kind"] for c in node.args["clauses"])
-                raise not_supported(f'"{node.function}" with {kinds}', span)
-            return self._json_value(node, span)
         if node.args.get("qualifier"):
             full = ".".join([*(p.this for p in node.args["qualifier"]), name])
             raise SqlError(f'function "{full}" does not exist', span=span)
+        if node.function in JSON_CALLS:
+            return bind_json(node, self.value, span)
         return self._call(name, node.arguments, span)
-
-    def _json_value(self, node: d.FunctionCall, span: Span) -> Expression:
-        """JSON_VALUE with clauses: json, path, type as a NULL, on empty, default, on error, default."""
-        found: dict[str, d.JsonClause] = {}
-        for clause in node.args["clauses"]:
-            kind = clause.args["kind"]
-            if kind in found:
-                raise SqlError(f"{kind} is given twice", span=span_of(clause))
-            found[kind] = clause
-        returning: DataType = VarCharType()
-        if "RETURNING" in found:
-            returning = found["RETURNING"].args["this"].with_nullable(True)
-        nothing = Literal(type=returning, value=None, span=span)
-        args: list[Expression] = [*map(self.value, node.arguments), nothing]
-        for kind in ("ON EMPTY", "ON ERROR"):
-            said = found[kind].args["this"] if kind in found else "NULL"
-            if isinstance(said, exp.Expr):
-                value = self.value(said)
-                default = _json_default(found[kind], value, returning, span_of(said))
-                args += [string_literal("DEFAULT", span), default]
-            else:
-                args += [string_literal(said, span), nothing]
-        return bind_call("JSON_VALUE", args, span)
-
-
-def _json_default(
-    clause: d.JsonClause, value: Expression, returning: DataType, span: Span
-) -> Expression:
-    if isinstance(value.type, NullType):
-        raise SqlError(
-            "DEFAULT NULL of JSON_VALUE has no type",
-            hint=f"Write NULL {clause.args['kind']}.",
-            span=span,
-        )
-    if not can_cast_implicitly(value.type, returning):
-        raise SqlError(
-            f"the default {clause.args['kind']} of JSON_VALUE is "
-            f"{value.type.with_nullable(True)}, not {returning}",
-            hint=f"Write CAST(… AS {returning}), or add RETURNING.",
-            span=span,
-        )
-    return implicit_cast(value, returning, span)
 
 
 def _chain(node: exp.Expr) -> list[exp.Expr]:

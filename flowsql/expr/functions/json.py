@@ -1,0 +1,616 @@
+"""JSON: taking values out of JSON text, asking about it, building it.
+
+A text is decoded once for each distinct combination of arguments: no library has Flink's JSON paths
+over columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flowsql.errors import Span, SqlError
+from flowsql.expr.casting import cast_to
+from flowsql.expr.faults import Fault
+from flowsql.expr.functions.strings import literal_text
+from flowsql.expr.functions.temporal import keyword
+from flowsql.expr.json_paths import BadPath, Missing, compile_path, is_lax
+from flowsql.expr.json_text import NotJson, clean, number_text, parse, quote, sort_key, write
+from flowsql.expr.json_values import Writer, joined, json_writer, no_json
+from flowsql.expr.literals import string_literal
+from flowsql.expr.nodes import Call, Cast, Expression, Literal
+from flowsql.expr.params import ANY, CHARACTER
+from flowsql.expr.registry import (
+    Function,
+    Maker,
+    by_arguments,
+    forced_nullable,
+    overload,
+    strict,
+)
+from flowsql.expr.signatures import wrong_arguments
+from flowsql.expr.vector import EvalSettings, Kernel, Value, each
+from flowsql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DoubleType,
+    IntType,
+    NullType,
+    VarCharType,
+    arrow_type,
+)
+from flowsql.types.common import is_character
+
+__all__ = ["FUNCTIONS"]
+
+_STRING = VarCharType()
+_EMPTY, _ERROR = "EMPTY", "ERROR"
+
+
+def _look(text: str, path: str) -> tuple[str | None, Any, bool]:
+    """(EMPTY, ERROR or None, value or reason, whether the path is lax)."""
+    try:
+        compiled = compile_path(path)
+    except BadPath as e:
+        return (_EMPTY if is_lax(path) else _ERROR), str(e), False
+    try:
+        document = parse(text)
+    except NotJson as e:
+        return (_EMPTY if compiled.lax else _ERROR), f"'{text}' is not JSON: {e}", compiled.lax
+    if document is None:
+        return _ERROR, "the document is null", compiled.lax
+    try:
+        found = compiled.run(document)
+    except Missing as e:
+        if not compiled.lax:
+            return _ERROR, str(e), False
+        found = None if compiled.definite else []
+    if found is None:  # a JSON null as well
+        return (_EMPTY if compiled.lax else _ERROR), f"path {path} gives null", compiled.lax
+    return None, found, compiled.lax
+
+
+def _check_path(call: Call) -> None:
+    """Refuses what a written path uses and is not supported."""
+    path = literal_text(call, 1)
+    if path is not None:
+        try:
+            compile_path(path)
+        except BadPath:
+            return
+        except Fault as e:
+            raise SqlError(e.message, hint=e.hint, span=call.args[1].span) from e
+
+
+def _inputs(name: str, args: Sequence[Expression], counts: tuple[int, ...], span: Any) -> None:
+    texts = all(is_character(a.type) or isinstance(a.type, NullType) for a in args[:2])
+    if len(args) not in counts or not texts:
+        raise wrong_arguments(name, args, span)
+
+
+def _texts(args: Sequence[Expression]) -> list[Expression]:
+    """The first two arguments as text, the others as they are."""
+    cast = [cast_to(a, _STRING) if isinstance(a.type, NullType) else a for a in args[:2]]
+    return [*cast, *args[2:]]
+
+
+# JSON_EXISTS
+
+_EXISTS_ON_ERROR = ("TRUE", "FALSE", "UNKNOWN", "ERROR")
+
+
+def _bind_exists(args: Sequence[Expression], span: Span | None) -> Expression:
+    """JSON_EXISTS(json, path[, on error])."""
+    _inputs("JSON_EXISTS", args, (2, 3), span)
+    if len(args) == 3:
+        keyword(args[2], _EXISTS_ON_ERROR, "a behaviour ON ERROR")
+    _literal_path("JSON_EXISTS", args[1])
+    return Call(type=BooleanType(), function="JSON_EXISTS", args=tuple(_texts(args)), span=span)
+
+
+def _literal_path(name: str, path: Expression) -> None:
+    if not isinstance(path, Literal):
+        raise SqlError(f"the path of {name} is no literal", span=path.span)
+
+
+def _exists_make(call: Call, settings: EvalSettings) -> Kernel:
+    del settings
+    _check_path(call)
+    given = literal_text(call, 2) if len(call.args) == 3 else "FALSE"
+    behaviour = (given or "FALSE").upper()
+
+    def one(text: str, path: str) -> bool | None:
+        state, value, _ = _look(text, path)
+        if state != _ERROR:
+            return state is None
+        match behaviour:
+            case "ERROR":
+                raise Fault(str(value))
+            case "UNKNOWN":
+                return None
+            case _:
+                return behaviour == "TRUE"
+
+    return lambda _, text, path, *__: each(one, pa.bool_(), text, path)
+
+
+# JSON_VALUE
+
+
+def _returned(value: Any, returning: DataType) -> Any:
+    if is_character(returning):
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return clean(value) if isinstance(value, str) else number_text(value)
+    if isinstance(returning, BooleanType) and isinstance(value, bool):
+        return value
+    if not isinstance(value, bool):
+        if isinstance(returning, IntType) and isinstance(value, int) and abs(value) < 1 << 31:
+            return value
+        if isinstance(returning, DoubleType) and isinstance(value, Decimal):
+            return float(value)
+    raise Fault(f"JSON value {value!s} is not of type {returning.with_nullable(True)}")
+
+
+_BEHAVIOURS = ("NULL", "ERROR", "DEFAULT")
+
+
+def _bind_value(args: Sequence[Expression], span: Span | None) -> Expression:
+    """JSON_VALUE(json, path[, returning, on empty, its default, on error, its default]).
+
+    `returning` is a NULL literal of the type, the behaviours are keywords, a default is any
+    expression and counts where its keyword is DEFAULT.
+    """
+    _inputs("JSON_VALUE", args, (2, 7), span)
+    returning: DataType = _STRING
+    if len(args) == 7:
+        returning = args[2].type.with_nullable(True)
+        keyword(args[3], _BEHAVIOURS, "a behaviour ON EMPTY")
+        keyword(args[5], _BEHAVIOURS, "a behaviour ON ERROR")
+        if not isinstance(returning, VarCharType | BooleanType | IntType | DoubleType):
+            raise SqlError(
+                f"JSON_VALUE cannot return {returning}",
+                hint="Return STRING, BOOLEAN, INTEGER or DOUBLE, and CAST it.",
+                span=args[2].span or span,
+            )
+    return Call(type=returning, function="JSON_VALUE", args=tuple(_texts(args)), span=span)
+
+
+def _value_make(call: Call, settings: EvalSettings) -> Kernel:
+    del settings
+    _check_path(call)
+    returning = call.type
+    arrow = arrow_type(returning)
+    behaviour = {_EMPTY: "NULL", _ERROR: "NULL"}
+    if len(call.args) == 7:
+        behaviour[_EMPTY] = keyword(call.args[3], _BEHAVIOURS, "a behaviour ON EMPTY")
+        behaviour[_ERROR] = keyword(call.args[5], _BEHAVIOURS, "a behaviour ON ERROR")
+
+    def one(text: str | None, path: str | None, empty: Any = None, error: Any = None) -> Any:
+        if text is None or path is None:
+            return None
+        state, value, lax = _look(text, path)
+        if state is None:
+            if not isinstance(value, dict | list):
+                return _returned(value, returning)
+            state = _EMPTY if lax else _ERROR
+            value = f"path {path} gives no scalar value"
+        match behaviour[state]:
+            case "ERROR":
+                what = "an empty result of JSON_VALUE" if state == _EMPTY else str(value)
+                raise Fault(what)
+            case "DEFAULT":
+                return empty if state == _EMPTY else error
+            case _:
+                return None
+
+    def kernel(_: Any, text: Value, path: Value, *rest: Value) -> Value:
+        defaults = (rest[2], rest[4]) if rest else ()
+        return each(one, arrow, text, path, *defaults, strict=False)
+
+    return kernel
+
+
+# JSON_QUERY
+
+_QUERY_BEHAVIOURS = ("NULL", "ERROR", "EMPTY ARRAY", "EMPTY OBJECT")
+_WRAPPERS = ("WITHOUT", "CONDITIONAL", "UNCONDITIONAL")
+
+
+def _bind_query(args: Sequence[Expression], span: Span | None) -> Expression:
+    """JSON_QUERY(json, path[, returning, wrapper, on empty, on error])."""
+    _inputs("JSON_QUERY", args, (2, 6), span)
+    returning: DataType = _STRING
+    if len(args) == 6:
+        returning = args[2].type.with_nullable(True)
+        keyword(args[3], _WRAPPERS, "a wrapper")
+        where = args[2].span or span
+        if isinstance(returning, ArrayType) and not isinstance(returning.element, VarCharType):
+            raise SqlError(
+                f"unsupported array element type '{returning.element}' for RETURNING ARRAY "
+                "in JSON_QUERY",
+                hint="Return ARRAY<STRING>, and CAST it.",
+                span=where,
+            )
+        if not isinstance(returning, ArrayType | VarCharType):
+            raise SqlError(
+                f"JSON_QUERY cannot return {returning}",
+                hint="Return STRING or ARRAY<STRING>.",
+                span=where,
+            )
+        for arg, when in ((args[4], "empty"), (args[5], "error")):
+            word = keyword(arg, _QUERY_BEHAVIOURS, f"a behaviour ON {when.upper()}")
+            if word == "EMPTY OBJECT" and isinstance(returning, ArrayType):
+                raise SqlError(
+                    f"illegal on {when} behavior 'EMPTY OBJECT' for return type {returning}",
+                    hint=f"Write EMPTY ARRAY ON {when.upper()}.",
+                    span=arg.span or span,
+                )
+    return Call(type=returning, function="JSON_QUERY", args=tuple(_texts(args)), span=span)
+
+
+def _query_make(call: Call, settings: EvalSettings) -> Kernel:
+    del settings
+    _check_path(call)
+    wrapper, behaviour = "WITHOUT", {_EMPTY: "NULL", _ERROR: "NULL"}
+    if len(call.args) == 6:
+        wrapper = keyword(call.args[3], _WRAPPERS, "a wrapper")
+        behaviour[_EMPTY] = keyword(call.args[4], _QUERY_BEHAVIOURS, "a behaviour ON EMPTY")
+        behaviour[_ERROR] = keyword(call.args[5], _QUERY_BEHAVIOURS, "a behaviour ON ERROR")
+    array = isinstance(call.type, ArrayType)
+
+    def one(text: str, path: str) -> Any:
+        state, value, lax = _look(text, path)
+        if state is None:
+            if wrapper == "UNCONDITIONAL" or (
+                wrapper == "CONDITIONAL" and not isinstance(value, list)
+            ):
+                value = [value]
+            if not isinstance(value, dict | list):
+                state = _EMPTY if lax else _ERROR
+                value = f"path {path} gives no array or object"
+            elif not array:
+                return clean(write(value))
+            elif isinstance(value, list):
+                return [None if v is None else _element(v) for v in value]
+            else:
+                state, value = _ERROR, f"path {path} gives no array"
+        match behaviour[state]:
+            case "ERROR":
+                raise Fault("an empty result of JSON_QUERY" if state == _EMPTY else str(value))
+            case "EMPTY ARRAY":
+                return [] if array else "[]"
+            case "EMPTY OBJECT":
+                return "{}"
+            case _:
+                return None
+
+    arrow = arrow_type(call.type)
+    return lambda _, text, path, *__: each(one, arrow, text, path)
+
+
+def _element(value: Any) -> str:
+    return clean(write(value)) if isinstance(value, dict | list) else str(_returned(value, _STRING))
+
+
+# IS JSON
+
+
+def _never_null(args: Sequence[Expression]) -> DataType:
+    """NULL is no JSON."""
+    del args
+    return BooleanType(nullable=False)
+
+
+def _is_json(kinds: tuple[type, ...] | None, *, scalar: bool = False) -> Maker:
+    def one(text: str) -> bool:
+        try:
+            value = parse(text)
+        except NotJson:
+            return False
+        if scalar:
+            return not isinstance(value, dict | list)
+        return kinds is None or isinstance(value, kinds)
+
+    return strict(lambda _, text: each(one, pa.bool_(), text).fill_null(False))
+
+
+# JSON_QUOTE, JSON_UNQUOTE
+
+_QUOTED = {
+    ord(a): b
+    for a, b in (
+        ('"', '\\"'), ("\\", "\\\\"), ("/", "\\/"), ("\b", "\\b"), ("\f", "\\f"), ("\n", "\\n"),
+        ("\r", "\\r"), ("\t", "\\t"),
+    )
+}  # fmt: skip
+
+
+def _json_quote(text: str) -> str:
+    return f'"{_not_ascii(text.translate(_QUOTED))}"'
+
+
+def _not_ascii(text: str) -> str:
+    if text.isascii():
+        return text
+    return "".join(c if c < "\x80" else _unicode(ord(c)) for c in text)
+
+
+def _unicode(code: int) -> str:
+    """One character; of a pair of surrogates Java writes the whole, and then the second half."""
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    return f"\\u{code:04x}\\u{0xDC00 | code & 0x3FF:04x}"
+
+
+_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt])|(.|$))', re.DOTALL)
+_UNQUOTED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+class _WrongEscape(Exception):  # noqa: N818 - an answer, not a fault
+    pass
+
+
+def _unescape(found: re.Match[str]) -> str:
+    if found[1]:
+        return chr(int(found[1], 16))
+    if found[2]:
+        return _UNQUOTED.get(found[2], found[2])
+    if found[3] == "":  # a backslash at the very end stands for itself
+        return "\\"
+    raise _WrongEscape
+
+
+def _json_unquote(text: str) -> str:
+    try:
+        parse(text)
+    except NotJson:
+        return text
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    try:
+        found = _ESCAPE.sub(_unescape, text[1:-1])
+    except _WrongEscape:
+        return text
+    return clean(found)
+
+
+# JSON, JSON_STRING, JSON_OBJECT, JSON_ARRAY
+
+
+def _json(text: str) -> str | None:
+    trimmed = text.strip("".join(map(chr, range(33))))
+    if not trimmed:
+        return None
+    try:
+        return clean(write(parse(trimmed)))
+    except NotJson as e:
+        raise Fault(f"'{text}' is not JSON: {e}") from e
+
+
+_RAW = frozenset({"JSON", "JSON_OBJECT", "JSON_ARRAY"})
+
+
+def _as_value(name: str, arg: Expression, span: Span | None) -> Expression:
+    """An argument that is written as JSON."""
+    if isinstance(arg.type, NullType):
+        return cast_to(arg, _STRING)
+    part = no_json(arg.type)
+    if part is not None:
+        raise SqlError(
+            f"{name} cannot write {part.with_nullable(True)} as JSON",
+            hint="CAST it to STRING.",
+            span=arg.span or span,
+        )
+    return arg
+
+
+def _is_raw(arg: Expression) -> bool:
+    """Whether the argument is JSON text already, which goes in as it is."""
+    return isinstance(arg, Call) and arg.function in _RAW
+
+
+_ON_NULL = ("NULL", "ABSENT")
+
+
+def _bind_json_string(args: Sequence[Expression], span: Span | None) -> Expression:
+    if len(args) != 1:
+        raise wrong_arguments("JSON_STRING", args, span)
+    if _is_raw(args[0]):
+        return args[0]
+    given = _as_value("JSON_STRING", args[0], span)
+    result = VarCharType(nullable=given.type.nullable)
+    return Call(type=result, function="JSON_STRING", args=(given,), span=span)
+
+
+def _json_string_make(call: Call, settings: EvalSettings) -> Kernel:
+    writer = json_writer(call.args[0].type, settings)
+    return lambda _, value: writer(value)
+
+
+def _bind_object(args: Sequence[Expression], span: Span | None) -> Expression:
+    """JSON_OBJECT(on null, key, value, …); the keys are string literals."""
+    if not args or len(args) % 2 == 0:
+        raise wrong_arguments("JSON_OBJECT", args, span)
+    keyword(args[0], _ON_NULL, "a behaviour ON NULL")
+    values = []
+    for key, value in zip(args[1::2], args[2::2], strict=True):
+        if literal_key(key) is None:
+            raise SqlError(
+                "a key of JSON_OBJECT is no string literal",
+                hint="Write JSON_OBJECT('name' VALUE x); NULL is no key.",
+                span=key.span or span,
+            )
+        values.append(_as_value("JSON_OBJECT", value, span))
+    keys = [string_literal(literal_key(k) or "", k.span) for k in args[1::2]]
+    raw = string_literal("".join("r" if _is_raw(v) else "v" for v in values) or "-", span)
+    pairs = [x for pair in zip(keys, values, strict=True) for x in pair]
+    return Call(
+        type=_STRING.with_nullable(False),
+        function="JSON_OBJECT",
+        args=(args[0], raw, *pairs),
+        span=span,
+    )
+
+
+def literal_key(arg: Expression) -> str | None:
+    """The text of a key, or None where it is no string literal."""
+    while isinstance(arg, Cast) and is_character(arg.type):
+        arg = arg.arg
+    if isinstance(arg, Literal) and isinstance(arg.value, str):
+        return arg.value
+    return None
+
+
+def _members(
+    call: Call, settings: EvalSettings, at: int, step: int
+) -> list[Callable[[Value], Value]]:
+    """What writes each value, beginning with the argument number `at`."""
+    raw = literal_text(call, 1) or ""
+    writers: list[Callable[[Value], Value]] = []
+    for kind, arg in zip(raw, call.args[at::step], strict=False):
+        writers.append(_written(arg.type, settings, raw=kind == "r"))
+    return writers
+
+
+def _as_it_is(array: Any) -> Any:
+    return array
+
+
+def _written(data_type: DataType, settings: EvalSettings, *, raw: bool) -> Callable[[Value], Value]:
+    writer: Writer = _as_it_is if raw else json_writer(data_type, settings)
+
+    def write_value(value: Value) -> Value:
+        if isinstance(value, pa.Scalar):
+            return writer(pa.array([value.as_py()], value.type))[0] if value.is_valid else _NOTHING
+        return writer(value)
+
+    return write_value
+
+
+_NOTHING = pa.scalar(None, pa.string())
+
+
+def _or(value: Value, text: str) -> Value:
+    """NULL as that text."""
+    if isinstance(value, pa.Scalar):
+        return value if value.is_valid else pa.scalar(text)
+    return value.fill_null(text) if value.null_count else value
+
+
+def _build(
+    opening: str, closing: str, heads: Sequence[str], texts: Sequence[Value], absent: bool
+) -> Value:
+    """The members, each behind its head, between brackets; NULL is left out if `absent`."""
+    if not absent:
+        parts: list[Any] = [pa.scalar(opening)]
+        for n, (head, text) in enumerate(zip(heads, texts, strict=True)):
+            parts += [pa.scalar(f"{',' if n else ''}{head}"), _or(text, "null")]
+        return joined(*parts, pa.scalar(closing))
+    pieces = [
+        _or(joined(pa.scalar(f",{head}"), text), "")
+        for head, text in zip(heads, texts, strict=True)
+    ]
+    inner = pc.utf8_slice_codeunits(joined(*pieces), 1) if pieces else pa.scalar("")
+    return joined(pa.scalar(opening), inner, pa.scalar(closing))
+
+
+def _object_make(call: Call, settings: EvalSettings) -> Kernel:
+    absent = keyword(call.args[0], _ON_NULL, "a behaviour ON NULL") == "ABSENT"
+    writers = _members(call, settings, 3, 2)
+    keys = [str(k.value) for k in call.args[2::2] if isinstance(k, Literal)]
+    names = sorted(set(keys), key=sort_key)
+    heads = [f"{quote(n)}:" for n in names]
+
+    def kernel(_: Any, __: Value, ___: Value, *pairs: Value) -> Value:
+        found: dict[str, Value] = {}
+        for key, value, writer in zip(keys, pairs[1::2], writers, strict=True):
+            text = writer(value)
+            # Of equal keys the last counts; one that is left out leaves the one before.
+            found[key] = pc.coalesce(text, found[key]) if absent and key in found else text
+        return _build("{", "}", heads, [found[n] for n in names], absent)
+
+    return kernel
+
+
+def _bind_json_array(args: Sequence[Expression], span: Span | None) -> Expression:
+    """JSON_ARRAY(on null, value, …)."""
+    if not args:
+        raise wrong_arguments("JSON_ARRAY", args, span)
+    keyword(args[0], _ON_NULL, "a behaviour ON NULL")
+    values = [_as_value("JSON_ARRAY", v, span) for v in args[1:]]
+    raw = string_literal("".join("r" if _is_raw(v) else "v" for v in values) or "-", span)
+    return Call(
+        type=_STRING.with_nullable(False),
+        function="JSON_ARRAY",
+        args=(args[0], raw, *values),
+        span=span,
+    )
+
+
+def _array_make(call: Call, settings: EvalSettings) -> Kernel:
+    absent = keyword(call.args[0], _ON_NULL, "a behaviour ON NULL") == "ABSENT"
+    writers = _members(call, settings, 2, 1)
+
+    def kernel(_: Any, __: Value, ___: Value, *values: Value) -> Value:
+        texts = [w(v) for w, v in zip(writers, values, strict=True)]
+        return _build("[", "]", [""] * len(texts), texts, absent)
+
+    return kernel
+
+
+_TEXT = by_arguments(VarCharType())
+_TEXT_OR_NULL = forced_nullable(VarCharType())
+
+
+def _each(function: Callable[[str], str | None]) -> Maker:
+    return strict(lambda _, text: each(function, pa.string(), text))
+
+
+def _nested(count: int, make: Maker, *, variadic: bool = False) -> Any:
+    """An overload whose arguments `bind` has looked at."""
+    params = (CHARACTER, CHARACTER, *(ANY,) * (count - 2))
+    return overload(params, _TEXT_OR_NULL, make, variadic=variadic)
+
+
+_KINDS = (("", None), (" VALUE", None), (" OBJECT", (dict,)), (" ARRAY", (list,)))
+
+FUNCTIONS = (
+    Function("JSON_EXISTS", "Whether a path leads to something in a JSON text.",
+             (_nested(2, _exists_make), _nested(3, _exists_make)), _bind_exists,
+             signatures=("JSON_EXISTS(<STRING>, <STRING> [{TRUE | FALSE | UNKNOWN | ERROR} ON ERROR])",)),
+    Function("JSON_VALUE", "A scalar of a JSON text, by a path.",
+             (_nested(2, _value_make), _nested(7, _value_make)), _bind_value,
+             signatures=("JSON_VALUE(<STRING>, <STRING> [RETURNING <TYPE>] [… ON EMPTY] [… ON ERROR])",)),
+    Function("JSON_QUERY", "An array or object of a JSON text, by a path.",
+             (_nested(2, _query_make), _nested(6, _query_make)), _bind_query,
+             signatures=("JSON_QUERY(<STRING>, <STRING> [RETURNING <TYPE>] [… WRAPPER] [… ON EMPTY] [… ON ERROR])",)),
+    *(Function(f"IS JSON{words}", f"Whether a text is JSON{words and ' of this kind'}.",
+               (overload((CHARACTER,), _never_null, _is_json(kinds)),),
+               signatures=(f"<CHARACTER_STRING> IS JSON{words}",))
+      for words, kinds in _KINDS),
+    Function("IS JSON SCALAR", "Whether a text is JSON of this kind.",
+             (overload((CHARACTER,), _never_null, _is_json(None, scalar=True)),),
+             signatures=("<CHARACTER_STRING> IS JSON SCALAR",)),
+    Function("JSON_QUOTE", "The text as a JSON string, special characters escaped.",
+             (overload((CHARACTER,), _TEXT, _each(_json_quote)),)),
+    Function("JSON_UNQUOTE", "The text of a JSON string; other text stays as it is.",
+             (overload((CHARACTER,), _TEXT, _each(_json_unquote)),)),
+    Function("JSON", "JSON text that JSON_OBJECT and JSON_ARRAY take as it is.",
+             (overload((CHARACTER,), _TEXT_OR_NULL, _each(_json)),)),
+    Function("JSON_STRING", "A value as JSON text.",
+             (overload((ANY,), _TEXT, _json_string_make),), _bind_json_string,
+             signatures=("JSON_STRING(<ANY>)",)),
+    Function("JSON_OBJECT", "A JSON object of names and values.",
+             (_nested(2, _object_make), _nested(4, _object_make, variadic=True)), _bind_object,
+             signatures=("JSON_OBJECT([[KEY] <STRING literal> VALUE <ANY>, ...] [{NULL | ABSENT} ON NULL])",)),
+    Function("JSON_ARRAY", "A JSON array of values.",
+             (_nested(2, _array_make), _nested(3, _array_make, variadic=True)), _bind_json_array,
+             signatures=("JSON_ARRAY([<ANY>, ...] [{NULL | ABSENT} ON NULL])",)),
+)  # fmt: skip
