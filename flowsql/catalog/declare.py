@@ -12,6 +12,7 @@ from flowsql.catalog.objects import (
     ColumnKind,
     WatermarkClause,
 )
+from flowsql.config import OptionPlaces
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.sql.dialect import span_of
 from flowsql.sql.statements import (
@@ -64,6 +65,9 @@ def declare_table(statement: CreateTable, catalog: Catalog, script: str) -> Cata
         comment=statement.comment,
         temporary=statement.temporary,
         script=script,
+        places=OptionPlaces(
+            script, {o.key: o.key_span.to(o.value_span) for o in statement.options}
+        ),
     )
 
 

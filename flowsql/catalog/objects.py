@@ -11,6 +11,7 @@ from enum import Enum
 
 from sqlglot import expressions as exp
 
+from flowsql.config import OptionPlaces
 from flowsql.sql.dialect import Query
 from flowsql.types import DataType, quote_identifier
 
@@ -97,6 +98,7 @@ class CatalogTable:
         comment: COMMENT.
         temporary: shadows a permanent object of the same name.
         script: the text that the spans of `columns` and `watermark` point into.
+        places: where the options stand in it.
     """
 
     path: ObjectPath
@@ -108,6 +110,7 @@ class CatalogTable:
     comment: str | None = None
     temporary: bool = False
     script: str = field(default="", compare=False, repr=False)
+    places: OptionPlaces = field(default_factory=OptionPlaces, compare=False, repr=False)
 
     @property
     def connector(self) -> str | None:

@@ -18,12 +18,14 @@ from flowsql.config.options import (
     parse_memory,
     parse_options,
 )
+from flowsql.config.places import OptionPlaces
 
 __all__ = [
     "ENGINE_OPTIONS",
     "UNSET",
     "EngineSettings",
     "Option",
+    "OptionPlaces",
     "OptionType",
     "OptionValues",
     "RestartStrategy",

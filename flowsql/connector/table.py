@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flowsql.config import OptionValues
+from flowsql.config import OptionPlaces, OptionValues
 from flowsql.types import RowType
 
 __all__ = ["ConnectorTable"]
@@ -26,6 +26,8 @@ class ConnectorTable:
         metadata: column name → metadata key, for the METADATA columns that are read or written;
             they stand behind the physical ones.
         local_time_zone: `table.local-time-zone`, for text forms.
+        places: where the options are written; `places.mark(error)` shows an error with `option`
+            there, which is worth it for errors at the start of a job.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ConnectorTable:
     columns: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     local_time_zone: str = "UTC"
+    places: OptionPlaces = field(default_factory=OptionPlaces, compare=False, repr=False)
 
     @property
     def decoded(self) -> tuple[str, ...]:

@@ -91,7 +91,8 @@ def _dialect(options: OptionValues) -> CsvDialect:
     if dialect.delimiter in {dialect.quote, dialect.escape}:
         raise ConfigError(
             'options "csv.field-delimiter" and "csv.quote-character" or "csv.escape-character" '
-            "are the same character"
+            "are the same character",
+            option="csv.field-delimiter",
         )
     return dialect
 
@@ -110,6 +111,7 @@ def _character(options: OptionValues, key: str) -> str | None:
         raise ConfigError(
             f'option "{key}" cannot be {text!r}: expected one ASCII character',
             hint="A tab is written \\t.",
+            option=key,
         )
     return character
 

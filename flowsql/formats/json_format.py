@@ -90,7 +90,8 @@ class JsonFormat(Format):
         ):
             raise ConfigError(
                 'options "json.fail-on-missing-field" and "json.ignore-parse-errors" '
-                "cannot both be true"
+                "cannot both be true",
+                option="json.fail-on-missing-field",
             )
 
     def decoder(self, table: FormatTable) -> Decoder:

@@ -10,9 +10,10 @@ from sqlglot import expressions as exp
 
 from flowsql.catalog import CatalogTable, CatalogView
 from flowsql.connector import Role
-from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError
+from flowsql.errors import FlowSQLError, Span, SqlError
 from flowsql.expr import Column, Expression, bind_call, transform
 from flowsql.logical.expressions import ExpressionBinder
+from flowsql.logical.letters import dead_letter_table
 from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
 from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Relation, Scope
@@ -24,9 +25,7 @@ from flowsql.sql.dialect import span_of
 if TYPE_CHECKING:
     from flowsql.logical.queries import Names, QueryBinder
 
-__all__ = ["DEAD_LETTER_COLUMNS", "RelationBinder", "hint_options"]
-
-DEAD_LETTER_COLUMNS = ("table_name", "place", "record", "reason")
+__all__ = ["RelationBinder", "hint_options"]
 
 _JOINS = {
     "INNER": JoinKind.INNER,
@@ -98,24 +97,7 @@ class RelationBinder:
         bound = tables.bind(table, role=Role.SCAN, hints=hints, span=span)
         if bound.bad_records != "dead-letter":
             return bound
-        name = str(bound.settings.options["scan.dead-letter.table"])
-        within = (table.path.catalog, table.path.database)
-        target = self._queries.catalog.find(name.split("."), span, within)
-        if isinstance(target, CatalogView):
-            raise ConfigError(f'dead-letter table "{name}" is a view', span=span)
-        letters = tables.bind(target, role=Role.SINK, span=span)
-        shape = tuple(
-            (letters.columns[i].name, letters.columns[i].type.root) for i in letters.sink_columns
-        )
-        wanted = tuple(
-            zip(DEAD_LETTER_COLUMNS, ("VARCHAR", "VARCHAR", "VARBINARY", "VARCHAR"), strict=True)
-        )
-        if shape != wanted:
-            raise ConfigError(
-                f'dead-letter table "{name}" has other columns than bad records have',
-                hint="Declare table_name STRING, place STRING, record BYTES, reason STRING.",
-                span=span,
-            )
+        letters = dead_letter_table(bound, table, self._queries.catalog, tables, span)
         return replace(bound, dead_letters=letters)
 
     def view(self, view: CatalogView, names: Names, span: Span | None) -> LogicalPlan:

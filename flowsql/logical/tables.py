@@ -76,6 +76,7 @@ class Tables:
         try:
             return self._with_options(table, columns, watermark, role, dict(hints or {}))
         except FlowSQLError as error:
+            table.places.without(hints or {}).mark(error)
             if error.span is None and error.sql is None:
                 error.span = span
             raise
@@ -214,6 +215,7 @@ class Tables:
                 c.name: c.metadata_key or c.name for c in columns if c.kind is ColumnKind.METADATA
             },
             local_time_zone=self.settings.local_time_zone,
+            places=table.places.without(hints),
         )
         names = [c.name for c in columns]
         bound = BoundTable(
@@ -282,6 +284,7 @@ class Tables:
                 '"scan.dead-letter.table"',
                 hint="Name a table with columns table_name STRING, place STRING, record BYTES, "
                 "reason STRING.",
+                option="scan.bad-record",
             )
         return replace(
             bound,

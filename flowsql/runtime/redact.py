@@ -36,6 +36,13 @@ class Redactor:
             text = text.replace(secret, _MASK)
         return text
 
+    def _starred(self, sql: str) -> str:
+        """SQL text with as many stars as a secret has characters: positions stay true."""
+        for secret in self._secrets:
+            for written in (secret.replace("'", "''"), secret):
+                sql = sql.replace(written, "*" * len(written))
+        return sql
+
     def error(self, error: BaseException) -> FlowSQLError:
         """The error as a user may see it; foreign exceptions get a class that says who must act."""
         if isinstance(error, FlowSQLError):
@@ -44,6 +51,7 @@ class Redactor:
                 error.detail = error.detail and self.text(error.detail)
                 error.hint = error.hint and self.text(error.hint)
                 error.args = (error.message,)
+                error.sql = error.sql and self._starred(error.sql)
             return error
         text = self.text(f"{type(error).__name__}: {error}")
         if isinstance(error, MemoryError):

@@ -28,6 +28,7 @@ def local_path(text: str) -> Path:
         raise ConfigError(
             f'option "path" cannot be "{text}": only local files can be read and written',
             hint="Write an absolute path or file:///….",
+            option="path",
         )
     return Path(unquote(parts.path)).absolute()
 
@@ -38,7 +39,8 @@ def path_regex(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except re.error as error:
         raise ConfigError(
-            f'option "source.path.regex-pattern" cannot be "{pattern}": {error}'
+            f'option "source.path.regex-pattern" cannot be "{pattern}": {error}',
+            option="source.path.regex-pattern",
         ) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,20 +51,47 @@ class FilesystemSink(Sink):
         self._root = local_path(table.options["path"])
 
     def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
+        self._check_root()
         staging = Staging(self._root, context.attempt.job, self._table.name)
         try:
             staging.create()
             kept = {staged for token in previous_tokens for staged, _ in _files(token)}
             staging.remove_leftovers(kept)
         except OSError as error:
-            raise ConnectorError(
-                f'could not write to "{self._root}": {error.strerror}',
-                hint="The user who runs the job needs the right to write there.",
-            ) from None
+            raise self._unwritable(error) from None
         return FilesystemWriter(self._table, staging, context)
 
     def committed(self, job: str) -> Committed | None:
+        self._check_root()
         return Staging(self._root, job, self._table.name).committed()
+
+    def _check_root(self) -> None:
+        """What stands at the path, or above it, must be a folder."""
+        for path in (self._root, *self._root.parents):
+            try:
+                mode = path.stat().st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise self._unwritable(error) from None
+            if stat.S_ISDIR(mode):
+                return
+            raise self._wrong_path(
+                f'"{path}" is a file (table "{self._table.name}")',
+                "A sink writes many files: 'path' must be a folder, which is made if it is not "
+                "there.",
+            )
+
+    def _unwritable(self, error: OSError) -> ConnectorError:
+        return self._wrong_path(
+            f'could not write to folder "{self._root}" (table "{self._table.name}"): '
+            f"{error.strerror}",
+            "It must be a folder, or one that can be made, in which the user who runs the job may "
+            "write.",
+        )
+
+    def _wrong_path(self, message: str, hint: str) -> ConnectorError:
+        return self._table.places.mark(ConnectorError(message, hint=hint, option="path"))
 
 
 @dataclass(slots=True)

@@ -110,30 +110,31 @@ class FilesystemSource(Source):
         )
 
     def _check_root(self) -> None:
-        where = f'(table "{self._table.name}")'
         try:
             mode = self._root.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
-            raise ConnectorError(
-                f'"{self._root}" does not exist {where}',
-                hint="Create the folder, or correct option 'path'.",
-                option="path",
+            raise self._wrong_path(
+                "does not exist", "Create the folder, or correct option 'path'."
             ) from None
         except OSError as error:
             raise self._unreadable(self._root, error) from None
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-            raise ConnectorError(
-                f'"{self._root}" is neither a folder nor a file {where}',
-                hint="A pipe or a device cannot be read again after a restart.",
-                option="path",
+            raise self._wrong_path(
+                "is neither a folder nor a file",
+                "A pipe or a device cannot be read again after a restart.",
             )
 
+    def _wrong_path(self, what: str, hint: str) -> ConnectorError:
+        message = f'"{self._root}" {what} (table "{self._table.name}")'
+        return self._table.places.mark(ConnectorError(message, hint=hint, option="path"))
+
     def _unreadable(self, path: Path | str, error: OSError) -> ConnectorError:
-        return ConnectorError(
+        made = ConnectorError(
             f'could not read "{path}" (table "{self._table.name}"): {error.strerror}',
             hint="The user who runs the job needs the right to read it.",
             option="path",
         )
+        return self._table.places.mark(made)
 
     def _stands_still(
         self,

@@ -114,6 +114,7 @@ def _error(table: ConnectorTable, number: int, reason: str) -> ConfigError:
         f'line {number} of option "data" of table "{table.name}" is no row of it',
         detail=f"{reason[0].upper()}{reason[1:]}{'' if reason.endswith('?') else '.'}",
         hint='Write one JSON list a line: [1, "a"] or ["+U", 1, "a"].',
+        option="data",
     )
 
 
