@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 from flowsql.operators.base import Counters, LinearOperator, Operator, OperatorContext
+from flowsql.operators.best_row import BestRowOperator
 from flowsql.operators.filter import FilterOperator
+from flowsql.operators.first_row import FirstRowOperator
 from flowsql.operators.group_aggregate import GroupAggregateOperator
 from flowsql.operators.join import JoinOperator
 from flowsql.operators.join_side import JoinSideState, Layout
+from flowsql.operators.limit import LimitOperator
 from flowsql.operators.normalize import NormalizeOperator
 from flowsql.operators.project import ProjectOperator
+from flowsql.operators.ranking import Ranking
+from flowsql.operators.semi_join import SemiJoinOperator
+from flowsql.operators.set_operation import SetOperationOperator, copies
 from flowsql.operators.sink_materialize import SinkMaterializeOperator
+from flowsql.operators.sort import SortOperator
+from flowsql.operators.top_n import TopNOperator
 from flowsql.operators.tumble_assign import TumbleAssignOperator
 from flowsql.operators.union import UnionOperator
+from flowsql.operators.unnest import UnnestOperator
 from flowsql.operators.window_aggregate import WindowAggregateOperator
 
 __all__ = [
+    "BestRowOperator",
     "Counters",
     "FilterOperator",
+    "FirstRowOperator",
     "GroupAggregateOperator",
     "JoinOperator",
     "JoinSideState",
     "Layout",
+    "LimitOperator",
     "LinearOperator",
     "NormalizeOperator",
     "Operator",
     "OperatorContext",
     "ProjectOperator",
+    "Ranking",
+    "SemiJoinOperator",
+    "SetOperationOperator",
     "SinkMaterializeOperator",
+    "SortOperator",
+    "TopNOperator",
     "TumbleAssignOperator",
     "UnionOperator",
+    "UnnestOperator",
     "WindowAggregateOperator",
+    "copies",
 ]

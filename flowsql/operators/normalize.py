@@ -23,12 +23,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, Changes, Keys, split_changes
+from flowsql.changelog import (
+    DELETE,
+    UPDATE_AFTER,
+    UPDATE_BEFORE,
+    Changes,
+    Keys,
+    split_changes,
+)
 from flowsql.errors import DataError
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.sequence import sort_stable
 from flowsql.operators.touched import Touched
-from flowsql.operators.vectors import rows_equal
 from flowsql.operators.waiting import Waiting
 from flowsql.state import Columns, KeyIndex, Rows
 from flowsql.types import RowType
@@ -48,22 +54,30 @@ class LastRows:
         keys: the key's columns.
         stored: the columns of the table `rows`.
         row: the rows' type.
-        output: schema of the output.
+        output: schema of the output: the row, and the constants.
+        constants: values of further columns, the same in all rows.
     """
 
     def __init__(
-        self, keys: tuple[int, ...], stored: tuple[int, ...], row: RowType, output: pa.Schema
+        self,
+        keys: tuple[int, ...],
+        stored: tuple[int, ...],
+        row: RowType,
+        output: pa.Schema,
+        constants: tuple[pa.Scalar, ...] = (),
     ) -> None:
         self.keys = keys
         self.key_types = tuple(row.fields[c].type for c in keys)
         self.stored = stored
         self.stored_types = tuple(row.fields[c].type for c in stored)
         self.output = output
+        self.width = len(row.fields)
+        self.constants = constants
 
     def changes(
         self, index: KeyIndex, rows: Rows, slots: Ints, before: Ints, after: Ints
     ) -> Iterator[Changes]:
-        """The net change of each key.
+        """The net change of each key, a `-U` right before its `+U`.
 
         Args:
             index: of the keys.
@@ -72,30 +86,60 @@ class LastRows:
             before: int64[n], each key's row number + 1 at the start of the step, 0 for none.
             after: int64[n], the same now.
         """
-        changed = before != after
-        both = (changed & (before > 0) & (after > 0)).nonzero()[0]
-        if len(both):
-            old = rows.take(before.take(both) - 1).columns
-            new = rows.take(after.take(both) - 1).columns
-            changed[both] = ~rows_equal(old, new, self.stored_types, len(both))
-        moved = changed.nonzero()[0]
+        moved = (before != after).nonzero()[0]
         for at in range(0, len(moved), _EMIT):
             part = moved[at : at + _EMIT]
-            old_rows = part[before.take(part) > 0]
-            new_rows = part[after.take(part) > 0]
-            numbers = np.concatenate([before.take(old_rows), after.take(new_rows)]) - 1
-            keys = index.keys(slots.take(np.concatenate([old_rows, new_rows])))
-            values = rows.take(numbers).columns
-            arrays = [
-                values[self.stored.index(c)] if c in self.stored else keys[self.keys.index(c)]
-                for c in range(len(self.output))
-            ]
-            kinds = None
-            if len(old_rows):
-                kinds = np.zeros(len(numbers), np.int8)
-                kinds[: len(old_rows)] = DELETE
-            batch = pa.RecordBatch.from_arrays(arrays, schema=self.output)
-            yield from split_changes(Changes(batch, kinds))
+            yield from self._part(
+                index, rows, slots.take(part), before.take(part), after.take(part)
+            )
+
+    def _part(
+        self, index: KeyIndex, rows: Rows, slots: Ints, before: Ints, after: Ints
+    ) -> Iterator[Changes]:
+        # A key's old row, then its new one, where it has them.
+        numbers = np.stack([before, after], axis=1).ravel()
+        places = numbers.nonzero()[0]
+        numbers = numbers.take(places) - 1
+        which = places >> 1
+        values = rows.take(numbers)
+        kinds = None
+        if before.any():
+            pair = (before > 0) & (after > 0)
+            kinds = ((places & 1) ^ 1).astype(np.int8) * np.int8(DELETE)
+            in_pair = pair.take(which)
+            kinds[in_pair] = np.where(kinds[in_pair], UPDATE_BEFORE, UPDATE_AFTER)
+            same = self._same(values, in_pair.nonzero()[0])
+            if same is not None:
+                keep = (~same).nonzero()[0]
+                which, kinds = which.take(keep), kinds.take(keep)
+                values = values.take(pa.array(keep))
+                if not len(keep):
+                    return
+        keys = index.keys(slots if len(which) == len(slots) else slots.take(which))
+        arrays = [
+            values.column(self.stored.index(c)) if c in self.stored else keys[self.keys.index(c)]
+            for c in range(self.width)
+        ]
+        arrays += [pa.repeat(constant, len(which)) for constant in self.constants]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self.output)
+        yield from split_changes(Changes(batch, kinds))
+
+    def _same(self, values: pa.RecordBatch, paired: Ints) -> Bools | None:
+        """bool[n]: rows of pairs that are equal; None where there are none.
+
+        Args:
+            values: stored columns of all rows.
+            paired: the rows that are in a pair, first and second by turns.
+        """
+        if not len(paired):
+            return None
+        keys = Keys.of(values.columns, self.stored_types, values.num_rows)
+        equal = keys.equal(paired[::2], keys, paired[1::2])
+        if not equal.any():
+            return None
+        same = np.zeros(values.num_rows, np.bool_)
+        same[paired] = np.repeat(equal, 2)
+        return same
 
 
 class NormalizeOperator(Operator):

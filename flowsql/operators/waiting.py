@@ -16,9 +16,13 @@ class Waiting:
 
     Never more than the rows that pay for a look-up, nor more bytes than two batches may have: an
     Arrow string column ends at 2 GiB.
+
+    Args:
+        rows: how many pay for a look-up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int = _ROWS) -> None:
+        self._most = rows
         self._parts: list[Changes] = []
         self._rows = 0
         self._bytes = 0
@@ -28,7 +32,7 @@ class Waiting:
         self._parts.append(changes)
         self._rows += len(changes)
         self._bytes += changes.batch.nbytes
-        return self._rows >= _ROWS or self._bytes >= MAX_BYTES
+        return self._rows >= self._most or self._bytes >= MAX_BYTES
 
     def take(self) -> Changes | None:
         """All rows in order, None for none; nothing waits behind."""

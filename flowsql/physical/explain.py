@@ -140,7 +140,8 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
         case p.Unnest():
             kind = "left" if spec.outer else "inner"
             ordinal = ", with ordinality" if spec.ordinality else ""
-            return f"Unnest({kind}, {row.names[spec.collection]}{ordinal})"
+            on = "" if spec.condition is None else f", on={render(spec.condition)}"
+            return f"Unnest({kind}, {row.names[spec.collection]}{ordinal}{on})"
         case p.Normalize():
             return f"Normalize(keys=[{_names(row, spec.keys)}])"
         case p.SinkMaterialize():

@@ -150,6 +150,7 @@ def identify(
                 "collection": first[spec.collection],
                 "ordinality": spec.ordinality,
                 "outer": spec.outer,
+                "condition": None if spec.condition is None else canonical(spec.condition),
             }
         case Normalize() | SinkMaterialize():
             form["keys"] = [first[k] for k in spec.keys]

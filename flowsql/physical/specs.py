@@ -434,19 +434,21 @@ class Unnest(Spec):
 
     Output: the chosen input columns, then of an ARRAY or MULTISET the element (its fields, if it is
     a ROW), of a MAP key and value; then the ordinal (INT NOT NULL, from 1). A MULTISET's element
-    stands as often as it is contained. Changelog mode as the input's; no unique keys.
+    stands as often as it is contained; an element that is a NULL row is left out, as in Flink. Changelog mode as the input's; no unique keys.
 
     Attributes:
         collection: input column.
         columns: input columns that are given.
         ordinality: WITH ORDINALITY.
         outer: a row without elements is given with NULLs.
+        condition: of ON, over the output row, or None; an element counts only where TRUE.
     """
 
     collection: int
     columns: tuple[int, ...]
     ordinality: bool = False
     outer: bool = False
+    condition: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)

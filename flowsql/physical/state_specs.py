@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from flowsql.changelog import ChangelogMode
 from flowsql.physical.specs import (
+    Deduplicate,
     GroupAggregate,
     Join,
     JoinKind,
     JoinSide,
+    Limit,
     Normalize,
+    Rank,
+    RankFunction,
+    SemiJoin,
+    SetOperation,
     SideLayout,
     SinkMaterialize,
+    SortKey,
     Spec,
     WindowAggregate,
 )
 from flowsql.state.accumulators import GROUPS, accumulate_calls, accumulator_specs
+from flowsql.state.order import OrderLayout
 from flowsql.state.spec import (
     ColumnsSpec,
     KeyIndexSpec,
@@ -31,7 +39,16 @@ from flowsql.state.spec import (
 )
 from flowsql.types import BigIntType, DataType, RowType
 
-__all__ = ["declare_state", "stored_columns", "stored_value_columns"]
+__all__ = [
+    "declare_state",
+    "keeps_best_row",
+    "keeps_range",
+    "rank_columns",
+    "sort_columns",
+    "stored_columns",
+    "stored_value_columns",
+    "time_order",
+]
 
 _SLOT = BigIntType(nullable=False)
 
@@ -48,6 +65,21 @@ def declare_state(
             return _window_aggregate(spec, inputs[0])
         case Join():
             return _join(spec, inputs)
+        case SemiJoin():
+            return _semi_join(spec, inputs)
+        case SetOperation():
+            sides = (("left", "int64"), ("right", "int64"))
+            return (KeyIndexSpec("rows", inputs[0].types), ColumnsSpec("counts", "rows", sides))
+        case Rank() if keeps_best_row(spec, inputs[0]):
+            return _best_row(spec.partition, spec.order, inputs[0])
+        case Rank():
+            return _top_n(spec, inputs[0])
+        case Deduplicate() if spec.time is None and not spec.keep_last:
+            return (KeyIndexSpec("keys", _types(inputs[0], spec.keys)),)
+        case Deduplicate():
+            return _best_row(spec.keys, time_order(spec), inputs[0])
+        case Limit():
+            return (KeyIndexSpec("all", ()), ColumnsSpec("count", "all", (("rows", "int64"),)))
         case Normalize():
             return _last_row(spec.keys, inputs[0])
         case SinkMaterialize():
@@ -121,6 +153,111 @@ def _join(spec: Join, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
     if not fixed:
         return (keys, *tables)
     return (keys, ColumnsSpec("keys_columns", "keys", tuple(fixed)), *tables)
+
+
+def _semi_join(spec: SemiJoin, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
+    fixed = [("left_count", "int64"), ("right_count", "int64")]
+    tables: list[StateSpec] = []
+    for name, side, row in zip(("left", "right"), (spec.left, spec.right), inputs, strict=True):
+        mutable: tuple[tuple[str, str], ...] = ()
+        if name == "left":
+            mutable = (("given", "int64"),)
+            if spec.condition is not None:
+                mutable += (("matches", "int64"),)
+        elif spec.condition is None:
+            continue
+        stored = stored_columns(side)
+        tables.append(RowsSpec(f"{name}_rows", tuple(row.fields[c] for c in stored), mutable))
+        if side.layout is SideLayout.KEY_IS_UNIQUE:
+            fixed.append((f"{name}_row", "int64"))
+            continue
+        tables.append(RowListsSpec(f"{name}_lists", f"{name}_rows"))
+        if side.mode is ChangelogMode.APPEND:
+            continue
+        ids = side.unique_key if side.layout is SideLayout.HAS_UNIQUE_KEY else stored
+        tables += [
+            KeyIndexSpec(f"{name}_ids", (_SLOT, *_types(row, ids))),
+            ColumnsSpec(f"{name}_ids_columns", f"{name}_ids", (("row", "int64"),)),
+        ]
+    if spec.null_aware:
+        facts = (("rows", "int64"), ("nulls", "int64"))
+        tables += [KeyIndexSpec("facts", ()), ColumnsSpec("facts_columns", "facts", facts)]
+    keys = KeyIndexSpec("keys", _types(inputs[0], spec.left.keys))
+    return (keys, ColumnsSpec("keys_columns", "keys", tuple(fixed)), *tables)
+
+
+def sort_columns(order: tuple[SortKey, ...], row: RowType) -> tuple[SortColumn, ...]:
+    """How the columns of ORDER BY are ordered."""
+    return tuple(SortColumn(row.fields[k.column].type, k.descending, k.nulls_first) for k in order)
+
+
+def time_order(spec: Deduplicate) -> tuple[SortKey, ...]:
+    """The order in which the first row of each key is kept."""
+    return () if spec.time is None else (SortKey(spec.time, descending=spec.keep_last),)
+
+
+def keeps_best_row(spec: Rank, row: RowType) -> bool:
+    """Whether one row a partition is enough, found by comparing words."""
+    return (
+        spec.input_mode is ChangelogMode.APPEND
+        and spec.function is RankFunction.ROW_NUMBER
+        and (spec.start, spec.end, spec.end_column) == (1, 1, None)
+        and not OrderLayout(sort_columns(spec.order, row)).texts
+    )
+
+
+def keeps_range(spec: Rank) -> bool:
+    """Whether rows behind the last rank can be forgotten."""
+    return (
+        spec.input_mode is ChangelogMode.APPEND
+        and spec.function is RankFunction.ROW_NUMBER
+        and (spec.end is not None or spec.end_column is not None)
+    )
+
+
+def _best_row(
+    keys: tuple[int, ...], order: tuple[SortKey, ...], row: RowType
+) -> tuple[StateSpec, ...]:
+    words = OrderLayout(sort_columns(order, row)).words
+    fixed = (("row", "int64"), *((f"word{i}", "uint64") for i in range(words)))
+    stored = stored_value_columns(keys, row)
+    return (
+        KeyIndexSpec("keys", _types(row, keys)),
+        ColumnsSpec("keys_columns", "keys", fixed),
+        RowsSpec("rows", tuple(row.fields[c] for c in stored)),
+    )
+
+
+def _top_n(spec: Rank, row: RowType) -> tuple[StateSpec, ...]:
+    sort = sort_columns(spec.order, row)
+    fixed: list[tuple[str, str]] = [("rows", "int64")]
+    if spec.end_column is not None:
+        fixed.append(("end", "int64"))
+    layout = OrderLayout(sort)
+    if keeps_range(spec) and not layout.texts:
+        fixed += [(f"word{i}", "uint64") for i in range(layout.words)]
+    # What the order reads is stored, so that an entry can be found again.
+    stored = rank_columns(spec, row)
+    tables: list[StateSpec] = [
+        KeyIndexSpec("partitions", _types(row, spec.partition)),
+        ColumnsSpec("columns", "partitions", tuple(fixed)),
+        RowsSpec("rows", tuple(row.fields[c] for c in stored)),
+        OrderedSpec("order", "partitions", sort, "rows"),
+    ]
+    if spec.input_mode is not ChangelogMode.APPEND:
+        tables += [
+            KeyIndexSpec("ids", (_SLOT, *_types(row, stored))),
+            ColumnsSpec("ids_columns", "ids", (("count", "int64"),)),
+            OrderedSpec("copies", "ids", (), "rows"),
+        ]
+    return tuple(tables)
+
+
+def rank_columns(spec: Rank, row: RowType) -> tuple[int, ...]:
+    """The columns that `Rank` stores: all but the partition's, unless the order reads them."""
+    sort = {k.column for k in spec.order}
+    stored = (i for i in range(len(row.fields)) if i not in spec.partition or i in sort)
+    return tuple(stored) or spec.partition[:1]
 
 
 def _preserved(kind: JoinKind, side: str) -> bool:

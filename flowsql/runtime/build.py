@@ -9,47 +9,76 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+import pyarrow as pa
+
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import InternalError
 from flowsql.expr import EvalSettings, compile_predicate, compile_projection
 from flowsql.expr.nodes import Column, columns_read
 from flowsql.operators import (
+    BestRowOperator,
     FilterOperator,
+    FirstRowOperator,
     GroupAggregateOperator,
     JoinOperator,
     JoinSideState,
     Layout,
+    LimitOperator,
     NormalizeOperator,
     Operator,
     ProjectOperator,
+    Ranking,
+    SemiJoinOperator,
+    SetOperationOperator,
     SinkMaterializeOperator,
+    SortOperator,
+    TopNOperator,
     TumbleAssignOperator,
     UnionOperator,
+    UnnestOperator,
     WindowAggregateOperator,
+    copies,
 )
 from flowsql.physical import PhysicalNode
 from flowsql.physical.specs import (
     Collect,
     DeadLetters,
+    Deduplicate,
     Filter,
     GroupAggregate,
     Join,
     JoinKind,
     JoinSide,
+    Limit,
     Normalize,
     Project,
+    Rank,
+    RankFunction,
     Scan,
+    SemiJoin,
+    SetOperation,
     SideLayout,
     Sink,
     SinkMaterialize,
+    Sort,
+    SortKey,
     TumbleAssign,
     Union,
+    Unnest,
     Values,
     WindowAggregate,
 )
-from flowsql.physical.state_specs import stored_columns, stored_value_columns
+from flowsql.physical.state_specs import (
+    keeps_best_row,
+    keeps_range,
+    rank_columns,
+    sort_columns,
+    stored_columns,
+    stored_value_columns,
+    time_order,
+)
 from flowsql.state.accumulators import accumulate_calls
-from flowsql.types import DataType, RowType, arrow_schema
+from flowsql.types import ArrayType, DataType, Field, MultisetType, RowType, arrow_schema
 
 __all__ = ["build_operator"]
 
@@ -119,6 +148,30 @@ def build_operator(
             )
         case Join() as spec:
             return _join(spec, node.output, inputs, settings)
+        case SemiJoin() as spec:
+            return _semi_join(spec, output, inputs, settings)
+        case SetOperation() as spec:
+            return SetOperationOperator(
+                copies=copies(spec.kind.value, every=spec.all),
+                types=inputs[0].output.types,
+                output=output,
+            )
+        case Rank() as spec:
+            return _rank(spec, inputs[0].output, output)
+        case Deduplicate() as spec:
+            row = inputs[0].output
+            if spec.time is None and not spec.keep_last:
+                return FirstRowOperator(keys=spec.keys, key_types=_types(row, spec.keys))
+            return _best_row(spec.keys, time_order(spec), row, output, last=spec.keep_last)
+        case Limit() as spec:
+            return LimitOperator(offset=spec.offset, fetch=spec.fetch)
+        case Sort() as spec:
+            return SortOperator(
+                columns=tuple(k.column for k in spec.order),
+                order=sort_columns(spec.order, inputs[0].output),
+            )
+        case Unnest() as spec:
+            return _unnest(spec, node.output, inputs[0].output, settings)
         case Normalize() as spec:
             row = inputs[0].output
             return NormalizeOperator(
@@ -173,6 +226,102 @@ def _join(
         ),
         null_safe=spec.null_safe,
         key_types=_types(inputs[0].output, spec.left.keys),
+        condition=(
+            None if spec.condition is None else compile_predicate(spec.condition, output, settings)
+        ),
+        output=arrow_schema(output),
+    )
+
+
+def _semi_join(
+    spec: SemiJoin, output: pa.Schema, inputs: Sequence[PhysicalNode], settings: EvalSettings
+) -> SemiJoinOperator:
+    left, right = (node.output for node in inputs)
+    # Both sides may have a column of one name.
+    pair = RowType(
+        tuple(
+            Field(f"{i}", row.fields[c].type)
+            for i, (row, c) in enumerate(
+                [(left, c) for c in spec.left.columns] + [(right, c) for c in spec.right.columns]
+            )
+        ),
+        nullable=False,
+    )
+    conditional = spec.condition is not None
+    return SemiJoinOperator(
+        anti=spec.anti,
+        left=_join_side("left", spec.left, left),
+        right=_join_side("right", spec.right, right) if conditional else None,
+        right_keys=spec.right.keys,
+        null_safe=spec.null_safe,
+        null_aware=spec.null_aware,
+        key_types=_types(left, spec.left.keys),
+        condition=(
+            None if spec.condition is None else compile_predicate(spec.condition, pair, settings)
+        ),
+        pair=arrow_schema(pair),
+        output=output,
+    )
+
+
+def _rank(spec: Rank, row: RowType, output: pa.Schema) -> BestRowOperator | TopNOperator:
+    if keeps_best_row(spec, row):
+        return _best_row(spec.partition, spec.order, row, output, last=False)
+    sort = sort_columns(spec.order, row)
+    stored = rank_columns(spec, row)
+    ties = None
+    if spec.function is not RankFunction.ROW_NUMBER:
+        ties = tuple(s.type for s in sort)
+    return TopNOperator(
+        partition=spec.partition,
+        partition_types=_types(row, spec.partition),
+        stored=stored,
+        stored_types=_types(row, stored),
+        sort=tuple(k.column for k in spec.order),
+        ranking=Ranking(
+            ties=ties,
+            dense=spec.function is RankFunction.DENSE_RANK,
+            start=spec.start,
+            end=spec.end,
+            ranked=spec.rank_column,
+        ),
+        end_column=spec.end_column,
+        append=spec.input_mode is ChangelogMode.APPEND,
+        bounded=keeps_range(spec),
+        with_rank=spec.rank_column,
+        output=output,
+    )
+
+
+def _best_row(
+    keys: tuple[int, ...],
+    order: tuple[SortKey, ...],
+    row: RowType,
+    output: pa.Schema,
+    *,
+    last: bool,
+) -> BestRowOperator:
+    columns = (k.column for k in order)
+    return BestRowOperator(
+        keys=keys,
+        stored=stored_value_columns(keys, row),
+        row=row,
+        order=tuple(zip(columns, sort_columns(order, row), strict=True)),
+        last=last,
+        output=output,
+    )
+
+
+def _unnest(spec: Unnest, output: RowType, row: RowType, settings: EvalSettings) -> UnnestOperator:
+    kind = row.fields[spec.collection].type
+    element = kind.element if isinstance(kind, ArrayType | MultisetType) else None
+    return UnnestOperator(
+        collection=spec.collection,
+        columns=spec.columns,
+        multiset=isinstance(kind, MultisetType),
+        fields=isinstance(element, RowType),
+        ordinality=spec.ordinality,
+        outer=spec.outer,
         condition=(
             None if spec.condition is None else compile_predicate(spec.condition, output, settings)
         ),

@@ -307,6 +307,13 @@ class Ordered(Table):
         starts = np.maximum(starts, stops - n)
         return self._entries(starts, stops - starts)
 
+    def places(self, slots: Ints, start: Ints | int, stop: Ints | int) -> Entries:
+        """Entries of each slot from place `start` (0 is the first) to before `stop`, both ≥ 0."""
+        self._settle()
+        starts, stops = self._bounds(slots)
+        first = np.minimum(starts + start, stops)
+        return self._entries(first, np.maximum(np.minimum(starts + stop, stops) - first, 0))
+
     def range(self, slots: Ints, low: pa.Array | None, high: pa.Array | None) -> Entries:
         """Entries of each slot between its own bounds.
 

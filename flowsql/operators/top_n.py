@@ -1,0 +1,326 @@
+"""Top-N: the rows of each partition whose rank lies in a range.
+
+    SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY x DESC) AS n FROM t)
+    WHERE n <= 2
+    SELECT * FROM t ORDER BY x LIMIT 10 OFFSET 5
+
+In → out, the two smallest of the second column, with their rank, one step each:
+
+    +I a 5, +I a 4   →  +I a 4 1, +I a 5 2
+    +I a 3           →  -D a 4 1, -D a 5 2, +I a 3 1, +I a 4 2
+    -D a 3           →  -D a 3 1, -D a 4 2, +I a 4 1, +I a 5 2
+
+Requires: append or retract. Rows that are equal in the order stand in order of arrival; of equal rows
+the first to arrive is taken back first.
+Emits: retract; one net change a partition and step, all retractions first. With the rank a row
+that moves is given again. A retraction of a row that is not there is ignored and counted
+(`orphan-retractions`).
+State: `partitions` (key → slot), `columns` (how many rows a partition has, where its last one stands,
+its own last rank), `rows`, `order`; over input that takes rows back also `ids` (content → rows) and
+`copies`. Over append input ROW_NUMBER keeps no row behind the last rank. A partition is freed with its
+last row.
+Cost: per row one look-up of its partition and, if it is kept, one entry in order; per partition that a
+step changes, twice the rows given, for RANK and DENSE_RANK twice all its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flowsql.changelog import DELETE, Changes, Keys, split_changes
+from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.ranking import Given, Ranking, first_of_each
+from flowsql.operators.sequence import accepted_counts
+from flowsql.operators.touched import Touched
+from flowsql.operators.vectors import to_numpy
+from flowsql.operators.waiting import Waiting
+from flowsql.state import Columns, KeyIndex, Ordered, Rows
+from flowsql.state.kernels import runs
+from flowsql.state.order import OrderLayout
+from flowsql.types import BigIntType, DataType
+
+__all__ = ["TopNOperator"]
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Signs = npt.NDArray[np.int8]
+Words = npt.NDArray[np.uint64]
+
+_SLOT = BigIntType(nullable=False)
+# Rows looked up together: more than elsewhere, since only the best of a partition are kept.
+_ROWS: Final = 1 << 17
+_EMIT: Final = 1 << 15
+
+
+class TopNOperator(Operator):
+    """See the module.
+
+    Args:
+        partition: columns of the partition.
+        partition_types: their types.
+        stored: the columns kept beside the partition's.
+        stored_types: their types.
+        sort: columns of the order, all of them stored.
+        ranking: which rows are given.
+        end_column: input column with each partition's last rank, or None.
+        append: the input takes nothing back.
+        bounded: rows behind the last rank are not kept, see `state_specs`.
+        with_rank: the rank is given.
+        output: schema of the output: the input's columns, perhaps the rank.
+    """
+
+    def __init__(
+        self,
+        *,
+        partition: tuple[int, ...],
+        partition_types: tuple[DataType, ...],
+        stored: tuple[int, ...],
+        stored_types: tuple[DataType, ...],
+        sort: tuple[int, ...],
+        ranking: Ranking,
+        end_column: int | None,
+        append: bool,
+        bounded: bool,
+        with_rank: bool,
+        output: pa.Schema,
+    ) -> None:
+        self._partition = partition
+        self._partition_types = partition_types
+        self._stored = stored
+        self._stored_types = stored_types
+        self._sort = sort
+        self._ranking = ranking
+        self._end_column = end_column
+        self._append = append
+        self._bounded = bounded
+        self._with_rank = with_rank
+        self._output = output
+        # Of the running step only:
+        self._waiting = Waiting(_ROWS)
+        self._touched = Touched()
+        self._touched_ids = Touched()
+        self._before: list[Given] = []
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self._index: KeyIndex = context.state["partitions"]
+        self._columns: Columns = context.state["columns"]
+        self._rows: Rows = context.state["rows"]
+        self._order: Ordered = context.state["order"]
+        self._layout = OrderLayout(self._order.spec.sort)
+        # Words compare between batches only where no long strings are among them.
+        self._bounds = self._bounded and not self._layout.texts
+        if not self._append:
+            self._ids: KeyIndex = context.state["ids"]
+            self._id_columns: Columns = context.state["ids_columns"]
+            self._copies: Ordered = context.state["copies"]
+
+    # -- rows come -----------------------------------------------------------------------------
+
+    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
+        del port
+        if self._waiting.add(changes):
+            self._ingest()
+        return iter(())
+
+    def _ingest(self) -> None:
+        changes = self._waiting.take()
+        if changes is None:
+            return
+        batch = changes.batch
+        arrays = [batch.column(c) for c in self._partition]
+        slots, is_new = self._index.ensure(Keys.of(arrays, self._partition_types, len(changes)))
+        if self._end_column is not None and is_new.any():
+            made = is_new.nonzero()[0]
+            ends = to_numpy(batch.column(self._end_column)).astype(np.int64)
+            self._columns.write(slots.take(made), "end", ends.take(made))
+        if self._append:
+            self._insert(batch, slots)
+        else:
+            self._change(batch, slots, changes.signs)
+
+    def _ends(self, slots: Ints) -> Ints | None:
+        """int64[n]: the last rank of each partition; None where there is no last one."""
+        if self._end_column is not None:
+            return self._columns.read(slots, "end")
+        end = self._ranking.end
+        return None if end is None else np.full(len(slots), end)
+
+    def _insert(self, batch: pa.RecordBatch, slots: Ints) -> None:
+        """Append input: rows that stand behind the last rank already are left out."""
+        if self._bounded:
+            chosen = self._candidates(batch, slots)
+            if chosen is not None:
+                if not len(chosen):
+                    return
+                batch, slots = batch.take(pa.array(chosen)), slots.take(chosen)
+        self._touch(slots)
+        self._store(batch, slots)
+        if self._bounded:
+            self._trim(np.unique(slots))
+
+    def _candidates(self, batch: pa.RecordBatch, slots: Ints) -> Ints | None:
+        """Rows that stand before the last one kept, and among the first of the batch."""
+        ends = self._ends(slots)
+        assert ends is not None
+        words = self._layout.encode([batch.column(c) for c in self._sort]).words
+        rows: Ints | None = None
+        if self._bounds:
+            full = self._columns.vector("rows").take(slots) >= ends
+            if full.any():
+                behind = np.ones(len(slots), np.bool_)
+                for i, word in reversed(list(enumerate(words))):
+                    last = self._columns.vector(f"word{i}").take(slots)
+                    behind = (word > last) | ((word == last) & behind)
+                rows = (~(behind & full)).nonzero()[0]
+                slots, ends = slots.take(rows), ends.take(rows)
+                words = [w.take(rows) for w in words]
+        if self._layout.texts:
+            return rows
+        chosen = first_of_each(slots, words, ends)
+        if chosen is None:
+            return rows
+        return chosen if rows is None else rows.take(chosen)
+
+    def _touch(self, slots: Ints) -> None:
+        """Partitions that this step is about to change: what was given of them is noted."""
+        known = self._touched.size
+        fresh = self._touched.add(slots, self._index.capacity)
+        if len(fresh):
+            held = (self._columns.vector("rows").take(fresh) > 0).nonzero()[0]
+            self._before.append(self._given(fresh.take(held), held + known))
+            self._columns.mark(fresh)
+
+    def _given(self, slots: Ints, places: Ints) -> Given:
+        """What is given of partitions as they stand now; `places` are theirs in the answer."""
+        return self._ranking.given(self._order, slots, self._ends(slots), places)
+
+    def _store(self, batch: pa.RecordBatch, slots: Ints) -> Ints:
+        numbers = self._rows.append(batch.select(list(self._stored)))
+        self._order.add(slots, [batch.column(c) for c in self._sort], numbers)
+        self._columns.add(slots, "rows", 1)
+        return numbers
+
+    def _trim(self, slots: Ints) -> None:
+        """Forget what stands behind the last rank, and note where the last row stands."""
+        ends = self._ends(slots)
+        assert ends is not None
+        counts = self._columns.read(slots, "rows")
+        over = (counts > ends).nonzero()[0]
+        if len(over):
+            at = slots.take(over)
+            gone = self._order.places(at, ends.take(over), counts.take(over))
+            assert gone.rows is not None
+            self._order.remove(at.take(gone.probe), gone.values, gone.rows)
+            self._rows.remove(gone.rows)
+            self._columns.write(at, "rows", ends.take(over))
+        if not self._bounds:
+            return
+        full = ((counts >= ends) & (ends > 0)).nonzero()[0]
+        if len(full):
+            at, last = slots.take(full), ends.take(full) - 1
+            words = self._layout.encode(self._order.places(at, last, last + 1).values).words
+            for i, word in enumerate(words):
+                self._columns.write(at, f"word{i}", word)
+
+    # -- rows come and go ----------------------------------------------------------------------
+
+    def _change(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> None:
+        contents = [batch.column(c) for c in self._stored]
+        keys = Keys.of([pa.array(slots), *contents], (_SLOT, *self._stored_types))
+        ids, _ = self._ids.ensure(keys)
+        self._touched_ids.add(ids, self._ids.capacity)
+        accepted = accepted_counts(ids, signs, self._id_columns.read(ids, "count"))
+        if accepted is not None:
+            rows = accepted.nonzero()[0]
+            self.context.counters.add("orphan-retractions", len(slots) - len(rows))
+            batch, slots = batch.take(pa.array(rows)), slots.take(rows)
+            ids, signs = ids.take(rows), signs.take(rows)
+        # Orphans' partitions too: those that are new have to be freed again.
+        self._touch(slots)
+        if not len(slots):
+            return
+        distinct, which = np.unique(ids, return_inverse=True)
+        held = self._id_columns.read(distinct, "count")
+        taken = np.bincount(which[signs < 0], minlength=len(distinct))
+        came = np.bincount(which, minlength=len(distinct)) - taken
+        self._id_columns.write(distinct, "count", held + came - taken)
+        self._take_back(distinct, np.minimum(held, taken))
+        new = (signs > 0).nonzero()[0]
+        # Where more is taken back than was held, the first to come go as well.
+        excess = np.maximum(taken - held, 0)
+        if excess.any():
+            new = new[_occurrence(which.take(new)) >= excess.take(which.take(new))]
+        if len(new):
+            numbers = self._store(batch.take(pa.array(new)), slots.take(new))
+            self._copies.add(ids.take(new), [], numbers)
+
+    def _take_back(self, ids: Ints, times: Ints) -> None:
+        """The oldest rows of each content leave."""
+        some = times.nonzero()[0]
+        if not len(some):
+            return
+        ids, times = ids.take(some), times.take(some)
+        found = self._copies.places(ids, 0, times)
+        assert found.rows is not None
+        rows = found.rows
+        self._copies.remove(ids.take(found.probe), [], rows)
+        values = self._rows.take(rows)
+        slots = to_numpy(self._ids.keys(ids.take(found.probe))[0])
+        places = [self._stored.index(c) for c in self._sort]
+        self._order.remove(slots, [values.column(p) for p in places], rows)
+        self._columns.add(slots, "rows", -1)
+        self._rows.remove(rows)
+
+    # -- end of the step -----------------------------------------------------------------------
+
+    def flush(self) -> Iterator[Changes]:
+        self._ingest()
+        if self._touched.size:
+            slots = self._touched.slots()
+            old = Given.concat(self._before)
+            new = self._given(slots, np.arange(len(slots)))
+            yield from self._emit(slots, old.without(new), retract=True)
+            yield from self._emit(slots, new.without(old), retract=False)
+            empty = (self._columns.read(slots, "rows") == 0).nonzero()[0]
+            if len(empty):
+                self._index.free(slots.take(empty))
+        if self._touched_ids.size:
+            ids = self._touched_ids.slots()
+            gone = (self._id_columns.read(ids, "count") == 0).nonzero()[0]
+            if len(gone):
+                self._ids.free(ids.take(gone))
+        self._touched.clear()
+        self._touched_ids.clear()
+        self._before = []
+
+    def _emit(self, slots: Ints, given: Given, retract: bool) -> Iterator[Changes]:
+        for at in range(0, len(given.rows), _EMIT):
+            part = slice(at, at + _EMIT)
+            values = self._rows.take(given.rows[part])
+            keys = self._index.keys(slots.take(given.place[part]))
+            arrays = [
+                values.column(self._stored.index(c))
+                if c in self._stored
+                else keys[self._partition.index(c)]
+                for c in range(len(self._output) - self._with_rank)
+            ]
+            if self._with_rank:
+                arrays.append(pa.array(given.rank[part]))
+            kinds = np.full(values.num_rows, DELETE, np.int8) if retract else None
+            batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
+            yield from split_changes(Changes(batch, kinds))
+
+
+def _occurrence(ids: Ints) -> Ints:
+    """int64[n]: how often each id occurred before."""
+    order = np.argsort(ids, kind="stable")
+    starts, lengths = runs(ids.take(order))
+    result = np.empty(len(ids), np.int64)
+    result[order] = np.arange(len(ids)) - np.repeat(starts, lengths)
+    return result

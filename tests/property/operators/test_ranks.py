@@ -1,0 +1,196 @@
+"""Top-N, deduplication, LIMIT and ORDER BY against sorted lists."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowsql.changelog import ChangelogMode
+from flowsql.physical.specs import Deduplicate, Limit, Rank, RankFunction, Sort, SortKey
+from flowsql.types import BigIntType, DoubleType, Field, IntType, RowType, VarCharType
+from tests.property.operators.changelogs import (
+    DOUBLES,
+    INTS,
+    STRINGS,
+    Input,
+    Item,
+    Row,
+    answer,
+    changelogs,
+    check,
+    cuts,
+    table_of,
+)
+from tests.unit.operators.harness import Run, changes, normal, row_type
+
+ROW = row_type(k=VarCharType(), x=IntType(), s=VarCharType(), d=DoubleType(), n=IntType())
+ROWS = st.tuples(STRINGS, INTS, STRINGS, DOUBLES, st.integers(1, 3))
+
+
+def compare(order: Sequence[SortKey], a: Row, b: Row) -> int:
+    """ORDER BY of two rows: −1, 0 or 1."""
+    for key in order:
+        x, y = a[key.column], b[key.column]
+        if x is None and y is None:
+            continue
+        if x is None or y is None:
+            return 1 if (x is None) is not key.nulls_first else -1
+        p, q = place(x), place(y)
+        if p != q:
+            return (1 if p > q else -1) * (-1 if key.descending else 1)
+    return 0
+
+
+def place(value: Any) -> Any:
+    """What a value is ordered by: floats as Java's Double.compare, strings by their bytes."""
+    if isinstance(value, float):
+        return (math.isnan(value), 0 if math.isnan(value) else value, math.copysign(1, value))
+    return value.encode() if isinstance(value, str) else value
+
+
+def ordered(order: Sequence[SortKey], rows: Sequence[Row]) -> list[Row]:
+    """The rows in order; equal ones in order of arrival."""
+    return sorted(rows, key=functools.cmp_to_key(lambda a, b: compare(order, a, b)))
+
+
+def ranked(spec: Rank, rows: Sequence[Row]) -> Counter[Row]:
+    """What `Rank` gives of a table."""
+    out: list[Row] = []
+    partitions: dict[Any, list[Row]] = {}
+    for row in rows:
+        partitions.setdefault(tuple(normal(row[c]) for c in spec.partition), []).append(row)
+    for group in partitions.values():
+        end = spec.end if spec.end_column is None else group[0][spec.end_column]
+        rank = dense = 0
+        previous = None
+        for i, row in enumerate(ordered(spec.order, group), start=1):
+            if previous is None or compare(spec.order, previous, row):
+                rank, dense = i, dense + 1
+            previous = row
+            number = {
+                RankFunction.ROW_NUMBER: i,
+                RankFunction.RANK: rank,
+                RankFunction.DENSE_RANK: dense,
+            }[spec.function]
+            if spec.start <= number and (end is None or number <= end):
+                out.append((*row, number) if spec.rank_column else row)
+    return answer(out)
+
+
+def build(spec: Rank) -> Run:
+    """The operator."""
+    fields = ROW.fields
+    if spec.rank_column:
+        fields = (*fields, Field("rank", BigIntType(nullable=False)))
+    return Run(spec, [ROW], RowType(fields, nullable=False))
+
+
+@st.composite
+def orders(draw: st.DrawFn, most: int = 2) -> tuple[SortKey, ...]:
+    """ORDER BY over some columns."""
+    columns = draw(st.lists(st.sampled_from([1, 2, 3]), max_size=most, unique=True))
+    return tuple(SortKey(c, draw(st.booleans()), draw(st.booleans())) for c in columns)
+
+
+@st.composite
+def ranks(draw: st.DrawFn) -> tuple[Rank, list[Item], Any]:
+    """A Top-N, its input and a cut."""
+    order = draw(orders())
+    append = draw(st.booleans())
+    variable = draw(st.integers(0, 5)) == 0
+    start = 1 if variable else draw(st.sampled_from([1, 1, 1, 2]))
+    end = None if variable else draw(st.sampled_from([start, 1 + start, 2 + start, None]))
+    spec = Rank(
+        partition=draw(st.sampled_from([(), (0,), (0,), (0, 4)])),
+        order=order,
+        function=draw(st.sampled_from(RankFunction)) if order else RankFunction.ROW_NUMBER,
+        start=start,
+        end=end,
+        end_column=4 if variable else None,
+        rank_column=draw(st.booleans()),
+        input_mode=ChangelogMode.APPEND if append else ChangelogMode.RETRACT,
+    )
+    rows = ROWS
+    if variable:
+        # The same in all rows of a partition.
+        rows = ROWS.map(lambda r: (*r[:4], 2 if spec.partition == () else len(r[0] or "") % 3 + 1))
+    items = draw(changelogs([Input(rows, None, append)]))
+    return spec, items, draw(cuts(len(items)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(ranks())
+def test_any_cut_gives_the_first_rows_of_the_table(case: Any) -> None:
+    """After every step, with NULL, NaN, long strings, ties, and restarts."""
+    spec, items, steps = case
+    run = build(spec)
+    append = spec.input_mode is ChangelogMode.APPEND
+    check(
+        run,
+        [ROW],
+        items,
+        steps,
+        model=lambda part: ranked(spec, table_of(part, 0)),
+        append=[append],
+    )
+    if not append and not table_of(items, 0):
+        assert set(run.live().values()) == {0}
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_any_cut_keeps_the_first_or_last_row_of_a_key(data: st.DataObject) -> None:
+    """By time or by arrival."""
+    spec = Deduplicate((0,), data.draw(st.sampled_from([None, 1])), data.draw(st.booleans()))
+    items = data.draw(changelogs([Input(ROWS, None, append=True)]))
+    steps = data.draw(cuts(len(items)))
+
+    def model(part: Sequence[Item]) -> Counter[Row]:
+        kept: dict[Any, Row] = {}
+        for _, _, row in part:
+            key = normal(row[0])
+            if key not in kept:
+                kept[key] = row
+                continue
+            order = () if spec.time is None else (SortKey(spec.time, spec.keep_last),)
+            found = compare(order, row, kept[key])
+            if found < 0 or (found == 0 and spec.keep_last):
+                kept[key] = row
+        return answer(list(kept.values()))
+
+    mode = ChangelogMode.RETRACT
+    check(Run(spec, [ROW], ROW, mode=mode), [ROW], items, steps, model=model, append=[True])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_cut_limits_alike(data: st.DataObject) -> None:
+    """Rows in order of arrival."""
+    spec = Limit(data.draw(st.integers(0, 4)), data.draw(st.sampled_from([None, 0, 1, 5])))
+    items = data.draw(changelogs([Input(ROWS, None, append=True)]))
+    steps = data.draw(cuts(len(items)))
+
+    def model(part: Sequence[Item]) -> Counter[Row]:
+        end = None if spec.fetch is None else spec.offset + spec.fetch
+        return answer([r for _, _, r in part][spec.offset : end])
+
+    check(Run(spec, [ROW], ROW), [ROW], items, steps, model=model, append=[True])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ROWS, min_size=1, max_size=12), orders(3).filter(bool), st.data())
+def test_sort_gives_all_rows_in_order(
+    rows: list[Row], order: tuple[SortKey, ...], data: st.DataObject
+) -> None:
+    """In one step of several batches; equal rows in order of arrival."""
+    at = data.draw(st.integers(0, len(rows)))
+    run = Run(Sort(order), [ROW], ROW)
+    parts = [changes(ROW, part, append=True) for part in (rows[:at], rows[at:]) if part]
+    out = [tuple(map(normal, r[1:])) for r in run.step(*parts)]
+    assert out == [tuple(map(normal, r)) for r in ordered(order, rows)]
