@@ -59,6 +59,7 @@ class FlowSQLError(Exception):
 
     Attributes:
         option: key of the option of a WITH clause that is wrong, so that it can be marked there.
+        more: what else is wrong with the statement, whatever becomes of this.
     """
 
     exit_code: ClassVar[int] = 1
@@ -80,11 +81,13 @@ class FlowSQLError(Exception):
         self.span = span
         self.sql = sql
         self.option = option
+        self.more: tuple[FlowSQLError, ...] = ()
 
     def with_sql(self, sql: str) -> FlowSQLError:
         """Attach the text that `span` points into, unless it is there already."""
-        if self.sql is None:
-            self.sql = sql
+        for error in (self, *self.more):
+            if error.sql is None:
+                error.sql = sql
         return self
 
     @property
@@ -96,6 +99,10 @@ class FlowSQLError(Exception):
         return before.count("\n") + 1, self.span.start - (before.rfind("\n") + 1) + 1
 
     def __str__(self) -> str:
+        return "\n".join(e.alone() for e in (self, *self.more))
+
+    def alone(self) -> str:
+        """What the user reads of this error, without `more`."""
         at = self.position
         place = f" at {at[0]}:{at[1]}" if at else ""
         lines = [f"{type(self).__name__}{place}: {self.message}"]

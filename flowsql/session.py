@@ -32,7 +32,7 @@ from flowsql.formats import find_format
 from flowsql.library.commands import Commands, Notice, text_result
 from flowsql.library.declare import declare_embedded
 from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
-from flowsql.library.masking import attach_text, starred
+from flowsql.library.masking import attach_text, short_names, starred
 from flowsql.library.resolve import exactly_once, job_plan
 from flowsql.library.result import Result, ResultStream
 from flowsql.logical import Binder, PlanSettings
@@ -157,7 +157,12 @@ class Session:
         try:
             yield
         except FlowSQLError as error:
-            raise attach_text(error, sql) from error.__cause__
+            raise self._presenting(sql)(error) from error.__cause__
+
+    def _presenting(self, sql: str) -> Callable[[FlowSQLError], FlowSQLError]:
+        """Gives errors their place in the text, and short names to tables of the present database."""
+        database = (self._catalog.current_catalog, self._catalog.current_database)
+        return lambda error: short_names(attach_text(error, sql), database)
 
     def _prepare(self, statement: Statement, sql: str) -> Prepared:
         binder = self._binder()
@@ -214,7 +219,7 @@ class Session:
             collect=stream.put,
             persistent=False,
             events=self._events,
-            sql=starred(sql),
+            present=self._presenting(starred(sql)),
         )
 
         def run() -> None:
@@ -249,7 +254,7 @@ class Session:
             clock=self._clock,
             fresh=self._fresh,
             events=lambda message: self._tell(f'job "{name}": {message}'),
-            sql=starred(sql),
+            present=self._presenting(starred(sql)),
         )
         return Prepared(job, wait=self._values()["table.dml-sync"], at_commit=exactly_once(plan))
 

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from flowsql.errors import Span, SqlError
 from flowsql.types import BigIntType, DataType, DecimalType
-from flowsql.types.common import is_interval, is_nested, is_numeric, is_timestamp, plain_type
+from flowsql.types.common import (
+    is_binary,
+    is_interval,
+    is_nested,
+    is_numeric,
+    is_timestamp,
+    plain_type,
+)
 from flowsql.types.decimals import MAX_PRECISION, average_type
 
 __all__ = ["bind_aggregate", "is_aggregate"]
@@ -49,7 +56,7 @@ def bind_aggregate(
         raise wrong
     arg = args[0]
     if function in ("MIN", "MAX"):
-        if is_nested(arg):
+        if is_nested(arg) or is_binary(arg):
             raise wrong
         if is_timestamp(arg):
             return plain_type(arg)

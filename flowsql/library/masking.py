@@ -1,15 +1,15 @@
-"""Secrets stay out of what is shown of a text: its options that name one are starred."""
+"""An error in the user's words: the text it points into without its secrets, names kept short."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, FlowSQLError
 
-__all__ = ["attach_text", "starred"]
+__all__ = ["attach_text", "short_names", "starred"]
 
 # Parts of keys whose value is taken for a secret, whoever declares the key.
 _TELLING = ("password", "passwd", "secret", "token", "credential", "api-key", "apikey", "jaas")
@@ -23,15 +23,34 @@ def attach_text(error: FlowSQLError, sql: str) -> FlowSQLError:
 
     Every character of a literal gives a star, so that positions stay true.
     """
-    error.with_sql(sql)
-    assert error.sql is not None
-    error.sql, values = _starred(error.sql, _secret_keys(error.sql))
-    for value in values:
-        error.message = error.message.replace(value, "******")
-        error.detail = error.detail and error.detail.replace(value, "******")
-        error.hint = error.hint and error.hint.replace(value, "******")
-    error.args = (error.message,)
+    for part in (error.with_sql(sql), *error.more):
+        assert part.sql is not None
+        part.sql, values = _starred(part.sql, _secret_keys(part.sql))
+
+        def star(text: str, values: set[str] = values) -> str:
+            for value in values:
+                text = text.replace(value, "******")
+            return text
+
+        _reword(part, star)
     return error
+
+
+def short_names(error: FlowSQLError, database: tuple[str, str]) -> FlowSQLError:
+    """The error with the tables of that catalog and database called by their bare names."""
+    prefix = re.escape(".".join(database))
+    # Behind "#" stands a digest of the options of a hint.
+    pattern = re.compile(rf"(?<![\w.]){prefix}\.(\w+)(?:#[0-9a-f]{{8}})?")
+    for part in (error, *error.more):
+        _reword(part, lambda text: pattern.sub(r"\1", text))
+    return error
+
+
+def _reword(error: FlowSQLError, change: Callable[[str], str]) -> None:
+    error.message = change(error.message)
+    error.detail = error.detail and change(error.detail)
+    error.hint = error.hint and change(error.hint)
+    error.args = (error.message,)
 
 
 @lru_cache(maxsize=4)

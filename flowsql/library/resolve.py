@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
+
 from flowsql.catalog import ColumnKind
 from flowsql.connector import Connector, Guarantee
+from flowsql.errors import FlowSQLError, Span
 from flowsql.library.embedded import EmbeddedConnector
-from flowsql.logical import Tables, connector_table
+from flowsql.logical import BoundTable, Insert, LogicalPlan, Scan, Tables, connector_table
 from flowsql.physical import PlannedJob, tables_of
 from flowsql.physical import specs as p
 from flowsql.runtime.graph import JobPlan, ResolvedTable
@@ -33,15 +37,38 @@ def job_plan(planned: PlannedJob, tables: Tables) -> JobPlan:
         if isinstance(node.spec, p.Scan):
             table = bound[node.spec.table]
             names = [c.name for c in table.columns if c.kind is not ColumnKind.COMPUTED]
-            resolved[table.name] = ResolvedTable(
-                taken_now(table.connector), connector_table(table, tables, columns=names)
-            )
+            with _placed(planned.statements, table):
+                facts = connector_table(table, tables, columns=names)
+            resolved[table.name] = ResolvedTable(taken_now(table.connector), facts)
     for node in planned.plan.nodes:
         if isinstance(node.spec, p.Sink):
             table = bound[node.spec.table]
             name = f"{table.name}/sink" if table.name in resolved else table.name
-            resolved[name] = ResolvedTable(table.connector, connector_table(table, tables))
+            with _placed(planned.statements, table):
+                facts = connector_table(table, tables)
+            resolved[name] = ResolvedTable(table.connector, facts)
     return JobPlan(planned.plan, resolved)
+
+
+@contextlib.contextmanager
+def _placed(statements: Iterable[LogicalPlan], table: BoundTable) -> Iterator[None]:
+    """An error of the table is marked where the statements name it first."""
+    try:
+        yield
+    except FlowSQLError as error:
+        if error.span is None:
+            error.span = next((s for p in statements for s in _spans(p, table)), None)
+        raise
+
+
+def _spans(plan: LogicalPlan, table: BoundTable) -> Iterator[Span]:
+    named = (isinstance(plan, Scan) and table in (plan.table, plan.table.dead_letters)) or (
+        isinstance(plan, Insert) and plan.target == table
+    )
+    if named and plan.span is not None:
+        yield plan.span
+    for below in plan.inputs:
+        yield from _spans(below, table)
 
 
 def exactly_once(plan: JobPlan) -> tuple[str, ...]:

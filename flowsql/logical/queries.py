@@ -27,7 +27,7 @@ from flowsql.logical.expressions import (
 )
 from flowsql.logical.grouping import Groups
 from flowsql.logical.plan import Aggregate, Filter, LogicalPlan, Project, Union, Values
-from flowsql.logical.refusals import not_supported
+from flowsql.logical.refusals import Refusals, not_supported
 from flowsql.logical.relations import RelationBinder
 from flowsql.logical.scope import Scope
 from flowsql.logical.tables import Tables
@@ -129,10 +129,18 @@ class QueryBinder:
         scope = Scope(RowType((), nullable=False))
         if args.get("from_") is not None:
             plan, scope = self._relations.bind(args["from_"], names)
+        refusals = Refusals()
         if args.get("where") is not None:
-            binder = ExpressionBinder(scope, "WHERE")
-            where = binder.condition(args["where"])
-            plan = Filter(plan, where, span=span_of(args["where"]))
+            with refusals.part():
+                where = ExpressionBinder(scope, "WHERE").condition(args["where"])
+                plan = Filter(plan, where, span=span_of(args["where"]))
+        with refusals.part():
+            plan = self._selected(node, plan, scope)
+        refusals.check()
+        return _distinct(plan, span_of(node)) if args.get("distinct") else plan
+
+    def _selected(self, node: d.Select, plan: LogicalPlan, scope: Scope) -> LogicalPlan:
+        args = node.args
         items = args["expressions"]
         having = args.get("having")
         grouped = (
@@ -141,36 +149,46 @@ class QueryBinder:
             or any(aggregates_in(item) for item in items)
         )
         if grouped:
-            plan = self._grouped(node, plan, scope)
-        else:
-            binder = ExpressionBinder(scope, "SELECT")
-            expressions, labels = self._items(items, binder)
-            plan = Project(plan, tuple(expressions), tuple(labels))
-        return _distinct(plan, span_of(node)) if args.get("distinct") else plan
+            return self._grouped(node, plan, scope)
+        expressions, labels = self._items(items, ExpressionBinder(scope, "SELECT"))
+        return Project(plan, tuple(expressions), tuple(labels))
 
     def _items(
         self, items: Sequence[exp.Expr], binder: ExpressionBinder
     ) -> tuple[list[Expression], list[str]]:
         expressions: list[Expression] = []
         labels: list[str] = []
+        refusals = Refusals()
         for item in items:
-            if isinstance(item, exp.Star | d.StarOf):
-                qualifier = item.parts if isinstance(item, d.StarOf) else ()
-                found = binder.scope.star(qualifier, span_of(item))
-                expressions += found
-                # Columns of a star get names of their own; those that are written keep theirs.
-                for e in found:
-                    labels.append(_unused(_star_label(e), labels))
-                continue
-            inner, alias = item, None
-            if isinstance(item, exp.Alias):
-                inner, alias = item.args["this"], item.args["alias"].this
-            bound = binder.bind(inner)
-            if bound.span is None:
-                bound = replace(bound, span=span_of(inner))
-            expressions.append(bound)
-            labels.append(alias or _label(inner, len(labels)))
+            with refusals.part():
+                self._item(item, binder, expressions, labels)
+        refusals.check()
         return expressions, labels
+
+    def _item(
+        self,
+        item: exp.Expr,
+        binder: ExpressionBinder,
+        expressions: list[Expression],
+        labels: list[str],
+    ) -> None:
+        """Adds the columns of one item of SELECT."""
+        if isinstance(item, exp.Star | d.StarOf):
+            qualifier = item.parts if isinstance(item, d.StarOf) else ()
+            found = binder.scope.star(qualifier, span_of(item))
+            expressions += found
+            # Columns of a star get names of their own; those that are written keep theirs.
+            for e in found:
+                labels.append(_unused(_star_label(e), labels))
+            return
+        inner, alias = item, None
+        if isinstance(item, exp.Alias):
+            inner, alias = item.args["this"], item.args["alias"].this
+        bound = binder.bind(inner)
+        if bound.span is None:
+            bound = replace(bound, span=span_of(inner))
+        expressions.append(bound)
+        labels.append(alias or _label(inner, len(labels)))
 
     def _grouped(self, node: d.Select, plan: LogicalPlan, scope: Scope) -> LogicalPlan:
         group = node.args.get("group")

@@ -15,7 +15,7 @@ from flowsql.expr import Column, Expression, bind_call, transform
 from flowsql.logical.expressions import ExpressionBinder
 from flowsql.logical.letters import dead_letter_table
 from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
-from flowsql.logical.refusals import not_supported
+from flowsql.logical.refusals import Refusals, not_supported
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.table import BoundTable
 from flowsql.logical.tumble import bind_tumble
@@ -159,8 +159,12 @@ class RelationBinder:
         kind = node.args["kind"]
         if kind not in _JOINS:
             raise not_supported(f"{kind} JOIN", span)
-        left, left_scope = self.bind(node.args["left"], names)
-        right, right_scope = self.bind(node.args["right"], names)
+        refusals = Refusals()
+        with refusals.part():
+            left, left_scope = self.bind(node.args["left"], names)
+        with refusals.part():
+            right, right_scope = self.bind(node.args["right"], names)
+        refusals.check()
         for a in left_scope.relations:
             for b in right_scope.relations:
                 if a.path and a.path == b.path:

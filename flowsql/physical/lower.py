@@ -170,8 +170,9 @@ class Lowering:
     def _scanned(self, plan: Scan, column: int, place: dict[int, int]) -> Expression:
         bound = plan.table.columns[column]
         if bound.expression is not None:
+            # Its own text is another one: it fails where the statement names the table.
             return _moved(
-                bound.expression,
+                transform(bound.expression, lambda e: replace(e, span=plan.span)),
                 {c: self._scanned(plan, c, place) for c in columns_read(bound.expression)},
             )
         given = bound.metadata_type or bound.type

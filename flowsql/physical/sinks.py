@@ -65,11 +65,12 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
     if not retracts and ChangelogMode.UPSERT not in modes:
         raise _cannot_update(lowering, plan, node)
     if not key:
+        _, why, span = _updating(lowering, node)
         raise SqlError(
             f'sink "{target.name}" needs a PRIMARY KEY to take updates',
-            detail=_who_updates(lowering, node)[0],
+            detail=why,
             hint="Declare PRIMARY KEY (…) NOT ENFORCED in its CREATE TABLE.",
-            span=_who_updates(lowering, node)[1] or plan.span,
+            span=span or plan.span,
         )
     if not retracts:
         _check_conflict(lowering, plan, node, key)
@@ -231,8 +232,8 @@ def _check_conflict(
     )
 
 
-def _who_updates(lowering: Lowering, node: PhysicalNode) -> tuple[str, Span | None]:
-    """The lowest operator that turns appended rows into updates, and where the SQL says so."""
+def _updating(lowering: Lowering, node: PhysicalNode) -> tuple[PhysicalNode, str, Span | None]:
+    """The lowest operator that turns appended rows into updates, why, and where the SQL says so."""
     nodes = {n.id: n for n in lowering.builder.nodes}
 
     def search(at: PhysicalNode) -> PhysicalNode:
@@ -242,18 +243,41 @@ def _who_updates(lowering: Lowering, node: PhysicalNode) -> tuple[str, Span | No
         return at
 
     found = search(node)
-    return (
-        f"{describe(found, [nodes[i] for i in found.inputs])} gives updates.",
-        lowering.builder.spans[found.id],
-    )
+    match found.spec:
+        case p.Join(kind=kind):
+            why = (
+                f"The {kind.value.upper()} JOIN gives updates: a row without a match is given with "
+                "NULLs, and taken back when its match comes."
+            )
+        case p.Scan(table=table):
+            why = f'Table "{table}" gives updates.'
+        case _:
+            why = f"{describe(found, [nodes[i] for i in found.inputs])} gives updates."
+    return found, why, lowering.builder.spans[found.id]
 
 
 def _cannot_update(lowering: Lowering, plan: Insert, node: PhysicalNode) -> SqlError:
-    detail, span = _who_updates(lowering, node)
+    found, why, span = _updating(lowering, node)
+    cure = _cure(found.spec)
     return SqlError(
         f'sink "{plan.target.name}" cannot take updates',
-        detail=detail,
-        hint="Write to a table whose connector takes updates, or aggregate by window: "
-        "GROUP BY window_start, window_end of TUMBLE gives each result once.",
+        detail=why,
+        hint="Write to a table whose connector takes updates" + (f", or {cure}." if cure else "."),
         span=span or plan.span,
     )
+
+
+def _cure(spec: p.Spec) -> str:
+    """What else ends the updates of an operator."""
+    match spec:
+        case p.Join():
+            return "write INNER JOIN where rows without a match may be left out"
+        case p.GroupAggregate(aggregates=()):
+            return "leave DISTINCT or GROUP BY out (UNION ALL instead of UNION)"
+        case p.GroupAggregate():
+            return (
+                "aggregate by window: GROUP BY window_start, window_end of TUMBLE gives each "
+                "result once"
+            )
+        case _:
+            return ""

@@ -47,7 +47,8 @@ class Job:
         events: told what a user wants to read in a log, a line each.
         build: physical node → operator.
         codec: plans as JSON.
-        sql: the text that the spans of the plan's expressions point into, for errors.
+        present: gives an error of the job the user's words: the text that its span points into,
+            and names as the user writes them.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Job:
         events: Callable[[str], None] | None = None,
         build: Build | None = None,
         codec: PlanCodec | None = None,
-        sql: str | None = None,
+        present: Callable[[FlowSQLError], FlowSQLError] | None = None,
     ) -> None:
         self.id = job_id
         self._plan = plan
@@ -75,7 +76,7 @@ class Job:
         self._say = events or (lambda _: None)
         self._build = build
         self._codec = codec
-        self._sql = sql
+        self._present = present
         self._redactor = Redactor((t.connector, t.table) for t in plan.tables.values())
         self._folder: JobFolder | None = None
         self._temporary: Path | None = None
@@ -190,8 +191,8 @@ class Job:
             self._run_attempts()
         except BaseException as error:  # noqa: BLE001 - kept for `wait`, in the user's words
             self.error = self._redactor.error(error)
-            if self._sql is not None:
-                self.error.with_sql(self._sql)
+            if self._present is not None:
+                self.error = self._present(self.error)
             self.board.fail(self.error)
         finally:
             if server is not None:
@@ -229,7 +230,9 @@ class Job:
             fresh=self._fresh,
             codec=codec,
         )
-        plan = replace(self._plan, plan=start.plan)
+        # A stored plan has no places in the text: where it is the one planned now, that one runs.
+        same = self._plan.plan == start.plan
+        plan = self._plan if same else replace(self._plan, plan=start.plan)
         check_targets(self.id, plan, start)
         if start.checkpoint is not None:
             number = start.checkpoint.manifest.checkpoint

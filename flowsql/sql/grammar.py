@@ -193,6 +193,11 @@ def _ends(cursor: QueryParser) -> bool:
     return cursor.peek().key in {";", ".", "(", ")", ","} or cursor.peek().kind is Kind.END
 
 
+def _on_its_own_line(cursor: QueryParser) -> bool:
+    before = cursor.tokens[cursor.at - 1]
+    return "\n" in cursor.text[before.end : cursor.token.start]
+
+
 def _syntax_error(cursor: QueryParser, steps: _Steps, piece: Piece) -> SqlError:
     token = cursor.token
     refuse_at(cursor.tokens, piece, cursor.at)
@@ -208,6 +213,12 @@ def _syntax_error(cursor: QueryParser, steps: _Steps, piece: Piece) -> SqlError:
             f"expected a string in single quotes, found {spoken(token)}",
             span=token.span,
             hint="Key and value are quoted: SET 'key' = 'value'.",
+        )
+    if token.key in _STARTS and steps.may_take(_END) and _on_its_own_line(cursor):
+        return SqlError(
+            f'expected ";" in front of {spoken(token)}, which begins another statement',
+            span=token.span,
+            hint="Put a semicolon between two statements.",
         )
     if cursor.at >= piece.last:
         end = piece.span.end

@@ -130,11 +130,11 @@ class _Reader:
             raise self.unexpected("a data type")
         read = _TYPES.get(key)
         if read is None:
-            meant = nearest(self.raw, _TYPES)
+            meant = _FOREIGN.get(key) or nearest(self.raw, _TYPES)
             raise SqlError(
                 f'data type "{self.raw}" does not exist',
                 span=Span(start, end),
-                hint=f'Did you mean "{meant}"?' if meant else None,
+                hint=f'Did you mean "{meant}"?' if meant else _COMMON,
             )
         self.advance()
         return read(self)
@@ -317,6 +317,50 @@ _CURES = {
     "STRUCTURED": "A class of the JVM has no meaning here; use a SQL type.",
     "REAL": "Flink does not know it either; use FLOAT.",
 }
+
+
+# What other systems call a type.
+_FOREIGN = {
+    "BIGDECIMAL": "DECIMAL",
+    "BIT": "BOOLEAN",
+    "BLOB": "BYTES",
+    "BOOL": "BOOLEAN",
+    "BYTE": "TINYINT",
+    "BYTEA": "BYTES",
+    "CLOB": "STRING",
+    "DATETIME": "TIMESTAMP",
+    "ENUM": "STRING",
+    "FLOAT32": "FLOAT",
+    "FLOAT4": "FLOAT",
+    "FLOAT64": "DOUBLE",
+    "FLOAT8": "DOUBLE",
+    "INT16": "SMALLINT",
+    "INT2": "SMALLINT",
+    "INT32": "INT",
+    "INT4": "INT",
+    "INT64": "BIGINT",
+    "INT8": "BIGINT",
+    "JSON": "STRING",
+    "JSONB": "STRING",
+    "LIST": "ARRAY",
+    "LONG": "BIGINT",
+    "MONEY": "DECIMAL",
+    "NUMBER": "DECIMAL",
+    "NVARCHAR": "STRING",
+    "OBJECT": "ROW",
+    "SERIAL": "BIGINT",
+    "SHORT": "SMALLINT",
+    "STR": "STRING",
+    "STRUCT": "ROW",
+    "TEXT": "STRING",
+    "TIMESTAMPTZ": "TIMESTAMP_LTZ",
+    "UUID": "STRING",
+    "VARCHAR2": "STRING",
+}
+_COMMON = (
+    "Types: STRING, BOOLEAN, INT, BIGINT, DECIMAL(p, s), DOUBLE, DATE, TIME, TIMESTAMP(p), "
+    "TIMESTAMP_LTZ(p), BYTES, ARRAY<…>, MAP<…, …>, ROW<…>."
+)
 
 
 def _refused(name: str) -> Callable[[_Reader], t.DataType]:

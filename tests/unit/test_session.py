@@ -383,13 +383,11 @@ def test_an_iterable_that_fails(session: flowsql.Session) -> None:
 
     session.from_changes("t", SCHEMA, items())
     assert message(session, "SELECT * FROM t") == (
-        'ConnectorError: item 1 of table "default_catalog.default_database.t" cannot be had: '
+        'ConnectorError: item 1 of table "t" cannot be had: '
         "RuntimeError: the sensor is gone\nDetail: Its iterable raised this."
     )
     session.from_changes("u", SCHEMA, [rows((1, 1)), "two"])
-    assert 'item 1 of table "default_catalog.default_database.u" is a str' in message(
-        session, "SELECT * FROM u"
-    )
+    assert 'item 1 of table "u" is a str' in message(session, "SELECT * FROM u")
 
 
 def test_a_clock_is_read_once_a_step(session: flowsql.Session, tmp_path: Path) -> None:
