@@ -66,6 +66,14 @@ def write_files(folder: Path, seconds: float) -> None:
         time.sleep(0.5)
 
 
+def ask(folder: Path, *arguments: str) -> str:
+    """What a command says of the running job, below the command."""
+    done = subprocess.run(
+        [FLOWSQL, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return f"$ flowsql {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+
+
 def main() -> int:
     """Runs the demo; its exit code."""
     folder = Path(tempfile.mkdtemp(prefix="flowsql-demo-"))
@@ -75,13 +83,13 @@ def main() -> int:
     with subprocess.Popen([sys.executable, __file__, "--write", folder]) as writer:
         job = subprocess.Popen([FLOWSQL, "run", HERE / "job.sql"], cwd=folder)
         time.sleep(SECONDS)
-        print("\n$ flowsql status demo", flush=True)
-        subprocess.run([FLOWSQL, "status", "demo"], cwd=folder, check=False)
+        # Shown later: the job draws its status line on this terminal as long as it runs.
+        status = ask(folder, "status", "demo")
         writer.wait()
-        print("\n$ flowsql stop --drain demo", flush=True)
-        subprocess.run([FLOWSQL, "stop", "--drain", "demo"], cwd=folder, check=False)
+        stop = ask(folder, "stop", "--drain", "demo")
         code = job.wait(timeout=30)
-    print("\n$ flowsql run look.sql", flush=True)
+    print(f"\nmeanwhile, from another process:\n\n{status}\n{stop}", flush=True)
+    print("$ flowsql run look.sql", flush=True)
     looked = subprocess.run([FLOWSQL, "run", HERE / "look.sql"], cwd=folder, check=False)
     print(f"\ndata, results and checkpoints are still there: {folder}")
     print(f"when you have seen enough: rm -r {folder}")
