@@ -1,0 +1,185 @@
+"""A broken statement is planned or refused at its place: never a stack trace, never a hang.
+
+Statements of the examples, of a list below and, where `FLOWSQL_CASES` names them, of the recorded
+cases lose, double and swap tokens, are cut, and call things by wrong names. `FLOWSQL_MUTATIONS` says
+how many are tried.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import flowsql
+from flowsql.errors import FlowSQLError, InternalError
+from flowsql.sql import split
+from flowsql.sql.tokens import Kind, tokenize
+
+_MUTATIONS = int(os.environ.get("FLOWSQL_MUTATIONS", "250"))
+_SEED = 11  # makes a failure repeatable
+_EXAMPLES = Path(__file__).parents[3] / "sql_examples"
+_LIMIT_S = 3.0
+
+_TABLES = """
+CREATE TABLE t (a INT, b STRING, c BIGINT NOT NULL, d DOUBLE, ts TIMESTAMP(3), arr ARRAY<INT>,
+  r ROW<x INT, y STRING>, m MAP<STRING, INT>, e AS a + 1, WATERMARK FOR ts AS ts - INTERVAL '4' SECOND)
+  WITH ('connector' = 'values');
+CREATE TABLE k (id INT, x STRING, y DECIMAL(10, 2), PRIMARY KEY (id) NOT ENFORCED)
+  WITH ('connector' = 'values');
+CREATE TABLE s (a BIGINT, b STRING) WITH ('connector' = 'blackhole');
+CREATE TABLE files (a BIGINT, b STRING) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'csv');
+CREATE VIEW v AS SELECT a, COUNT(*) AS n FROM t GROUP BY a;
+"""
+_STATEMENTS = (
+    "SELECT a, b AS z, c + 1, UPPER(b) || 'x', r.x, m['k'], arr[1] FROM t WHERE a > 1 AND b LIKE 'x%'",
+    "SELECT DISTINCT b FROM t UNION ALL SELECT x FROM k UNION SELECT CAST(n AS STRING) FROM v",
+    "SELECT b, COUNT(*), SUM(DISTINCT c), MAX(d) FILTER (WHERE a > 1) FROM t GROUP BY b HAVING COUNT(*) > 1",
+    "SELECT * FROM t LEFT JOIN k ON t.a = k.id AND k.y > 1.5 WHERE x IS NOT NULL",
+    "SELECT t.a, k.x FROM t JOIN k USING (id)",
+    "SELECT t.*, q.n FROM t, (SELECT a, COUNT(*) n FROM t GROUP BY a) AS q WHERE q.a = t.a",
+    "SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) "
+    "GROUP BY window_start, window_end",
+    "WITH q (p) AS (SELECT a FROM t WHERE c IN (1, 2)) SELECT CASE WHEN p > 1 THEN 'a' ELSE 'b' END FROM q",
+    "SELECT a, b FROM t WHERE a IN (SELECT id FROM k) AND NOT EXISTS (SELECT 1 FROM v WHERE v.a = t.a)",
+    "SELECT a, (SELECT MAX(y) FROM k WHERE k.id = t.a) FROM t WHERE c > (SELECT COUNT(*) FROM k)",
+    "SELECT a, b, COUNT(*) FROM t GROUP BY GROUPING SETS ((a, b), ROLLUP (a), ())",
+    "SELECT a FROM t INTERSECT SELECT id FROM k EXCEPT ALL SELECT n FROM v",
+    "SELECT b, rn FROM (SELECT b, ROW_NUMBER() OVER (PARTITION BY a ORDER BY c DESC) rn FROM t) WHERE rn <= 3",
+    "SELECT a, u.e FROM t CROSS JOIN UNNEST(arr) WITH ORDINALITY AS u (e, o) ORDER BY a DESC LIMIT 3",
+    "VALUES (1, 'a', DATE '2020-01-01'), (2, NULL, CURRENT_DATE)",
+    "INSERT INTO s (b, a) SELECT x, id FROM k",
+    "INSERT INTO files SELECT COUNT(*), b FROM t GROUP BY b",
+    "EXECUTE STATEMENT SET BEGIN INSERT INTO s SELECT a, b FROM t; INSERT INTO files SELECT c, b FROM t; END",
+    "CREATE TABLE n (p INT PRIMARY KEY NOT ENFORCED, q AS p * 2, w TIMESTAMP_LTZ(3) METADATA, "
+    "WATERMARK FOR w AS w - INTERVAL '1' SECOND) WITH ('connector' = 'datagen', 'number-of-rows' = '3')",
+    "CREATE TEMPORARY VIEW IF NOT EXISTS w (p, q) AS SELECT a, CAST(b AS DATE) FROM t",
+    "DESCRIBE t", "SHOW CREATE TABLE k", "SHOW TABLES LIKE 'x%'", "DROP TABLE IF EXISTS k",
+    "SET 'parallelism.default' = '1'", "USE default_database", "RESET 'pipeline.name'",
+)  # fmt: skip
+_STRANGERS = (
+    "(",
+    ")",
+    ",",
+    "'",
+    "`",
+    "*",
+    "NULL",
+    "SELECT",
+    "AS",
+    "ON",
+    "1",
+    "-",
+    "é",
+    "t",
+    "a",
+    ".",
+    "nope",
+)
+
+
+def _statements() -> Iterator[tuple[str, str]]:
+    """(declarations, statement) of all origins."""
+    for statement in _STATEMENTS:
+        yield _TABLES, statement
+    for path in sorted(_EXAMPLES.glob("*.sql")):
+        text = path.read_text()
+        before: list[str] = []
+        for piece in split(text):
+            statement = text[piece.span.start : piece.span.end]
+            yield ";\n".join([*before, ""]), statement
+            if statement.upper().startswith(("CREATE", "SET")):
+                before.append(statement)
+    folder = os.environ.get("FLOWSQL_CASES")
+    for name in ("stream.jsonl", "batch.jsonl", "programs.jsonl") if folder else ():
+        for line in (Path(str(folder)) / name).read_text().splitlines():
+            yield from _of_case(json.loads(line))
+
+
+def _of_case(case: dict[str, object]) -> Iterator[tuple[str, str]]:
+    tables = case.get("source_tables")
+    runs = case.get("run") or [case]
+    assert isinstance(runs, list)
+    if not isinstance(tables, list):
+        return
+    ddl = "".join(
+        f"CREATE TABLE `{t['name']}` ({', '.join(t['schema'])}) WITH ('connector' = 'values');\n"
+        for t in tables
+        if t.get("schema")
+    )
+    for run in runs:
+        if isinstance(run.get("sql"), str):
+            yield ddl, run["sql"]
+
+
+def _broken(statement: str, rng: random.Random) -> str:
+    tokens = [t for t in tokenize(statement) if t.kind is not Kind.END]
+    pieces = [statement[t.start : t.end] for t in tokens]
+    for _ in range(rng.randint(1, 2)):
+        if not pieces:
+            break
+        at = rng.randrange(len(pieces))
+        match rng.randrange(7):
+            case 0:
+                del pieces[at]
+            case 1:
+                pieces.insert(at, pieces[at])
+            case 2:
+                other = rng.randrange(len(pieces))
+                pieces[at], pieces[other] = pieces[other], pieces[at]
+            case 3:
+                pieces[at] = rng.choice(_STRANGERS)
+            case 4:
+                del pieces[at:]
+            case 5:
+                pieces[at] = rng.choice(pieces)
+            case _:
+                word = pieces[at]
+                cut = rng.randrange(len(word))
+                pieces[at] = word[:cut] + rng.choice("abxz1_") + word[cut + 1 :]
+    return " ".join(pieces)
+
+
+def _session(declarations: str) -> flowsql.Session:
+    session = flowsql.connect()
+    try:
+        session.prepare(declarations)
+    except FlowSQLError:
+        assert declarations is not _TABLES
+        # Declarations of a case that are not supported: the statement is tried without them.
+        return _session(_TABLES)
+    return session
+
+
+def test_a_broken_statement_is_refused_at_its_place() -> None:
+    """Planned, or an error with a position, in reasonable time."""
+    rng = random.Random(_SEED)
+    origins = list(_statements())
+    refused = 0
+    for _ in range(_MUTATIONS):
+        declarations, statement = rng.choice(origins)
+        text = _broken(statement, rng)
+        if rng.random() < 0.3:
+            text = f"EXPLAIN CHANGELOG_MODE {text}"
+        session = _session(declarations)
+        began = time.process_time()
+        try:
+            session.prepare(text)
+        except FlowSQLError as error:
+            refused += 1
+            assert not isinstance(error, InternalError), text
+            assert error.span is not None, f"{text}\n{error}"
+            assert error.sql is not None, text
+            assert 0 <= error.span.start <= error.span.end <= len(error.sql) + 1, text
+            assert "^" in str(error), text
+        except Exception as error:
+            raise AssertionError(
+                f"{type(error).__name__}: {error}\n{declarations}\n{text}"
+            ) from error
+        finally:
+            session.close()
+        assert time.process_time() - began < _LIMIT_S, text
+    assert _MUTATIONS * 0.4 < refused < _MUTATIONS
