@@ -32,7 +32,7 @@ from flowsql.formats import find_format
 from flowsql.library.commands import Commands, Notice, text_result
 from flowsql.library.declare import declare_embedded
 from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
-from flowsql.library.masking import attach_text, short_names, starred
+from flowsql.library.masking import attach_text, short_names, short_text, starred
 from flowsql.library.resolve import exactly_once, job_plan
 from flowsql.library.result import Result, ResultStream
 from flowsql.logical import Binder, PlanSettings
@@ -161,8 +161,8 @@ class Session:
 
     def _presenting(self, sql: str) -> Callable[[FlowSQLError], FlowSQLError]:
         """Gives errors their place in the text, and short names to tables of the present database."""
-        database = (self._catalog.current_catalog, self._catalog.current_database)
-        return lambda error: short_names(attach_text(error, sql), database)
+        home = self._home
+        return lambda error: short_names(attach_text(error, sql), home)
 
     def _prepare(self, statement: Statement, sql: str) -> Prepared:
         binder = self._binder()
@@ -273,11 +273,16 @@ class Session:
                 span=statement.span,
             )
 
+    @property
+    def _home(self) -> tuple[str, str]:
+        """Catalog and database in which a bare name is looked up."""
+        return (self._catalog.current_catalog, self._catalog.current_database)
+
     def _explain(self, statement: Explain, binder: Binder) -> Result:
         planned = self._plan(statement.statement, binder)
         changelog = "CHANGELOG_MODE" in statement.details
         text = explain(planned.statements, planned.optimized, planned.plan, changelog=changelog)
-        return text_result("result", [text])
+        return text_result("result", [short_text(text, self._home)])
 
     # Settings and tables
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, FlowSQLError
 
-__all__ = ["attach_text", "short_names", "starred"]
+__all__ = ["attach_text", "short_names", "short_text", "starred"]
 
 # Parts of keys whose value is taken for a secret, whoever declares the key.
 _TELLING = ("password", "passwd", "secret", "token", "credential", "api-key", "apikey", "jaas")
@@ -44,6 +44,11 @@ def short_names(error: FlowSQLError, database: tuple[str, str]) -> FlowSQLError:
     for part in (error, *error.more):
         _reword(part, lambda text: pattern.sub(r"\1", text))
     return error
+
+
+def short_text(text: str, database: tuple[str, str]) -> str:
+    """A plan or log line in which the tables of that catalog and database have bare names."""
+    return re.sub(rf"(?<![\w.]){re.escape('.'.join(database))}\.(?=\w)", "", text)
 
 
 def _reword(error: FlowSQLError, change: Callable[[str], str]) -> None:

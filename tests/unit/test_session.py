@@ -107,6 +107,17 @@ def test_names_are_listed_before_they_are_loaded() -> None:
     assert shown.stdout == "set()\n"
 
 
+def test_a_plan_calls_tables_as_the_statement_does(session: flowsql.Session) -> None:
+    """The database that everything is in is said of nothing."""
+    session.from_arrow("t", rows((1, 2)))
+    answer = session.execute("EXPLAIN INSERT INTO nowhere SELECT k, v FROM t WHERE v > 1")
+    assert isinstance(answer, flowsql.Result)
+    ((plan,),) = answer.fetchall()
+    assert "Scan(t, columns=[k, v])" in plan
+    assert "Sink(nowhere, takes=" in plan
+    assert "default_catalog" not in plan
+
+
 def test_an_endless_query_has_no_table(session: flowsql.Session) -> None:
     """It is refused, not waited for."""
     session.execute("CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen')")
