@@ -115,7 +115,7 @@ class LastRows:
                 values = values.take(pa.array(keep))
                 if not len(keep):
                     return
-        keys = index.keys(slots if len(which) == len(slots) else slots.take(which))
+        keys = index.keys(slots if kinds is None else slots.take(which))
         arrays = [
             values.column(self.stored.index(c)) if c in self.stored else keys[self.keys.index(c)]
             for c in range(self.width)

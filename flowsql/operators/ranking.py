@@ -99,9 +99,9 @@ class Ranking:
         position = np.arange(len(probe))
         start = np.maximum.accumulate(np.where(begins, position, 0))
         if self.ties is None:
-            rank = position - start + 1
+            rank: Ints = position - start + 1
             if ends is not None:
-                rank = rank + (self.start - 1)
+                rank += self.start - 1
                 return Given(places.take(probe), found.rows, rank, self.ranked)
         else:
             keys = Keys.of(found.values, self.ties, len(probe))
