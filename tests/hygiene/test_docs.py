@@ -83,6 +83,21 @@ def test_the_readme_shows_what_happens(tmp_path: Path, monkeypatch: pytest.Monke
     assert code.rstrip().endswith(f"# {told.stdout.strip()}")
 
 
+def test_the_library_page_shows_what_happens(tmp_path: Path) -> None:
+    """Its blocks run one after the other and print what stands behind `#` and below them."""
+    text = (ROOT / "docs" / "library.md").read_text()
+    blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.DOTALL)
+    expected = ""
+    for kind, block in blocks:
+        shown = re.findall(r"(?m)^ *print\(.*\)  # (.*)$", block)
+        expected += block if kind == "text" else "".join(f"{line}\n" for line in shown)
+    code = "\n".join(block for kind, block in blocks if kind == "python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (expected, "")
+
+
 def _run(job: str) -> str:
     Path("bids.sql").write_text(job)
     done = subprocess.run(
