@@ -5,17 +5,22 @@ Run it with `make reference`; a test fails where a page differs from the code.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 from flowsql import errors
 from flowsql.config import Option, OptionType
 from flowsql.config.engine import ENGINE_OPTIONS
+from flowsql.connector import Connector
 from flowsql.connector.plugins import installed_connectors
 from flowsql.expr import all_functions
+from flowsql.formats import Format, find_format, format_names
+from flowsql.logical import table_options
 from flowsql.types import arrow
 
 __all__ = ["FOLDER", "pages"]
@@ -77,16 +82,54 @@ def options_page() -> str:
 
 
 def connectors_page() -> str:
-    """Connectors and their options."""
-    parts = ["# Connectors\n\nWhat stands in `WITH ('connector' = …)`.\n"]
-    for name, found in installed_connectors().items():
-        if not type(found).__module__.startswith(("flowsql.", "flowsql_connectors.")):
-            continue
+    """What all tables have in common, then the connectors with what their packages say."""
+    ours = {n: c for n, c in installed_connectors().items() if _is_ours(c)}
+    names = ", ".join(f"[{name}](#{name})" for name in ours)
+    formats = ", ".join(f"[{f.name}](format-{f.name}.md)" for f in _formats())
+    parts = [
+        (
+            "# Connectors\n\nWhat stands in `WITH ('connector' = …)`: "
+            f"{names}. Formats: {formats}.\n\n## Every table\n\n"
+        ),
+        _below_first_line(table_options),
+        "\n\n",
+        _options(table_options.TABLE_OPTIONS),
+    ]
+    for name, found in ours.items():
         roles = ", ".join(sorted(role.value for role in found.roles))
         about = " Made for tests." if name in TESTING else ""
-        parts.append(f"\n## {name}\n\nUsed as: {roles}.{about}\n\n")
+        package = importlib.import_module(type(found).__module__.rpartition(".")[0])
+        parts.append(f"\n## {name}\n\n{_doc(package)}\n\nUsed as: {roles}.{about}\n\n")
+        if found.metadata:
+            parts.append(_table(("metadata column", "type"), _metadata(found)) + "\n")
         parts.append(_options(found.options) if found.options else "No options.\n")
     return "".join(parts)
+
+
+def format_page(found: Format) -> str:
+    """One format: what its module says, and its options."""
+    text = _below_first_line(importlib.import_module(type(found).__module__))
+    return f"# Format {found.name}\n\n{text}\n\n" + _options(found.options)
+
+
+def _formats() -> list[Format]:
+    return [f for f in map(find_format, format_names()) if _is_ours(f)]
+
+
+def _is_ours(thing: Connector | Format) -> bool:
+    return type(thing).__module__.startswith(("flowsql.", "flowsql_connectors."))
+
+
+def _metadata(connector: Connector) -> list[tuple[str, str]]:
+    return [(f"`{key}`", str(kind)) for key, kind in sorted(connector.metadata.items())]
+
+
+def _doc(module: ModuleType) -> str:
+    return inspect.getdoc(module) or ""
+
+
+def _below_first_line(module: ModuleType) -> str:
+    return _doc(module).partition("\n\n")[2]
 
 
 def functions_page() -> str:
@@ -132,6 +175,7 @@ def pages() -> dict[str, str]:
         "types.md": types_page(),
         "errors.md": errors_page(),
     }
+    made |= {f"format-{f.name}.md": format_page(f) for f in _formats()}
     return {name: NOTE + text.rstrip("\n") + "\n" for name, text in made.items()}
 
 

@@ -1,4 +1,16 @@
-"""The `csv` format: one record a line, Flink's options.
+r"""The `csv` format: one record a line, Flink's options.
+
+Fields are separated by `csv.field-delimiter`; one that holds a delimiter, quote or line end stands in
+`csv.quote-character`, a quote within it being doubled. A record has as many fields as the table has
+columns, in their order; there is no header. Empty text is an empty STRING, and no number: NULL needs
+`csv.null-literal`. An ARRAY or ROW is one field with `csv.array-element-delimiter` between its
+elements; a MAP cannot be written. BYTES are base64. Times are `2020-01-05`, `10:11:12.123`,
+`2020-01-05 10:11:12.123`; a TIMESTAMP_LTZ ends with `Z` and is in UTC. A tab as a delimiter is
+written `\t`.
+
+`csv.ignore-parse-errors` takes values that cannot be read for NULL and leaves records out that cannot
+be taken apart, without a trace; `scan.bad-record` = `skip` or `dead-letter` leaves the whole record
+out and counts it.
 
 | Flink does | here |
 | --- | --- |

@@ -1,5 +1,15 @@
 """The `json` format: one object a line (or a list of them), Flink's options.
 
+A column is the member of its name; other members are passed over, a missing one is NULL unless
+`json.fail-on-missing-field` is set. ROW is an object, ARRAY a list, MAP an object whose keys are
+STRING. Numbers and booleans may also be text; a STRING column takes any value, as its JSON text. BYTES
+are base64. Times are text: `2020-01-05`, `10:11:12.123`, `2020-01-05 10:11:12.123`, with a `Z` at the
+end of a TIMESTAMP_LTZ, which is in UTC; or as `json.timestamp-format.standard` says.
+
+`json.ignore-parse-errors` takes values that cannot be read for NULL and leaves records out that are no
+object, without a trace; `scan.bad-record` = `skip` or `dead-letter` leaves the whole record out and
+counts it.
+
 | Flink does | here |
 | --- | --- |
 | a BOOLEAN that is neither `true` nor `false` becomes FALSE | unreadable |

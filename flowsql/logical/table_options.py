@@ -1,4 +1,33 @@
-"""The options of a table that are the engine's, whatever its connector."""
+"""The options of a table that are the engine's, whatever its connector.
+
+They stand in WITH beside those of the connector and its format, and may be given for one statement by
+a hint: `SELECT * FROM t /*+ OPTIONS('scan.bad-record' = 'skip') */`. A key that nobody knows is an
+error with the nearest name. `${NAME}` in a value is replaced by the environment variable when the
+job starts, and shown as written everywhere else.
+
+**Bad records.** A record is bad if it cannot be taken apart (a line that is no JSON, too many fields)
+or if a value does not fit its column: text that is no number, a NULL in a NOT NULL column. By default
+it fails the job (`fail`), with its place and the cause. With `skip` it is left out, with
+`dead-letter` left out and written to another table; both are counted as `bad_records` in the status
+of the job. Where bad records are set aside, a record is good or bad by all declared columns; where
+one fails the job, by those that the query reads. A format's `ignore-parse-errors` comes first: with
+it hardly a record is bad, as values that cannot be read become NULL.
+
+**The dead-letter table** is named by `scan.dead-letter.table` (one, two or three names, looked up
+beside the table that is read). It has exactly these columns, and any connector that takes appended
+rows; its rows are in the same step and checkpoint as the good ones:
+
+    CREATE TABLE letters (
+      table_name STRING, -- the table for which the record was meant
+      place STRING,      -- where it stands: /data/in/a.csv:17
+      record BYTES,      -- as it was read
+      reason STRING      -- why it is bad
+    ) WITH ('connector' = 'filesystem', 'path' = '/data/letters', 'format' = 'json');
+
+**Watermarks.** A table with a WATERMARK clause has one watermark for each of its splits (a file is
+one); that of the table is the smallest. With `on-event` it rises with every row, so that whether a
+row is late does not depend on how fast rows are read; with `on-periodic` at the end of a step.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +56,8 @@ TABLE_OPTIONS: tuple[Option, ...] = (
     Option(
         "scan.watermark.idle-timeout",
         OptionType.DURATION,
-        "A split silent for so long no longer holds back the watermark.",
+        "A split silent for so long no longer holds back the watermark; not set: as "
+        "`table.exec.source.idle-timeout`.",
     ),
     Option(
         "scan.watermark.all-idle-close",
@@ -37,15 +67,16 @@ TABLE_OPTIONS: tuple[Option, ...] = (
     Option(
         "scan.bad-record",
         OptionType.ENUM,
-        "What becomes of a record that cannot be read.",
+        "What becomes of a record that cannot be read: it fails the job, is left out and counted, or "
+        "is also written to `scan.dead-letter.table`.",
         "fail",
         choices=("fail", "skip", "dead-letter"),
     ),
     Option(
         "scan.dead-letter.table",
         OptionType.STRING,
-        "The table that takes bad records: table_name STRING, place STRING, record BYTES, "
-        "reason STRING.",
+        "The table that takes bad records; its columns are `table_name STRING, place STRING, "
+        "record BYTES, reason STRING`.",
     ),
 )
 

@@ -11,6 +11,11 @@ from types import ModuleType
 
 import pytest
 
+from flowsql.connector import Connector
+from flowsql.connector.plugins import installed_connectors
+from flowsql.formats import find_format, format_names
+from flowsql.logical import TABLE_OPTIONS
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -51,12 +56,32 @@ def _generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings", "connectors", "functions", "types", "errors"])
-def test_reference_is_up_to_date(name: str) -> None:
+def test_reference_is_up_to_date() -> None:
     """`make reference` would change nothing."""
     generator = _generator()
-    made = generator.pages()[f"{name}.md"]
-    assert made == (generator.FOLDER / f"{name}.md").read_text()
+    made = generator.pages()
+    assert sorted(made) == sorted(p.name for p in generator.FOLDER.iterdir())
+    for name, text in made.items():
+        assert text == (generator.FOLDER / name).read_text(), name
+
+
+def test_the_reference_has_every_option() -> None:
+    """Of tables, connectors and formats; each with its default."""
+    pages = _generator().pages()
+    every = [(o, "connectors.md") for o in TABLE_OPTIONS]
+    every += [(o, "connectors.md") for c in installed_connectors().values() for o in c.options]
+    every += [
+        (o, f"format-{name}.md") for name in format_names() for o in find_format(name).options
+    ]
+    missing = [o.key for o, page in every if f"| `{o.key}` |" not in pages[page]]
+    tests_own = {
+        o.key for c in installed_connectors().values() if _is_foreign(c) for o in c.options
+    }
+    assert [key for key in missing if key not in tests_own] == []
+
+
+def _is_foreign(connector: Connector) -> bool:
+    return not type(connector).__module__.startswith(("flowsql.", "flowsql_connectors."))
 
 
 def test_make_help_names_every_target() -> None:

@@ -14,12 +14,29 @@
 | scan | replayable: a file is read again from any row |
 | sink | exactly-once: files are renamed into place when their checkpoint is complete |
 
-A folder is read with all folders below it; names that begin with `.` or `_` are left out. Files come
-in the order of their modification time, then name, and must be complete when they get their name.
-With `source.monitor-interval` the folder is watched for new files and the scan never ends.
+**Which files.** All files of the folder and of the folders below it, links followed, in the order of
+their modification time, then name. A file or folder whose name begins with `.` or `_` is not there;
+nor is one whose absolute path `source.path.regex-pattern` does not match. The path may also be one
+file. A file must hold nothing but the table's records: a CSV header is a record like any other.
 
-A sink keeps unfinished files and its marker in `.flowsql` within the folder. Partition columns are
-in the path (`day=2020-01-05/`), not in the files.
+**Watched folders.** With `source.monitor-interval` the folder is searched for new files at that
+interval and the scan never ends. Write a file under a name that begins with `.` or `_`, in the
+same folder, and rename it when it is complete: it is read at the next look, whole. A file that is
+written in place is waited for until its size and time stood still for one interval; should the
+writer pause for longer, the job ends with an error, as it does when a file changes after it was
+read: each file is read once, and rows added to it would be lost. Bring new rows in new files. A
+file that was read may be removed; one that was read in part must stay until it is read.
+
+**Partitions.** PARTITIONED BY columns are not in the files but in the names of their folders,
+in the order of the clause: `day=2020-01-05/kind=a%2Fb/`. Characters that do not go into a name are
+written as `%XX`; NULL and empty text as `partition.default-name`. A file in another folder is
+refused.
+
+**Sink.** Rows go to files in `<path>/.flowsql/<job>@<table>/`, where readers do not look, and are
+renamed to `<path>/part-<run>-<attempt>-<checkpoint>-<opening>-<n>.<format>` when their checkpoint is
+complete. `.flowsql` also holds the marker `committed.json`, by which a restart knows what the
+folder has: remove it only together with the rows, and while no job runs. The path must be a folder
+or one that can be made. Only inserts are taken.
 """
 
 from __future__ import annotations
