@@ -47,10 +47,11 @@ KINDS = {"+I": 0, "-U": 1, "+U": 2, "-D": 3}
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one table, each with its kind; plain values as in `rows.py`."""
+    """Rows of one table's split, each with its kind; plain values as in `rows.py`."""
 
     table: str
     rows: tuple[tuple[str, tuple[object, ...]], ...]
+    split: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,10 @@ class Feed:
     gate: int | None = None
 
 
+def _split_id(table: str, number: int) -> str:
+    return f"{table}#{number}" if number else table
+
+
 class _SteppedReader(Reader):
     def __init__(self, feed: Feed, tables: Mapping[str, ConnectorTable]) -> None:
         self._feed = feed
@@ -121,13 +126,15 @@ class _SteppedReader(Reader):
             if name is None:  # the job reads only some of the feed's tables
                 continue
             match event:
-                case Rows(rows=rows):
-                    pieces += [Piece(name, name, c) for c in self._changes(name, rows)]
+                case Rows(rows=rows, split=split):
+                    place = _split_id(name, split)
+                    pieces += [Piece(name, place, c) for c in self._changes(name, rows)]
                 case WatermarkAt(timestamp=timestamp):
                     watermarks[name] = timestamp
                 case End():
-                    ended[name] = {}
-                    self._open.pop(name, None)
+                    for split in [s for s in self._open.values() if s.tables == (name,)]:
+                        ended[split.id] = {}
+                        del self._open[split.id]
         self._ordinal = at + 1
         return Poll(tuple(pieces), finished=ended, ends_step=True, watermarks=watermarks)
 
@@ -158,7 +165,12 @@ class _SteppedSource(Source):
 
     def discover(self) -> Sequence[Split]:
         given, self._given = self._given, True
-        return [] if given else [Split(name, (name,), owner="feed") for name in self._tables]
+        return [
+            Split(_split_id(name, number), (name,), owner="feed")
+            for name, table in self._tables.items()
+            for number in range(table.options["splits"])
+            if not given
+        ]
 
     def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
         reader = _SteppedReader(self._feed, self._tables)
@@ -175,6 +187,7 @@ class SteppedConnector(Connector):
         Option("feed", OptionType.STRING, "Name of the feed.", required=True),
         Option("changelog-mode", OptionType.STRING, "What it carries.", default="I"),
         Option("bounded", OptionType.BOOLEAN, "Whether it ends.", default=True),
+        Option("splits", OptionType.INT, "How many splits a table has.", default=1),
     )
 
     def scan_mode(self, table: ConnectorTable) -> ChangelogMode:

@@ -34,11 +34,13 @@ class Table:
         name: as in SQL, without quotes.
         ddl: columns and constraints, as between the parentheses of CREATE TABLE.
         mode: `I`, `I,UB,UA,D` or `I,UA,D`.
+        splits: how many are read at once.
     """
 
     name: str
     ddl: tuple[str, ...]
     mode: str = "I"
+    splits: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,8 @@ def _create(table: Table, feed: str, *, ends: bool) -> str:
     name = table.name.replace("`", "``")
     return (
         f"CREATE TABLE `{name}` (\n  {', '.join(table.ddl)}\n) WITH ('connector' = 'stepped', "
-        f"'feed' = '{feed}', 'changelog-mode' = '{table.mode}', 'bounded' = '{str(ends).lower()}')"
+        f"'feed' = '{feed}', 'changelog-mode' = '{table.mode}', 'bounded' = '{str(ends).lower()}', "
+        f"'splits' = '{table.splits}')"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flowsql import types as t
 from tests.support.duck import wrap
@@ -18,12 +18,13 @@ __all__ = [
     "INT",
     "KEYS",
     "NUMBERS",
+    "PAIR",
     "PLAIN",
     "STRING",
+    "TIMESTAMP",
     "Column",
     "Expressions",
     "Text",
-    "aggregate_text",
     "base",
     "join",
     "same",
@@ -31,11 +32,13 @@ __all__ = [
 
 INT, BIGINT, STRING = t.IntType(), t.BigIntType(), t.VarCharType()
 DOUBLE, DECIMAL, BOOLEAN, DATE = t.DoubleType(), t.DecimalType(8, 2), t.BooleanType(), t.DateType()
+TIMESTAMP = t.TimestampType(3)
+PAIR = t.RowType((t.Field("x", INT), t.Field("y", STRING)))
 
 STRINGS = ["'a'", "'b'", "'aa'", "''", "'Ab c'"]
 NUMBERS = (t.IntType, t.BigIntType, t.DoubleType, t.DecimalType)
-PLAIN = (*NUMBERS, t.VarCharType, t.BooleanType, t.DateType)
-KEYS = (t.IntType, t.BigIntType, t.VarCharType, t.DateType, t.DoubleType, t.DecimalType)
+PLAIN = (*NUMBERS, t.VarCharType, t.BooleanType, t.DateType, t.TimestampType)
+KEYS = (*NUMBERS, t.VarCharType, t.DateType, t.TimestampType, t.RowType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,15 @@ def same(text: str) -> Text:
 
 @dataclass
 class Expressions:
-    """Makes expressions over given columns."""
+    """Makes expressions over given columns.
+
+    Attributes:
+        chance: where all choices come from.
+        uses: the entries of `DIFFERENCES` that its texts go by.
+    """
 
     chance: random.Random
+    uses: set[str] = field(default_factory=set)
 
     def odds(self, one_in: int) -> bool:
         """True once in so many times."""
@@ -95,6 +104,9 @@ class Expressions:
                 return Text(f"CAST({value} AS DECIMAL(8, 2))", f"({value})::DECIMAL(8, 2)")
             case t.BooleanType():
                 return same(pick(["TRUE", "FALSE"]))
+            case t.TimestampType():
+                text = f"TIMESTAMP '2020-01-01 00:00:0{self.chance.randint(0, 5)}'"
+                return Text(f"CAST({text} AS TIMESTAMP(3))", text)
             case _:
                 return same(f"DATE '2020-0{self.chance.randint(1, 3)}-01'")
 
@@ -141,22 +153,34 @@ class Expressions:
                 a = self.value(columns, DECIMAL, 0)
                 return join(lambda a: f"CASE WHEN {a} > 0 THEN -({a}) ELSE {a} END", a)
             case t.BooleanType():
-                return join(lambda p: f"({p})", self.condition(columns, depth))
+                test = self.chance.choice(["", " IS TRUE", " IS NOT FALSE"])
+                return join(lambda p: f"(({p}){test})", self.condition(columns, depth))
+            case t.TimestampType():
+                if self.odds(2):
+                    a = self.value(columns, DATE, depth)
+                    return Text(
+                        f"CAST({a.flink} AS TIMESTAMP(3))",
+                        None if a.duck is None else f"CAST({a.duck} AS TIMESTAMP)",
+                    )
+                a = self.value(columns, TIMESTAMP, depth)
+                return join(lambda a: f"({a} + INTERVAL '1' DAY)", a)
+            case t.DateType():
+                return join(lambda a: f"CAST({a} AS DATE)", self.value(columns, TIMESTAMP, depth))
             case _:
                 return self.literal(kind)
 
     def arithmetic(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
+        if self.odds(4):
+            return self.measure(columns, kind, depth)
         a, b = self.value(columns, kind, depth), self.value(columns, kind, depth)
         sign = self.chance.choice("+-*/%c")
         if sign in "+-*":
+            self.uses.add("overflow of + - *")
             huge = [f"({x.duck})::HUGEINT" if x.duck is not None else None for x in (a, b)]
-            wrapped = None
-            if None not in huge and sign != "*":
-                wrapped = wrap(f"{huge[0]} {sign} {huge[1]}", kind)
-            elif None not in huge and isinstance(kind, t.IntType):
-                wrapped = wrap(f"{huge[0]} * {huge[1]}", kind)
+            wrapped = wrap(f"{huge[0]} {sign} {huge[1]}", kind) if None not in huge else None
             return Text(f"({a.flink} {sign} {b.flink})", wrapped)
         if sign in "/%":
+            self.uses |= {"7 / 2"} if sign == "/" else set()
             # The least integer by −1 wraps in Java and fails in DuckDB: 3 divides safely.
             by = same("3") if isinstance(kind, t.IntType) else self.big("3")
             theirs = "//" if sign == "/" else "%"
@@ -165,28 +189,55 @@ class Expressions:
         if isinstance(kind, t.BigIntType):
             return join(lambda a: f"CAST({a} AS BIGINT)", self.value(columns, INT, depth))
         c = self.value(columns, DECIMAL, 0)
+        self.uses.add("CAST(1.5 AS INT)")
         return Text(
             f"CAST({c.flink} AS INT)", None if c.duck is None else f"trunc({c.duck})::INTEGER"
         )
 
+    def measure(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
+        """A length, a place, a part of a date."""
+        if isinstance(kind, t.BigIntType):
+            part = self.chance.choice(["YEAR", "MONTH", "DAY"])
+            moment = self.value(columns, self.chance.choice([DATE, TIMESTAMP]), depth)
+            return join(lambda m: f"EXTRACT({part} FROM {m})", moment)
+        a = self.value(columns, STRING, depth)
+        if self.odds(2):
+            return Text(
+                f"CHAR_LENGTH({a.flink})", None if a.duck is None else f"length({a.duck})::INTEGER"
+            )
+        return Text(
+            f"POSITION('a' IN {a.flink})",
+            None if a.duck is None else f"position('a' IN {a.duck})::INTEGER",
+        )
+
     def string(self, columns: Sequence[Column], depth: int) -> Text:
         a = self.value(columns, STRING, depth)
-        match self.chance.randrange(5):
+        match self.chance.randrange(9):
             case 0:
                 return join(lambda a: f"UPPER({a})", a)
+            case 4:
+                return join(lambda a: f"REPLACE({a}, 'a', 'xy')", a)
+            case 5:
+                return join(lambda a: f"NULLIF(LOWER({a}), 'aa')", a)
+            case 6:
+                return join(lambda a: f"TRIM({a})", a)
+            case 7:
+                self.uses.add("CAST(DOUBLE AS STRING)")
+                return Text(f"CAST({self.value(columns, DOUBLE, 0).flink} AS STRING)", None)
             case 1:
                 b = self.value(columns, STRING, depth)
                 return join(lambda a, b: f"({a} || {b})", a, b)
             case 2:
                 return join(lambda a: f"SUBSTRING({a}, 2, 2)", a)
             case 3:
-                i = self.value(columns, self.chance.choice([INT, BIGINT, DATE]), 0)
+                i = self.value(columns, self.chance.choice([INT, BIGINT, DATE, DECIMAL]), 0)
                 return Text(
                     f"CAST({i.flink} AS STRING)",
                     None if i.duck is None else f"CAST({i.duck} AS VARCHAR)",
                 )
             case _:
                 p = self.condition(columns, 0)
+                self.uses.add("CAST(TRUE AS STRING)")
                 return Text(
                     f"CAST(({p.flink}) AS STRING)",
                     None if p.duck is None else f"upper(CAST(({p.duck}) AS VARCHAR))",
@@ -202,21 +253,31 @@ class Expressions:
         kind = self.chance.choice(columns).type if columns else INT
         kind = kind if isinstance(kind, PLAIN) else INT
         a = self.value(columns, kind, min(depth, 1))
-        match self.chance.randrange(6):
+        match self.chance.randrange(8):
             case 0:
                 return join(lambda a: f"({a} IS NULL)", a)
             case 1:
                 return join(lambda a: f"({a} IS NOT NULL)", a)
+            case 4 if not isinstance(kind, t.DoubleType):
+                b, c = self.literal(kind), self.value(columns, kind, 0)
+                return join(lambda a, b, c: f"({a} BETWEEN {b} AND {c})", a, b, c)
+            case 5 if not isinstance(kind, t.DoubleType):
+                b = self.value(columns, kind, 0)
+                word = self.chance.choice(["IS DISTINCT FROM", "IS NOT DISTINCT FROM"])
+                return join(lambda a, b: f"({a} {word} {b})", a, b)
             case 2 if isinstance(kind, t.VarCharType):
                 return join(lambda a: f"({a} LIKE '%a%')", a)
             case 3 if isinstance(kind, t.IntType | t.VarCharType):
                 b, c = self.literal(kind), self.literal(kind)
-                return join(lambda a, b, c: f"({a} IN ({b}, {c}))", a, b, c)
+                word = self.chance.choice(["IN", "IN", "NOT IN"])
+                return join(lambda a, b, c: f"({a} {word} ({b}, {c}))", a, b, c)
             case _:
                 b = self.value(columns, kind, 0)
                 if b.flink == a.flink:  # Flink's planner makes `x = x` from NaN true
                     b = self.literal(kind)
                 sign = self.chance.choice(["=", "<>", "<", "<=", ">", ">="])
+                if isinstance(kind, t.DoubleType):
+                    self.uses.add("NaN in comparisons")
                 return _compared(a, sign, b, kind)
 
 
@@ -235,34 +296,3 @@ def _compared(a: Text, sign: str, b: Text, kind: t.DataType) -> Text:
         f"(CASE WHEN {a.duck} IS NULL OR {b.duck} IS NULL THEN NULL "
         f"WHEN isnan({a.duck}) OR isnan({b.duck}) THEN {nan} ELSE {a.duck} {sign} {b.duck} END)",
     )
-
-
-def aggregate_text(
-    which: str, distinct: str, column: Column, clause: Text
-) -> tuple[Text, t.DataType]:
-    """SUM or AVG of a column, in Flink's type."""
-    name, kind = column.name, column.type
-    flink = f"{which}({distinct}{name}){clause.flink}"
-    if clause.duck is None:
-        duck = None
-    else:
-        total = f"SUM({distinct}{name}){clause.duck}"
-        count = f"NULLIF(COUNT({distinct}{name}){clause.duck}, 0)"
-        match which, kind:
-            case "SUM", t.IntType() | t.BigIntType():
-                duck = wrap(total, kind)
-            case "AVG", t.IntType():
-                duck = f"(({total}) // ({count}))::INTEGER"
-            case "AVG", t.BigIntType():
-                duck = f"(({wrap(total, BIGINT)}) // ({count}))::BIGINT"
-            case "SUM", t.DecimalType():
-                duck = total
-            case _:
-                duck = None if distinct or which == "AVG" else total
-    match which, kind:
-        case "SUM", t.DecimalType(scale=scale):
-            return Text(flink, duck), t.DecimalType(38, scale)
-        case "AVG", t.DecimalType(scale=scale):
-            return Text(flink, None), t.DecimalType(38, max(6, scale))
-        case _:
-            return Text(flink, duck), kind

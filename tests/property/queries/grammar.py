@@ -1,6 +1,6 @@
 """Random queries, each in Flink's SQL and in DuckDB's.
 
-A text for DuckDB is None where `DIFFERENCES` (tests/support/duck.py) keeps a construct away from
+A text for DuckDB is None where `DIFFERENCES` (tests/support/differences.py) keeps a construct away from
 it; such a query is judged by our own runs alone. Every name of a query is used once, so that no
 reference is ambiguous in either dialect.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flowsql import types as t
+from tests.property.queries.aggregates import Aggregates
 from tests.property.queries.expressions import (
     BIGINT,
     BOOLEAN,
@@ -20,22 +21,28 @@ from tests.property.queries.expressions import (
     DOUBLE,
     INT,
     KEYS,
-    NUMBERS,
+    PAIR,
     PLAIN,
     STRING,
+    TIMESTAMP,
     Column,
-    Expressions,
     Text,
-    aggregate_text,
     base,
     join,
     same,
 )
 
-__all__ = ["TABLES", "Query", "make_query"]
+__all__ = ["SPLITS", "TABLES", "Query", "make_job", "make_query"]
 
-_COMMON = ("k INT", "v BIGINT", "s STRING", "d DOUBLE", "c DECIMAL(8, 2)", "b BOOLEAN", "y DATE")
+_COMMON = (
+    *("k INT", "v BIGINT", "s STRING", "d DOUBLE", "c DECIMAL(8, 2)", "b BOOLEAN", "y DATE"),
+    *("w TIMESTAMP(3)", "r ROW<x INT, y STRING>"),
+)
 _KEY = ("id INT NOT NULL", "PRIMARY KEY (id) NOT ENFORCED")
+_EVENT = (
+    *("k INT", "v BIGINT", "s STRING", "ts TIMESTAMP(3)"),
+    "WATERMARK FOR ts AS ts - INTERVAL '2' SECOND",
+)
 
 #: name → (DDL, changelog mode)
 TABLES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -43,18 +50,23 @@ TABLES: dict[str, tuple[tuple[str, ...], str]] = {
     "ret": (_COMMON, "I,UB,UA,D"),
     "keyed": ((_KEY[0], *_COMMON, _KEY[1]), "I,UB,UA,D"),
     "ups": ((_KEY[0], *_COMMON, _KEY[1]), "I,UA,D"),
-    "evt": (
-        (
-            "k INT",
-            "v BIGINT",
-            "s STRING",
-            "ts TIMESTAMP(3)",
-            "WATERMARK FOR ts AS ts - INTERVAL '2' SECOND",
-        ),
-        "I",
-    ),
+    "evt": (_EVENT, "I"),
+    "more": (_EVENT, "I"),
 }
-_COLUMNS = {"k": INT, "v": BIGINT, "s": STRING, "d": DOUBLE, "c": DECIMAL, "b": BOOLEAN, "y": DATE}
+#: tables of which several splits are read at once
+SPLITS = {"evt": 2}
+_TIMED = ("evt", "more")
+_COLUMNS: dict[str, t.DataType] = {
+    "k": INT,
+    "v": BIGINT,
+    "s": STRING,
+    "d": DOUBLE,
+    "c": DECIMAL,
+    "b": BOOLEAN,
+    "y": DATE,
+    "w": TIMESTAMP,
+    "r": PAIR,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,7 @@ class Query:
         keyless: it has an aggregate without GROUP BY, which has a row over no rows in batch mode
             and none in streaming, as in Flink.
         ordering: it has MIN or MAX of DOUBLE, whose NaN and zeros go by the order of arrival.
+        uses: the entries of `DIFFERENCES` that its texts go by.
     """
 
     flink: str
@@ -87,21 +100,29 @@ class Query:
     windows: bool
     keyless: bool
     ordering: bool
+    uses: frozenset[str]
 
 
 @dataclass
-class _Maker(Expressions):
+class _Maker(Aggregates):
     names: int = 0
     views: list[tuple[str, str, str | None]] = field(default_factory=list)
     ctes: list[Text] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
     windows: bool = False
     keyless: bool = False
-    ordering: bool = False
 
     def name(self, stem: str = "x") -> str:
         self.names += 1
         return f"{stem}{self.names}"
+
+    def finished(self, made: Relation) -> Text:
+        """The text of a whole query: what WITH names stands before it."""
+        text = made.text
+        if self.ctes:
+            text = join(lambda q, *w: f"WITH {', '.join(w)} {q}", text, *self.ctes)
+            self.ctes = []
+        return text
 
     # Relations ------------------------------------------------------------------------------
 
@@ -110,8 +131,11 @@ class _Maker(Expressions):
         if depth == 0:
             return self.table()
         made = self.chance.choices(
-            [self.select, self.union, self.aggregate, self.distinct, self.joined, self.tumble],
-            weights=[3, 2, 4, 1, 4, 2],
+            [
+                *(self.select, self.union, self.aggregate, self.distinct, self.joined),
+                *(self.tumble, self.in_windows),
+            ],
+            weights=[3, 2, 4, 1, 4, 2, 1],
         )[0](depth - 1)
         if self.odds(6):
             name = self.name("w")
@@ -127,7 +151,7 @@ class _Maker(Expressions):
     def table(self) -> Relation:
         name = self.chance.choice(list(TABLES))
         self.tables.add(name)
-        owned = [c for c in _COLUMNS if c in "kvs" or name != "evt"]
+        owned = [c for c in _COLUMNS if c in "kvs" or name not in _TIMED]
         chosen = self.chance.sample(owned, self.chance.randint(2, len(owned)))
         columns = [(c, _COLUMNS[c]) for c in chosen]
         if name in ("keyed", "ups"):
@@ -141,6 +165,10 @@ class _Maker(Expressions):
         kinds = [c.type for c in source.columns if isinstance(c.type, PLAIN)] or [INT]
         chosen = [self.chance.choice(kinds) for _ in range(self.chance.randint(1, 4))]
         items, columns = [], []
+        for pair in [c for c in source.columns if isinstance(c.type, t.RowType)][:1]:
+            columns += [Column(self.name("c"), kind) for kind in (PAIR, INT)]
+            items.append(same(f"{pair.name} AS {columns[0].name}"))
+            items.append(same(f"{pair.name}.x AS {columns[1].name}"))
         for kind in chosen:
             column = Column(self.name("c"), base(kind))
             items.append(
@@ -159,7 +187,11 @@ class _Maker(Expressions):
         )
 
     def union(self, depth: int) -> Relation:
-        left, right = self.relation(depth), self.relation(depth)
+        left = right = self.relation(depth)
+        if self.odds(4):
+            self.uses.add("one sub-query twice")
+        else:
+            right = self.relation(depth)
         kinds = [c.type for c in left.columns if isinstance(c.type, PLAIN)][:3] or [INT]
         columns = tuple(Column(self.name("c"), base(kind)) for kind in kinds)
         sides = [
@@ -174,7 +206,7 @@ class _Maker(Expressions):
         ]
         word = self.chance.choice(["UNION ALL", "UNION ALL", "UNION"])
         text = join(lambda a, b: f"{a} {word} {b}", *sides)
-        return Relation(_keyed(text, columns) if word == "UNION" else text, columns)
+        return Relation(self.keyed(text, columns) if word == "UNION" else text, columns)
 
     def distinct(self, depth: int) -> Relation:
         source = self.relation(depth)
@@ -183,58 +215,63 @@ class _Maker(Expressions):
         items = [same(f"{a.name} AS {b.name}") for a, b in zip(chosen, columns, strict=True)]
         text = self.from_(source, items)
         text = join(lambda q: q.replace("SELECT ", "SELECT DISTINCT ", 1), text)
-        return Relation(_keyed(text, columns), columns)
-
-    def aggregates(self, columns: Sequence[Column]) -> list[tuple[Text, t.DataType]]:
-        return [self.one_aggregate(columns) for _ in range(self.chance.randint(1, 3))]
-
-    def one_aggregate(self, columns: Sequence[Column]) -> tuple[Text, t.DataType]:
-        clause = same("")
-        if self.odds(4):
-            clause = join(lambda p: f" FILTER (WHERE {p})", self.condition(columns, 1))
-        numbers = [c for c in columns if isinstance(c.type, NUMBERS)]
-        orders = [c for c in columns if isinstance(c.type, (*NUMBERS, t.VarCharType, t.DateType))]
-        which = self.chance.choice(["COUNT(*)", "COUNT", "SUM", "SUM", "AVG", "MIN", "MAX"])
-        distinct = "DISTINCT " if self.odds(4) else ""
-        match which:
-            case "SUM" | "AVG" if numbers:
-                column = self.chance.choice(numbers)
-                return aggregate_text(which, distinct, column, clause)
-            case "MIN" | "MAX" if orders:
-                column = self.chance.choice(orders)
-                text = join(lambda f: f"{which}({distinct}{column.name}){f}", clause)
-                self.ordering |= isinstance(column.type, t.DoubleType)
-                return text, column.type
-            case "COUNT" if columns:
-                column = self.chance.choice(columns)
-                text = join(lambda f: f"COUNT({distinct}{column.name}){f}", clause)
-                if distinct and isinstance(column.type, t.DoubleType):
-                    text = Text(text.flink, None)
-                return text, BIGINT
-            case _:
-                return join(lambda f: f"COUNT(*){f}", clause), BIGINT
+        return Relation(self.keyed(text, columns), columns)
 
     def aggregate(self, depth: int) -> Relation:
-        source = self.relation(depth)
+        return self.grouped(self.relation(depth))
+
+    def grouped(self, source: Relation) -> Relation:
+        """GROUP BY over a relation, or an aggregate of all its rows."""
         wanted = min(self.chance.choice([0, 1, 1, 1, 2]), len(source.columns))
         keys = self.chance.sample(source.columns, wanted)
-        keys = [k for k in keys if isinstance(k.type, PLAIN)]
         measures = self.aggregates(source.columns)
         columns = [Column(self.name("c"), kind) for kind in [k.type for k in keys]]
         results = [Column(self.name("c"), kind) for _, kind in measures]
-        items = [same(f"{k.name} AS {c.name}") for k, c in zip(keys, columns, strict=True)]
+        given = [self.key(k) for k in keys]
+        items = [
+            join(lambda k, n=c.name: f"{k} AS {n}", k) for k, c in zip(given, columns, strict=True)
+        ]
         items += [
             join(lambda e, n=c.name: f"{e} AS {n}", text)
             for (text, _), c in zip(measures, results, strict=True)
         ]
         text = self.from_(source, items)
         if keys:
-            text = join(lambda q: f"{q} GROUP BY {', '.join(k.name for k in keys)}", text)
-            if self.odds(4):
-                text = join(lambda q: f"{q} HAVING COUNT(*) > 1", text)
-            text = _keyed(text, columns)
+            text = join(lambda q, *k: f"{q} GROUP BY {', '.join(k)}", text, *given)
+            if self.odds(3):
+                text = join(lambda q, p: f"{q} HAVING {p}", text, self.having(source.columns))
+            text = self.keyed(text, columns)
         self.keyless |= not keys
         return Relation(text, (*columns, *results))
+
+    def key(self, column: Column) -> Text:
+        """A column, or an expression over it that is no literal."""
+        if isinstance(column.type, t.VarCharType) and self.odds(4):
+            return same(f"UPPER({column.name})")
+        if isinstance(column.type, t.IntType) and self.odds(4):
+            return same(f"COALESCE({column.name}, 3)")
+        return same(column.name)
+
+    def having(self, columns: Sequence[Column]) -> Text:
+        """A predicate over groups."""
+        match self.chance.randrange(4):
+            case 0:
+                (text, _) = self.one_aggregate(columns)
+                return join(lambda a: f"{a} IS NOT NULL", text)
+            case 1:
+                return same("COUNT(*) < 3")
+            case 2:
+                clause = self.condition(columns, 1)
+                return join(lambda p: f"COUNT(*) FILTER (WHERE {p}) = 1", clause)
+            case _:
+                return same("COUNT(*) > 1")
+
+    def keyed(self, text: Text, keys: Sequence[Column]) -> Text:
+        """Rows are told apart by these columns: DOUBLE among them is not DuckDB's."""
+        if any(isinstance(k.type, t.DoubleType) for k in keys):
+            self.uses.add("NaN and −0.0 as keys")
+            return Text(text.flink, None)
+        return text
 
     def joined(self, depth: int) -> Relation:
         left, right = self.relation(depth), self.relation(depth)
@@ -254,73 +291,132 @@ class _Maker(Expressions):
         if self.odds(3):
             both = [*left.columns, *right.columns]
             on = join(lambda c, p: f"{c} AND {p}", on, self.condition(both, 0))
+        if self.odds(5):
+            c, d = self.chance.choice(pairs)
+            self.keyed(on, [c, d])
+            on = join(lambda o: f"{o} AND {c.name} = {d.name}", self.keyed(on, [c, d]))
         chosen = self.chance.sample(
             [*left.columns, *right.columns],
             self.chance.randint(1, min(5, len(left.columns) + len(right.columns))),
         )
         columns = tuple(Column(self.name("c"), c.type) for c in chosen)
         items = ", ".join(f"{a.name} AS {b.name}" for a, b in zip(chosen, columns, strict=True))
+        between, before = kind, "ON"
+        if kind == "JOIN" and self.odds(3):
+            between, before = ("CROSS JOIN" if self.odds(2) else ","), "WHERE"
         text = join(
-            lambda q, r, p: f"SELECT {items} FROM ({q}) AS {x} {kind} ({r}) AS {y} ON {p}",
+            lambda q, r, p: f"SELECT {items} FROM ({q}) AS {x} {between} ({r}) AS {y} {before} {p}",
             left.text,
             right.text,
             on,
         )
-        return Relation(_keyed(text, [a, b]), columns)
+        return Relation(self.keyed(text, [a, b]), columns)
+
+    def events(self) -> Text:
+        """A table or a view with a time attribute, as `k, v, s, ts`."""
+        self.windows = True
+        name = self.chance.choice(_TIMED)
+        self.tables.add(name)
+        source = (Column("k", INT), Column("v", BIGINT), Column("s", STRING))
+        match self.chance.randrange(6):
+            case 0:
+                text = join(
+                    lambda p: f"SELECT k, v, s, ts FROM {name} WHERE {p}",
+                    self.condition(source, 1),
+                )
+            case 1:
+                self.tables |= set(_TIMED)
+                other = next(table for table in _TIMED if table != name)
+                text = join(
+                    lambda v: (
+                        f"SELECT k, v, s, ts FROM {name} UNION ALL SELECT k, {v} AS v, s, ts FROM {other}"
+                    ),
+                    self.value(source, BIGINT, 1),
+                )
+            case _:
+                return same(name)
+        view = self.name("view")
+        self.views.append((view, text.flink, text.duck))
+        return Text(view, None if text.duck is None else view)
+
+    def windowed(self) -> Text:
+        """FROM of rows with their windows."""
+        size = self.chance.choice([1, 3, 5])
+        source = self.events()
+        self.uses.add("TUMBLE")
+        duck = (
+            f"(SELECT *, time_bucket(INTERVAL '{size} seconds', ts, TIMESTAMP '1970-01-01') AS "
+            f"window_start, window_start + INTERVAL '{size} seconds' AS window_end FROM {source.duck})"
+        )
+        return Text(
+            f"TABLE(TUMBLE(TABLE {source.flink}, DESCRIPTOR(ts), INTERVAL '{size}' SECOND))",
+            None if source.duck is None else duck,
+        )
+
+    def in_windows(self, depth: int) -> Relation:
+        """Rows with their windows, not grouped."""
+        given = (("k", INT), ("v", BIGINT), ("s", STRING), ("window_start", TIMESTAMP))
+        columns = tuple(Column(self.name("c"), kind) for _, kind in given)
+        items = ", ".join(f"{a} AS {c.name}" for (a, _), c in zip(given, columns, strict=True))
+        return Relation(join(lambda w: f"SELECT {items} FROM {w}", self.windowed()), columns)
 
     def tumble(self, depth: int) -> Relation:
-        self.tables.add("evt")
-        self.windows = True
-        size = self.chance.choice([1, 3, 5])
         source = (Column("k", INT), Column("v", BIGINT), Column("s", STRING))
         key = self.chance.choice([None, *source])
         measures = self.aggregates(source)
         columns = [Column(self.name("c"), key.type)] if key else []
         results = [Column(self.name("c"), kind) for _, kind in measures]
-        start = Column(self.name("c"), t.TimestampType(3))
+        start = Column(self.name("c"), TIMESTAMP)
         given = f"{key.name} AS {columns[0].name}, " if key else ""
         items = [
             join(lambda e, n=c.name: f"{e} AS {n}", text)
             for (text, _), c in zip(measures, results, strict=True)
         ]
         group = ", ".join(["window_start", "window_end", *([key.name] if key else [])])
-        duck_from = (
-            f"(SELECT *, time_bucket(INTERVAL '{size} seconds', ts, TIMESTAMP '1970-01-01') "
-            f"AS window_start, window_start + INTERVAL '{size} seconds' AS window_end FROM evt)"
+        having = same("")
+        if self.odds(4):
+            having = join(lambda p: f" HAVING {p}", self.having(source))
+        text = join(
+            lambda w, h, *i: (
+                f"SELECT {given}window_start AS {start.name}, {', '.join(i)} "
+                f"FROM {w} GROUP BY {group}{h}"
+            ),
+            self.windowed(),
+            having,
+            *items,
         )
-        flink_from = f"TABLE(TUMBLE(TABLE evt, DESCRIPTOR(ts), INTERVAL '{size}' SECOND))"
-
-        def build(table: str, texts: Sequence[str]) -> str:
-            return (
-                f"SELECT {given}window_start AS {start.name}, {', '.join(texts)} "
-                f"FROM {table} GROUP BY {group}"
-            )
-
-        ducks = [i.duck for i in items]
-        duck = None if None in ducks else build(duck_from, [d for d in ducks if d is not None])
-        text = Text(build(flink_from, [i.flink for i in items]), duck)
         return Relation(text, (*columns, start, *results))
 
 
-def _keyed(text: Text, keys: Sequence[Column]) -> Text:
-    """Rows are told apart by these columns: DOUBLE among them is not DuckDB's."""
-    return Text(text.flink, None) if any(isinstance(k.type, t.DoubleType) for k in keys) else text
-
-
 def make_query(seed: int) -> Query:
-    """The query of this seed; the same in every process."""
+    """The first query of this seed's job."""
+    return make_job(seed)[0]
+
+
+def make_job(seed: int) -> tuple[Query, ...]:
+    """One query, or two that share tables and views; the same in every process."""
     maker = _Maker(random.Random(seed))
-    made = maker.relation(maker.chance.choice([1, 1, 2, 2, 3]))
-    text = made.text
-    if maker.ctes:
-        text = join(lambda q, *w: f"WITH {', '.join(w)} {q}", text, *maker.ctes)
-    duck = text.duck if all(view[2] is not None for view in maker.views) else None
-    return Query(
-        text.flink,
-        duck,
-        tuple(maker.views),
-        frozenset(maker.tables),
-        maker.windows,
-        maker.keyless,
-        maker.ordering,
+    made = maker.relation(maker.chance.choice([1, 1, 2, 2, 2, 3, 3, 4]))
+    texts = [maker.finished(made)]
+    if maker.odds(6):
+        if maker.odds(2):
+            name = maker.name("view")
+            maker.views.append((name, texts[0].flink, texts[0].duck))
+            shared = Relation(Text(f"SELECT * FROM {name}", f"SELECT * FROM {name}"), made.columns)
+            texts.append(maker.finished(maker.grouped(shared)))
+        else:
+            texts.append(maker.finished(maker.relation(maker.chance.choice([1, 2]))))
+    judged = all(view[2] is not None for view in maker.views)
+    return tuple(
+        Query(
+            text.flink,
+            text.duck if judged else None,
+            tuple(maker.views),
+            frozenset(maker.tables),
+            maker.windows,
+            maker.keyless,
+            maker.ordering,
+            frozenset(maker.uses),
+        )
+        for text in texts
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -10,9 +11,10 @@ from multiprocessing import get_context
 import pytest
 
 from flowsql import FlowSQLError
-from tests.property.queries.data import make_events
-from tests.property.queries.grammar import TABLES, make_query
-from tests.property.queries.triple import check
+from tests.property.queries.data import cut, make_events
+from tests.property.queries.grammar import TABLES, make_job, make_query
+from tests.property.queries.triple import check, make_triple
+from tests.support.connectors import Rows
 
 CUTS = 3
 
@@ -58,14 +60,56 @@ def test_seeds_are_stable() -> None:
 
 def test_the_grammar_reaches_everything() -> None:
     """A thousand seeds hold every table, every kind of join, windows, views and WITH."""
-    queries = [make_query(seed) for seed in range(1000)]
+    jobs = [make_job(seed) for seed in range(1000)]
+    queries = [query for job in jobs for query in job]
     texts = "\n".join(q.flink for q in queries)
     assert set(TABLES) == set().union(*(q.tables for q in queries))
     for word in (
-        *("LEFT JOIN", "RIGHT JOIN", "FULL JOIN", " JOIN ", "IS NOT DISTINCT FROM", "UNION ALL"),
+        *("LEFT JOIN", "RIGHT JOIN", "FULL JOIN", " JOIN ", "CROSS JOIN", "UNION ALL"),
         *("UNION SELECT", "SELECT DISTINCT", "GROUP BY", "HAVING", "TUMBLE", "WITH ", "CASE"),
-        *("COUNT(DISTINCT", "SUM(", "AVG(", "MIN(", "MAX(", "FILTER (WHERE", "CAST("),
+        *("COUNT(DISTINCT", "SUM(", "AVG(", "MIN(", "MAX(", "FILTER (WHERE", "CAST(", "NULLIF"),
+        *(
+            "IS NOT DISTINCT FROM",
+            "BETWEEN",
+            "NOT IN",
+            "EXTRACT",
+            "REPLACE",
+            ".x AS",
+            "GROUP BY UPPER",
+        ),
     ):
         assert word in texts, word
     assert any(q.views for q in queries)
+    assert any("FROM view" in text for query in queries for _, text, _ in query.views)
     assert sum(q.duck is not None for q in queries) > 700
+    assert sum(len(job) > 1 for job in jobs) > 100
+
+
+def test_the_data_is_nasty() -> None:
+    """A hundred feeds hold what sources do when they are nasty, and empty steps."""
+    seen: set[str] = set()
+    for seed in range(100):
+        events = make_events(seed, ["app", "evt", "ret", "ups"], late=True)
+        ends = cut(random.Random(seed), events)
+        seen |= {"an empty step"} if len(set(ends)) < len(ends) else set()
+        for event in events:
+            assert isinstance(event, Rows)
+            kinds = tuple(kind for kind, _ in event.rows)
+            bare = all(value is None for value in event.rows[0][1][1:])
+            seen |= {"another split"} if event.split else set()
+            seen |= {"many rows of a key"} if len(kinds) > 30 else set()
+            seen |= {"half a pair"} if kinds == ("-U",) else set()
+            seen |= {"a delete, then an insert"} if kinds == ("-D", "+I") else set()
+            seen |= {"a delete of only a key"} if kinds == ("-D",) and bare else set()
+    assert len(seen) == 6, seen
+
+
+def test_every_kind_of_sink_is_written() -> None:
+    """Sinks without a key, and with one in all forms."""
+    targets = [output.target for seed in range(80) for output in make_triple(seed).outputs]
+    assert any(not target.keys for target in targets)
+    modes = ("I,UA,D", "I,UB,UA,D")
+    assert {t.mode for t in targets if t.keys and t.appends} == set(modes)
+    kinds = {(t.mode, t.conflict) for t in targets if t.keys and not t.appends}
+    assert kinds == {(mode, said) for mode in modes for said in (False, True)}
+    assert any(len(target.keys) == 2 for target in targets)

@@ -1,9 +1,10 @@
-"""One query over one set of data, run in many ways that must agree.
+"""One job over one set of data, run in many ways that must agree.
 
 The finest run gives every event a step of its own and is the measure of the others:
 
 * a run cut anywhere, restarted from checkpoints between any two steps, has at the end of each of
-  its steps exactly the table that the finest run has after the same events;
+  its steps exactly the table that the finest run has after the same events, in every kind of sink;
+* so has a run whose batches hold only a few rows, so that everything is cut that ever is;
 * the run in one step, and the run in batch mode over the final tables, end with the same table;
 * DuckDB, over the final tables, gives the same rows, but for its known differences.
 """
@@ -11,43 +12,121 @@ The finest run gives every event a step of its own and is the measure of the oth
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from flowsql import FlowSQLError
 from flowsql.types import RowType
 from tests.property.queries.data import SCHEMAS, cut, final_tables, make_events, restarts_of
-from tests.property.queries.grammar import TABLES, Query, make_query
+from tests.property.queries.grammar import SPLITS, TABLES, Query, make_job
+from tests.property.queries.targets import PLAIN, Target, make_target
 from tests.support.cells import line_of, rows_text
 from tests.support.connectors import Event, Rows
-from tests.support.duck import duck_rows, zeros_merged
-from tests.support.engine import Change, Engine, Table, collected
+from tests.support.duck import duck_rows
+from tests.support.engine import Change, Engine, Table
 from tests.support.fold import FoldError, fold
 
-__all__ = ["Difference", "check", "reproducer"]
+__all__ = ["Difference", "Triple", "check", "make_triple"]
 
 SHRINK_S = 10.0  # how long a difference is made smaller
+
+#: what bounds a batch, and what is worth another way for many rows: name → a few rows
+_LIMITS = {"MAX_ROWS": 4, "_EMIT": 3, "_ROWS": 5, "_MANY": 2, "_FEW": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One way to run: events given at the end of each step, and restarts."""
+    """One way to run.
+
+    Attributes:
+        ends: events given at the end of each step.
+        restarts: (checkpoint before, stop before) step numbers.
+        small: batches hold a few rows.
+    """
 
     ends: tuple[int, ...]
     restarts: tuple[tuple[int, int], ...] = ()
+    small: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A query, its row type, and the sink it is written to."""
+
+    query: Query
+    schema: RowType
+    target: Target
+
+    @property
+    def rows(self) -> RowType:
+        """The type of the sink's rows."""
+        return self.target.schema(self.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """A job of one or two queries, and its data."""
+
+    outputs: tuple[Output, ...]
+    events: tuple[Event, ...]
+    late: bool
+
+    @property
+    def query(self) -> Query:
+        """The first query; tables and views are those of all."""
+        return self.outputs[0].query
 
 
 class Difference(AssertionError):  # noqa: N818 (a finding, as FoldError is)
     """Two runs that had to agree did not."""
 
 
+def make_triple(seed: int) -> Triple:
+    """The job and the data of this seed."""
+    queries = make_job(seed)
+    query = queries[0]
+    late = query.windows and seed % 2 == 0
+    chance = random.Random(seed + 1)
+    outputs = tuple(_output(chance, q) for q in queries)
+    events = make_events(seed, sorted(query.tables), late=late, odd=not query.ordering)
+    return Triple(outputs, tuple(events), late)
+
+
+def _output(chance: random.Random, query: Query) -> Output:
+    engine = _engine(query, batch=False)
+    schema = engine.schema(query.flink)
+    appends = "changelogMode=append" in engine.explain(query.flink)[0]
+    return Output(query, schema, make_target(chance, schema, appends=appends))
+
+
+@contextmanager
+def _small_batches() -> Iterator[None]:
+    """Everything that is cut by rows is cut after a few."""
+    modules = [m for n, m in list(sys.modules.items()) if n.startswith("flowsql.")]
+    changed = [
+        (m, name, vars(m)[name])
+        for m in modules
+        for name in _LIMITS
+        if isinstance(vars(m).get(name), int)
+    ]
+    for module, name, _ in changed:
+        setattr(module, name, _LIMITS[name])
+    try:
+        yield
+    finally:
+        for module, name, value in changed:
+            setattr(module, name, value)
+
+
 def _engine(query: Query, *, batch: bool) -> Engine:
     tables = [
-        Table(name, TABLES[name][0], "I" if batch else TABLES[name][1])
+        Table(name, TABLES[name][0], "I" if batch else TABLES[name][1], SPLITS.get(name, 1))
         for name in sorted(query.tables)
     ]
     setup = [f"CREATE VIEW {name} AS {flink}" for name, flink, _ in query.views]
@@ -55,38 +134,39 @@ def _engine(query: Query, *, batch: bool) -> Engine:
     return Engine(tables, setup, config)
 
 
-def _stream(query: Query, schema: RowType, events: Sequence[Event], run: Run) -> Sequence[Change]:
+def _stream(outputs: Sequence[Output], events: Sequence[Event], run: Run) -> list[Sequence[Change]]:
+    """What each output's sink is given."""
     steps = [list(events[a:b]) for a, b in pairwise([0, *run.ends])]
-    return _engine(query, batch=False).insert(
-        f"INSERT INTO answer {query.flink}",
-        {"answer": collected("answer", schema)},
-        steps,
-        restarts=run.restarts,
-    )["answer"]
+    sinks = {f"answer{i}": o.target.create(f"answer{i}", o.schema) for i, o in enumerate(outputs)}
+    inserts = [o.target.insert(f"answer{i}", o.query) for i, o in enumerate(outputs)]
+    job = inserts[0]
+    if len(inserts) > 1:
+        job = f"EXECUTE STATEMENT SET BEGIN {' '.join(f'{i};' for i in inserts)} END"
+    engine = _engine(outputs[0].query, batch=False)
+    if not all(o.target.conflict for o in outputs):
+        engine.config = {"table.exec.sink.require-on-conflict": "false"}
+    if not run.small:
+        given = engine.insert(job, sinks, steps, restarts=run.restarts)
+    else:
+        with _small_batches():
+            given = engine.insert(job, sinks, steps, restarts=run.restarts)
+    return [given[name] for name in sinks]
 
 
-def _tables_after(changes: Sequence[Change], steps: int) -> list[Counter[Any]]:
+def _tables_after(target: Target, changes: Sequence[Change], steps: int) -> list[Counter[Any]]:
     """The folded table at the end of each step, and behind the end of the input."""
     tables, at, table = [], 0, Counter[Any]()
     for step in range(steps):
         begin = at
         while at < len(changes) and changes[at][0] <= step:
             at += 1
-        part = ((kind, row) for _, kind, row in changes[begin:at])
-        table = _plus(table, part)
+        table = target.folded(table, changes[begin:at])
         tables.append(table)
-    tables.append(_plus(table, ((kind, row) for _, kind, row in changes[at:])))
+    tables.append(target.folded(table, changes[at:]))
     return tables
 
 
-def _plus(table: Counter[Any], changes: Any) -> Counter[Any]:
-    before = [("+I", row) for row in table.elements()]
-    return fold([*before, *changes])
-
-
 def _agree(what: str, schema: RowType, expected: Counter[Any], actual: Counter[Any]) -> None:
-    # Which zero a sum shows depends on the order in which its rows came, in Flink as well.
-    expected, actual = zeros_merged(expected), zeros_merged(actual)
     if expected != actual:
         missing = rows_text(expected - actual, schema)[:10]
         extra = rows_text(actual - expected, schema)[:10]
@@ -94,7 +174,7 @@ def _agree(what: str, schema: RowType, expected: Counter[Any], actual: Counter[A
 
 
 def check(seed: int, *, cuts: int = 3) -> int:
-    """Runs one query over one set of data in all ways.
+    """Runs one job over one set of data in all ways.
 
     Returns:
         how many (query, data, cut, restart) triples were compared.
@@ -102,75 +182,85 @@ def check(seed: int, *, cuts: int = 3) -> int:
     Raises:
         Difference: with the ways that differ, rows, and a script that shows it.
     """
-    query = make_query(seed)
-    late = query.windows and seed % 2 == 0
-    events = make_events(seed, sorted(query.tables), late=late, odd=not query.ordering)
-    schema = _engine(query, batch=False).schema(query.flink)
+    triple = make_triple(seed)
     chance = random.Random(~seed)
-    whole = Run((len(events),) if events else ())
+    whole = Run((len(triple.events),) if triple.events else (), small=seed % 3 == 1)
     runs = [whole]
-    for _ in range(cuts - 1):
-        ends = cut(chance, events)
-        runs.append(Run(tuple(ends), tuple(restarts_of(chance, len(ends)))))
+    for number in range(cuts - 1):
+        ends = cut(chance, triple.events)
+        small = (seed + number) % 4 == 0
+        runs.append(Run(tuple(ends), tuple(restarts_of(chance, len(ends))), small))
     run = whole
     try:
-        measure = _measure(query, schema, events)
+        measures = [_measure(output, triple.events) for output in triple.outputs]
         for run in runs:
-            _check_run(query, schema, events, run, measure)
-        if not late:
-            _check_batch(query, schema, events, measure[-1])
+            _check_run(triple, run, measures)
+        _check_bounded(triple, measures)
     except (Difference, FoldError) as error:
-        events, run = shrunk(query, schema, events, run)
-        raise Difference(f"seed {seed}: {error}\n\n{reproducer(query, events, run)}") from None
+        triple, run = shrunk(triple, run)
+        raise Difference(f"seed {seed}: {error}\n\n{reproducer(triple, run)}") from None
     return cuts
 
 
-def _measure(query: Query, schema: RowType, events: Sequence[Event]) -> list[Counter[Any]]:
-    """The table after each event, and behind the end of the input."""
+def _measure(output: Output, events: Sequence[Event]) -> list[Counter[Any]]:
+    """The query's table after each event, and behind the end of the input."""
+    plain = replace(
+        output, query=replace(output.query, flink=output.target.wrapped(output.query)),
+        schema=output.rows, target=PLAIN,
+    )  # fmt: skip
     finest = Run(tuple(range(1, len(events) + 1)))
-    return _tables_after(_stream(query, schema, events, finest), len(events))
+    (changes,) = _stream([plain], events, finest)
+    return _tables_after(PLAIN, changes, len(events))
 
 
-def _check_run(
-    query: Query,
-    schema: RowType,
-    events: Sequence[Event],
-    run: Run,
-    measure: Sequence[Counter[Any]],
-) -> None:
-    tables = _tables_after(_stream(query, schema, events, run), len(run.ends))
-    for end, table in zip(run.ends, tables, strict=False):
-        before = measure[end - 1] if end else Counter[Any]()
-        _agree(f"after {end} events of {run}", schema, before, table)
-    _agree(f"at the end of {run}", schema, measure[-1], tables[-1])
+def _check_run(triple: Triple, run: Run, measures: Sequence[Sequence[Counter[Any]]]) -> None:
+    given = _stream(triple.outputs, triple.events, run)
+    for output, changes, measure in zip(triple.outputs, given, measures, strict=True):
+        target = output.target
+        tables = _tables_after(target, changes, len(run.ends))
+        befores = [measure[end - 1] if end else Counter[Any]() for end in run.ends]
+        for end, table, before in zip(
+            [*run.ends, "all"], tables, [*befores, measure[-1]], strict=True
+        ):
+            _agree(f"after {end} events of {run}", output.rows, target.agrees(table, before), table)
 
 
-def shrunk(
-    query: Query, schema: RowType, events: Sequence[Event], run: Run
-) -> tuple[Sequence[Event], Run]:
+def _check_bounded(triple: Triple, measures: Sequence[Sequence[Counter[Any]]]) -> None:
+    """Batch mode and DuckDB."""
+    if not triple.late:
+        for output, measure in zip(triple.outputs, measures, strict=True):
+            _check_batch(output, triple.events, measure[-1])
+
+
+def shrunk(triple: Triple, run: Run) -> tuple[Triple, Run]:
     """Fewer events that still differ, found by leaving out one after the other for a while."""
     deadline = time.monotonic() + SHRINK_S
+    for output in triple.outputs if len(triple.outputs) > 1 else ():
+        alone = replace(triple, outputs=(output,))
+        if _differs(alone, run):
+            triple = alone
+            break
     at = 0
-    while at < len(events) and time.monotonic() < deadline:
-        fewer = [*events[:at], *events[at + 1 :]]
+    while at < len(triple.events) and time.monotonic() < deadline:
+        fewer = replace(triple, events=(*triple.events[:at], *triple.events[at + 1 :]))
         ends = tuple(end - (end > at) for end in run.ends)
-        smaller = Run(ends, run.restarts)
-        if _differs(query, schema, fewer, smaller):
-            events, run = fewer, smaller
+        smaller = replace(run, ends=ends)
+        if _differs(fewer, smaller):
+            triple, run = fewer, smaller
         else:
             at += 1
-    return events, run
+    return triple, run
 
 
-def _differs(query: Query, schema: RowType, events: Sequence[Event], run: Run) -> bool:
+def _differs(triple: Triple, run: Run) -> bool:
     try:
-        final_tables(events, sorted(query.tables))
+        final_tables(triple.events, sorted(triple.query.tables))
     except FoldError:
         return False  # no table can have had these changes
     try:
-        measure = _measure(query, schema, events)
-        _check_run(query, schema, events, run, measure)
-        _check_batch(query, schema, events, measure[-1])
+        measures = [_measure(output, triple.events) for output in triple.outputs]
+        _check_run(triple, run, measures)
+        _check_bounded(triple, measures)
     except (Difference, FoldError):
         return True
     except FlowSQLError:
@@ -178,9 +268,8 @@ def _differs(query: Query, schema: RowType, events: Sequence[Event], run: Run) -
     return False
 
 
-def _check_batch(
-    query: Query, schema: RowType, events: Sequence[Event], streamed: Counter[Any]
-) -> None:
+def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any]) -> None:
+    query, schema = output.query, output.schema
     finals = final_tables(events, sorted(query.tables))
     whole = [
         Rows(name, tuple(("+I", row) for row in rows.elements()))
@@ -190,7 +279,10 @@ def _check_batch(
     answer = _engine(query, batch=True).select(query.flink, [whole] if whole else [])
     batch = fold((kind, row) for _, kind, row in answer.changes)
     if not query.keyless or _all_rows_arrive(query, finals):
-        _agree("in batch mode", schema, streamed, batch)
+        bare = Counter[Any]()
+        for row, count in streamed.items():
+            bare[row[len(output.target.keys) :]] += count
+        _agree("in batch mode", schema, bare, batch)
     if query.duck is not None:
         views = {name: duck or "" for name, _, duck in query.views}
         tables = {name: (SCHEMAS[name], rows) for name, rows in finals.items()}
@@ -205,9 +297,15 @@ def _all_rows_arrive(query: Query, finals: Mapping[str, Counter[Any]]) -> bool:
     return not dropping and all(finals.values())
 
 
-def reproducer(query: Query, events: Sequence[Event], run: Run) -> str:
-    """The case as a script for `tests/scripts`."""
-    lines = ["sql"]
+def reproducer(triple: Triple, run: Run) -> str:
+    """The case as a script for `tests/scripts`; what is written, as comments."""
+    query = triple.query
+    lines = []
+    for number, output in enumerate(triple.outputs):
+        name = f"answer{number}"
+        lines.append(f"# {output.target.create(name, output.schema)}")
+        lines.append(f"# {output.target.insert(name, output.query)}")
+    lines.append("sql")
     for name in sorted(query.tables):
         ddl, mode = TABLES[name]
         lines.append(f"CREATE TABLE {name} ({', '.join(ddl)}) WITH ('changelog-mode' = '{mode}');")
@@ -218,7 +316,7 @@ def reproducer(query: Query, events: Sequence[Event], run: Run) -> str:
         for save, stop in run.restarts:
             lines += ["checkpoint", "----", ""] if save == step else []
             lines += ["restart", "----", ""] if stop == step else []
-        for event in events[at:end]:
+        for event in triple.events[at:end]:
             assert isinstance(event, Rows)
             lines.append(f"push {event.table}")
             lines += [line_of(row, SCHEMAS[event.table], kind) for kind, row in event.rows]
