@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from flowsql.errors import InternalError
 from flowsql.expr.faults import Fault
 from flowsql.expr.json_text import ESCAPED, number_text, quote, sort_key
+from flowsql.expr.lists import offsets_of
 from flowsql.expr.settings import EvalSettings
 from flowsql.expr.text import formatter
 from flowsql.expr.vector import chars, each, mask_of, null_mask
@@ -134,18 +135,13 @@ def _timestamp(data_type: DataType, settings: EvalSettings, zone: str) -> Writer
     return write
 
 
-def _offsets(array: Any) -> Any:
-    raw = np.frombuffer(array.buffers()[1], dtype=np.int32, count=len(array) + 1 + array.offset)
-    return raw[array.offset :]
-
-
 def _lists(array: Any, flat: Any, opening: str, closing: str) -> Any:
     """The texts of each list's elements between brackets."""
     if len(array) == 0:
         return pa.array([], pa.string())
     nulls = null_mask(array)
     mask = mask_of(nulls) if nulls.any() else None
-    lists = pa.ListArray.from_arrays(pa.array(_offsets(array)), flat, mask=mask)
+    lists = pa.ListArray.from_arrays(pa.array(offsets_of(array).astype(np.int32)), flat, mask=mask)
     return joined(pa.scalar(opening), pc.binary_join(lists, ","), pa.scalar(closing))
 
 
@@ -162,7 +158,7 @@ def _map(item: Writer) -> Writer:
         if keys.null_count:
             raise Fault("a key of a map is NULL, which JSON does not know")
         flat = joined(_texts(keys), pa.scalar(":"), item(array.items).fill_null("null"))
-        offsets = _offsets(array)
+        offsets = offsets_of(array)
         if len(array) and int(np.diff(offsets).max(initial=0)) > 1:
             flat = flat.take(_sorted(offsets, keys))
         return _lists(array, flat, "{", "}")

@@ -19,10 +19,13 @@ from flowsql.types import (
     BinaryType,
     CharType,
     DataType,
+    IntType,
     LocalZonedTimestampType,
     MapType,
     MultisetType,
     RowType,
+    SmallIntType,
+    TinyIntType,
 )
 from tests.cases.decode import (
     NotRepresentable,
@@ -398,6 +401,11 @@ def _given(value: Any, kind: DataType, zone: tzinfo) -> Any:
             value = {
                 "$timestamp_ltz": f"{local.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{fraction or 0}Z"
             }
+    width = {TinyIntType: 8, SmallIntType: 16, IntType: 32}.get(type(kind))
+    if width is not None and isinstance(value, int):
+        # The tests are written in Java: (short) 32780 is -32756.
+        half = 1 << (width - 1)
+        return (value + half) % (1 << width) - half
     if isinstance(kind, CharType) and isinstance(value, str):
         return value.ljust(kind.length)
     if isinstance(kind, BinaryType) and isinstance(value, dict):
@@ -412,8 +420,8 @@ def _row_engine(
     pieces, cells = [], []
     zone = _zone(case["config"].get("table.local-time-zone", "UTC"))
     for name, kind, value in zip(names, types, values, strict=True):
-        piece = f"`{name}` {kind}"
         try:
+            piece = f"`{name}` {_legacy(value) if kind == 'RAW/LEGACY' else kind}"
             row = physical_columns([piece])
             cells.append(_given(value, row.types[0], zone))
             pieces.append(piece)
@@ -424,6 +432,22 @@ def _row_engine(
     engine = engine_of({**case, "source_tables": ()})
     engine.tables = [Table("t", tuple(pieces))]
     return engine, [[Rows("t", (("+I", tuple(cells)),))]]
+
+
+def _legacy(value: Any) -> str:
+    """The type of a column that Flink's test bases declare by a class of the JVM.
+
+    `BigDecimal` has the scale of its text (19 digits where it is NULL, as all of theirs), arrays
+    are of `Integer`.
+    """
+    if isinstance(value, list):
+        return "ARRAY<INT>"
+    if value is None:
+        return "DECIMAL(38, 19)"
+    digits = re.fullmatch(r"-?\d+(?:\.(\d+))?", value) if isinstance(value, str) else None
+    if digits is None:
+        raise NotRepresentable(str(value)[:80])
+    return f"DECIMAL(38, {len(digits[1] or '')})"
 
 
 def _one_row(engine: Engine, steps: Any, text: str) -> tuple[RowType, tuple[Any, ...]]:
@@ -450,7 +474,7 @@ def _functions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         schema, row = _one_row(engine, steps, item["sql_expr"])
         wanted = physical_columns([f"f{i} {kind}" for i, kind in enumerate(item["types"])])
         names = [(str(a), str(b)) for a, b in zip(wanted.types, schema.types, strict=True)]
-        if any(a != b for a, b in names):
+        if any(a != b for a, b in names) and not _type_of_replay(item, schema):
             return _wrong(f"type of {item['sql_expr']}", *zip(*names, strict=True))
         if not item["expected"]:  # RAND(): any value will do
             return _AGREE
@@ -463,6 +487,14 @@ def _functions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     return _first_bad(lambda item=item: one(item) for item in case["items"])
 
 
+def _type_of_replay(item: Mapping[str, Any], schema: RowType) -> bool:
+    """Whether Flink's answer has this type though its test declares one that is less exact."""
+    replay = item.get("flink_2_3_0")
+    if not isinstance(replay, dict) or len(schema.fields) != 1:
+        return False
+    return str(replay.get("types", "")) == f"[{schema.types[0]}]"
+
+
 # "Now" of the expressions that compare the clock with the moment of their recording.
 _RECORDED = 1_795_245_295_000_000
 
@@ -473,9 +505,12 @@ def _expressions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     engine, steps = _row_engine(case, names, types, row)
     engine.clock = ManualClock(_RECORDED)
 
+    # A test of validation expects an exception of every expression; what it writes is not looked at.
+    refused = re.search(r"ValidationTest/|/testUnsupported", case["name"]) is not None
+
     def one(item: Mapping[str, Any]) -> Verdict:
         text = item["sql_expr"]
-        if "expected" not in item:
+        if refused or "expected" not in item:
             return _error(
                 engine,
                 f"SELECT {text} FROM t",

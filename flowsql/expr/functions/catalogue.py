@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from flowsql.errors import InternalError
 from flowsql.expr.functions import (
     arithmetic,
+    arrays,
     collections,
     comparison,
     conditional,
@@ -28,6 +29,7 @@ __all__ = ["all_functions", "find_function", "overload_of"]
 
 _FAMILIES = (
     arithmetic,
+    arrays,
     collections,
     comparison,
     conditional,

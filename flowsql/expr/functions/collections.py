@@ -12,6 +12,7 @@ from flowsql.changelog.keys import Keys
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.faults import Fault
+from flowsql.expr.lists import entries, offsets_of
 from flowsql.expr.nodes import Call, Expression, FieldAccess, Literal
 from flowsql.expr.params import ANY, ARRAY, INT, MAP, MULTISET
 from flowsql.expr.registry import Function, Result, by_arguments, overload, strict
@@ -196,18 +197,12 @@ def _member(row: Expression, row_type: RowType, key: Literal, span: Span | None)
     return FieldAccess(type=found.with_nullable(nullable), arg=row, index=index, span=span)
 
 
-def _offsets(array: Any) -> Any:
-    """int64[rows + 1]: where each list begins in `array.values` (or `.keys`)."""
-    raw = np.frombuffer(array.buffers()[1], dtype=np.int32, count=len(array) + 1 + array.offset)
-    return raw[array.offset :].astype(np.int64)
-
-
 def _at(_: Any, value: Value, index: Value) -> Value:
     rows = row_count((value, index))
     array = as_array(value, rows)
     if len(array) == 0:
         return pa.array([], array.type.value_type)
-    offsets = _offsets(array)
+    offsets = offsets_of(array)
     wanted = np.broadcast_to(numbers(index), (rows,)).astype(np.int64)
     outside = (wanted < 1) | (wanted > np.diff(offsets))
     nulls = validity(array, index)
@@ -226,10 +221,7 @@ def _lookup_make(call: Call, settings: EvalSettings) -> Kernel:
     def kernel(_: Any, value: Value, key: Value) -> Value:
         rows = row_count((value, key))
         array, wanted = as_array(value, rows), as_array(key, rows)
-        offsets = _offsets(array)
-        counts = np.where(null_mask(array), 0, np.diff(offsets))
-        owner = np.repeat(np.arange(rows), counts)
-        entry = np.repeat(offsets[:-1] - np.cumsum(counts) + counts, counts) + np.arange(len(owner))
+        owner, entry, _counts = entries(array)
         keys = Keys.of([array.keys.take(pa.array(entry))], [key_type])
         asked = Keys.of([wanted.take(pa.array(owner))], [key_type])
         every = np.arange(len(owner))
@@ -246,7 +238,7 @@ def _lookup_make(call: Call, settings: EvalSettings) -> Kernel:
 
 
 def _cardinality(_: Any, value: Value) -> Value:
-    lengths = np.diff(_offsets(value)) if len(value) else np.zeros(0)
+    lengths = np.diff(offsets_of(value)) if len(value) else np.zeros(0)
     return build(lengths.astype(np.int32), pa.int32(), validity(value))
 
 
@@ -257,19 +249,15 @@ def _element_type(args: Sequence[Expression]) -> DataType:
 
 
 def _element(context: Any, value: Value) -> Value:
-    if len(value) and int((np.diff(_offsets(value))[~null_mask(value)]).max(initial=0)) > 1:
+    if len(value) and int((np.diff(offsets_of(value))[~null_mask(value)]).max(initial=0)) > 1:
         raise Fault("array has more than one element")
     return _at(context, value, pa.scalar(1, pa.int32()))
 
 
 def _hits(array: Any, needle: Any, element: DataType) -> tuple[Any, Any, Any]:
     """For each element: its row, its place in the row from 0, and whether it is the needle."""
-    rows = len(array)
-    offsets = _offsets(array)
-    counts = np.where(null_mask(array), 0, np.diff(offsets))
-    owner = np.repeat(np.arange(rows), counts)
+    owner, entry, counts = entries(array)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    entry = offsets[:-1][owner] + place
     every = np.arange(len(owner))
     flat = Keys.of([array.values.take(pa.array(entry))], [element])
     asked = Keys.of([needle.take(pa.array(owner))], [element])
@@ -338,7 +326,7 @@ def _entries_type(args: Sequence[Expression]) -> DataType:
 def _lists(value: Any, flat: Any) -> Any:
     nulls = null_mask(value)
     mask = mask_of(nulls) if nulls.any() else None
-    offsets = pa.array(_offsets(value).astype(np.int32))
+    offsets = pa.array(offsets_of(value).astype(np.int32))
     return pa.ListArray.from_arrays(offsets, flat, mask=mask)
 
 
