@@ -97,11 +97,11 @@ class Ranking:
         begins = np.ones(len(probe), np.bool_)
         begins[1:] = probe[1:] != probe[:-1]
         position = np.arange(len(probe))
-        start = np.maximum.accumulate(np.where(begins, position, 0))
+        rank: Ints
+        start: Ints = np.maximum.accumulate(np.where(begins, position, 0))
         if self.ties is None:
-            rank: Ints = position - start + 1
+            rank = np.add(position - start, 1 if ends is None else self.start)
             if ends is not None:
-                rank += self.start - 1
                 return Given(places.take(probe), found.rows, rank, self.ranked)
         else:
             keys = Keys.of(found.values, self.ties, len(probe))

@@ -16,8 +16,7 @@ Emits: retract; one net change a partition and step, all retractions first. With
 that moves is given again. A retraction of a row that is not there is ignored and counted
 (`orphan-retractions`).
 State: `partitions` (key → slot), `columns` (how many rows a partition has, where its last one stands,
-its own last rank), `rows`, `order`; over input that takes rows back also `ids` (content → rows) and
-`copies`. Over append input ROW_NUMBER keeps no row behind the last rank. A partition is freed with its
+its own last rank), `rows` (`row_bag.py`), `order`. Over append input ROW_NUMBER keeps no row behind the last rank. A partition is freed with its
 last row.
 Cost: per row one look-up of its partition and, if it is kept, one entry in order; per partition that a
 step changes, twice the rows given, for RANK and DENSE_RANK twice all its rows.
@@ -35,14 +34,13 @@ import pyarrow as pa
 from flowsql.changelog import DELETE, Changes, Keys, split_changes
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.ranking import Given, Ranking, first_of_each
-from flowsql.operators.sequence import accepted_counts
+from flowsql.operators.row_bag import RowBag
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import to_numpy
 from flowsql.operators.waiting import Waiting
-from flowsql.state import Columns, KeyIndex, Ordered, Rows
-from flowsql.state.kernels import runs
+from flowsql.state import Columns, KeyIndex, Ordered
 from flowsql.state.order import OrderLayout
-from flowsql.types import BigIntType, DataType
+from flowsql.types import DataType
 
 __all__ = ["TopNOperator"]
 
@@ -51,7 +49,6 @@ Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
 Words = npt.NDArray[np.uint64]
 
-_SLOT = BigIntType(nullable=False)
 # Rows looked up together: more than elsewhere, since only the best of a partition are kept.
 _ROWS: Final = 1 << 17
 _EMIT: Final = 1 << 15
@@ -92,7 +89,7 @@ class TopNOperator(Operator):
         self._partition = partition
         self._partition_types = partition_types
         self._stored = stored
-        self._stored_types = stored_types
+        self._bag = RowBag("rows", stored_types, append=append)
         self._sort = sort
         self._ranking = ranking
         self._end_column = end_column
@@ -103,22 +100,18 @@ class TopNOperator(Operator):
         # Of the running step only:
         self._waiting = Waiting(_ROWS)
         self._touched = Touched()
-        self._touched_ids = Touched()
         self._before: list[Given] = []
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
         self._index: KeyIndex = context.state["partitions"]
         self._columns: Columns = context.state["columns"]
-        self._rows: Rows = context.state["rows"]
+        self._bag.open(context.state)
+        self._rows = self._bag.rows
         self._order: Ordered = context.state["order"]
         self._layout = OrderLayout(self._order.spec.sort)
         # Words compare between batches only where no long strings are among them.
         self._bounds = self._bounded and not self._layout.texts
-        if not self._append:
-            self._ids: KeyIndex = context.state["ids"]
-            self._id_columns: Columns = context.state["ids_columns"]
-            self._copies: Ordered = context.state["copies"]
 
     # -- rows come -----------------------------------------------------------------------------
 
@@ -200,11 +193,10 @@ class TopNOperator(Operator):
         """What is given of partitions as they stand now; `places` are theirs in the answer."""
         return self._ranking.given(self._order, slots, self._ends(slots), places)
 
-    def _store(self, batch: pa.RecordBatch, slots: Ints) -> Ints:
+    def _store(self, batch: pa.RecordBatch, slots: Ints) -> None:
         numbers = self._rows.append(batch.select(list(self._stored)))
         self._order.add(slots, [batch.column(c) for c in self._sort], numbers)
         self._columns.add(slots, "rows", 1)
-        return numbers
 
     def _trim(self, slots: Ints) -> None:
         """Forget what stands behind the last rank, and note where the last row stands."""
@@ -231,51 +223,21 @@ class TopNOperator(Operator):
     # -- rows come and go ----------------------------------------------------------------------
 
     def _change(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> None:
-        contents = [batch.column(c) for c in self._stored]
-        keys = Keys.of([pa.array(slots), *contents], (_SLOT, *self._stored_types))
-        ids, _ = self._ids.ensure(keys)
-        self._touched_ids.add(ids, self._ids.capacity)
-        accepted = accepted_counts(ids, signs, self._id_columns.read(ids, "count"))
-        if accepted is not None:
-            rows = accepted.nonzero()[0]
-            self.context.counters.add("orphan-retractions", len(slots) - len(rows))
-            batch, slots = batch.take(pa.array(rows)), slots.take(rows)
-            ids, signs = ids.take(rows), signs.take(rows)
         # Orphans' partitions too: those that are new have to be freed again.
         self._touch(slots)
-        if not len(slots):
-            return
-        distinct, which = np.unique(ids, return_inverse=True)
-        held = self._id_columns.read(distinct, "count")
-        taken = np.bincount(which[signs < 0], minlength=len(distinct))
-        came = np.bincount(which, minlength=len(distinct)) - taken
-        self._id_columns.write(distinct, "count", held + came - taken)
-        self._take_back(distinct, np.minimum(held, taken))
-        new = (signs > 0).nonzero()[0]
-        # Where more is taken back than was held, the first to come go as well.
-        excess = np.maximum(taken - held, 0)
-        if excess.any():
-            new = new[_occurrence(which.take(new)) >= excess.take(which.take(new))]
-        if len(new):
-            numbers = self._store(batch.take(pa.array(new)), slots.take(new))
-            self._copies.add(ids.take(new), [], numbers)
-
-    def _take_back(self, ids: Ints, times: Ints) -> None:
-        """The oldest rows of each content leave."""
-        some = times.nonzero()[0]
-        if not len(some):
-            return
-        ids, times = ids.take(some), times.take(some)
-        found = self._copies.places(ids, 0, times)
-        assert found.rows is not None
-        rows = found.rows
-        self._copies.remove(ids.take(found.probe), [], rows)
-        values = self._rows.take(rows)
-        slots = to_numpy(self._ids.keys(ids.take(found.probe))[0])
+        contents = batch.select(list(self._stored))
+        moved = self._bag.change(slots, contents, signs)
+        self.context.counters.add("orphan-retractions", moved.orphans)
         places = [self._stored.index(c) for c in self._sort]
-        self._order.remove(slots, [values.column(p) for p in places], rows)
-        self._columns.add(slots, "rows", -1)
-        self._rows.remove(rows)
+        if len(moved.gone):
+            values = self._rows.take(moved.gone)
+            self._order.remove(moved.owners, [values.column(p) for p in places], moved.gone)
+            self._columns.add(moved.owners, "rows", -1)
+        if len(moved.came):
+            index = pa.array(moved.came)
+            at = slots.take(moved.came)
+            self._order.add(at, [contents.column(p).take(index) for p in places], moved.rows)
+            self._columns.add(at, "rows", 1)
 
     # -- end of the step -----------------------------------------------------------------------
 
@@ -290,13 +252,8 @@ class TopNOperator(Operator):
             empty = (self._columns.read(slots, "rows") == 0).nonzero()[0]
             if len(empty):
                 self._index.free(slots.take(empty))
-        if self._touched_ids.size:
-            ids = self._touched_ids.slots()
-            gone = (self._id_columns.read(ids, "count") == 0).nonzero()[0]
-            if len(gone):
-                self._ids.free(ids.take(gone))
+        self._bag.release()
         self._touched.clear()
-        self._touched_ids.clear()
         self._before = []
 
     def _emit(self, slots: Ints, given: Given, retract: bool) -> Iterator[Changes]:
@@ -315,12 +272,3 @@ class TopNOperator(Operator):
             kinds = np.full(values.num_rows, DELETE, np.int8) if retract else None
             batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
             yield from split_changes(Changes(batch, kinds))
-
-
-def _occurrence(ids: Ints) -> Ints:
-    """int64[n]: how often each id occurred before."""
-    order = np.argsort(ids, kind="stable")
-    starts, lengths = runs(ids.take(order))
-    result = np.empty(len(ids), np.int64)
-    result[order] = np.arange(len(ids)) - np.repeat(starts, lengths)
-    return result

@@ -246,9 +246,9 @@ def _top_n(spec: Rank, row: RowType) -> tuple[StateSpec, ...]:
     ]
     if spec.input_mode is not ChangelogMode.APPEND:
         tables += [
-            KeyIndexSpec("ids", (_SLOT, *_types(row, stored))),
-            ColumnsSpec("ids_columns", "ids", (("count", "int64"),)),
-            OrderedSpec("copies", "ids", (), "rows"),
+            KeyIndexSpec("rows_ids", (_SLOT, *_types(row, stored))),
+            ColumnsSpec("rows_ids_columns", "rows_ids", (("count", "int64"),)),
+            OrderedSpec("rows_copies", "rows_ids", (), "rows"),
         ]
     return tuple(tables)
 
