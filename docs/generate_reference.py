@@ -21,6 +21,7 @@ from flowsql.connector.plugins import installed_connectors
 from flowsql.expr import all_functions
 from flowsql.formats import Format, find_format, format_names
 from flowsql.logical import table_options
+from flowsql.sql.unsupported import REFUSED_CLAUSES, REFUSED_STATEMENTS
 from flowsql.types import arrow
 
 __all__ = ["FOLDER", "pages"]
@@ -147,6 +148,21 @@ def functions_page() -> str:
     )
 
 
+def statements_page() -> str:
+    """Statements that are refused by name."""
+    by_first: dict[str, list[str]] = {}
+    for name in sorted(set(REFUSED_STATEMENTS)):
+        by_first.setdefault(name.split()[0], []).append(f"`{name}`")
+    rows = [(f"`{first}`", ", ".join(names)) for first, names in sorted(by_first.items())]
+    clauses = ", ".join(f"`{name}`" for name in sorted(set(REFUSED_CLAUSES.values())))
+    return (
+        "# Statements that are not there yet\n\nFlink, or its SQL client, has them. flowsql refuses "
+        'them by name ("statement … is not supported yet"), never as a syntax error.\n\n'
+        + _table(("begins with", "refused"), rows)
+        + f"\nAnd of statements that are there: {clauses}.\n"
+    )
+
+
 def types_page() -> str:
     """Types and their storage, from the table in the module that maps them."""
     doc = inspect.getdoc(arrow) or ""
@@ -172,6 +188,7 @@ def pages() -> dict[str, str]:
         "settings.md": options_page(),
         "connectors.md": connectors_page(),
         "functions.md": functions_page(),
+        "statements.md": statements_page(),
         "types.md": types_page(),
         "errors.md": errors_page(),
     }

@@ -8,13 +8,13 @@ from flowsql.errors import Span, SqlError
 from flowsql.sql.splitter import Piece
 from flowsql.sql.tokens import Token
 
-__all__ = ["refuse_at", "refuse_statement"]
+__all__ = ["REFUSED_CLAUSES", "REFUSED_STATEMENTS", "refuse_at", "refuse_statement"]
 
 _OBJECTS = (
     *("MATERIALIZED TABLE", "TEMPORARY SYSTEM FUNCTION", "TEMPORARY FUNCTION", "FUNCTION"),
     *("CATALOG", "DATABASE", "TEMPORARY MODEL", "MODEL", "CONNECTION", "TEMPORARY CONNECTION"),
 )
-_STATEMENTS = (
+REFUSED_STATEMENTS = (
     *(f"{verb} {what}" for verb in ("CREATE", "DROP", "ALTER") for what in _OBJECTS),
     *("CREATE OR REPLACE TEMPORARY VIEW", "CREATE OR REPLACE VIEW", "CREATE OR REPLACE TABLE"),
     *("CREATE OR REPLACE", "CREATE OR ALTER", "ALTER TABLE", "ALTER VIEW", "REPLACE TABLE"),
@@ -30,12 +30,12 @@ _STATEMENTS = (
     *(f"{v} {w}" for v in ("DESCRIBE", "DESC") for w in ("CATALOG", "DATABASE", "JOB", "FUNCTION")),
 )
 _BY_FIRST: dict[str, list[list[str]]] = {}
-for _text in sorted(_STATEMENTS, key=len, reverse=True):
+for _text in sorted(REFUSED_STATEMENTS, key=len, reverse=True):
     _BY_FIRST.setdefault(_text.split()[0], []).append(_text.split())
 _PLURALS = {"FUNCTIONS", "DATABASES", "CATALOGS"}
 
 # Behind the word, what a statement that begins so may go on with in Flink.
-_CLAUSES = {
+REFUSED_CLAUSES = {
     ("CREATE", "LIKE"): "CREATE TABLE … LIKE",
     ("CREATE", "AS"): "CREATE TABLE … AS SELECT",
     ("CREATE", "DISTRIBUTED"): "DISTRIBUTED BY",
@@ -58,7 +58,7 @@ def refuse_statement(tokens: Sequence[Token], piece: Piece) -> None:
 
 def refuse_at(tokens: Sequence[Token], piece: Piece, at: int) -> None:
     """Raise SqlError if the token at `at` begins a clause of Flink that we do not have."""
-    name = _CLAUSES.get((tokens[piece.first].key, tokens[at].key))
+    name = REFUSED_CLAUSES.get((tokens[piece.first].key, tokens[at].key))
     depth = sum((t.key == "(") - (t.key == ")") for t in tokens[piece.first : at])
     if name is not None and at < piece.last and depth == 0:
         raise SqlError(f"{name} is not supported yet", span=tokens[at].span)

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+import flowsql
 from flowsql.connector import Connector
 from flowsql.connector.plugins import installed_connectors
 from flowsql.formats import find_format, format_names
@@ -82,6 +83,41 @@ def test_the_reference_has_every_option() -> None:
 
 def _is_foreign(connector: Connector) -> bool:
     return not type(connector).__module__.startswith(("flowsql.", "flowsql_connectors."))
+
+
+REFUSED = {
+    "`HOP`": "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '2' DAY))",
+    "legacy group windows": "SELECT COUNT(*) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)",
+    "`UNNEST`": "SELECT * FROM t CROSS JOIN UNNEST(ARRAY[1]) AS u (x)",
+    "`LATERAL TABLE`": "SELECT * FROM t, LATERAL TABLE(f(a))",
+    "`ORDER BY`": "SELECT a FROM t ORDER BY a",
+    "`LIMIT`": "SELECT a FROM t LIMIT 1",
+    "OVER windows": "SELECT COUNT(*) OVER (ORDER BY ts) FROM t",
+    "`QUALIFY`": "SELECT a FROM t QUALIFY ROW_NUMBER() OVER (ORDER BY a) = 1",
+    "`MATCH_RECOGNIZE`": "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS TRUE)",
+    "sub-queries in expressions": "SELECT (SELECT MAX(a) FROM t) FROM t",
+    "`IN (SELECT …)`": "SELECT a FROM t WHERE a IN (SELECT a FROM t)",
+    "`EXISTS`": "SELECT a FROM t WHERE EXISTS (SELECT a FROM t)",
+    "`INTERSECT`": "SELECT a FROM t INTERSECT SELECT a FROM t",
+    "`EXCEPT`": "SELECT a FROM t EXCEPT SELECT a FROM t",
+    "`ROLLUP`": "SELECT a, COUNT(*) FROM t GROUP BY ROLLUP(a)",
+    "aggregates other than": "SELECT LISTAGG('a') FROM t",
+    "`STATE_TTL`": "SELECT /*+ STATE_TTL('t'='1d') */ a, COUNT(*) FROM t GROUP BY a",
+}
+
+
+def test_what_is_not_there_yet_is_refused() -> None:
+    """Who builds one of these takes it from the page, and from this list."""
+    page = (ROOT / "docs" / "flink-compatibility.md").read_text().partition("## Not there yet")[2]
+    session = flowsql.connect()
+    session.execute(
+        "CREATE TABLE t (a INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) "
+        "WITH ('connector' = 'datagen')"
+    )
+    for name, sql in REFUSED.items():
+        assert name in page
+        with pytest.raises(flowsql.SqlError, match="is not supported"):
+            session.prepare(sql)
 
 
 def test_make_help_names_every_target() -> None:
