@@ -66,11 +66,16 @@ def _unit(value: int, units: tuple[tuple[int, str], ...]) -> str:
 
 def _options(options: Iterable[Option]) -> str:
     rows = []
-    for option in sorted(options, key=lambda o: o.key):
+    every = sorted(options, key=lambda o: o.key)
+    refused = ", ".join(f"`{o.key}`" for o in every if o.refused)
+    for option in every:
+        if option.refused:
+            continue
         kind = " | ".join(option.choices) if option.choices else option.type.value
         flink = option.flink_default if isinstance(option.flink_default, str) else "same"
         rows.append([f"`{option.key}`", kind, f"`{_default(option)}`", flink, option.doc])
-    return _table(("option", "type", "default", "Flink's default", "what it does"), rows)
+    text = _table(("option", "type", "default", "Flink's default", "what it does"), rows)
+    return f"{text}\nOf Flink's options, refused by name: {refused}.\n" if refused else text
 
 
 def options_page() -> str:

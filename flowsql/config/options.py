@@ -58,6 +58,7 @@ class Option:
         choices: the allowed values of an ENUM.
         required: must be given.
         secret: is shown as `'******'` everywhere.
+        refused: is Flink's, and not built: refused by name rather than as unknown.
         identifying: is part of the source's or sink's identity (DESIGN 8).
     """
 
@@ -70,6 +71,7 @@ class Option:
     required: bool = False
     secret: bool = False
     identifying: bool = False
+    refused: bool = False
 
     def parse(self, text: str, *, where: str = "option") -> Any:
         """The value of `text`; raises ConfigError that names key, value and type."""
@@ -146,7 +148,13 @@ def parse_options(
                 f'{where} has no option "{key}"',
                 hint=f'Did you mean "{near}"?'
                 if near
-                else "Options: " + ", ".join(sorted(o.key for o in options)) + ".",
+                else "Options: " + ", ".join(sorted(o.key for o in options if not o.refused)) + ".",
+                option=key,
+            )
+        if option.refused:
+            raise ConfigError(
+                f'{where}: option "{key}" of Flink is not supported yet',
+                hint=option.doc,
                 option=key,
             )
         try:

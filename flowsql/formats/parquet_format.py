@@ -48,6 +48,18 @@ class ParquetFormat(Format):
             default=True,
             flink_default="false",
         ),
+        Option(
+            "parquet.write.int64.timestamp",
+            OptionType.BOOLEAN,
+            "Timestamps are written as 64-bit integers with their unit, never as INT96.",
+            refused=True,
+        ),
+        Option(
+            "parquet.timestamp.time.unit",
+            OptionType.STRING,
+            "A TIMESTAMP(p) is written in microseconds, in nanoseconds where p is above 6.",
+            refused=True,
+        ),
     )
 
     def doubts(self, path: str, table: FormatTable) -> Sequence[str]:

@@ -7,6 +7,22 @@ from flowsql.formats import FORMAT_OPTION
 
 __all__ = ["OPTIONS"]
 
+_AT_CHECKPOINTS = "Files become visible when their checkpoint is complete, in all partitions; no other mark is set."
+_PARTITION_COMMIT = (
+    "partition.time-extractor.kind",
+    "partition.time-extractor.class",
+    "partition.time-extractor.timestamp-pattern",
+    "sink.partition-commit.trigger",
+    "sink.partition-commit.delay",
+    "sink.partition-commit.watermark-time-zone",
+    "sink.partition-commit.policy.kind",
+    "sink.partition-commit.policy.class",
+    "sink.partition-commit.policy.class.parameters",
+    "sink.partition-commit.success-file.name",
+)
+_NO_COMPACTION = "Every checkpoint ends all files; a longer 'execution.checkpointing.interval' makes larger ones."
+_COMPACTION = ("auto-compaction", "compaction.file-size", "compaction.parallelism")
+
 OPTIONS = (
     Option(
         "path",
@@ -57,4 +73,20 @@ OPTIONS = (
         OptionType.INT,
         "Accepted for Flink's sake: there is one writer.",
     ),
+    Option(
+        "sink.shuffle-by-partition.enable",
+        OptionType.BOOLEAN,
+        "Accepted for Flink's sake: there is one writer.",
+        default=False,
+    ),
+    Option(
+        "source.report-statistics",
+        OptionType.ENUM,
+        "Accepted for Flink's sake: plans do not depend on statistics.",
+        default="none",
+        flink_default="all",
+        choices=("none", "all"),
+    ),
+    *(Option(key, OptionType.STRING, _AT_CHECKPOINTS, refused=True) for key in _PARTITION_COMMIT),
+    *(Option(key, OptionType.STRING, _NO_COMPACTION, refused=True) for key in _COMPACTION),
 )
