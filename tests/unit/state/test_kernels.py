@@ -36,7 +36,7 @@ def test_hash_table_against_dict(bits: int, shape: str) -> None:
 
     seen_migrating = 0
     number = 0
-    for step in range(150 if bits > 15 else 60):
+    for step in range(250 if bits > 15 else 60):
         n = int(rng.integers(1, 300 if step % 50 else 12_000))
         keys = np.arange(number, number + n)
         number += n
