@@ -82,6 +82,8 @@ class Session:
         name: what jobs are called that `pipeline.name` does not name; a number follows.
         events: told what a user wants to read in a log, a line each.
         fresh: jobs begin anew even where there is a checkpoint to resume from.
+        start: path of a checkpoint that jobs start from, whatever SET says; or `latest`: jobs that
+            would begin anew are refused.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Session:
         name: str = "flowsql",
         events: Callable[[str], None] | None = None,
         fresh: bool = False,
+        start: str | None = None,
     ) -> None:
         self.config: dict[str, str] = {}
         self.jobs: list[Job] = []
@@ -99,11 +102,12 @@ class Session:
         self._embedded = EmbeddedConnector()
         self._tell = events or (lambda _: None)
         self._notice = Notice(self._tell)
-        self._commands = Commands(self._catalog, self.config, self._notice)
+        self._commands = Commands(self._catalog, self.config, self._notice, dict(config or {}))
         self._clock = clock
         self._name = name
         self._events = events
         self._fresh = fresh
+        self._start = start
         self._started = 0
         self._queries: list[tuple[Job, ResultStream]] = []
         for key, value in (config or {}).items():
@@ -253,6 +257,7 @@ class Session:
             settings,
             clock=self._clock,
             fresh=self._fresh,
+            resume=self._start == "latest",
             events=lambda message: self._tell(f'job "{name}": {message}'),
             present=self._presenting(starred(sql)),
         )
@@ -289,7 +294,10 @@ class Session:
     @property
     def settings(self) -> EngineSettings:
         """The engine's settings as they are now."""
-        return EngineSettings.of(self.config)
+        if self._start in {None, "latest"}:
+            return EngineSettings.of(self.config)
+        assert self._start is not None
+        return EngineSettings.of({**self.config, "execution.state-recovery.path": self._start})
 
     def _values(self) -> OptionValues:
         return OptionValues(
@@ -381,7 +389,9 @@ class Session:
         """Ask all that runs to end, jobs with a last checkpoint; returns at once."""
         for job in self._all():
             if job.running:
-                job.stop()
+                # One that ends without a last checkpoint says so in `Job.wait`.
+                with contextlib.suppress(FlowSQLError):
+                    job.stop()
 
     def close(self) -> None:
         """Stop what still runs, jobs with a last checkpoint, and wait until it is over."""

@@ -1,4 +1,4 @@
-"""`flowsql status` and `flowsql stop`: what other processes ask of a running job."""
+"""`flowsql status`, `stop` and `savepoint`: what other processes ask of a running job."""
 
 from __future__ import annotations
 
@@ -7,40 +7,67 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flowsql.cli.statusline import operator_table, status_line
+from flowsql.cli.statusline import count_text, operator_table, status_line
 from flowsql.errors import FlowSQLError, StateError, nearest
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
 
-__all__ = ["show_status", "stop_job"]
+__all__ = ["save_job", "show_status", "stop_job"]
 
 
 def show_status(folder: str, job: str | None, *, as_json: bool) -> int:
-    """Print what a job, or every job of the folder, says of itself."""
-    names = [job] if job is not None else _jobs(Path(folder))
+    """Print what a job, or every job of the folder, says of itself, or said last."""
+    parent = Path(folder)
+    if job is not None:
+        _check_known(parent, job)
+    names = [job] if job is not None else _jobs(parent)
     if not names:
         print(f'there is no job in "{folder}"', file=sys.stderr)
     for name in names:
-        try:
-            status = _ask(folder, name, "status")
-        except FlowSQLError as error:
-            if job is not None:
-                raise
-            print(json.dumps(_silent(name, error)) if as_json else _ended(Path(folder), name))
-            continue
-        print(json.dumps(status) if as_json else _described(status))
+        status = _status(parent, name)
+        if as_json:
+            print(json.dumps(status))
+        elif status.get("pid") is not None:
+            print("\n".join([status_line(status), *operator_table(status)]))
+        else:
+            print("\n".join([_ended(status), *(operator_table(status) if job is not None else ())]))
     return 0
 
 
-def stop_job(folder: str, job: str, *, drain: bool) -> int:
-    """Stop a job and wait until it is over."""
-    status = _ask(folder, job, "stop", drain=drain)
+def stop_job(folder: str, job: str, *, drain: bool, savepoint: str | bool | None = None) -> int:
+    """Stop a job and wait until it is over.
+
+    Args:
+        folder: of the jobs.
+        job: its id.
+        drain: let event time end first.
+        savepoint: folder for a copy of the last checkpoint; True: one with a name of its own.
+    """
+    if isinstance(savepoint, str):
+        savepoint = str(Path(savepoint).absolute())
+    _check_known(Path(folder), job)
+    status = request(
+        JobFolder(Path(folder), job).socket, "stop", drain=drain, savepoint=savepoint or None
+    )
+    if status.get("failure"):
+        print(status["failure"], file=sys.stderr)
+        return 1
     print(status_line(status))
-    return 1 if status["state"] == "failed" else 0
+    if status.get("savepoint"):
+        print(f"savepoint: {status['savepoint']}")
+    return 1 if status["state"] == "failed" or (savepoint and not status.get("savepoint")) else 0
 
 
-def _ask(folder: str, job: str, command: str, **arguments: Any) -> Any:
-    known = _jobs(Path(folder))
+def save_job(folder: str, job: str, path: str | None) -> int:
+    """Take a savepoint of a running job and print its folder."""
+    _check_known(Path(folder), job)
+    asked = None if path is None else str(Path(path).absolute())
+    print(request(JobFolder(Path(folder), job).socket, "checkpoint", savepoint=asked))
+    return 0
+
+
+def _check_known(folder: Path, job: str) -> None:
+    known = _jobs(folder)
     if job not in known:
         near = nearest(job, known)
         raise StateError(
@@ -51,29 +78,57 @@ def _ask(folder: str, job: str, command: str, **arguments: Any) -> Any:
             if known
             else "--dir names the folder of execution.checkpointing.dir.",
         )
-    return request(JobFolder(Path(folder), job).socket, command, **arguments)
 
 
 def _jobs(folder: Path) -> list[str]:
     return sorted(p.parent.name for p in folder.glob("*/job.json"))
 
 
-def _silent(job: str, error: FlowSQLError) -> dict[str, str]:
-    return {"job": job, "state": "not running", "error": error.message}
+def _status(parent: Path, job: str) -> dict[str, Any]:
+    """What the job answers; where nobody runs it, what it said last, with no `pid`.
 
-
-def _ended(parent: Path, job: str) -> str:
-    """A job that nobody runs: how it ended, and what a start would do."""
+    `resumes_from` is the number of the checkpoint that the next start goes on from.
+    """
     folder = JobFolder(parent, job)
-    record = folder.record()
-    if record is not None and record.finished:
-        return f"{job}: finished"
+    try:
+        return dict(request(folder.socket, "status"))
+    except FlowSQLError:
+        pass
+    status = folder.last_status() or {"job": job, "state": "lost", "error": None}
+    try:
+        record = folder.record()
+    except FlowSQLError as error:
+        return {**status, "pid": None, "error": error.message}
+    finished = record is not None and record.finished
+    if finished and status["state"] == "lost":
+        # It wrote that it is finished, and no more.
+        status["state"] = "finished"
     numbers = folder.store.numbers()
-    if not numbers:
-        return f"{job}: not running, has no checkpoint"
-    return f"{job}: not running, resumes from checkpoint {max(numbers)}"
+    resumes = max(numbers) if numbers and not finished else None
+    return {**status, "pid": None, "resumes_from": resumes}
 
 
-def _described(status: dict[str, Any]) -> str:
-    """The status line, and a table of the operators."""
-    return "\n".join([status_line(status), *operator_table(status)])
+def _ended(status: dict[str, Any]) -> str:
+    """A job that nobody runs: how it ended, what it had done, and what a start would do."""
+    if status["state"] == "lost":
+        parts = [f"{status['job']}: lost, its process ended without a word"]
+    else:
+        at = f" at {status['ended']}" if status.get("ended") else ""
+        parts = [f"{status['job']}: {status['state']}{at}"]
+        parts += [
+            f"{label} {count_text(status[key])}"
+            for key, label in (("rows_in", "in"), ("rows_out", "out"))
+            if key in status
+        ]
+    number = status.get("resumes_from")
+    if status["state"] == "finished":
+        last = (status.get("checkpoint") or {}).get("number")
+        parts += [f"checkpoint {last}"] if last is not None else []
+        parts.append("a start begins a new run")
+    elif number is None:
+        parts.append("has no checkpoint")
+    else:
+        parts.append(f"a start goes on from checkpoint {number}")
+    if status["error"]:
+        parts.append(status["error"].splitlines()[0])
+    return "  ".join(parts)

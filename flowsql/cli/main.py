@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from flowsql import __version__
 from flowsql.errors import ConfigError, FlowSQLError, InternalError
 
 __all__ = ["main"]
 
+_RUN_RULES = """\
+A job's id is its 'pipeline.name', else the file's name and a number: job.sql has job-1, job-2, ...;
+statements from standard input have stdin-<hash of the text>-1, ...
+
+Where a job starts: a job that was stopped, failed or was killed goes on from its last checkpoint. One
+that finished, or was stopped with --drain, begins a new run: it reads all input again and adds its
+rows to what the target tables hold. --from latest refuses that.
+
+Ctrl-C or SIGTERM stops the jobs with a last checkpoint; a second one, a second or more later, ends
+the process at once. Exit codes: 0 finished or stopped, 1 a job failed or was stopped without a last
+checkpoint, 2 bad SQL or option, 3 a preflight check failed, 130 or 143 ended at once.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code.
 
     0 finished or stopped, 1 a job failed, 2 bad SQL or option, 3 a preflight check failed,
-    130 interrupted twice.
+    130 or 143 ended at once by SIGINT or SIGTERM.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.command is None:
-        parser.print_help(sys.stderr)
-        return 2
+    with _ending_at_once(own_process=arguments is None):
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help(sys.stderr)
+            return 2
+        return _guarded(options)
+
+
+def _guarded(options: argparse.Namespace) -> int:
     try:
         return _run(options)
     except FlowSQLError as error:
         return _failed(error, debug=options.debug)
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interrupt:
+        print("flowsql: interrupted, no job was running", file=sys.stderr)
+        return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,6 +65,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         unexpected.__cause__ = error
         return _failed(unexpected, debug=options.debug)
+
+
+@contextlib.contextmanager
+def _ending_at_once(*, own_process: bool) -> Iterator[None]:
+    """Until a command has handlers of its own, a signal ends the process with one line.
+
+    Nothing runs yet: what is being imported or planned need not be unwound.
+
+    Args:
+        own_process: it ends right behind: a signal that comes then changes nothing any more.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        os.write(2, b"flowsql: interrupted, no job was running\n")
+        os._exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if own_process else handler)
 
 
 def _failed(error: FlowSQLError, *, debug: bool) -> int:
@@ -59,15 +108,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run every statement of a file", allow_abbrev=False)
+    run = commands.add_parser(
+        "run",
+        help="run every statement of a file",
+        epilog=_RUN_RULES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     _add_file(run)
     start = run.add_mutually_exclusive_group()
     start.add_argument(
         "--from",
         dest="start",
         metavar="latest|PATH",
-        default="latest",
-        help="checkpoint or savepoint to start from; default: the latest, if there is one",
+        help="checkpoint or savepoint to start from; latest: refuse to begin anew",
     )
     start.add_argument("--fresh", action="store_true", help="begin anew, without a checkpoint")
 
@@ -83,7 +137,27 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument(
         "--drain", action="store_true", help="let event time end first: every window is given"
     )
-    for command in (run, explain, status, stop):
+    stop.add_argument(
+        "--savepointPath",
+        dest="savepoint",
+        metavar="PATH",
+        nargs="?",
+        const=True,
+        help="keep a copy of the last checkpoint, in a new folder PATH or where 'savepoint' puts it",
+    )
+
+    save = commands.add_parser(
+        "savepoint", help="take a checkpoint of a running job and keep it", allow_abbrev=False
+    )
+    _add_job(save, required=True)
+    save.add_argument(
+        "path",
+        nargs="?",
+        metavar="PATH",
+        help="new folder; default: one of its own in execution.checkpointing.savepoint-dir, or in "
+        "'savepoints' of the job's folder",
+    )
+    for command in (run, explain, status, stop, save):
         command.add_argument("--debug", action="store_true", help="show stack traces")
     return parser
 
@@ -96,12 +170,12 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="a setting, as SET 'KEY' = 'VALUE' in front of the file",
+        help="a setting of the session; a SET in the file wins, RESET brings this one back",
     )
 
 
 def _add_job(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument("job", nargs=None if required else "?", help="the job's id")
+    parser.add_argument("job", metavar="JOB", nargs=None if required else "?", help="the job's id")
     parser.add_argument(
         "--dir",
         default=".flowsql",
@@ -118,17 +192,27 @@ def _run(options: argparse.Namespace) -> int:
             settings = dict(_setting(text) for text in options.settings)
             if options.command == "explain":
                 return explain_file(options.file, settings)
-            if options.start != "latest":
-                settings["execution.state-recovery.path"] = options.start
-            return run_file(options.file, settings, fresh=options.fresh, debug=options.debug)
+            return run_file(
+                options.file,
+                settings,
+                start=options.start,
+                fresh=options.fresh,
+                debug=options.debug,
+            )
         case "status":
             from flowsql.cli.control import show_status  # noqa: PLC0415
 
             return show_status(options.dir, options.job, as_json=options.json)
+        case "savepoint":
+            from flowsql.cli.control import save_job  # noqa: PLC0415
+
+            return save_job(options.dir, options.job, options.path)
         case _:
             from flowsql.cli.control import stop_job  # noqa: PLC0415
 
-            return stop_job(options.dir, options.job, drain=options.drain)
+            return stop_job(
+                options.dir, options.job, drain=options.drain, savepoint=options.savepoint
+            )
 
 
 def _setting(text: str) -> tuple[str, str]:

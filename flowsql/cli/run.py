@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import os
 import signal
 import sys
@@ -29,13 +30,14 @@ from flowsql.sql import Explain, Insert, QueryStatement, StatementSet, parse_scr
 
 __all__ = ["explain_file", "run_file"]
 
-_INTERRUPTED = 130
+# Terminals and process groups deliver one Ctrl-C twice: a second one counts from here on.
+_SECOND_SIGNAL_S = 1.0
 
 
 def explain_file(file: str, settings: Mapping[str, str]) -> int:
     """Print the plan of every query and INSERT of a file; nothing is run."""
     text = _read(file)
-    session = Session(settings, name=_name(file))
+    session = Session(settings, name=_name(file, text))
     with session.reading(text):
         explained = False
         for statement in parse_script(text):
@@ -56,12 +58,25 @@ def explain_file(file: str, settings: Mapping[str, str]) -> int:
 
 
 def run_file(
-    file: str, settings: Mapping[str, str], *, fresh: bool = False, debug: bool = False
+    file: str,
+    settings: Mapping[str, str],
+    *,
+    start: str | None = None,
+    fresh: bool = False,
+    debug: bool = False,
 ) -> int:
     """Run every statement of a file; jobs run side by side until all are over.
 
     Nothing is started before every statement is planned: a mistake in the last one is found before
     the first has written anything.
+
+    Args:
+        file: of the statements; `-` for standard input.
+        settings: of the session.
+        start: path of the checkpoint that jobs start from; `latest`: jobs that would begin anew
+            are refused.
+        fresh: jobs begin anew even where there is a checkpoint.
+        debug: show stack traces.
 
     Returns:
         The exit code: 0 where all is finished or was stopped, else that of the worst failure.
@@ -72,7 +87,9 @@ def run_file(
     text = _read(file)
     _tune()
     console = Console()
-    session = Session(settings, name=_name(file), events=console.log, fresh=fresh)
+    session = Session(
+        settings, name=_name(file, text), events=console.log, fresh=fresh, start=start
+    )
     stopping = _Stopping(session, console)
     console.on_broken_pipe = stopping.ask
     with console.attached(), stopping, session:
@@ -112,12 +129,13 @@ class _Run:
         if isinstance(prepared.answer, Result):
             settings = EvalSettings(self._session.settings.local_time_zone)
             printer = ResultPrinter(self._console, settings, lambda: self._stopping.asked)
-            return 0 if printer.show(prepared.answer) else _INTERRUPTED
+            return 0 if printer.show(prepared.answer) else self._stopping.code
         job = prepared.answer
         self._announce(job, prepared.at_commit)
         self._session.start(Prepared(job))
         if self._stopping.asked:
-            job.stop()
+            with contextlib.suppress(FlowSQLError):
+                job.stop()
         return self._watch([job]) if prepared.wait else 0
 
     def _announce(self, job: Job, at_commit: Sequence[str]) -> None:
@@ -162,27 +180,36 @@ class _Run:
             if job.id in self._told:
                 continue
             self._told.add(job.id)
-            self._console.log(status_line(job.status()))
-            if job.error is not None:
+            status = job.status()
+            if job.error is None:
+                self._console.log(status_line(status))
+            else:
+                # Why it failed is told in full right below.
+                began = status["attempt"] is not None
+                line = status_line({**status, "error": None}) if began else f"{job.id}: not started"
+                self._console.log(line)
                 if self._debug:
                     traceback.print_exception(job.error)
                 self._console.tell(str(job.error))
 
 
 class _Stopping:
-    """The first SIGINT or SIGTERM stops what runs, a second one the process.
+    """The first SIGINT or SIGTERM stops what runs, a later one ends the process.
 
     Who reads no more of standard output stops it as well.
 
     Attributes:
         asked: there was one.
+        code: exit code of what was interrupted and has no end of its own.
     """
 
     def __init__(self, session: Session, console: Console) -> None:
         self._session = session
         self._console = console
         self._before: dict[int, Any] = {}
+        self._first: float | None = None
         self.asked = False
+        self.code = 128 + signal.SIGINT
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -199,12 +226,18 @@ class _Stopping:
         self._session.stop()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if self.asked:
-            os._exit(_INTERRUPTED)
+        del frame
+        now = time.monotonic()
+        if self._first is not None:
+            if now - self._first < _SECOND_SIGNAL_S:
+                return
+            os.write(2, b"flowsql: ended at once, without a last checkpoint\n")
+            os._exit(128 + number)
+        self._first = now
         self.asked = True
+        self.code = 128 + number
         if not self._session.running:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         # A handler interrupts anything, a half-written line too: another thread may wait for it.
         threading.Thread(target=self._stop, name="stopping").start()
 
@@ -235,5 +268,8 @@ def _read(file: str) -> str:
         ) from None
 
 
-def _name(file: str) -> str:
-    return "stdin" if file == "-" else Path(file).stem
+def _name(file: str, text: str) -> str:
+    """What jobs are called: a text without a file is known by its content."""
+    if file != "-":
+        return Path(file).stem
+    return f"stdin-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

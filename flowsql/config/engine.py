@@ -39,6 +39,8 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            choices=("retain_on_cancellation", "delete_on_cancellation",
                     "no_externalized_checkpoints")),
     Option("execution.checkpointing.num-retained", _O.INT, "How many checkpoints are kept.", 1),
+    Option("execution.checkpointing.savepoint-dir", _O.STRING, "Folder for savepoints that are given "
+           "no folder; unset: `savepoints` in the job's own.", flink_default="(none)"),
     Option("execution.state-recovery.path", _O.STRING, "Checkpoint or savepoint to start from."),
     Option("restart-strategy.type", _O.ENUM, "What happens after a failure that trying again may "
            "mend; unset: exponential-delay where checkpoints are taken, else none.",
@@ -126,7 +128,7 @@ _IGNORED_KEYS = frozenset({
     *(f"execution.checkpointing.{key}" for key in (
         "mode", "incremental", "unaligned.enabled", "unaligned", "unaligned.forced",
         "unaligned.interruptible-timers.enabled", "unaligned.max-subtasks-per-channel-state-file",
-        "aligned-checkpoint-timeout", "max-concurrent-checkpoints", "storage", "savepoint-dir",
+        "aligned-checkpoint-timeout", "max-concurrent-checkpoints", "storage",
         "create-subdir", "local-backup.enabled", "local-backup.dirs", "data-inline-threshold",
         "write-buffer-size", "interval-during-backlog", "snapshot-compression",
         "checkpoints-after-tasks-finish", "recover-without-channel-state.checkpoint-id",
@@ -207,6 +209,7 @@ class EngineSettings:
     tolerable_failed_checkpoints: int = 0
     checkpoint_retention: str = "retain_on_cancellation"
     num_retained: int = 1
+    savepoint_dir: Path | None = None
     recovery_path: Path | None = None
     restart: RestartStrategy = RestartStrategy()
     job_name: str | None = None
@@ -230,6 +233,7 @@ class EngineSettings:
         parsed = {k: parse_setting(k, v) for k, v in given.items() if not is_ignored(k)}
         values = OptionValues(ENGINE_OPTIONS, parsed)
         path = values["execution.state-recovery.path"]
+        savepoints = values["execution.checkpointing.savepoint-dir"]
         return cls(
             streaming=values["execution.runtime-mode"] == "streaming",
             checkpoint_interval=values["execution.checkpointing.interval"],
@@ -243,6 +247,7 @@ class EngineSettings:
                 "execution.checkpointing.externalized-checkpoint-retention"
             ],
             num_retained=values["execution.checkpointing.num-retained"],
+            savepoint_dir=None if savepoints is None else _folder(savepoints),
             recovery_path=None if path is None else _folder(path),
             restart=_restart(values),
             job_name=values["pipeline.name"],

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -35,10 +35,16 @@ class Guarantee(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The last checkpoint whose rows a target holds, by its own marker."""
+    """The last checkpoint whose rows a target holds, by its own marker.
+
+    Attributes:
+        run, checkpoint: whose rows they are.
+        place: where the marker stands, for a user who wants to begin anew and removes it.
+    """
 
     run: str
     checkpoint: int
+    place: str | None = field(default=None, compare=False)
 
 
 class Writer(ABC):

@@ -140,9 +140,12 @@ class Source(ABC):
 
     Attributes:
         bounded: it ends by itself once every split is finished.
+        patience: seconds that the end of a job waits for a running `poll`; then the reader is left
+            behind. `poll` keeps its timeout, so this is for what hangs.
     """
 
     bounded: bool = False
+    patience: float = 5.0
 
     @abstractmethod
     def discover(self) -> Sequence[Split]:

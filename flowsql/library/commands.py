@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -50,12 +50,20 @@ class Commands:
         catalog: what has a name.
         config: what SET set, as text.
         notice: tells of a setting that is accepted without effect.
+        given: what the session was opened with (`-D`): SET wins over it, RESET brings it back.
     """
 
-    def __init__(self, catalog: Catalog, config: MutableMapping[str, str], notice: Notice) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: MutableMapping[str, str],
+        notice: Notice,
+        given: Mapping[str, str],
+    ) -> None:
         self._catalog = catalog
         self._config = config
         self._notice = notice
+        self._given = given
 
     def run(self, statement: Statement, script: str, binder: Binder) -> Result:
         """The statement's answer.
@@ -118,12 +126,15 @@ class Commands:
             raise
         if is_ignored(statement.key):
             self._notice(statement.key)
+        elif self._given.get(statement.key, statement.value) != statement.value:
+            self._notice.overridden(statement.key, self._given[statement.key], statement.value)
         self._config[statement.key] = statement.value
         return text_result("result", ["OK"])
 
     def _reset(self, statement: Reset) -> None:
         if statement.key is None:
             self._config.clear()
+            self._config.update(self._given)
             return
         if statement.key not in self._config:
             # A key that nobody knows is refused as in SET; one that is not set is as it was.
@@ -134,6 +145,8 @@ class Commands:
                     error.span = statement.key_span
                     raise
         self._config.pop(statement.key, None)
+        if statement.key in self._given:
+            self._config[statement.key] = self._given[statement.key]
 
     def _show_tables(self, statement: ShowTables) -> Result:
         database = statement.database
@@ -205,6 +218,10 @@ class Notice:
         if key not in self._told:
             self._told.add(key)
             self._tell(f'option "{key}" tunes what is not needed here and has no effect')
+
+    def overridden(self, key: str, given: str, value: str) -> None:
+        """SET changes what the session was opened with."""
+        self._tell(f'option "{key}" is "{value}" by SET, no longer "{given}" as given at the start')
 
 
 @contextlib.contextmanager

@@ -94,6 +94,8 @@ class EmbeddedConnector(Connector):
 
 class _EmbeddedSource(Source):
     bounded = True
+    # An iterator of the host process may wait for as long as it likes, and holds nothing of ours.
+    patience = 0.1
 
     def __init__(self, tables: Mapping[str, tuple[ConnectorTable, EmbeddedInput]]) -> None:
         self._tables = tables

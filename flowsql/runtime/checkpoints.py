@@ -33,7 +33,7 @@ class Request:
     """Someone waits for a checkpoint.
 
     Attributes:
-        savepoint: folder for a copy, or None.
+        savepoint: folder for the copy, or None for one with a name of its own.
         done: set when there is an answer.
         path: the folder that was written.
         error: why there is none.
@@ -78,14 +78,22 @@ class _Writing:
         except BaseException as error:  # noqa: BLE001 - handed to the engine's thread
             self.error = StateError(f"could not write checkpoint {self.number}: {error}")
 
-    def copy(self, store: CheckpointStore) -> None:
+    def copy(self, store: CheckpointStore, keep: Path) -> None:
         """Make the savepoints that were asked for; runs in the writing thread."""
+        if self.checkpoint is None:
+            return
+        manifest = self.checkpoint.manifest
+        name = f"savepoint-{manifest.job}-{manifest.run}-{manifest.checkpoint}"
+        made: Path | None = None
         for request in self.requests:
-            if self.checkpoint is not None and request.savepoint is not None:
-                try:
+            try:
+                if request.savepoint is not None:
                     request.path = store.copy_to(self.number, request.savepoint)
-                except FlowSQLError as error:
-                    request.error = error
+                else:
+                    made = made or store.copy_to(self.number, keep / name)
+                    request.path = made
+            except FlowSQLError as error:
+                request.error = error
 
     def give_up(self) -> None:
         """No further file is begun."""
@@ -105,6 +113,7 @@ class Checkpointer:
         fingerprint: of the statement.
         last: number of the last checkpoint taken.
         notify: called by the writing thread when it is over.
+        keep: folder for savepoints that are given none; needed where there is a store.
     """
 
     def __init__(
@@ -118,6 +127,7 @@ class Checkpointer:
         fingerprint: str,
         last: int,
         notify: Callable[[], None],
+        keep: Path | None = None,
     ) -> None:
         self._execution = execution
         self._attempt = attempt
@@ -133,6 +143,7 @@ class Checkpointer:
         self._ended = -1e9
         self._positions: dict[int, dict[str, JSON]] = {}
         self.store = store
+        self.keep = keep
         self.last = last
         self.failed = 0
         self.requests: list[Request] = []
@@ -223,11 +234,11 @@ class Checkpointer:
             return None
         self._writing = writing
         self._positions[number] = {k: v["position"] for k, v in content.sources.items()}
-        store = self.store
+        store, keep = self.store, self.keep or self.store.folder.parent / "savepoints"
 
         def run() -> None:
             writing.decide(lambda proceed: store.write(content, proceed))
-            writing.copy(store)
+            writing.copy(store, keep)
             writing.done.set()
             self._notify()
 
@@ -283,7 +294,7 @@ class Checkpointer:
             "ended": self._ended,
         }
         for request in writing.requests:
-            request.answer(request.path or writing.checkpoint.folder, request.error)
+            request.answer(request.path, request.error)
 
     def _fail(self, writing: _Writing) -> None:
         error = writing.error or StateError(f"checkpoint {writing.number} failed")

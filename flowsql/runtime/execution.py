@@ -466,9 +466,12 @@ class Execution:
                 scan.assigner.finish()
                 self._changed = True
 
-    def close(self) -> None:
-        """Let go of readers, sources and writers; nothing becomes visible."""
-        for group in self.groups:
-            group.close()
+    def close(self) -> list[str]:
+        """Let go of readers, sources and writers; nothing becomes visible.
+
+        Returns the readers that did not answer and were left behind.
+        """
+        left = [name for group in self.groups for name in group.close()]
         for writer in self.writers.values():
             writer.close()
+        return left

@@ -3,7 +3,9 @@
 <execution.checkpointing.dir>/<job id>/
 lock             held by the process that runs the job; holds its id
 job.json         run, attempt, and which runs are over
+status.json      what the job said last of itself
 checkpoints/     chk-<n>/, token-files/
+savepoints/      savepoint-<job>-<run>-<n>/: checkpoints that were asked for, kept until removed by hand
 pending/         output held back while a snapshot is read
 spool/           large transactions; emptied at every start
 control.sock     where other commands reach the job
@@ -11,16 +13,18 @@ control.sock     where other commands reach the job
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import re
 import secrets
+import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from flowsql.checkpoint import CheckpointStore, could_not_write
-from flowsql.connector import fsync_dir, make_dirs, remove_tree, replace, write_file
+from flowsql.connector import JSON, fsync_dir, make_dirs, remove_tree, replace, write_file
 from flowsql.errors import ConfigError, StateError
 
 __all__ = ["JobFolder", "JobRecord", "new_run"]
@@ -64,6 +68,7 @@ class JobFolder:
         self.store = CheckpointStore(self.path / "checkpoints")
         self.pending = self.path / "pending"
         self.spool = self.path / "spool"
+        self.savepoints = self.path / "savepoints"
         self.socket = self.path / "control.sock"
         self._lock: int | None = None
 
@@ -78,6 +83,7 @@ class JobFolder:
             self._take_lock()
             self.store.prepare()
             remove_tree(self.spool)
+            (self.path / "status.json.tmp").unlink(missing_ok=True)
             for folder in (self.pending, self.spool):
                 make_dirs(folder, mode=0o700)
         except OSError as error:
@@ -93,12 +99,17 @@ class JobFolder:
             os.close(lock)
             raise StateError(
                 f'job "{self.job}" is already running in process {owner}',
-                hint=f'Stop it with "flowsql stop {self.job}", or give this one another '
-                "'pipeline.name'.",
+                hint=f'Stop it with "flowsql stop {self.job}{self._elsewhere()}", or give this one '
+                "another 'pipeline.name'.",
             ) from None
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
         self._lock = lock
+
+    def _elsewhere(self) -> str:
+        """What commands need to find the folder, where it is not in the usual place."""
+        parent = self.path.parent
+        return "" if parent == Path(".flowsql").absolute() else f" --dir {shlex.quote(str(parent))}"
 
     def empty_pending(self) -> None:
         """Forget held-back output of an earlier attempt; a checkpoint has its own links."""
@@ -113,8 +124,12 @@ class JobFolder:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):
+            numbers = self.store.numbers()
+            start = f'start with --from "{self.store.path(numbers[-1])}"' if numbers else "start"
             raise StateError(
-                f'"{path}" is damaged', hint="Begin anew with --fresh after removing it."
+                f'"{path}" is damaged',
+                detail="It says which run of the job goes on; its checkpoints say that too.",
+                hint=f"Remove it and {start}.",
             ) from None
 
     def write_record(self, record: JobRecord) -> None:
@@ -127,6 +142,35 @@ class JobFolder:
             fsync_dir(self.path)
         except OSError as error:
             raise could_not_write(f'"{self.path / "job.json"}"', self.path, error) from None
+
+    def last_status(self) -> JSON | None:
+        """What the job said of itself when it ended.
+
+        None where its last process ended without a word, or none ever ran.
+        """
+        try:
+            status = json.loads((self.path / "status.json").read_bytes())
+            record = self.record()
+        except (OSError, ValueError, StateError):
+            return None
+        if record is None or not isinstance(status, dict):
+            return None
+        if (status.get("run"), status.get("attempt")) != (record.run, record.attempt):
+            return None
+        return status
+
+    def write_status(self, status: JSON) -> None:
+        """Keep what is shown of a job that is over; a disk that refuses costs no more than that."""
+        temporary = self.path / "status.json.tmp"
+        with contextlib.suppress(OSError, StateError):
+            record = self.record()
+            if record is None:
+                return
+            if status["run"] is None:
+                # It was refused before it began: what is said is of the run before.
+                status = {**status, "run": record.run, "attempt": record.attempt}
+            temporary.write_text(json.dumps(status), encoding="utf-8")
+            temporary.replace(self.path / "status.json")
 
     def close(self) -> None:
         """Let another process have it."""

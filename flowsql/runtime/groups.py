@@ -15,6 +15,7 @@ from flowsql.connector import (
     ConnectorTable,
     Split,
 )
+from flowsql.runtime.clock import monotonic
 from flowsql.runtime.readers import ReaderThread
 from flowsql.runtime.units import Finished, Unit
 
@@ -200,17 +201,23 @@ class SourceGroup:
         with self._lock:
             self.source.acknowledge(position)
 
-    def close(self) -> None:
-        """Stop all readers and let the source go."""
+    def close(self) -> list[str]:
+        """Stop all readers and let the source go; gives those that were left behind."""
         self._closing.set()
         for reader in self._readers:
             reader.thread.close()
-        for reader in self._readers:
-            reader.thread.join(5.0)
+        patience = self.source.patience if hasattr(self, "source") else 0.0
+        deadline = monotonic() + patience
+        left = [
+            reader.thread.name
+            for reader in self._readers
+            if not reader.thread.join(max(0.0, deadline - monotonic()))
+        ]
         if self._discoverer is not None:
-            self._discoverer.join(5.0)
+            self._discoverer.join(patience)
         if hasattr(self, "source"):
             self.source.close()
+        return left
 
     def status(self) -> JSON:
         """For `Job.status`."""

@@ -20,8 +20,8 @@ from flowsql.runtime.execution import Execution, StepInterrupted, Surroundings
 from flowsql.runtime.folder import JobFolder
 from flowsql.runtime.graph import Build, CollectCall, JobPlan
 from flowsql.runtime.redact import Redactor
-from flowsql.runtime.restart import Restarts
-from flowsql.runtime.start import PlanCodec, Start, check_targets, choose_start, latest
+from flowsql.runtime.restart import Restarts, may_pass
+from flowsql.runtime.start import PlanCodec, Start, Starting, latest
 from flowsql.runtime.status import StatusBoard
 
 __all__ = ["Job"]
@@ -41,6 +41,7 @@ class Job:
         clock: read once a step.
         collect: takes the changes of a `Collect` node and the number of their step.
         fresh: begin anew even where there is something to resume.
+        resume: refuse to begin anew.
         persistent: it has a folder with checkpoints and a control socket. Without, rows are
             committed at the same intervals, but nothing can be resumed; `checkpoint` makes the
             folder when it is first called.
@@ -60,6 +61,7 @@ class Job:
         clock: Clock | None = None,
         collect: CollectCall | None = None,
         fresh: bool = False,
+        resume: bool = False,
         persistent: bool = True,
         events: Callable[[str], None] | None = None,
         build: Build | None = None,
@@ -72,6 +74,7 @@ class Job:
         self._clock = clock or SystemClock()
         self._collect = collect
         self._fresh = fresh
+        self._resume = resume
         self._persistent = persistent
         self._say = events or (lambda _: None)
         self._build = build
@@ -90,7 +93,6 @@ class Job:
         self._settled = threading.Event()
         self._over = threading.Event()
         self._ending = False
-        self._waited_in_vain = False
         self._thread: threading.Thread | None = None
         self.board = StatusBoard(job_id)
         self.error: FlowSQLError | None = None
@@ -106,22 +108,36 @@ class Job:
         self._thread.start()
         return self
 
-    def stop(self, *, drain: bool = False) -> None:
+    def stop(self, *, drain: bool = False, savepoint: Path | str | None = None) -> None:
         """Ask the job to end after the running step, with a last checkpoint; returns at once.
 
         Args:
             drain: let event time end first: every window is given, and the job is finished.
+            savepoint: empty or new folder for a copy of the last checkpoint; `wait` knows whether
+                it was made.
 
         Raises:
-            StateError: it reads a snapshot and cannot be drained.
+            StateError: it reads a snapshot and cannot be drained; or it waits for its next attempt
+                after a failure, and so ends without a last checkpoint.
         """
+        request = None if savepoint is None else Request(Path(savepoint).absolute())
+        self._ask_to_stop(drain=drain, request=request)
+        if self.board.state == "restarting" and threading.current_thread() is not self._thread:
+            self.wait()
+
+    def _ask_to_stop(self, *, drain: bool, request: Request | None) -> None:
         execution = self._execution
         if drain and execution is not None and any(o.held for o in execution.graph.outlets):
             raise StateError(
                 f'job "{self.id}" is reading a snapshot and cannot be drained yet',
                 hint="Wait until its status says consistent, or stop it without --drain.",
             )
-        self._stop = self._stop or ("drain" if drain else "stop")
+        with self._lock:
+            if request is not None:
+                if self._ending:
+                    raise StateError(f'job "{self.id}" is over')
+                self._requests.append(request)
+            self._stop = self._stop or ("drain" if drain else "stop")
         self._stop_event.set()
         self._wake()
 
@@ -138,16 +154,24 @@ class Job:
         return True
 
     def checkpoint(self, timeout: float | None = None) -> Path:
-        """Take a checkpoint now; gives its folder.
+        """Take a checkpoint now and keep it until its folder is removed; gives the folder.
+
+        It is a copy in `execution.checkpointing.savepoint-dir`, or else in `savepoints` of the
+        job's folder: the job's own checkpoints come and go.
 
         Raises:
             StateError: it failed, or the job is over.
         """
         return self._ask(Request(), timeout)
 
-    def savepoint(self, path: Path | str, timeout: float | None = None) -> Path:
-        """Take a checkpoint and copy it to an empty or new folder, which is the caller's."""
-        return self._ask(Request(Path(path).absolute()), timeout)
+    def savepoint(self, path: Path | str | None = None, timeout: float | None = None) -> Path:
+        """Take a checkpoint and copy it to an empty or new folder, which is the caller's.
+
+        Args:
+            path: of the folder; unset: as for `checkpoint`.
+            timeout: seconds.
+        """
+        return self._ask(Request(None if path is None else Path(path).absolute()), timeout)
 
     def status(self) -> JSON:
         """What `flowsql status` shows; see `metrics.NAMES`."""
@@ -208,35 +232,37 @@ class Job:
         self._folder = folder
 
     def _commands(self) -> dict[str, Callable[..., Any]]:
-        def stop(*, drain: bool = False) -> JSON:
-            self.stop(drain=bool(drain))
+        def stop(*, drain: bool = False, savepoint: str | bool | None = None) -> JSON:
+            asked = None
+            if savepoint:
+                asked = Request(None if savepoint is True else Path(savepoint).absolute())
+            self._ask_to_stop(drain=bool(drain), request=asked)
             self._settled.wait()
-            return self.status()
+            status = self.status()
+            if self.error is not None:
+                status["failure"] = str(self.error)
+            if asked is not None and asked.error is None:
+                status["savepoint"] = str(asked.path)
+            elif asked is not None:
+                status.setdefault("failure", str(asked.error))
+            return status
 
         def checkpoint(*, savepoint: str | None = None) -> str:
-            if savepoint is not None:
-                return str(self.savepoint(Path(savepoint)))
-            return str(self.checkpoint())
+            return str(self.savepoint(savepoint))
 
         return {"status": self.status, "stop": stop, "checkpoint": checkpoint}
 
     def _run_attempts(self) -> None:
         codec = self._codec or _default_codec()
-        start = choose_start(
-            self.id,
-            self._plan.plan,
-            self._folder,
-            path=self._settings.recovery_path,
-            fresh=self._fresh,
-            codec=codec,
+        starting = Starting(self.id, self._plan, self._folder, codec)
+        start = starting.choose(
+            path=self._settings.recovery_path, fresh=self._fresh, resume=self._resume
         )
         # A stored plan has no places in the text: where it is the one planned now, that one runs.
         same = self._plan.plan == start.plan
         plan = self._plan if same else replace(self._plan, plan=start.plan)
-        check_targets(self.id, plan, start)
-        if start.checkpoint is not None:
-            number = start.checkpoint.manifest.checkpoint
-            self._say(f'resuming from checkpoint {number} at "{start.checkpoint.folder}"')
+        if start.notice:
+            self._say(start.notice)
         takes = self._persistent and self._settings.checkpoint_interval > 0
         restarts = Restarts(self._settings.restart, checkpoints=takes)
         while True:
@@ -246,10 +272,8 @@ class Job:
                 error = self._redactor.error(raised)
                 self._abandon(error)
                 again = self._restart(error, restarts, start)
-                if again is None and self._waited_in_vain:
-                    # Stopped between two attempts: the last checkpoint is what is resumed from.
-                    self.board.state = "stopped"
-                    return
+                if again is None and self._stop is not None and self._keeps(error):
+                    raise self._without_last_checkpoint(error, start) from raised
                 if again is None:
                     raise error from raised
                 start = again
@@ -267,7 +291,6 @@ class Job:
         self.board.restarting(error)
         self._say(f"restarting in {delay:.1f} s: {error.message}")
         if self._stop_event.wait(delay):
-            self._waited_in_vain = self._stop == "stop"
             return None
         record = replace(start.record, attempt=start.record.attempt + 1)
         found = latest(self._folder, record.run) or (
@@ -275,6 +298,30 @@ class Job:
         )
         numbers = self._folder.store.numbers()
         return Start(found, record, max([start.last, *numbers]), start.plan)
+
+    def _keeps(self, error: FlowSQLError) -> bool:
+        """Whether it keeps checkpoints, and such an error is what it had no last one for."""
+        return self._persistent and may_pass(error)
+
+    def _without_last_checkpoint(self, error: FlowSQLError, start: Start) -> StateError:
+        """What a job that is asked to stop says where it cannot keep its last rows."""
+        detail = "The next start begins anew: there is no checkpoint."
+        if self._folder is not None:
+            try:
+                found = latest(self._folder, start.record.run) or start.checkpoint
+            except StateError as damaged:
+                detail = f"The next start is refused: {damaged.message}."
+            else:
+                if found is not None:
+                    detail = (
+                        f"The next start goes on from checkpoint {found.manifest.checkpoint} at "
+                        f'"{found.folder}", and reads again what came after it.'
+                    )
+        return StateError(
+            f'job "{self.id}" was stopped without a last checkpoint: {error.message}',
+            detail=detail,
+            hint=error.hint,
+        )
 
     def _attempt(self, plan: JobPlan, start: Start, codec: PlanCodec) -> None:
         """From opening to the last commit."""
@@ -297,6 +344,7 @@ class Job:
                 fingerprint=plan.plan.fingerprint,
                 last=start.last,
                 notify=execution.wake,
+                keep=self._kept_in(),
             )
             self.board.started(attempt)
             if start.checkpoint is not None and start.checkpoint.manifest.finished:
@@ -306,7 +354,14 @@ class Job:
             finished = self._loop(execution, self._checkpointer)
             self._finish(start, finished=finished)
         finally:
-            execution.close()
+            for reader in execution.close():
+                self._say(f"{reader} still waits for its input and is left behind")
+
+    def _kept_in(self) -> Path | None:
+        """Where checkpoints go that someone asked for without naming a folder."""
+        if self._settings.savepoint_dir is not None:
+            return self._settings.savepoint_dir.absolute()
+        return None if self._folder is None else self._folder.savepoints
 
     def _surroundings(self, plan: JobPlan, attempt: Attempt) -> Surroundings:
         if self._folder is not None:
@@ -384,6 +439,7 @@ class Job:
             self._open_folder()
             assert self._folder is not None
             checkpointer.store = self._folder.store
+            checkpointer.keep = self._kept_in()
         checkpointer.requests += requests
 
     def _finish(self, start: Start, *, finished: bool) -> None:
@@ -410,7 +466,9 @@ class Job:
         self._abandon(self.error or StateError(f'job "{self.id}" is over'))
         if self._execution is not None:
             self.board.look(self._execution, final=True)
+        self.board.end()
         if self._folder is not None:
+            self._folder.write_status(self.status())
             self._folder.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

@@ -18,6 +18,7 @@ NAMES: Final = {
     "pid": "process that runs the job",
     "state": "created, starting, running, restarting, stopping, finished, stopped, failed",
     "error": "why the job failed or restarts",
+    "ended": "when the job was over, ISO 8601 in UTC",
     "uptime_ms": "time since the start of this process's job",
     "step": "number of the last step",
     "rows_in": "rows read by this process",

@@ -93,10 +93,11 @@ class ReaderThread:
             self._closing = True
             self._wake.notify()
 
-    def join(self, timeout: float) -> None:
-        """Wait until the thread is over."""
+    def join(self, timeout: float) -> bool:
+        """Wait until the thread is over; whether it is."""
         if self._thread.is_alive():
             self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _send(self, message: Callable[[Reader], None]) -> None:
         with self._wake:
@@ -134,6 +135,9 @@ class ReaderThread:
                 with self._wake:
                     if not self._messages and not self._closing:
                         self._wake.wait(rest)
+            return
+        if self._closing:
+            # It may have been left behind meanwhile: its spool folder is another attempt's.
             return
         self._open_splits.difference_update(poll.finished)
         self._builder.add(poll)

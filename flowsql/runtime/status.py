@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from flowsql.changelog import NO_WATERMARK
@@ -30,6 +31,7 @@ class StatusBoard:
     Attributes:
         state: as shown.
         steps: of this process's attempts.
+        ended: when the job was over, ISO 8601 in UTC.
     """
 
     def __init__(self, job: str) -> None:
@@ -45,6 +47,7 @@ class StatusBoard:
         self._rate_out = Rate()
         self.state = "created"
         self.steps = 0
+        self.ended: str | None = None
 
     def started(self, attempt: Attempt) -> None:
         """An attempt was opened."""
@@ -60,6 +63,11 @@ class StatusBoard:
         """It failed for good."""
         self.state = "failed"
         self._error = error.message
+
+    def end(self) -> None:
+        """It is over."""
+        now = datetime.fromtimestamp(SystemClock().now() / 1e6, UTC)
+        self.ended = now.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def stepped(self, execution: Execution) -> None:
         """After a step."""
@@ -102,6 +110,7 @@ class StatusBoard:
             "pid": os.getpid(),
             "state": self.state,
             "error": self._error,
+            "ended": self.ended,
             "uptime_ms": round((monotonic() - self._began) * 1000),
         }
         if execution is not None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -217,10 +218,22 @@ def test_a_damaged_checkpoint(
     text = stand.refused()
     assert f'StateError: checkpoint file "{victims[0]}" {what}' in text
     assert detail in text
-    assert "Hint: Start from another checkpoint with --from PATH, or anew with --fresh." in text
+    older = re.search(r'Hint: Go on with --from "([^"]+)"', text)
+    if older is not None:
+        # The targets got nothing since then: it does what the hint says.
+        shutil.copytree(older[1], aside := stand.market.root / "aside")
+        shutil.rmtree(older[1])
+        text = stand.refused()
+    assert "Hint: Bring back the folder from a copy. To begin anew, empty " in text
+    marker = stand.market.root / "sales" / ".flowsql"
+    assert f'"{marker}/' in text
+    assert "and run with --fresh; or give the job another 'pipeline.name'" in text
     assert stand.market.sales() == sales
-    victims[0].write_bytes(before)
-    stand.run()
+    if older is not None:
+        stand.run("--from", str(aside))
+    else:
+        victims[0].write_bytes(before)
+        stand.run()
     stand.check()
 
 
@@ -265,8 +278,12 @@ def test_another_jobs_checkpoint(stand: Stand, tmp_path: Path, zygote: Zygote) -
     other.add(2)
     other.run()
     text = stand.refused("--from", str(other.newest()))
-    assert 'the statement of job "market" is not the one its checkpoint was taken with' in text
-    assert f'Detail: Checkpoint "{other.newest()}": ' in text
+    assert (
+        f'checkpoint "{other.newest()}" is of job "other", whose statement is another one than '
+        'that of job "market"'
+    ) in text
+    number = stand.job.store.numbers()[-1]
+    assert f"Hint: Without --from it goes on from checkpoint {number}." in text
     stand.add(2)
     stand.run()
     stand.check()
@@ -293,7 +310,7 @@ def test_a_changed_statement(stand: Stand) -> None:
     assert 'the statement of job "market" is not the one its checkpoint was taken with' in text
     assert f'Detail: Checkpoint "{stand.newest()}": ' in text
     assert "10" in text.partition("Detail:")[2]
-    assert "Hint: Run the old statement, begin anew with --fresh, or give the job another" in text
+    assert "Hint: Run the old statement to go on. To begin anew, empty " in text
     # Begin anew: refused as well, as the targets hold rows of the job.
     text = stand.refused("--fresh")
     assert 'sales" holds rows of job "market" up to checkpoint' in text
@@ -301,6 +318,18 @@ def test_a_changed_statement(stand: Stand) -> None:
     assert "give the job another 'pipeline.name'" in text
     stand.market.file.write_text(old)
     assert "resuming from checkpoint" in stand.run()
+    stand.check()
+    # And what the hint says works: the targets emptied, with their markers.
+    text = stand.refused("--fresh")
+    number = stand.job.store.numbers()[-1]
+    assert f"Hint: Without --fresh it goes on from checkpoint {number}. To begin anew, " in text
+    for table in ("sales", "per_minute"):
+        shutil.rmtree(stand.market.root / table)
+    before = stand.job.manifest()
+    child = stand.job.start("--fresh")
+    stand.job.until(child, lambda: stand.job.manifest().run != before.run and stand.read_all())
+    stand.job.stop(child)
+    assert "this is a new run, as --fresh asks" in child.text
     stand.check()
 
 
@@ -325,7 +354,8 @@ def test_behind_the_sink(stand: Stand, tmp_path: Path) -> None:
     assert 'holds rows of job "market" up to checkpoint' in text
     assert f"and the job would go back to checkpoint {number} of run" in text
     assert f'Detail: The checkpoint is "{kept}".' in text
-    assert "or a later one, or give the job another 'pipeline.name'." in text
+    number = stand.job.store.numbers()[-1]
+    assert f"Hint: Without --from it goes on from checkpoint {number}. To begin anew, " in text
     stand.add(2)
     assert "resuming from checkpoint" in stand.run()
     stand.check()
@@ -338,7 +368,8 @@ def test_from_a_path(stand: Stand, tmp_path: Path) -> None:
     # Without it the job would begin anew, which would double every row.
     text = stand.refused()
     assert "and the job would start anew" in text
-    assert "Hint: Resume it with --from PATH at that checkpoint or a later one" in text
+    assert "Hint: If there is a copy of checkpoint " in text
+    assert " or a later one, go on with --from PATH. To begin anew, empty " in text
     stand.add(3)
     assert f'at "{tmp_path / "kept"}"' in stand.run("--from", str(tmp_path / "kept"))
     stand.add(3)
@@ -357,7 +388,8 @@ def test_a_second_process(stand: Stand) -> None:
     )  # fmt: skip
     assert second.returncode == 1, second.stderr
     assert f'StateError: job "market" is already running in process {child.pid}' in second.stderr
-    assert 'Hint: Stop it with "flowsql stop market"' in second.stderr
+    stop = f'"flowsql stop market --dir {stand.job.jobs}"'
+    assert f"Hint: Stop it with {stop}, or give this one another" in second.stderr
     stand.add(3)
     stand.job.until(child, stand.read_all)
     stand.job.stop(child)

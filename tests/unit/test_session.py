@@ -167,7 +167,9 @@ def test_a_job_answers(session: flowsql.Session, tmp_path: Path) -> None:
     job = session.execute("INSERT INTO nowhere SELECT k, v FROM g")
     assert isinstance(job, Job)
     assert not job.wait(0.05)
-    assert job.checkpoint(10).name == "chk-1"
+    kept = job.checkpoint(10)
+    assert kept.parent.name == "savepoints"
+    assert kept.name.endswith("-1")
     saved = tmp_path / "saved"
     assert saved == job.savepoint(str(saved), 10)
     assert (saved / "manifest.json").exists()

@@ -152,7 +152,7 @@ class Staging:
             raise ConnectorError(
                 f'could not read the marker "{self.folder / _MARKER}": {error}'
             ) from None
-        return Committed(marker["run"], marker["checkpoint"])
+        return Committed(marker["run"], marker["checkpoint"], str(self.folder / _MARKER))
 
     def mark(self, run: str, checkpoint: int) -> None:
         """Set the marker, durably."""

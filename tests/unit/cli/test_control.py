@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import flowsql
+from flowsql.checkpoint import load
 from flowsql.cli.main import main
 from tests.unit.library.feeds import SCHEMA, rows
 
@@ -51,8 +53,12 @@ def test_status_of_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     """What runs with its operators, and what does not with what a start would do."""
     assert main(["status", "--dir", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "done: finished"
-    assert lines[1].startswith("halted: not running, resumes from checkpoint ")
+    assert re.fullmatch(
+        r"done: finished at \S+Z  in 1  out 1  checkpoint 1  a start begins a new run", lines[0]
+    )
+    assert re.fullmatch(
+        r"halted: stopped at \S+Z  in \d+  out \d+  a start goes on from checkpoint \d+", lines[1]
+    )
     assert lines[2].startswith("here: running  in 2 (")
     assert lines[3].split() == [
         "operator",
@@ -76,8 +82,78 @@ def test_status_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["status", "--dir", str(folder), "--json"]) == 0
     found = {s["job"]: s for s in map(json.loads, capsys.readouterr().out.splitlines())}
     assert {"done", "halted", "here"} == set(found)
-    assert found["done"]["state"] == found["halted"]["state"] == "not running"
+    assert [found[j]["state"] for j in ("done", "halted", "here")] == [
+        "finished",
+        "stopped",
+        "running",
+    ]
+    assert found["done"]["rows_in"] == 1
+    assert found["done"]["resumes_from"] is None
+    assert found["halted"]["resumes_from"] == found["halted"]["checkpoint"]["number"]
+    assert (found["done"]["pid"], found["halted"]["pid"]) == (None, None)
     assert found["here"]["rows_in"] == 2
+
+
+def test_status_of_a_job_that_is_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is named shows what its operators did; that nobody runs it is no error."""
+    assert main(["status", "done", "--dir", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("done: finished at ")
+    assert lines[2].split()[:4] == ["Scan", "t", "1", "1"]
+    assert main(["status", "done", "--dir", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "finished"
+
+
+def test_status_of_a_job_that_was_killed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What an earlier attempt said last is not taken for its end."""
+    record = json.loads((folder / "halted" / "job.json").read_text())
+    record["attempt"] += 1
+    (folder / "halted" / "job.json").write_text(json.dumps(record))
+    assert main(["status", "halted", "--dir", str(folder)]) == 0
+    number = max(int(p.name[4:]) for p in (folder / "halted" / "checkpoints").glob("chk-*"))
+    assert capsys.readouterr().out == (
+        "halted: lost, its process ended without a word  "
+        f"a start goes on from checkpoint {number}\n"
+    )
+    (folder / "halted" / "job.json").write_text("{")
+    assert main(["status", "halted", "--dir", str(folder)]) == 0
+    assert f'"{folder}/halted/job.json" is damaged' in capsys.readouterr().out
+
+
+def test_a_savepoint(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a name of its own, with a given one, and at the end."""
+    assert main(["savepoint", "here", "--dir", str(folder)]) == 0
+    kept = Path(capsys.readouterr().out.strip())
+    assert kept.parent == folder / "here" / "savepoints"
+    load(kept).check()
+    mine = tmp_path / "mine"
+    assert main(["savepoint", "here", str(mine), "--dir", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{mine}\n"
+    load(mine).check()
+    assert main(["savepoint", "here", str(mine), "--dir", str(folder)]) == 1
+    assert capsys.readouterr().err == (
+        f'StateError: savepoint folder "{mine}" is not empty\nHint: Name a new folder.\n'
+    )
+    last = tmp_path / "last"
+    assert main(["stop", "here", "--savepointPath", str(last), "--dir", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith(f"\nsavepoint: {last}\n")
+    # The job's own checkpoints came and went.
+    assert load(kept).manifest.checkpoint < load(last).manifest.checkpoint
+    assert main(["savepoint", "here", "--dir", str(folder)]) == 1
+    assert 'job "here" is not running' in capsys.readouterr().err
+
+
+def test_a_stop_whose_savepoint_fails(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is over, and that there is no savepoint is told."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    path = str(tmp_path / "full")
+    assert main(["stop", "here", "--savepointPath", path, "--dir", str(folder)]) == 1
+    assert f'savepoint folder "{path}" is not empty' in capsys.readouterr().err
+    assert main(["status", "here", "--dir", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("here: stopped at ")
 
 
 def test_stop(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,15 +212,64 @@ def test_dead_letters_are_no_input(start: Start, tmp_path: Path) -> None:
 
 
 def test_a_second_interrupt_ends_it_at_once(start: Start) -> None:
-    """Even where a step hangs, as on a reader who does not read."""
+    """Even where a step hangs, as on a reader who does not read; the same Ctrl-C twice is one."""
     process = start(PRINTED.replace("'200'", "'1000000'"))
     pipe(process.stdout).readline()
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.5)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 130
+    assert (
+        pipe(process.stderr).read().endswith("flowsql: ended at once, without a last checkpoint\n")
+    )
+
+
+def test_an_interrupt_delivered_twice_is_one(start: Start) -> None:
+    """By a terminal and a process group, say: the last checkpoint is taken all the same."""
+    process = start(PRINTED)
+    pipe(process.stdout).readline()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    err = process.communicate(timeout=20)[1]
+    assert process.returncode == 0
+    assert "job-1: stopped" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_it_starts(
+    tmp_path: Path, environment: dict[str, str], number: int, code: int
+) -> None:
+    """Modules are loaded, or statements planned: one line and no stack trace."""
+    slow = (
+        "import sys, threading, os, signal, time\n"
+        "from flowsql.cli.main import main\n"
+        f"threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), {int(number)})).start()\n"
+        "sys.argv[1:] = ['run', '-']\n"
+        "sys.exit(main())\n"
+    )
+    silent, kept_open = os.pipe()
+    try:
+        for delay in ("0.05", "1.5"):
+            done = subprocess.run(
+                [sys.executable, "-c", slow, delay],
+                cwd=tmp_path,
+                env=environment,
+                stdin=silent,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=20,
+            )
+            assert (done.returncode, done.stdout) == (code, "")
+            assert done.stderr == "flowsql: interrupted, no job was running\n"
+    finally:
+        os.close(silent)
+        os.close(kept_open)
 
 
 @pytest.mark.parametrize("sql", [PRINTED, GENERATED + "SELECT id FROM g;"], ids=["job", "select"])
@@ -283,7 +332,11 @@ def test_other_processes_ask_and_stop(
     assert out.startswith("job-1: finished")
     process.communicate(timeout=20)
     assert process.returncode == 0
-    assert ask("status") == (0, "job-1: finished\n", "")
+    code, out, err = ask("status")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(
+        r"job-1: finished at \S+Z  in \d+  out \d+  checkpoint \d+  a start begins a new run\n", out
+    )
 
 
 def test_a_stack_trace_is_asked_for(start: Start) -> None:

@@ -48,12 +48,12 @@ class Bench:
 
     def job(
         self, source: Numbers, *, target: Parts | None = None, fingerprint: str = "sums-1",
-        job_id: str = "sums", fresh: bool = False, **settings: Any,
+        job_id: str = "sums", fresh: bool = False, resume: bool = False, **settings: Any,
     ) -> Job:  # fmt: skip
         plan = job_plan(source, target or Parts(self.out), fingerprint=fingerprint)
         made = {"checkpoint_dir": self.jobs, "checkpoint_interval": 10, "step_max_rows": 300}
         return Job(
-            job_id, plan, EngineSettings(**{**made, **settings}), fresh=fresh,
+            job_id, plan, EngineSettings(**{**made, **settings}), fresh=fresh, resume=resume,
             codec=KnownPlan(sums_plan()), events=self.events.append,
         )  # fmt: skip
 
@@ -127,15 +127,51 @@ def test_a_drained_job_is_finished(bench: Bench) -> None:
 
 
 def test_a_finished_job_run_again_is_a_new_run(bench: Bench) -> None:
-    """INSERT appends again."""
+    """INSERT appends again, and nobody overlooks it."""
     bench.run(Numbers(1000))
     first = json.loads((bench.jobs / "sums" / "job.json").read_text())
+    assert bench.events == []
+    created = bench.store().load(bench.store().numbers()[-1]).manifest.created
     bench.run(Numbers(1000))
     second = json.loads((bench.jobs / "sums" / "job.json").read_text())
     assert first["run"] != second["run"]
     assert second["past"] == [first["run"]]
     assert len(list(bench.out.glob("part-*"))) >= 2
     assert set(fold(committed_changes(bench.out)).values()) == {2}
+    (said,) = bench.events
+    assert said == (
+        f"the last run finished at {created[:19]}Z, so this is a new one: all input is read again, "
+        'and its rows are ADDED to those that "parts" got from the last run'
+    )
+
+
+def test_resuming_what_is_finished_is_refused(bench: Bench) -> None:
+    """`--from latest`, and the path of the last checkpoint, say what a start would do."""
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(1000), resume=True)
+    assert caught.value.message == (
+        f'job "sums" has no checkpoint in "{bench.jobs / "sums"}": there is nothing to resume'
+    )
+    bench.run(Numbers(1000))
+    last = bench.store().load(bench.store().numbers()[-1])
+    hint = (
+        'Without --from a new run begins, which reads all input again and adds its rows to "parts".'
+    )
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(1000), resume=True)
+    at = f"{last.manifest.created[:19]}Z"
+    assert caught.value.message == (
+        f'job "sums" is finished since {at}: there is nothing to resume'
+    )
+    assert caught.value.hint == hint
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(1000), recovery_path=last.folder)
+    assert caught.value.message == (
+        f'checkpoint "{last.folder}" is the last one of a run that is finished: there is nothing '
+        "to go on with"
+    )
+    assert caught.value.hint == hint
+    assert fold(committed_changes(bench.out)) == expected_sums(1000)
 
 
 def test_a_fresh_start_into_what_it_wrote_is_refused(bench: Bench) -> None:
@@ -426,15 +462,45 @@ def test_many_jobs_side_by_side(bench: Bench) -> None:
 
 
 def test_a_stop_between_two_attempts(bench: Bench) -> None:
-    """Nobody waits for the server to come back; the job can be resumed."""
+    """Nobody waits for the server to come back; that rows are not kept is no success."""
     source = Numbers(3000, size=50, pause=0.001, fail_at=[40])
     job = bench.job(source, restart=RestartStrategy("fixed-delay", 3, 60_000, 60_000)).start()
     until(lambda: job.status()["state"] == "restarting")
-    job.stop()
-    assert job.wait(10)
-    assert job.status()["state"] == "stopped"
+    with pytest.raises(StateError) as caught:
+        job.stop()
+    assert caught.value.message == (
+        'job "sums" was stopped without a last checkpoint: could not read numbers: the server is '
+        "away"
+    )
+    newest = bench.store().numbers()[-1]
+    assert caught.value.detail == (
+        f'The next start goes on from checkpoint {newest} at "{bench.store().path(newest)}", and '
+        "reads again what came after it."
+    )
+    with pytest.raises(StateError, match="was stopped without a last checkpoint"):
+        job.wait(10)
+    assert job.status()["state"] == "failed"
     bench.run(Numbers(3000, size=50))
     assert fold(committed_changes(bench.out)) == expected_sums(3000)
+
+
+def test_a_stop_on_a_full_disk(bench: Bench) -> None:
+    """Why there is no last checkpoint, where the next start goes on, and the cure."""
+    disk = FullDisk()
+    disk.full = False
+    job = bench.job(endless(), checkpoint_interval=0).start()
+    until(lambda: job.status().get("rows_in", 0) >= 300)
+    with observe_files(disk):
+        disk.full = True
+        job.stop()
+        with pytest.raises(StateError) as caught:
+            job.wait(10)
+    assert caught.value.message == (
+        'job "sums" was stopped without a last checkpoint: could not write checkpoint 1 of job '
+        '"sums": no space left on device'
+    )
+    assert caught.value.detail == "The next start begins anew: there is no checkpoint."
+    assert "Free space on the disk of" in (caught.value.hint or "")
 
 
 def test_a_checkpoint_before_the_first_row(bench: Bench) -> None:

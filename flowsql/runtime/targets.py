@@ -1,0 +1,68 @@
+"""What a job's targets hold of it, and whether a start would lose or double rows there (DESIGN 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flowsql.checkpoint import Manifest
+from flowsql.connector import Committed
+from flowsql.errors import FlowSQLError
+from flowsql.physical.specs import Sink
+from flowsql.runtime.graph import JobPlan
+
+__all__ = ["Holding", "accepts", "emptying", "holdings", "named"]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a target table holds of a job, by its own marker."""
+
+    table: str
+    found: Committed
+
+
+def holdings(job: str, plan: JobPlan) -> list[Holding]:
+    """The target tables that know the job; raises what a connector does."""
+    found = []
+    for node in plan.plan.nodes:
+        if isinstance(node.spec, Sink):
+            resolved = plan.sink_table(node.spec.table)
+            marker = resolved.connector.sink(resolved.table).committed(job)
+            if marker is not None:
+                found.append(Holding(node.spec.table, marker))
+    return found
+
+
+def accepts(holding: Holding, manifest: Manifest) -> bool:
+    """Whether a job may go on from a checkpoint: the target holds nothing beyond it."""
+    found = holding.found
+    return found.run == manifest.run and found.checkpoint <= manifest.checkpoint
+
+
+def emptying(held: Sequence[Holding]) -> str:
+    """What must be done before a job may begin anew, as the beginning of a sentence; may be empty."""
+    if not held:
+        return ""
+    places = [f'"{h.found.place}"' for h in held if h.found.place is not None]
+    what = f"empty {named([h.table for h in held])}"
+    if len(places) == len(held):
+        return f"{what}, remove {_listed(places)}"
+    return f"{what} together with what it knows of the job"
+
+
+def known_holdings(job: str, plan: JobPlan) -> list[Holding]:
+    """As `holdings`, for the text of an error: a target that does not answer is left out."""
+    try:
+        return holdings(job, plan)
+    except FlowSQLError:
+        return []
+
+
+def named(tables: Sequence[str]) -> str:
+    """Names of tables for people."""
+    return _listed([f'"{t}"' for t in dict.fromkeys(tables)])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
