@@ -12,11 +12,19 @@ import pytest
 
 from flowsql import types as t
 from tests.support.cells import line_of, parse_line
+from tests.support.connectors import Advance, End, FeedClock
 from tests.support.ddl import physical_columns, primary_key
 from tests.support.fold import FoldError, fold, fold_by_key
 from tests.support.javatext import java_double, java_float, row_text
 from tests.support.rows import NAN, NEGATIVE_ZERO, batch_of, rows_of
 from tests.support.script import ScriptSyntaxError, parse, render
+from tests.support.scriptrun import (
+    CANONICAL,
+    check_append_only,
+    check_closed_windows,
+    gives_windows,
+    run_script,
+)
 
 PATH = Path("some.script")
 TEXT = """\
@@ -75,6 +83,50 @@ def test_rewriting_is_refused_in_ci() -> None:
     )
     assert done.returncode == 4
     assert "--rewrite is refused in CI" in done.stderr
+
+
+def test_a_closed_window_is_not_given_again() -> None:
+    """The runner refuses a window that comes after a later one."""
+    kind = t.RowType((t.Field("window_end", t.TimestampType(3)), t.Field("n", t.BigIntType())))
+    given = [(0, "+I", (10, 1)), (0, "+I", (10, 2)), (3, "+I", (30, 1))]
+    check_closed_windows(given, kind)
+    with pytest.raises(FoldError, match="step 4: the watermark had closed this window"):
+        check_closed_windows([*given, (4, "+I", (20, 1))], kind)
+
+
+def test_windows_are_known_by_their_plan() -> None:
+    """Only where nothing but projections and filters stand behind the aggregate."""
+    sink, windows, join = "Collect()", "   └─ WindowAggregate(keys=[a])", "   ├─ Join(inner, a = b)"
+    assert gives_windows([sink, "└─ Project(a)", windows])
+    assert not gives_windows([sink, "└─ Filter(a > 1)", join, windows])
+
+
+def test_an_append_only_view_takes_nothing_back() -> None:
+    """The runner refuses it, whatever the changes add up to."""
+    check_append_only(((0, "+I", (1,)), (1, "+I", (1,))))
+    with pytest.raises(FoldError, match="step 1: an append-only view gave -D"):
+        check_append_only(((0, "+I", (1,)), (1, "-D", (1,))))
+
+
+def test_a_feed_has_its_own_clock() -> None:
+    """It is read once a step, and goes on from where a session begins."""
+    steps = [[End("t")], [Advance(5000)], [End("t")], [Advance(1000)]]
+    clock = FeedClock(steps)
+    assert [clock.now() - FeedClock.START for _ in steps] == [0, 5_000_000, 5_000_000, 6_000_000]
+    assert FeedClock(steps, done=2).now() - FeedClock.START == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("nonsense\n----\n", r"some\.script:1: unknown command 'nonsense'"),
+        ("advance soon\n----\n", "expected a duration such as"),
+    ],
+)
+def test_commands_that_nobody_knows_are_refused(text: str, error: str) -> None:
+    """With file and line."""
+    with pytest.raises(Exception, match=error):
+        run_script(parse(PATH, text), CANONICAL)
 
 
 def test_cells_go_both_ways() -> None:

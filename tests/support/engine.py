@@ -15,8 +15,10 @@ from typing import Any
 
 import flowsql
 from flowsql.changelog import kind_names
+from flowsql.optimizer import RULES, optimize
+from flowsql.sql import QueryStatement, parse_script
 from flowsql.types import RowType
-from tests.support.connectors import Collection, Event, Feed
+from tests.support.connectors import Advance, Collection, Event, Feed, FeedClock
 from tests.support.rows import rows_of
 
 __all__ = ["Answer", "Change", "Engine", "Table", "collect", "collected", "scratch"]
@@ -79,7 +81,8 @@ class Engine:
         tables: filled by the feed.
         setup: statements behind the tables' DDL (views, mostly).
         config: settings of every session.
-        clock: the step clock of every session, or None for the real one.
+        clock: the step clock of every session; None for the real one, or the feed's where it has
+            an `Advance`.
     """
 
     tables: Sequence[Table] = ()
@@ -89,9 +92,9 @@ class Engine:
 
     @contextmanager
     def session(
-        self, steps: Sequence[Sequence[Event]], folder: Path, *, ends: bool = True
+        self, steps: Sequence[Sequence[Event]], folder: Path, *, ends: bool = True, done: int = 0
     ) -> Iterator[tuple[flowsql.Session, Feed]]:
-        """A session that has the tables, and their feed."""
+        """A session that has the tables, and their feed, of which `done` steps are over."""
         feed = Feed(steps, ends=ends)
         name = f"feed{next(_serial)}"
         Feed.known[name] = feed
@@ -102,7 +105,10 @@ class Engine:
             **self.config,
         }
         try:
-            with flowsql.connect(config=config, clock=self.clock) as session:
+            clock = self.clock
+            if clock is None and any(isinstance(e, Advance) for step in steps for e in step):
+                clock = FeedClock(steps, done)
+            with flowsql.connect(config=config, clock=clock) as session:
                 for table in self.tables:
                     session.execute(_create(table, name, ends=ends))
                 for statement in self.setup:
@@ -133,6 +139,24 @@ class Engine:
         parts = _parts(text)
         wanted = {None: -1, "physical": -1, "logical": 0}[which]
         return list(parts.values())[wanted]
+
+    def rules(self, query: str) -> list[str]:
+        """The plan as it was bound, and after each rule of the optimizer that changed it."""
+        (statement,) = parse_script(query)
+        assert isinstance(statement, QueryStatement)
+        with scratch() as folder, self.session((), folder, ends=False) as (session, _):
+            binder = session._binder()
+            first = plan = binder.query(statement.query)
+            shown = ["bound:", *plan.tree().splitlines()]
+            for rule in RULES:
+                changed = rule(plan, binder.settings)
+                if changed.tree() != plan.tree():
+                    shown += [f"{rule.__name__}:", *changed.tree().splitlines()]
+                plan = changed
+            (last,) = optimize([first], binder.settings)
+            if last.tree() != plan.tree():
+                shown += ["share_scans:", *last.tree().splitlines()]
+        return [line.replace("default_catalog.default_database.", "") for line in shown]
 
     def state(self, query: str, steps: Sequence[Sequence[Event]], until: int) -> list[str]:
         """`operator / table: entries` of a query's state after the first `until` steps."""
@@ -190,10 +214,11 @@ class Engine:
         names = {name: f"collection{next(_serial)}" for name in sinks}
         Collection.known.update({names[n]: c for n, c in collections.items()})
         recover: str | None = None
+        done = 0
         try:
             with scratch() as folder:
                 for save, stop in [*restarts, (None, None if ends else len(steps))]:
-                    with self.session(steps, folder, ends=ends) as (session, feed):
+                    with self.session(steps, folder, ends=ends, done=done) as (session, feed):
                         for name, create in sinks.items():
                             session.execute(create.format(collection=names[name]))
                         feed.gate = stop if save is None else save
@@ -209,7 +234,7 @@ class Engine:
                             recover = str(
                                 shutil.copytree(job.checkpoint(timeout), folder / f"at-{save}")
                             )
-                            feed.gate = stop
+                            feed.gate, done = stop, save
                         _await(job, collections.values(), stop, timeout)
                         job.stop()
                         _over(job, timeout)

@@ -8,12 +8,12 @@ look stands. A table without a connector is filled by `push`.
 | --- | --- |
 | `sql` | statements → `ok` |
 | `push T` | rows `+I \\| 1 \\| ann`, one step → nothing |
-| `watermark T TIME`, `end T` | one step without rows |
+| `watermark T TIME`, `end T`, `advance 5s` | one step without rows; the clock begins at 2020 |
 | `checkpoint`, `restart` | the next restart goes back to the last checkpoint |
 | `changes V` | what the view gave since the last look: of each step first what goes |
 | `rows V` | its table now, sorted |
 | `state V` | state tables and their entries now |
-| `plan V [logical\\|physical]` | the plan |
+| `plan V [logical\\|rules\\|physical]` | the plan; `rules` shows it after each rule that changed it |
 | `oracle V` | DuckDB's answer over the same tables agrees → `agrees` |
 | `eval` | an expression a line → `value : type` |
 | `parse` | statements → their kinds |
@@ -24,13 +24,14 @@ look stands. A table without a connector is filled by `push`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import flowsql
+from flowsql.config.options import parse_duration
 from flowsql.types import RowType, TimestampType
 from tests.support.cells import line_of, parse_line, parse_value, rows_text
-from tests.support.connectors import End, Event, Rows, WatermarkAt
+from tests.support.connectors import Advance, End, Event, Rows, WatermarkAt
 from tests.support.ddl import physical_columns
 from tests.support.duck import duck_rows
 from tests.support.engine import Change, Engine, Table, collected
@@ -144,6 +145,8 @@ def _pushes(run: _Run, block: Block) -> None:
             run.steps.append([WatermarkAt(table, micros // 1000)])
         case "end":
             run.steps.append([End(block.args[0])])
+        case "advance":
+            run.steps.append([Advance(parse_duration(" ".join(block.args)))])
         case "checkpoint":
             run.checkpoint = len(run.steps)
         case "restart" if not run.variant.restarts:
@@ -167,8 +170,11 @@ def _answer(run: _Run, view: str) -> tuple[RowType, tuple[Change, ...]]:
             ends=False,
         )["look"]
         fold((kind, row) for _, kind, row in changes)
-        if "changelogMode=append" in run.engine.explain(query)[0]:
+        plan = run.engine.explain(query)
+        if "changelogMode=append" in plan[0]:
             check_append_only(changes)
+        if gives_windows(plan):
+            check_closed_windows(changes, schema)
         run.answers[view] = schema, changes
     return run.answers[view]
 
@@ -227,8 +233,10 @@ def _oracle(run: _Run, block: Block) -> list[str]:
 
 
 def _plan(run: _Run, block: Block) -> list[str]:
-    view = block.args[0]
-    lines = run.engine.explain(f"SELECT * FROM `{view}`", block.args[1] if block.args[1:] else None)
+    view, which = block.args[0], block.args[1] if block.args[1:] else None
+    if which == "rules":
+        return run.engine.rules(f"SELECT * FROM `{view}`")
+    lines = run.engine.explain(f"SELECT * FROM `{view}`", which)
     return [line.rstrip() for line in lines if line.strip()]
 
 
@@ -263,7 +271,7 @@ def _parse(run: _Run, block: Block) -> list[str]:
     return [type(s).__name__ for s in parse_script("\n".join(block.input))]
 
 
-_PUSHES = {"push", "watermark", "end", "checkpoint", "restart", "set"}
+_PUSHES = {"push", "watermark", "end", "advance", "checkpoint", "restart", "set"}
 _LOOKS: dict[str, Callable[[_Run, Block], list[str]]] = {
     "sql": _sql,
     "changes": _changes,
@@ -282,3 +290,26 @@ def check_append_only(changes: tuple[Change, ...]) -> None:
     for step, kind, row in changes:
         if not is_insert(kind):
             raise FoldError(f"step {step}: an append-only view gave {kind} {row!r}")
+
+
+def gives_windows(plan: Sequence[str]) -> bool:
+    """Whether a view's rows are those of a window aggregate, as they were given or fewer."""
+    operators = [line.lstrip(" └─").partition("(")[0] for line in plan]
+    below = next((o for o in operators[1:] if o not in ("Project", "Filter")), "")
+    return below == "WindowAggregate"
+
+
+def check_closed_windows(changes: Sequence[Change], schema: RowType) -> None:
+    """Raises FoldError where a window comes after one that ends later.
+
+    A window is given when the watermark passes its end: all that end before are closed.
+    """
+    for name in ("window_end", "window_start"):
+        if name not in schema.names:
+            continue
+        at, closed = schema.names.index(name), None
+        for step, _, row in changes:
+            if closed is not None and row[at] < closed:
+                text = line_of(row, schema)
+                raise FoldError(f"step {step}: the watermark had closed this window: {text}")
+            closed = row[at]
