@@ -31,6 +31,9 @@ __all__ = ["MAX_WIDTH", "Tableau", "text_width"]
 MAX_WIDTH = 30  # characters of a cell, Flink's sql-client.display.max-column-width
 
 _NULL = "<NULL>"
+# Shown as what they are: in a terminal they would move the cursor, or worse.
+_CONTROL = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160))}
+_CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 class Tableau:
@@ -168,11 +171,14 @@ def _type_width(kind: DataType) -> int:
 
 def text_width(text: str) -> int:
     """Columns a terminal needs for the text (wide East Asian characters take two)."""
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _fit(cell: str, width: int, *, left: bool) -> str:
-    cell = cell.replace("\n", "\\n")
+    if not cell.isprintable():
+        cell = cell.translate(_CONTROL)
     most = max(width, MAX_WIDTH)
     if text_width(cell) > most:
         while text_width(cell) > most - 3:

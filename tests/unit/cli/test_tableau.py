@@ -70,6 +70,13 @@ def test_a_part_of_a_table_says_so() -> None:
     assert none == "Empty set so far; interrupted, the result is incomplete"
 
 
+def test_control_characters_are_shown() -> None:
+    """A cell cannot move the cursor or colour the terminal."""
+    odd = pa.record_batch({"id": pa.array([1], pa.int32()), "name": ["a\tb\r\x1b[31mc"]})
+    shown = Tableau(SCHEMA, EvalSettings("UTC"), op=False).table(pa.Table.from_batches([odd]))
+    assert shown.splitlines()[3] == "|  1 | a\\tb\\r\\x1b[31mc |"
+
+
 def test_a_stream_has_the_widths_of_its_types() -> None:
     """Later rows are not known when the head is printed."""
     schema = RowType(
