@@ -8,12 +8,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flowsql.changelog.keys import Keys
 from flowsql.expr.vector import mask_of, null_mask
-from flowsql.types import DataType
+from flowsql.types import ArrayType, DataType, MapType, NullType, RowType
+from flowsql.types.common import common_type, is_approximate, is_character, is_nested
 
-__all__ = ["Lists", "codes_of", "entries", "firsts", "joined", "lists_of", "offsets_of"]
+__all__ = [
+    "Lists",
+    "codes_of",
+    "element_with",
+    "entries",
+    "firsts",
+    "joined",
+    "keys_of",
+    "lists_of",
+    "offsets_of",
+]
 
 Ints = Any
 Bools = Any
@@ -85,10 +97,62 @@ def joined(parts: Sequence[Lists]) -> Lists:
     return Lists(owner[order], elements, counts)
 
 
+def element_with(element: DataType, other: DataType) -> DataType | None:
+    """The type of both an array's elements and a value beside them, or None.
+
+    The value has to go into the array without widening it; texts may differ in length.
+    """
+    merged = common_type((element, other))
+    if merged is None or isinstance(merged, NullType):
+        return None
+    fits = merged.with_nullable(True) == element.with_nullable(True) or is_nested(element)
+    return merged if fits or is_character(element) else None
+
+
+def keys_of(array: Any, data_type: DataType) -> Keys:
+    """Values as `=` compares them: keys, but -0.0 is 0.0."""
+    return Keys.of([_plain_zeros(array, data_type)], [data_type])
+
+
+def _has_zeros(data_type: DataType) -> bool:
+    match data_type:
+        case ArrayType(element=element):
+            return _has_zeros(element)
+        case MapType(key=key, value=value):
+            return _has_zeros(key) or _has_zeros(value)
+        case RowType(types=types):
+            return any(map(_has_zeros, types))
+        case _:
+            return is_approximate(data_type)
+
+
+def _plain_zeros(array: Any, data_type: DataType) -> Any:
+    if not _has_zeros(data_type):
+        return array
+    nulls = null_mask(array)
+    mask = mask_of(nulls) if nulls.any() else None
+    match data_type:
+        case ArrayType(element=element):
+            values = _plain_zeros(array.values, element)
+            return pa.ListArray.from_arrays(_starts(array), values, type=array.type, mask=mask)
+        case MapType(key=key, value=value):
+            keys, items = _plain_zeros(array.keys, key), _plain_zeros(array.items, value)
+            return pa.MapArray.from_arrays(_starts(array), keys, items, type=array.type, mask=mask)
+        case RowType(types=types):
+            members = [_plain_zeros(m, t) for m, t in zip(array.flatten(), types, strict=True)]
+            return pa.StructArray.from_arrays(members, fields=list(array.type), mask=mask)
+        case _:
+            return pc.add(array, pa.scalar(0.0, array.type))
+
+
+def _starts(array: Any) -> Any:
+    return pa.array(offsets_of(array).astype(np.int32))
+
+
 def codes_of(element: DataType, parts: Sequence[Lists]) -> list[Ints]:
     """A number for each element of each part: equal for equal elements of equal rows."""
     together = pa.concat_arrays([p.elements for p in parts])
-    ids, first = Keys.of([together], [element]).group()
+    ids, first = keys_of(together, element).group()
     codes = np.concatenate([p.owner for p in parts]) * (len(first) + 1) + ids
     ends = np.cumsum([len(p.owner) for p in parts])[:-1]
     return list(np.split(codes, ends))

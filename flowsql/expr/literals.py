@@ -62,8 +62,9 @@ def boolean_literal(value: bool, span: Span | None = None) -> Literal:
 
 
 def string_literal(value: str, span: Span | None = None) -> Literal:
-    """'text': CHAR(length); the empty string is CHAR(0) as in Flink."""
-    return _literal(CharType(len(value)), value, span)
+    """'text': CHAR(length in UTF-16 units); the empty string is CHAR(0) as in Flink."""
+    length = len(value) + (0 if value.isascii() else sum(c > "\uffff" for c in value))
+    return _literal(CharType(length), value, span)
 
 
 def bytes_literal(digits: str, span: Span | None = None) -> Literal:

@@ -13,11 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowsql.changelog.keys import Keys
 from flowsql.errors import Span
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.faults import Fault
-from flowsql.expr.lists import Lists, codes_of, entries, firsts, joined, lists_of
+from flowsql.expr.lists import (
+    Lists,
+    codes_of,
+    element_with,
+    entries,
+    firsts,
+    joined,
+    keys_of,
+    lists_of,
+)
 from flowsql.expr.nodes import Call, Expression
 from flowsql.expr.params import ANY, ARRAY, BOOLEAN, CHARACTER, INT, MAP
 from flowsql.expr.registry import (
@@ -27,7 +35,7 @@ from flowsql.expr.registry import (
     Overload,
     Param,
     Result,
-    forced_nullable,
+    by_arguments,
     overload,
     strict,
 )
@@ -54,7 +62,7 @@ from flowsql.types import (
     VarCharType,
     arrow_type,
 )
-from flowsql.types.common import common_type, is_character, is_nested
+from flowsql.types.common import common_type, is_character, is_interval, is_nested
 
 __all__ = ["FUNCTIONS"]
 
@@ -77,6 +85,7 @@ def _common_arrays(name: str, least: int, most: int | None) -> Bind:
 
     def bind(args: Sequence[Expression], span: Span | None) -> Expression:
         fits = len(args) >= least and (most is None or len(args) <= most)
+        fits = fits and not any(isinstance(a.type, NullType) for a in args)
         common = common_type([a.type for a in args]) if fits else None
         if not isinstance(common, ArrayType):
             raise wrong_arguments(name, args, span, form)
@@ -95,11 +104,12 @@ def _with_element(name: str, *, widen: bool) -> Bind:
             raise wrong_arguments(name, args, span, form)
         array, value = args
         of = args[0].type
-        merged = common_type((of.element, value.type))
-        if merged is None or isinstance(merged, NullType):
+        merged = element_with(of.element, value.type)
+        if merged is None:
             raise wrong_arguments(name, args, span, form)
         element = merged if widen else merged.with_nullable(of.element.nullable)
-        result = ArrayType(element, nullable=of.nullable)
+        nullable = of.nullable or (widen and value.type.nullable)
+        result = ArrayType(element, nullable=nullable)
         if not same_type(merged, of.element):
             array = cast_to(array, ArrayType(merged))
         given = (array, cast_to(value, merged))
@@ -194,8 +204,8 @@ def _remove_make(call: Call) -> Kernel:
         lists = lists_of(column)
         asked = Lists(lists.owner, single.take(pa.array(lists.owner)), lists.counts)
         every = np.arange(len(lists.owner))
-        keys = Keys.of([lists.elements], [element])
-        equal = keys.equal(every, Keys.of([asked.elements], [element]), every)
+        keys = keys_of(lists.elements, element)
+        equal = keys.equal(every, keys_of(asked.elements, element), every)
         return _as(lists.where(~equal), arrow).array(arrow, null_mask(column))
 
     return kernel
@@ -234,7 +244,7 @@ def _slice(_: Any, array: Value, start: Value, end: Value | None = None) -> Valu
 
 def _ranks(elements: Any) -> Ints:
     """int64: the order of the elements, equal for equal ones; arbitrary where NULL."""
-    ranked = pc.rank(elements, sort_keys="ascending", null_placement="at_end", tiebreaker="dense")
+    ranked = pc.rank(elements, sort_keys="ascending", tiebreaker="dense")
     return ranked.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
@@ -263,6 +273,8 @@ def _extreme(*, largest: bool) -> Kernel:
         there = np.flatnonzero(~null_mask(lists.elements))
         ranks = _ranks(lists.elements)[there]
         owner = lists.owner[there]
+        if pa.types.is_floating(lists.elements.type):
+            ranks = _nan_last(lists.elements, there, owner, ranks, largest=largest)
         order = np.lexsort((-ranks if largest else ranks, owner))
         rows, at = np.unique(owner[order], return_index=True)
         place = np.full(len(lists.counts), -1, dtype=np.int64)
@@ -273,21 +285,30 @@ def _extreme(*, largest: bool) -> Kernel:
     return kernel
 
 
+def _nan_last(elements: Any, there: Ints, owner: Ints, ranks: Ints, *, largest: bool) -> Ints:
+    """Ranks in which NaN is chosen if it comes first, and else never, as in Flink."""
+    nan = np.isnan(elements.to_numpy(zero_copy_only=False)[there])
+    if not nan.any():
+        return ranks
+    first = np.zeros(len(there), dtype=bool)
+    first[np.unique(owner, return_index=True)[1]] = True
+    best, worst = (len(ranks) + 1, -1) if largest else (-1, len(ranks) + 1)
+    return np.where(nan, np.where(first, best, worst), ranks)
+
+
 def _extreme_type(args: Sequence[Expression]) -> DataType:
     assert isinstance(args[0].type, ArrayType)
     return args[0].type.element.with_nullable(True)
 
 
 def _ordered(data_type: DataType) -> bool:
-    return isinstance(data_type, ArrayType) and not is_nested(data_type.element)
-
-
-def _measured(data_type: DataType) -> bool:
-    return _ordered(data_type) and not isinstance(data_type.element, BooleanType)  # type: ignore[attr-defined]
+    if not isinstance(data_type, ArrayType):
+        return False
+    of = data_type.element
+    return not (is_nested(of) or is_interval(of) or isinstance(of, BooleanType | NullType))
 
 
 SORTABLE = Param("<ARRAY OF COMPARABLE>", _ordered)
-MEASURED = Param("<ARRAY OF COMPARABLE>", _measured)
 
 
 # Text
@@ -367,7 +388,8 @@ def _from_arrays_make(call: Call, settings: EvalSettings) -> Kernel:
 
 
 def _bind_map_union(args: Sequence[Expression], span: Span | None) -> Expression:
-    common = common_type([a.type for a in args]) if args else None
+    typed = args and not any(isinstance(a.type, NullType) for a in args)
+    common = common_type([a.type for a in args]) if typed else None
     if not isinstance(common, MapType):
         raise wrong_arguments("MAP_UNION", args, span, ("MAP_UNION(<COMMON>, <COMMON>...)",))
     given = tuple(cast_to(a, common) for a in args)
@@ -445,11 +467,11 @@ FUNCTIONS = (
     Function("ARRAY_SORT", "The elements in order; NULLs first, or last where it is descending.",
              (_sized(_sort, (SORTABLE, BOOLEAN, BOOLEAN), _same, 2),)),
     Function("ARRAY_MAX", "The largest element.",
-             (_sized(_extreme(largest=True), (MEASURED,), _extreme_type, 0),)),
+             (_sized(_extreme(largest=True), (SORTABLE,), _extreme_type, 0),)),
     Function("ARRAY_MIN", "The smallest element.",
-             (_sized(_extreme(largest=False), (MEASURED,), _extreme_type, 0),)),
+             (_sized(_extreme(largest=False), (SORTABLE,), _extreme_type, 0),)),
     Function("ARRAY_JOIN", "The texts of an array with a separator between them.",
-             (_sized(_join, (TEXTS, CHARACTER, CHARACTER), forced_nullable(VarCharType()), 1),)),
+             (_sized(_join, (TEXTS, CHARACTER, CHARACTER), by_arguments(VarCharType()), 1),)),
     Function("MAP_FROM_ARRAYS", "The map of an array of keys and an array of values.",
              (overload((ARRAY, ARRAY), _from_arrays_type, _from_arrays_make),)),
     Function("MAP_UNION", "The entries of all maps; of equal keys the last counts.",

@@ -12,7 +12,7 @@ from flowsql.changelog.keys import Keys
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.faults import Fault
-from flowsql.expr.lists import entries, offsets_of
+from flowsql.expr.lists import element_with, entries, keys_of, offsets_of
 from flowsql.expr.nodes import Call, Expression, FieldAccess, Literal
 from flowsql.expr.params import ANY, ARRAY, INT, MAP, MULTISET
 from flowsql.expr.registry import Function, Result, by_arguments, overload, strict
@@ -31,6 +31,7 @@ from flowsql.expr.vector import (
 )
 from flowsql.types import (
     ArrayType,
+    BigIntType,
     BooleanType,
     DataType,
     Field,
@@ -67,7 +68,10 @@ def _bind_map(args: Sequence[Expression], span: Span | None) -> Expression:
     keys, values = args[::2], args[1::2]
     key = common_type([a.type for a in keys]) if args else None
     value = common_type([a.type for a in values]) if args else None
-    if key is None or value is None or len(keys) != len(values):
+    if isinstance(value, NullType) and key is not None:
+        value = key.with_nullable(True)  # as in Flink
+    known = key is not None and value is not None and not isinstance(key, NullType)
+    if not known or key is None or value is None or len(keys) != len(values):
         raise wrong_arguments("MAP", args, span, ("MAP[<COMMON>, <COMMON>, ...]",))
     result = MapType(key, value, nullable=False)
     given = tuple(cast_to(a, value if i % 2 else key) for i, a in enumerate(args))
@@ -75,6 +79,13 @@ def _bind_map(args: Sequence[Expression], span: Span | None) -> Expression:
 
 
 def _bind_row(args: Sequence[Expression], span: Span | None) -> Expression:
+    for arg in args:
+        if isinstance(arg.type, NullType):
+            raise SqlError(
+                "NULL has no type here",
+                hint="Write CAST(NULL AS INT), with the type it is to have.",
+                span=arg.span or span,
+            )
     fields = tuple(Field(f"EXPR${i}", a.type) for i, a in enumerate(args))
     return Call(type=RowType(fields, nullable=False), function="ROW", args=tuple(args), span=span)
 
@@ -156,6 +167,12 @@ def _bind_item(args: Sequence[Expression], span: Span | None) -> Expression:
     value, key = args
     match value.type:
         case ArrayType(element=element) if is_integer(key.type):
+            if isinstance(key.type, BigIntType):
+                raise SqlError(
+                    "the index of an array is BIGINT, not INT",
+                    hint="Write CAST(… AS INT).",
+                    span=key.span or span,
+                )
             if isinstance(key, Literal) and isinstance(key.value, int) and key.value < 1:
                 raise SqlError(
                     f"an array's elements are counted from 1, but the index is {key.value}",
@@ -259,8 +276,8 @@ def _hits(array: Any, needle: Any, element: DataType) -> tuple[Any, Any, Any]:
     owner, entry, counts = entries(array)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     every = np.arange(len(owner))
-    flat = Keys.of([array.values.take(pa.array(entry))], [element])
-    asked = Keys.of([needle.take(pa.array(owner))], [element])
+    flat = keys_of(array.values.take(pa.array(entry)), element)
+    asked = keys_of(needle.take(pa.array(owner)), element)
     return owner, place, flat.equal(every, asked, every)
 
 
@@ -271,8 +288,8 @@ def _bind_search(name: str, strict_needle: bool) -> Any:
             raise wrong_arguments(name, args, span, form)
         array, needle = args
         element = args[0].type.element
-        merged = common_type((element, needle.type))
-        if merged is None or isinstance(merged, NullType):
+        merged = element_with(element, needle.type)
+        if merged is None:
             raise wrong_arguments(name, args, span, form)
         if not same_type(merged, element):
             array = cast_to(array, ArrayType(merged))

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowsql.changelog.keys import Keys
 from flowsql.errors import Span, SqlError
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.functions.arithmetic import bind_sum
+from flowsql.expr.lists import entries, keys_of
 from flowsql.expr.nodes import Call, Case, Expression, Literal
 from flowsql.expr.params import ANY
 from flowsql.expr.registry import Function, Maker, by_arguments, overload
@@ -28,6 +28,7 @@ from flowsql.types import (
     DataType,
     DecimalType,
     DoubleType,
+    MapType,
     NullType,
     arrow_type,
 )
@@ -163,7 +164,16 @@ def _compare_nested(symbol: str, data_type: DataType) -> Kernel:
 
 def _same(left: Any, right: Any, data_type: DataType) -> Any:
     every = np.arange(len(left))
-    return Keys.of([left], [data_type]).equal(every, Keys.of([right], [data_type]), every)
+    same = keys_of(left, data_type).equal(every, keys_of(right, data_type), every)
+    return same & ~_null_items(left) if isinstance(data_type, MapType) else same
+
+
+def _null_items(maps: Any) -> Any:
+    """Which maps have a NULL among their values: in Flink such a map is equal to none."""
+    owner, places, _ = entries(maps)
+    found = np.zeros(len(maps), dtype=bool)
+    found[owner[null_mask(maps.items)[places]]] = True
+    return found
 
 
 def _distinct(negated: bool) -> Maker:

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import pyarrow as pa
 
@@ -24,6 +24,7 @@ from flowsql.types import (
     BooleanType,
     CharType,
     DataType,
+    IntType,
     MapType,
     VarBinaryType,
     VarCharType,
@@ -123,6 +124,34 @@ def _decode(data: bytes, charset: str) -> str:
 
 def _url_encode(text: str) -> str:
     return quote_plus(text, safe="*-._").replace("~", "%7E")
+
+
+def _url_decode(text: str) -> str | None:
+    """NULL where an escape is none; bytes that are no UTF-8 become U+FFFD."""
+    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+        return None
+    return unquote_plus(text, errors="replace")
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _make_utf8(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _hash_code(text: str) -> int:
+    """Java's `String.hashCode`."""
+    units = text.encode("utf-16-be")
+    total = 0
+    for i in range(0, len(units), 2):
+        total = (31 * total + (units[i] << 8 | units[i + 1])) & 0xFFFFFFFF
+    return total - (1 << 32) if total >> 31 else total
 
 
 _URL = re.compile(
@@ -273,6 +302,14 @@ FUNCTIONS = (
          pa.string()),
     _one("URL_ENCODE", "Text as a part of a URL.", (CHARACTER,), _STRING_OR_NULL, _url_encode,
          pa.string()),
+    _one("URL_DECODE", "The text of a part of a URL.", (CHARACTER,), _STRING_OR_NULL, _url_decode,
+         pa.string()),
+    _one("IS_VALID_UTF8", "Whether bytes are UTF-8.", (BYTES,), by_arguments(BooleanType()),
+         _is_utf8, pa.bool_()),
+    _one("MAKE_VALID_UTF8", "The text of bytes; what is no UTF-8 becomes U+FFFD.", (BYTES,),
+         _STRING, _make_utf8, pa.string()),
+    _one("HASH_CODE", "A text's hash in 32 bits, as Java computes it.", (CHARACTER,),
+         by_arguments(IntType()), _hash_code, pa.int32()),
     _one("PARSE_URL", "A part of a URL, or the value of a key of its query.",
          (CHARACTER, CHARACTER, CHARACTER), _STRING_OR_NULL, _parse_url, pa.string(), optional=1),
     _one("INET_ATON", "The number of an IPv4 address.", (CHARACTER,),

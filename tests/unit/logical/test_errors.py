@@ -207,8 +207,6 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
          'table function "HOP"'),
         ("SELECT * FROM k FOR SYSTEM_TIME AS OF t.ts", "FOR SYSTEM_TIME AS OF"),
         ("SELECT * FROM UNNEST(ARRAY[1])", "UNNEST"),
-        ("SELECT b IS NOT JSON OBJECT FROM t", "IS JSON OBJECT"),
-        ("SELECT JSON_EXISTS(b, '$.a' TRUE ON ERROR) FROM t", '"JSON_EXISTS" with ON ERROR'),
         ("SELECT * FROM t x JOIN t y ON x.a = y.a AND x.ts BETWEEN y.ts AND y.ts + INTERVAL '1' DAY",
          "an interval join"),
         ("INSERT INTO kv SELECT a, b FROM t ON CONFLICT DO NOTHING", "ON CONFLICT DO NOTHING"),
