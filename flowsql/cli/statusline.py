@@ -129,7 +129,7 @@ def operator_table(status: JSON) -> list[str]:
                 f"{ms['p99']:.2f}" if ms else "",
             )
         )
-    if all(row[3] == "" for row in rows[1:]):
+    if all(row[3] in {"", "end"} for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -100,7 +100,8 @@ def test_a_table_of_operators() -> None:
         "  Scan t          5         5  2026-01-01 10:00:00            0.10    1.25",
         "  Join            5         5                       2.0 kB                ",
     ]
-    assert "watermark" not in operator_table({"operators": [join]})[0]
+    over = scan | {"watermark": (1 << 63) - 1}
+    assert "watermark" not in operator_table({"operators": [join, over]})[0]
     assert operator_table({}) == []
 
 
