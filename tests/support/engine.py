@@ -15,6 +15,7 @@ from typing import Any
 
 import flowsql
 from flowsql.changelog import kind_names
+from flowsql.errors import StateError
 from flowsql.optimizer import RULES, optimize
 from flowsql.sql import QueryStatement, parse_script
 from flowsql.types import RowType
@@ -231,9 +232,14 @@ class Engine:
                             continue
                         if save is not None:
                             _await(job, collections.values(), save, timeout)
-                            recover = str(
-                                shutil.copytree(job.checkpoint(timeout), folder / f"at-{save}")
-                            )
+                            try:
+                                taken = job.checkpoint(timeout)
+                            except StateError:
+                                if job.running:
+                                    raise
+                                _over(job, timeout)  # it reads nothing, so that it ended at once
+                                continue
+                            recover = str(shutil.copytree(taken, folder / f"at-{save}"))
                             feed.gate, done = stop, save
                         _await(job, collections.values(), stop, timeout)
                         job.stop()
