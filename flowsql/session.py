@@ -251,6 +251,7 @@ class Session:
         self._started += 1
         name = settings.job_name or f"{self._name}-{self._started}"
         plan = job_plan(planned, binder.tables)
+        home = self._home
         job = Job(
             name,
             plan,
@@ -258,7 +259,7 @@ class Session:
             clock=self._clock,
             fresh=self._fresh,
             resume=self._start == "latest",
-            events=lambda message: self._tell(f'job "{name}": {message}'),
+            events=lambda message: self._tell(f'job "{name}": {short_text(message, home)}'),
             present=self._presenting(starred(sql)),
         )
         return Prepared(job, wait=self._values()["table.dml-sync"], at_commit=exactly_once(plan))

@@ -168,7 +168,7 @@ class CheckpointStore:
         except OSError as error:
             self._give_up(folder)
             what = f'checkpoint {content.checkpoint} of job "{content.job}"'
-            raise could_not_write(what, folder, error) from None
+            raise could_not_write(what, self.folder, error) from None
         except BaseException:
             self._give_up(folder)
             raise
@@ -247,7 +247,9 @@ class CheckpointStore:
             fsync_dir(target)
             decide(target, source.manifest)
         except OSError as error:
-            raise could_not_write(f'savepoint "{target}"', target, error) from None
+            raise could_not_write(
+                f'savepoint "{target}"', target, error, elsewhere="name a folder on another one"
+            ) from None
         return target
 
     def _write_files(
@@ -336,13 +338,25 @@ def _told(folder: Path) -> Iterator[None]:
         raise could_not_write(f'folder "{folder}"', folder, error) from None
 
 
-def could_not_write(what: str, folder: Path, error: OSError) -> StateError:
-    """The error for a disk that refuses, with the cure for what it said."""
+_MOVED = (
+    "move the job's folder to another one and set 'execution.checkpointing.dir' to the folder that "
+    "holds it then"
+)
+
+
+def could_not_write(
+    what: str, folder: Path, error: OSError, *, elsewhere: str = _MOVED
+) -> StateError:
+    """The error for a disk that refuses, with the cure for what it said.
+
+    Args:
+        what: was to be written.
+        folder: where.
+        error: of the operating system.
+        elsewhere: what can be done where that disk is full.
+    """
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        hint = (
-            f'Free space on the disk of "{folder}", or set '
-            "'execution.checkpointing.dir' to a folder on another one."
-        )
+        hint = f'Free space on the disk of "{folder}", or {elsewhere}.'
     elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         hint = f'Give this user the right to write to "{folder}".'
     else:

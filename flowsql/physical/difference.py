@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 
 from flowsql.physical.explain import describe
@@ -10,6 +11,19 @@ from flowsql.physical.plan import PhysicalPlan
 
 __all__ = ["difference"]
 
+# What stands in the statement for a node of the bound plan.
+_CLAUSES = {
+    "Scan": "FROM ",
+    "Filter": "WHERE ",
+    "Project": "SELECT ",
+    "Insert": "INSERT INTO ",
+    "Join": "JOIN ",
+    "Tumble": "TUMBLE ",
+    "Union": "UNION ",
+    "Values": "VALUES ",
+}
+_NODE = re.compile(r"([A-Z]\w*)\((.*)\)")
+_AGGREGATE = re.compile(r"keys=\[(.*?)\](?:, calls=\[(.*)\])?(, windowed)?")
 # A node that only moved down the tree did not change.
 _DRAWING = " │├└─"
 
@@ -37,9 +51,25 @@ def difference(old: PhysicalPlan, new: PhysicalPlan) -> str:
 
 
 def _lines(old: list[str], new: list[str]) -> list[str]:
-    before = [line.lstrip(_DRAWING) for line in old]
-    found = difflib.ndiff(before, [line.lstrip(_DRAWING) for line in new])
+    before = [_clause(line.lstrip(_DRAWING)) for line in old]
+    found = difflib.ndiff(before, [_clause(line.lstrip(_DRAWING)) for line in new])
     return [line.rstrip() for line in found if line.startswith(("- ", "+ "))]
+
+
+def _clause(line: str) -> str:
+    """A line of the bound plan in the words of SQL."""
+    node = _NODE.fullmatch(line)
+    if node is None:
+        return line
+    name, inside = node.groups()
+    if name in _CLAUSES:
+        return f"{_CLAUSES[name]}{inside}"
+    aggregate = _AGGREGATE.fullmatch(inside) if name == "Aggregate" else None
+    if aggregate is None:
+        return line
+    keys, calls, _ = aggregate.groups()
+    grouped = f"GROUP BY {keys}" if keys else "without GROUP BY"
+    return f"{calls} {grouped}" if calls else grouped
 
 
 def _operators(plan: PhysicalPlan) -> list[str]:

@@ -161,14 +161,11 @@ class JobFolder:
 
     def write_status(self, status: JSON) -> None:
         """Keep what is shown of a job that is over; a disk that refuses costs no more than that."""
+        if status["run"] is None:
+            # It was refused before it began: what the run before said stands.
+            return
         temporary = self.path / "status.json.tmp"
-        with contextlib.suppress(OSError, StateError):
-            record = self.record()
-            if record is None:
-                return
-            if status["run"] is None:
-                # It was refused before it began: what is said is of the run before.
-                status = {**status, "run": record.run, "attempt": record.attempt}
+        with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(status), encoding="utf-8")
             temporary.replace(self.path / "status.json")
 

@@ -202,14 +202,14 @@ class SourceGroup:
             self.source.acknowledge(position)
 
     def close(self) -> list[str]:
-        """Stop all readers and let the source go; gives those that were left behind."""
+        """Stop all readers and let the source go; gives the names of those that were left behind."""
         self._closing.set()
         for reader in self._readers:
             reader.thread.close()
         patience = self.source.patience if hasattr(self, "source") else 0.0
         deadline = monotonic() + patience
         left = [
-            reader.thread.name
+            f'a reader of "{self.key}"'
             for reader in self._readers
             if not reader.thread.join(max(0.0, deadline - monotonic()))
         ]

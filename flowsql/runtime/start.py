@@ -239,6 +239,8 @@ class Starting:
         goes_on = self._goes_on()
         if goes_on is not None:
             first = f"Without --fresh it goes on from checkpoint {goes_on.manifest.checkpoint}."
+        elif self._changed():
+            first = "Run the old statement without --fresh to go on."
         else:
             ways = self._acceptable(None)
             first = (
@@ -292,6 +294,14 @@ class Starting:
         if found is not None and self._usable(found, self._held()):
             return found
         return None
+
+    def _changed(self) -> bool:
+        """Whether the newest checkpoint is of another statement."""
+        try:
+            found = self._newest()
+        except StateError:
+            return False
+        return found is not None and found.manifest.fingerprint != self._plan.plan.fingerprint
 
     def _acceptable(self, other_than: Path | None) -> Checkpoint | None:
         """The newest checkpoint or savepoint in the job's folder that could be taken."""
@@ -374,7 +384,7 @@ class Starting:
             return StateError(
                 f'checkpoint "{found.folder}" is of job "{manifest.job}", whose statement is '
                 f'another one than that of job "{self._job}"',
-                detail=f"- what was, + what is:\n{shown}",
+                detail=f"What was (-), what is (+):\n{shown}",
                 hint=(
                     f"Without --from it goes on from checkpoint {goes_on.manifest.checkpoint}."
                     if goes_on is not None
@@ -385,7 +395,7 @@ class Starting:
             )
         return StateError(
             f'the statement of job "{self._job}" is not the one its checkpoint was taken with',
-            detail=f'Checkpoint "{found.folder}": - what was, + what is:\n{shown}',
+            detail=f'Checkpoint "{found.folder}": what was (-), what is (+):\n{shown}',
             hint=f"Run the old statement to go on. {self._begin_anew()}",
         )
 

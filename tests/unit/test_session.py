@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -156,6 +157,43 @@ def test_close_ends_a_query_that_is_read_elsewhere(tmp_path: Path) -> None:
     next(idle)
     session.close()
     assert ended.wait(10)
+
+
+def test_settings_of_the_session_come_back() -> None:
+    """SET wins over what the session was opened with, and says so; RESET brings that back."""
+    said: list[str] = []
+    with flowsql.Session({"pipeline.name": "mine"}, events=said.append) as session:
+        session.execute("SET 'pipeline.name' = 'mine'; SET 'table.dml-sync' = 'true'")
+        assert said == []
+        session.execute("SET 'pipeline.name' = 'other'")
+        assert said == [
+            'option "pipeline.name" is "other" by SET, no longer "mine" as given at the start'
+        ]
+        assert session.config["pipeline.name"] == "other"
+        session.execute("RESET 'pipeline.name'")
+        assert session.config == {"pipeline.name": "mine", "table.dml-sync": "true"}
+        session.execute("SET 'pipeline.name' = 'other'; RESET")
+        assert session.config == {"pipeline.name": "mine"}
+
+
+def test_an_input_that_waits_holds_nobody_up(session: flowsql.Session) -> None:
+    """The reader of a blocked iterator is left behind."""
+    go = threading.Event()
+
+    def items() -> Iterator[pa.RecordBatch]:
+        yield rows((1, 2))
+        go.wait(20)
+
+    session.from_changes("t", SCHEMA, items())
+    job = session.execute("INSERT INTO nowhere SELECT k, v FROM t")
+    assert isinstance(job, Job)
+    reach(job, 1)
+    began = time.monotonic()
+    job.stop()
+    assert job.wait(4)
+    assert time.monotonic() - began < 4
+    assert job.status()["state"] == "stopped"
+    go.set()
 
 
 def test_a_job_answers(session: flowsql.Session, tmp_path: Path) -> None:

@@ -291,6 +291,34 @@ def test_statements_from_standard_input(start: Start) -> None:
     assert process.returncode == 0
 
 
+def test_jobs_of_standard_input_are_known_by_their_text(start: Start, tmp_path: Path) -> None:
+    """Two different texts are two jobs; the same one goes on where it was, or begins a new run."""
+    names = []
+    for rows in ("1", "1", "2"):
+        process = start("", "run", "-")
+        text = PRINTED.replace("'200'", f"'200', 'number-of-rows' = '{rows}'")
+        out, err = process.communicate(text, timeout=20)
+        assert (process.returncode, out.count("+I[")) == (0, int(rows))
+        found = re.search(r'job "(stdin-[0-9a-f]{8}-1)" starts', err)
+        assert found is not None
+        names.append(found[1])
+        assert ("so this is a new one: all input is read again" in err) is (len(names) == 2)
+    assert names[0] == names[1] != names[2]
+    assert {p.name for p in (tmp_path / ".flowsql").iterdir()} == set(names)
+
+
+def test_a_refused_start_is_told_once(start: Start) -> None:
+    """And what the run before said of itself stands."""
+    finite = PRINTED.replace("'200'", "'200', 'number-of-rows' = '3'")
+    start(finite).communicate(timeout=20)
+    process = start(finite, "run", "job.sql", "--from", "latest")
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (1, "")
+    assert err.count("there is nothing to resume") == 1
+    assert "job-1: not started" in err
+    assert start(finite, "status").communicate(timeout=20)[0].startswith("job-1: finished at ")
+
+
 def test_one_failing_job_lets_the_others_end(start: Start) -> None:
     """The exit code is the failure's; every job tells its end."""
     process = start(

@@ -142,8 +142,12 @@ def test_a_difference_is_explained(planner: Planner) -> None:
     old = planner.plan(GROUP)
     assert difference(old, planner.plan(GROUP)) == ""
     assert difference(old, planner.plan(GROUP.replace("c > 1", "c > 2"))) == (
-        "- Filter(c > 1)\n+ Filter(c > 2)"
+        "- WHERE c > 1\n+ WHERE c > 2"
     )
+    changed = difference(old, planner.plan(GROUP.replace("COUNT(*)", "MAX(a)"))).splitlines()
+    assert "- COUNT(*) GROUP BY b" in changed
+    assert "+ MAX(a) GROUP BY b" in changed
+    assert not [line for line in changed if "(" in line and "keys=" in line]
     moved = Planner(
         tables="""CREATE TABLE t (a INT, b STRING, c BIGINT) WITH ('connector' = 'toy',
         'path' = '/new'); CREATE TABLE log (a BIGINT, b STRING) WITH ('connector' = 'toy')"""

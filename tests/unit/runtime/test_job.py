@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -234,6 +235,188 @@ def test_a_damaged_checkpoint_is_refused(bench: Bench) -> None:
     with pytest.raises(StateError, match="is damaged") as caught:
         bench.run(Numbers(5000))
     assert str(victim) in caught.value.message
+
+
+def test_a_cure_is_offered_where_it_works(bench: Bench) -> None:
+    """With the newest checkpoint damaged: an older one, a savepoint, and at last emptied targets."""
+    job = bench.job(endless(500, pause=0.0), num_retained=3).start()
+    until(lambda: job.status().get("rows_in", 0) == 500 and len(bench.store().numbers()) == 3)
+    # All rows are committed: whatever checkpoint is taken from here on holds no token.
+    until(lambda: fold(committed_changes(bench.out)) == expected_sums(500))
+    kept = job.checkpoint(10)
+    job.stop()
+    job.wait(20)
+    assert kept.parent == bench.jobs / "sums" / "savepoints"
+    numbers = bench.store().numbers()
+    paths = [bench.store().path(n) for n in numbers]
+    for number, path in zip(reversed(numbers), reversed(paths), strict=True):
+        manifest = path / "manifest.json"
+        manifest.write_text(manifest.read_text().replace("sums", "sumz", 1))
+        with pytest.raises(StateError) as caught:
+            bench.run(Numbers(500, size=100))
+        newest = paths[-1] / "manifest.json"
+        assert caught.value.message == f'checkpoint file "{newest}" is damaged'
+        left = [p for n, p in zip(numbers, paths, strict=True) if n < number]
+        cure = left[-1] if left else kept
+        assert caught.value.hint == (
+            f'Go on with --from "{cure}". Targets that are not exactly-once get the rows since '
+            "then once more."
+        )
+    (kept / "manifest.json").unlink()
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(500, size=100))
+    anew = (
+        'To begin anew, empty "parts" together with what it knows of the job and run with --fresh; '
+        "or give the job another 'pipeline.name' and another target."
+    )
+    assert caught.value.hint == f"Bring back the folder from a copy. {anew}"
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(500, size=100), fresh=True)
+    copy = "If there is a copy of checkpoint "
+    assert (caught.value.hint or "").startswith(copy)
+    assert (caught.value.hint or "").endswith(f"or a later one, go on with --from PATH. {anew}")
+    for part in bench.out.iterdir():
+        part.unlink()
+    bench.run(Numbers(500, size=100), fresh=True)
+    assert fold(committed_changes(bench.out)) == expected_sums(500)
+
+
+def test_a_damaged_record(bench: Bench) -> None:
+    """The checkpoints say all that it said."""
+    bench.stop_after(endless(), 300)
+    path = bench.jobs / "sums" / "job.json"
+    path.write_text("{")
+    newest = bench.store().path(bench.store().numbers()[-1])
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(5000))
+    assert caught.value.message == f'"{path}" is damaged'
+    assert caught.value.hint == f'Remove it and start with --from "{newest}".'
+    path.unlink()
+    bench.run(Numbers(5000, size=100), recovery_path=newest)
+    assert fold(committed_changes(bench.out)) == expected_sums(5000)
+
+
+def test_a_fresh_start_with_another_statement(bench: Bench) -> None:
+    """Going on is possible with the old one only."""
+    bench.stop_after(endless(), 300)
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(5000), fingerprint="sums-2", fresh=True)
+    assert (caught.value.hint or "").startswith(
+        'Run the old statement without --fresh to go on. To begin anew, empty "parts"'
+    )
+
+
+def test_another_jobs_checkpoint(bench: Bench) -> None:
+    """Whose it is is told; with the same statement it is taken, unless its job went on since."""
+    bench.stop_after(endless(), 300)
+    taken = bench.store().path(bench.store().numbers()[-1])
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(5000), job_id="more", fingerprint="sums-2", recovery_path=taken)
+    assert caught.value.message == (
+        f'checkpoint "{taken}" is of job "sums", whose statement is another one than that of job '
+        '"more"'
+    )
+    assert (caught.value.hint or "").startswith('Name a checkpoint or savepoint of job "more".')
+    aside = bench.folder / "aside"
+    shutil.copytree(taken, aside)
+    bench.stop_after(endless(), 600)
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(5000), job_id="more", recovery_path=aside)
+    assert 'table "parts" holds rows of job "sums" up to checkpoint' in caught.value.message
+    elsewhere = Parts(bench.folder / "elsewhere")
+    bench.events.clear()
+    bench.run(Numbers(5000, size=100), job_id="more", recovery_path=aside, target=elsewhere)
+    number = load(aside).manifest.checkpoint
+    assert bench.events == [
+        f'resuming from checkpoint {number} at "{aside}", which job "sums" took'
+    ]
+
+
+def test_what_a_start_tells(bench: Bench) -> None:
+    """Of a run that is left aside, and of one that had no checkpoint yet."""
+    bench.stop_after(endless(), 300)
+    last = bench.store().numbers()[-1]
+    for part in bench.out.iterdir():
+        part.unlink()
+    bench.stop_after(endless(), 300, fresh=True)
+    (said,) = bench.events
+    assert said == (
+        f"this is a new run, as --fresh asks, checkpoint {last} is left aside: all input is read "
+        'again, and its rows are written again to "parts"'
+    )
+    bench.events.clear()
+    for number in bench.store().numbers():
+        bench.store().remove(number)
+    for part in bench.out.iterdir():
+        part.unlink()
+    bench.run(Numbers(100))
+    assert bench.events == ["beginning again: it ended before its first checkpoint"]
+
+
+def test_a_reader_that_hangs_is_left_behind(bench: Bench) -> None:
+    """Its source says how long the end of a job waits for it."""
+
+    class Hanging(Numbers):
+        patience = 0.05
+
+        def __init__(self) -> None:
+            super().__init__(1000, size=100, pause=0.0, bounded=False)
+            self.go = threading.Event()
+
+        def open_source(self, *arguments: Any) -> Any:
+            source = super().open_source(*arguments)
+            opened = source.open
+
+            def open_reader(splits: Any) -> Any:
+                reader = opened(splits)
+                poll = reader.poll
+
+                def hang(*limits: Any) -> Any:
+                    if self.polls >= 5:
+                        self.go.wait(20)
+                    return poll(*limits)
+
+                reader.poll = hang
+                return reader
+
+            source.open = open_reader
+            source.patience = 0.05
+            return source
+
+    source = Hanging()
+    job = bench.job(source).start()
+    until(lambda: job.status().get("rows_in", 0) >= 400)
+    began = time.monotonic()
+    job.stop()
+    assert job.wait(4)
+    assert time.monotonic() - began < 4
+    source.go.set()
+    assert job.status()["state"] == "stopped"
+    assert bench.events == ['a reader of "numbers" still waits for its input and is left behind']
+    bench.run(Numbers(5000, size=100))
+    assert fold(committed_changes(bench.out)) == expected_sums(5000)
+
+
+def test_a_requested_checkpoint_stays(bench: Bench) -> None:
+    """The job's own come and go; a folder for all such can be set."""
+    job = bench.job(endless(pause=0.002)).start()
+    until(lambda: job.status().get("rows_in", 0) >= 100)
+    kept = job.checkpoint(20)
+    number = load(kept).manifest.checkpoint
+    until(lambda: bench.store().numbers()[0] > number)
+    job.stop(savepoint=bench.folder / "last")
+    assert job.wait(20)
+    load(kept).check()
+    assert load(bench.folder / "last").manifest.checkpoint == bench.store().numbers()[-1]
+    again = bench.job(endless(), savepoint_dir=bench.folder / "mine").start()
+    until(lambda: again.status()["state"] == "running")
+    path = again.savepoint(timeout=20)
+    assert path.parent == bench.folder / "mine"
+    assert path.name == (
+        f"savepoint-sums-{load(path).manifest.run}-{load(path).manifest.checkpoint}"
+    )
+    again.stop()
+    assert again.wait(20)
 
 
 def test_one_process_at_a_time(bench: Bench) -> None:
