@@ -135,6 +135,8 @@ class CsvDecoder(Decoder):
         for column, field, direct in zip(table.columns, self._fields, self._direct, strict=True):
             array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
             if not direct:
+                if self._dialect.null is not None and _is_nested(field.type):
+                    array = array.fill_null(self._dialect.null)
                 parsed = self._cells(array, field.type)
                 if parsed.bad is not None:
                     return None
@@ -184,8 +186,8 @@ class CsvDecoder(Decoder):
         arrays = []
         for field in self._fields:
             text = pa.array(columns[self._names.index(field.name)], pa.string())
-            if self._dialect.null is not None:
-                text = pc.if_else(pc.equal(text, self._dialect.null), None, text)
+            if not _is_nested(field.type):
+                text = self._with_nulls(text)
             parsed = self._cells(text, field.type)
             cells.add(field, parsed.bad, _shown(text))
             cells.add_nulls(field, parsed.values)
@@ -228,7 +230,10 @@ class CsvDecoder(Decoder):
             return [""]
 
     def _cells(self, text: pa.Array, data_type: DataType) -> Parsed:
-        """The cells of one column, ARRAY and ROW taken apart."""
+        """The cells of one column, ARRAY and ROW taken apart.
+
+        The null literal is an element: as in Flink, an ARRAY of nothing else is a list of one NULL.
+        """
         match data_type:
             case ArrayType(element=element):
                 parts = pc.split_pattern(text, self._dialect.element)
@@ -238,7 +243,7 @@ class CsvDecoder(Decoder):
                 offsets = np.zeros(len(text) + 1, np.int32)
                 lengths = pc.fill_null(pc.list_value_length(parts), 0).to_numpy()
                 np.cumsum(lengths, out=offsets[1:])
-                inner = parse_text(parts.flatten(), element, CSV_STYLE)
+                inner = parse_text(self._with_nulls(parts.flatten()), element, CSV_STYLE)
                 mask = text.is_null() if text.null_count else None
                 values = pa.ListArray.from_arrays(pa.array(offsets), inner.values, mask=mask)
                 bad = None
@@ -252,8 +257,16 @@ class CsvDecoder(Decoder):
             case _:
                 return parse_text(text, data_type, CSV_STYLE)
 
+    def _with_nulls(self, text: pa.Array) -> pa.Array:
+        if self._dialect.null is None:
+            return text
+        return pc.if_else(pc.equal(text, self._dialect.null), None, text)
+
     def _row_cells(self, text: pa.Array, data_type: RowType) -> Parsed:
         text = pc.if_else(pc.equal(text, ""), None, text)
+        if len(data_type.fields) > 1:
+            # One text for several fields: Flink writes it, and cannot read it.
+            text = self._with_nulls(text)
         parts = pc.split_pattern(text, self._dialect.element)
         width = len(data_type.fields)
         lengths = pc.fill_null(pc.list_value_length(parts), width).to_numpy()
@@ -261,7 +274,8 @@ class CsvDecoder(Decoder):
         parts = pc.if_else(pa.array(~bad), parts, pa.scalar([None] * width, parts.type))
         columns = []
         for i, field in enumerate(data_type.fields):
-            parsed = parse_text(pc.list_element(parts, i), field.type, CSV_STYLE)
+            text_of_field = self._with_nulls(pc.list_element(parts, i))
+            parsed = parse_text(text_of_field, field.type, CSV_STYLE)
             if parsed.bad is not None:
                 bad = bad | parsed.bad
             columns.append(parsed.values)
@@ -269,6 +283,10 @@ class CsvDecoder(Decoder):
         fields = list(arrow_type(data_type))
         values = pa.StructArray.from_arrays(columns, fields=fields, mask=mask)
         return Parsed(values, bad if bad.any() else None)
+
+
+def _is_nested(data_type: DataType) -> bool:
+    return isinstance(data_type, ArrayType | RowType)
 
 
 def _has_blank_line(block: bytes) -> bool:

@@ -4,7 +4,8 @@ Fields are separated by `csv.field-delimiter`; one that holds a delimiter, quote
 `csv.quote-character`, a quote within it being doubled. A record has as many fields as the table has
 columns, in their order; there is no header. Empty text is an empty STRING, and no number: NULL needs
 `csv.null-literal`. An ARRAY or ROW is one field with `csv.array-element-delimiter` between its
-elements; a MAP cannot be written. BYTES are base64. Times are `2020-01-05`, `10:11:12.123`,
+elements, and the null literal for one that is NULL; as in Flink, an ARRAY that is NULL is written as
+the null literal as well, which is read as a list of one NULL. A MAP cannot be written. BYTES are base64. Times are `2020-01-05`, `10:11:12.123`,
 `2020-01-05 10:11:12.123`; a TIMESTAMP_LTZ ends with `Z` and is in UTC. A tab as a delimiter is
 written `\t`.
 

@@ -23,7 +23,13 @@ class DatagenConnector(Connector):
     def check(self, table: ConnectorTable, role: Role) -> None:
         super().check(table, role)
         if table.options["rows-per-second"] <= 0:
-            raise ConfigError('option "rows-per-second" must be greater than 0')
+            raise ConfigError(
+                'option "rows-per-second" must be greater than 0', option="rows-per-second"
+            )
+        if (table.options["number-of-rows"] or 0) < 0:
+            raise ConfigError(
+                'option "number-of-rows" must not be negative', option="number-of-rows"
+            )
         for option in OPTIONS:
             if "#" not in option.key:
                 continue
@@ -35,6 +41,7 @@ class DatagenConnector(Connector):
                         f'option "{option.key.replace("#", path)}" names no column of table '
                         f'"{table.name}"',
                         hint=f'Did you mean "{near}"?' if near else None,
+                        option=option.key.replace("#", path),
                     )
         field_plans(table)
 

@@ -127,7 +127,8 @@ def field_plans(table: ConnectorTable) -> dict[str, Generate]:
 
 
 def _sequence(table: ConnectorTable, name: str, data_type: DataType) -> Generate:
-    start, _ = _bounds(table, name)
+    start, end = _bounds(table, name)
+    limit = table.options["number-of-rows"]
     if not isinstance(
         data_type,
         TinyIntType
@@ -141,6 +142,12 @@ def _sequence(table: ConnectorTable, name: str, data_type: DataType) -> Generate
         | VarCharType,
     ):
         raise ConfigError(f'column "{name}" of type {data_type} cannot be a sequence')
+    bits = _BITS.get(type(data_type))
+    last = end if limit is None else min(end, start + limit - 1)
+    if bits is not None and not -(1 << (bits - 1)) <= start <= last < 1 << (bits - 1):
+        raise ConfigError(
+            f'the sequence of column "{name}" leaves type {data_type}', option=f"fields.{name}.end"
+        )
     target = arrow_type(data_type)
 
     def generate(rows: Rows, moment: Moment) -> pa.Array:
@@ -153,8 +160,18 @@ def _sequence(table: ConnectorTable, name: str, data_type: DataType) -> Generate
 def _random(table: ConnectorTable, path: str, data_type: DataType) -> Generate:
     values = _values(table, path, data_type)
     rate = table.options.matching("fields.#.null-rate").get(path, 0.0)
+    if not 0 <= rate <= 1:
+        raise ConfigError(
+            f'option "fields.{path}.null-rate" must lie in 0 to 1',
+            option=f"fields.{path}.null-rate",
+        )
     if not rate:
         return values
+    if not data_type.nullable:
+        raise ConfigError(
+            f'column "{path}" is NOT NULL and cannot have a null-rate',
+            option=f"fields.{path}.null-rate",
+        )
     stream = _stream(f"{path}?")
 
     def generate(rows: Rows, moment: Moment) -> pa.Array:
@@ -169,6 +186,15 @@ def _values(table: ConnectorTable, path: str, data_type: DataType) -> Generate:
     low = options.matching("fields.#.min").get(path)
     high = options.matching("fields.#.max").get(path)
     length = options.matching("fields.#.length").get(path)
+    if length is not None and length < 0:
+        raise ConfigError(
+            f'option "fields.{path}.length" must not be negative', option=f"fields.{path}.length"
+        )
+    if low is not None and high is not None and low > high:
+        raise ConfigError(
+            f'option "fields.{path}.max" is less than "fields.{path}.min"',
+            option=f"fields.{path}.max",
+        )
     varies = options.matching("fields.#.var-len").get(path, False)
     stream = _stream(path)
     match data_type:

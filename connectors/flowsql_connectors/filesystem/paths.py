@@ -12,7 +12,7 @@ from flowsql.errors import ConfigError
 __all__ = ["is_hidden", "local_path", "parse_partition", "partition_folder", "path_regex"]
 
 # The characters that Hive and Flink write as %XX.
-_ESCAPED = frozenset("\"#%'*/:=?\\\x7f{[]^") | frozenset(map(chr, range(1, 32)))
+_ESCAPED = frozenset("\"#%'*/:=?\\\x7f{[]^") | frozenset(map(chr, range(32)))
 
 
 def local_path(text: str) -> Path:

@@ -34,6 +34,7 @@ __all__ = ["FilesystemReader"]
 _FORMAT = 1
 # Large enough that a block costs much more than the calls to decode it.
 _BLOCK = 2 << 20
+_COMPRESSED = (".gz", ".gzip", ".deflate", ".bz2", ".xz", ".zst")
 
 
 class FilesystemReader(Reader):
@@ -111,12 +112,21 @@ class FilesystemReader(Reader):
             self._file.close()
             self._file = None
 
+    def _check_name(self, path: str) -> None:
+        """Refuses what Flink decompresses by its name: its bytes would be bad records."""
+        if self._decoder is not None and path.endswith(_COMPRESSED):
+            raise ConnectorError(
+                f'"{path}" is compressed (table "{self._table.name}"), which is not supported yet',
+                hint="Decompress it, or leave it out with 'source.path.regex-pattern'.",
+            )
+
     def _current(self) -> _File | None:
         """The file being read, the next one where the last is at its end."""
         if self._file is None and self._waiting:
             self._split, position, self._since = self._waiting.pop(0)
             finish = self._columns.finish(self._split)
             path = self._split.payload["path"]
+            self._check_name(path)
             try:
                 handle = Path(path).open("rb")  # noqa: SIM115 - read over many polls
             except OSError as error:

@@ -27,7 +27,7 @@ from flowsql.connector import (
     remove,
     replace,
 )
-from flowsql.errors import ConnectorError, InternalError
+from flowsql.errors import ConnectorError, DataError, InternalError
 from flowsql.formats import BulkWriter, Encoder, Format, find_format, value_text
 from flowsql_connectors.filesystem.connector import file_table
 from flowsql_connectors.filesystem.paths import local_path, partition_folder
@@ -39,6 +39,7 @@ _FORMAT = 1
 # Bytes handed to the operating system at once, and rows of a Parquet row group.
 _DRAIN = 4 << 20
 _ROW_GROUP = 131_072
+_LONGEST_NAME = 255
 
 
 class FilesystemSink(Sink):
@@ -217,6 +218,14 @@ class FilesystemWriter(Writer):
         self._open, self._closed = {}, []
 
     def _new(self, folder: str) -> _Open:
+        for name in folder.split("/"):
+            if len(name.encode()) > _LONGEST_NAME:
+                # Found at the commit, it could not be committed ever.
+                raise DataError(
+                    f'a partition value of table "{self._table.name}" is too long for the name of '
+                    "a folder",
+                    detail=f"It is {name[:60]}….",
+                )
         attempt = self._context.attempt
         number, self._number = self._number, self._number + 1
         name = f"{attempt.run}-{attempt.number}-{self._opening}-{number}"

@@ -100,6 +100,16 @@ def test_times_are_when_the_row_is_due() -> None:
         ("a BOOLEAN", {"fields__a__kind": "sequence", "fields__a__start": "1", "fields__a__end": "2"},
          "of type BOOLEAN cannot be a sequence"),
         ("a INT", {"rows_per_second": "0"}, "must be greater than 0"),
+        ("a INT", {"number_of_rows": "-1"}, "must not be negative"),
+        ("a INT NOT NULL", {"fields__a__null_rate": "0.5"},
+         'column "a" is NOT NULL and cannot have a null-rate'),
+        ("a ARRAY<INT NOT NULL>", {"fields__a__element__null_rate": "0.5"},
+         'column "a.element" is NOT NULL and cannot have a null-rate'),
+        ("a INT", {"fields__a__null_rate": "2"}, "must lie in 0 to 1"),
+        ("a STRING", {"fields__a__length": "-1"}, "must not be negative"),
+        ("a DOUBLE", {"fields__a__min": "2", "fields__a__max": "1"}, 'max" is less than "fields.a.min'),
+        ("a TINYINT", {"fields__a__kind": "sequence", "fields__a__start": "1", "fields__a__end": "200"},
+         'the sequence of column "a" leaves type TINYINT'),
     ],
 )  # fmt: skip
 def test_refused_at_planning(columns: str, options: dict, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from flowsql.connector import Attempt, ConnectorContext
 from flowsql.errors import ConnectorError
+from flowsql.runtime.groups import ReaderLimits, SourceGroup
 
 from .files import CONTEXT, FILESYSTEM, files_table, open_source, read_rows, write_file
 
@@ -163,6 +165,31 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConnectorError, match=r'a.csv" was read in part and is gone') as error:
         source.gone(["a.csv", "b.csv"])
     assert "So are 1 others." in str(error.value)
+
+
+def test_a_restore_without_a_half_read_file_is_refused(tmp_path: Path) -> None:
+    """The rest of its rows would be missing; a file that nobody began may go."""
+    write_file(tmp_path / "a.csv", "1,x\n2,y\n", 100)
+    write_file(tmp_path / "b.csv", "3,x\n", 101)
+    table = files_table(tmp_path, options={"source.monitor-interval": "1 s"})
+
+    def group() -> SourceGroup:
+        limits = ReaderLimits(1 << 20, 1 << 20)
+        ready = threading.Condition()
+        return SourceGroup("t", FILESYSTEM, [table], context=CONTEXT, limits=limits, ready=ready)
+
+    first = group()
+    first.open(None)
+    _, reader = open_source(table)
+    reader.poll(1, 0)
+    first.position["a.csv"] = reader.position("a.csv")
+    reader.close()
+    stored = json.loads(json.dumps(first.snapshot()))
+    (tmp_path / "b.csv").unlink()
+    assert [s.id for s in group().open(stored)] == ["a.csv"]
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(ConnectorError, match=r'a.csv" was read in part and is gone \(table "t"\)'):
+        group().open(stored)
 
 
 def test_links_are_followed_and_lead_nowhere_twice(tmp_path: Path) -> None:

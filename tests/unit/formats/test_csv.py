@@ -65,6 +65,28 @@ AB = "a STRING, b STRING"
             {},
             [([1, 2, 3], {"x": 1, "y": "z"}), ([], None), ([4], None)],
         ),
+        (
+            "a ARRAY<INT>, b ARRAY<STRING>",
+            b"1;N;2,x;N\nN,N\n,\n",
+            {"null_literal": "N"},
+            [([1, None, 2], ["x", None]), ([None], [None]), ([], [])],
+        ),
+        (
+            "a ROW<x INT, y STRING>, b ROW<x STRING>",
+            b"N;N,N\nN;z,\nN,q\n",
+            {"null_literal": "N"},
+            [
+                ({"x": None, "y": None}, {"x": None}),
+                ({"x": None, "y": "z"}, None),
+                (None, {"x": "q"}),
+            ],
+        ),
+        (
+            "a ARRAY<INT>, b INT",
+            b"1;;2,1\n,2\n",
+            {"null_literal": ""},
+            [([1, None, 2], 1), ([], 2)],
+        ),
         ("a INT, b STRING", b"#hi\n1,x\n # no,y\n", {"allow_comments": "true"}, [(1, "x")]),
         (
             "a INT, b STRING",
@@ -104,6 +126,7 @@ def test_reads_as_flink(columns: str, block: bytes, options: dict, rows: list) -
             (1, 'column "a": "2020-01-01 00:00:05" cannot be read as TIMESTAMP_LTZ(3)'),
         ),
         ("a BYTES", b"aGVsbG8\n", (1, 'column "a": "aGVsbG8" cannot be read as BYTES')),
+        ("a ARRAY<INT>", b"1;;2\n", (1, 'column "a": "1;;2" cannot be read as ARRAY<INT>')),
         (AB, b"1,x\n\n2,y\n", (2, "record has 1 field, expected 2")),
         (AB, b"1,2,3\n2,y\n", (1, "record has 3 fields, expected 2")),
         (AB, b'"a"b,x\nc,d\n', (1, "text after a closing quote")),
@@ -133,6 +156,15 @@ def test_null_in_a_not_null_column_is_bad(columns: str, block: bytes, rows: list
     assert (rows, [(2, 'column "a" is NULL and declared NOT NULL')]) == found
     ignored = decode("csv", columns, block, null_literal="N", ignore_parse_errors="true")
     assert (rows, []) == ignored
+
+
+@pytest.mark.parametrize("bad", ["", "x,1\n"])
+def test_the_null_literal_is_an_element(bad: str) -> None:
+    """Whether a block is read as a whole, or record by record for a bad one in it."""
+    columns = "a ARRAY<INT>, r ROW<x INT, y STRING>"
+    rows, wrong = decode("csv", columns, f"N,N;q\n{bad}3,1;N\n".encode(), null_literal="N")
+    assert rows == [([None], {"x": None, "y": "q"}), ([3], {"x": 1, "y": None})]
+    assert len(wrong) == bool(bad)
 
 
 def test_an_ignored_error_makes_no_null_where_there_is_none() -> None:
