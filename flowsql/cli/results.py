@@ -107,6 +107,8 @@ class ResultPrinter:
 
         try:
             for changes in answer.changes(tick):
+                if self._interrupted():
+                    break
                 held.add(changes)
                 tick()
         except FlowSQLError:

@@ -221,8 +221,9 @@ class _Stopping:
             signal.signal(number, handler)
 
     def ask(self) -> None:
-        """Stop what runs, and begin nothing else."""
+        """Nobody reads any more: stop what runs, and begin nothing else."""
         self.asked = True
+        self.code = 0
         self._session.stop()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -272,7 +272,15 @@ def test_a_signal_while_it_starts(
         os.close(kept_open)
 
 
-@pytest.mark.parametrize("sql", [PRINTED, GENERATED + "SELECT id FROM g;"], ids=["job", "select"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        PRINTED,
+        GENERATED + "SELECT id FROM g;",
+        GENERATED.replace("'200'", "'200', 'number-of-rows' = '100000'") + "SELECT id FROM g;",
+    ],
+    ids=["job", "endless", "bounded"],
+)
 def test_a_reader_that_goes_ends_it_well(start: Start, sql: str) -> None:
     """As in `flowsql run job.sql | head -1`."""
     process = start(sql)
