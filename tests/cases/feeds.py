@@ -11,7 +11,7 @@ from typing import Any
 from flowsql.types import RowType
 from tests.cases.decode import plain_row
 from tests.support.connectors import Event, Rows, WatermarkAt
-from tests.support.ddl import physical_columns
+from tests.support.ddl import metadata_columns, physical_columns
 from tests.support.engine import Engine, Table
 
 __all__ = ["engine_of", "mode_of", "steps_of"]
@@ -42,7 +42,8 @@ def _table(record: Mapping[str, Any]) -> Table:
     kinds = {row[0] for key in ("rows", "rows_after_restore") for row in record.get(key) or ()}
     if mode == "I" and kinds - {"+I"}:
         mode = "I,UB,UA,D"
-    return Table(record["name"].strip("`"), tuple(pieces), mode)
+    metadata = options.get("readable-metadata", "")
+    return Table(record["name"].strip("`"), tuple(pieces), mode, metadata=metadata)
 
 
 def engine_of(case: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> Engine:
@@ -60,7 +61,9 @@ def engine_of(case: Mapping[str, Any], extra: Mapping[str, str] | None = None) -
 
 
 def _events(record: Mapping[str, Any], rows_key: str) -> Iterator[Event]:
-    kind: RowType = physical_columns(record["schema"])
+    metadata = metadata_columns((record.get("options") or {}).get("readable-metadata", ""))
+    physical = physical_columns(record["schema"])
+    kind = RowType((*physical.fields, *metadata.fields), nullable=False)
     name = record["name"].strip("`")
     marks: Sequence[int | None] = record.get("watermarks_after") or ()
     last = None

@@ -37,7 +37,7 @@ from tests.cases.decode import (
 )
 from tests.cases.feeds import engine_of, mode_of, steps_of
 from tests.support.connectors import Event, Rows
-from tests.support.ddl import physical_columns, primary_key, split_pieces
+from tests.support.ddl import metadata_columns, physical_columns, primary_key, split_pieces
 from tests.support.engine import Answer, Change, Engine, Table
 from tests.support.fold import FoldError, fold, fold_by_key
 from tests.support.javatext import row_text, value_text
@@ -182,7 +182,7 @@ def _programs(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     given = engine.insert(job, creates, steps, restarts=restarts)
     return _first_bad(
         lambda name=name, sink=sink: _compare(
-            _finals(sink), _texts(_sink_table(sink, given[name]), physical_columns(sink["schema"]))
+            _finals(sink), _texts(_sink_table(sink, given[name]), _sink_columns(sink))
         )
         for name, sink in sinks.items()
     )
@@ -201,12 +201,23 @@ def _sink(sink: Mapping[str, Any]) -> str:
     name = sink["name"].strip("`")
     return (
         f"CREATE TABLE `{name}` ({pieces}) WITH ('connector' = 'collected', "
-        f"'collection' = '{{collection}}', 'changelog-mode' = '{_sink_mode(sink)}')"
+        f"'collection' = '{{collection}}', 'changelog-mode' = '{_sink_mode(sink)}', "
+        f"'metadata' = '{_written_metadata(sink)}')"
     )
 
 
+def _written_metadata(sink: Mapping[str, Any]) -> str:
+    return str((sink.get("options") or {}).get("writable-metadata", ""))
+
+
+def _sink_columns(sink: Mapping[str, Any]) -> RowType:
+    """What the sink is given: the metadata behind the columns."""
+    fields = physical_columns(sink["schema"]).fields
+    return RowType((*fields, *metadata_columns(_written_metadata(sink)).fields), nullable=False)
+
+
 def _sink_table(sink: Mapping[str, Any], changes: Sequence[Change]) -> Counter[Any]:
-    names = physical_columns(sink["schema"]).names
+    names = _sink_columns(sink).names
     key = [names.index(column) for column in primary_key(sink["schema"])]
     if not key:
         return _folded(changes)
@@ -281,7 +292,7 @@ def _stream(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
             sink = sinks.get(expectation.get("of", "")) or next(iter(sinks.values()))
             creates = {name: _sink(s) for name, s in sinks.items()}
             changes = engine.insert(run["sql"], creates, steps)[sink["name"]]
-            schema = physical_columns(sink["schema"])
+            schema = _sink_columns(sink)
             table = _sink_table(sink, changes)
         else:
             answer = engine.select(expectation.get("query") or run["sql"], steps)
@@ -347,7 +358,7 @@ def _batch(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         if run["mode"] == "insert":
             (sink,) = case["sink_tables"]
             changes = engine.insert(run["sql"], {sink["name"]: _sink(sink)}, feed)[sink["name"]]
-            return _rows_agree(expectation, _folded(changes), physical_columns(sink["schema"]))
+            return _rows_agree(expectation, _folded(changes), _sink_columns(sink))
         answer = engine.select(run["sql"], feed)
         if expectation.get("ordered_compare") and engine is engines[0][0]:
             return _ordered(expectation, answer)

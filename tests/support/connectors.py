@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from flowsql.changelog import ChangelogMode, Changes, kind_names, split_changes
 from flowsql.connector import (
@@ -33,6 +34,8 @@ from flowsql.connector import (
     Split,
     Writer,
 )
+from flowsql.types import DataType, RowType
+from tests.support.ddl import metadata_columns
 from tests.support.rows import batch_of, rows_of
 
 __all__ = [
@@ -134,6 +137,10 @@ def _split_id(table: str, number: int) -> str:
     return f"{table}#{number}" if number else table
 
 
+def _behind(physical: RowType, metadata: RowType) -> RowType:
+    return RowType((*physical.fields, *metadata.fields), nullable=False)
+
+
 class _SteppedReader(Reader):
     def __init__(self, feed: Feed, tables: Mapping[str, ConnectorTable]) -> None:
         self._feed = feed
@@ -184,8 +191,12 @@ class _SteppedReader(Reader):
         self, name: str, rows: Sequence[tuple[str, tuple[object, ...]]]
     ) -> Sequence[Changes]:
         table = self._tables[name]
-        whole = batch_of([row for _, row in rows], table.schema)
-        batch = whole.select(list(table.columns))
+        metadata = metadata_columns(table.options["metadata"])
+        whole = batch_of([row for _, row in rows], _behind(table.schema, metadata))
+        places = [table.schema.index(c) for c in table.columns]
+        places += [len(table.schema.fields) + metadata.index(k) for k in table.metadata.values()]
+        names = [*table.columns, *table.metadata]
+        batch = pa.RecordBatch.from_arrays([whole.column(i) for i in places], names)
         codes = [KINDS[kind] for kind, _ in rows]
         kinds = None if MODES[table.options["changelog-mode"]] is ChangelogMode.APPEND else codes
         if kinds is None and any(codes):
@@ -224,12 +235,14 @@ class SteppedConnector(Connector):
     """Reads a `Feed`."""
 
     name: ClassVar[str] = "stepped"
+    metadata: ClassVar[Mapping[str, DataType]] = {}  # what the tables of a test declare
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SCAN})
     options: ClassVar[tuple[Option, ...]] = (
         Option("feed", OptionType.STRING, "Name of the feed.", required=True),
         Option("changelog-mode", OptionType.STRING, "What it carries.", default="I"),
         Option("bounded", OptionType.BOOLEAN, "Whether it ends.", default=True),
         Option("splits", OptionType.INT, "How many splits a table has.", default=1),
+        Option("metadata", OptionType.STRING, "What stands behind the columns.", default=""),
     )
 
     def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
@@ -274,7 +287,9 @@ class Collection:
 class _CollectedWriter(Writer):
     def __init__(self, into: Collection, table: ConnectorTable, tokens: Sequence[JSON]) -> None:
         self._into = into
-        self._schema = table.schema
+        metadata = metadata_columns(table.options["metadata"])
+        written = tuple(metadata.fields[metadata.index(k)] for k in table.metadata.values())
+        self._schema = RowType((*table.read_schema.fields, *written), nullable=False)
         token = tokens[-1] if tokens else None
         into.changes[token["rows"] if token else 0 :] = []
         into.steps = token["steps"] if token else 0
@@ -311,10 +326,12 @@ class CollectedConnector(Connector):
     """Writes into a `Collection`."""
 
     name: ClassVar[str] = "collected"
+    metadata: ClassVar[Mapping[str, DataType]] = {}  # what the tables of a test declare
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SINK})
     options: ClassVar[tuple[Option, ...]] = (
         Option("collection", OptionType.STRING, "Name of the collection.", required=True),
         Option("changelog-mode", OptionType.STRING, "What it takes.", default="I,UB,UA,D"),
+        Option("metadata", OptionType.STRING, "What it takes behind the columns.", default=""),
     )
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from flowsql.types import Field, RowType
 from flowsql.types.parser import parse_type_prefix
 
-__all__ = ["physical_columns", "primary_key", "split_pieces"]
+__all__ = ["metadata_columns", "physical_columns", "primary_key", "split_pieces"]
 
 _NAME = re.compile(r"\s*(?:`((?:[^`]|``)*)`|([A-Za-z_$][\w$]*))\s+")
 _CONSTRAINT = re.compile(r"\s*(WATERMARK\s+FOR|PRIMARY\s+KEY|CONSTRAINT|UNIQUE)\b", re.IGNORECASE)
@@ -57,6 +57,15 @@ def physical_columns(pieces: Sequence[str]) -> RowType:
         if re.search(r"\bMETADATA\b", piece[end:], re.IGNORECASE):
             continue
         fields.append(Field(name, kind))
+    return RowType(tuple(fields), nullable=False)
+
+
+def metadata_columns(declared: str) -> RowType:
+    """The metadata that a connector of Flink's tests declares: `ts:TIMESTAMP(3), c:STRING`."""
+    fields = []
+    for piece in split_pieces([declared]):
+        key, _, kind = piece.partition(":")
+        fields.append(Field(key.strip(), parse_type_prefix(kind, 0)[0]))
     return RowType(tuple(fields), nullable=False)
 
 

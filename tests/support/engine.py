@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -19,7 +20,16 @@ from flowsql.errors import StateError
 from flowsql.optimizer import RULES, optimize
 from flowsql.sql import QueryStatement, parse_script
 from flowsql.types import RowType
-from tests.support.connectors import Advance, Collection, Event, Feed, FeedClock
+from tests.support.connectors import (
+    COLLECTED,
+    STEPPED,
+    Advance,
+    Collection,
+    Event,
+    Feed,
+    FeedClock,
+)
+from tests.support.ddl import metadata_columns
 from tests.support.rows import rows_of
 
 __all__ = ["Answer", "Change", "Engine", "Table", "collect", "collected", "scratch"]
@@ -27,6 +37,7 @@ __all__ = ["Answer", "Change", "Engine", "Table", "collect", "collected", "scrat
 Change = tuple[int, str, tuple[Any, ...]]
 
 _serial = itertools.count()
+_METADATA = re.compile(r"'metadata' = '([^']*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +49,14 @@ class Table:
         ddl: columns and constraints, as between the parentheses of CREATE TABLE.
         mode: `I`, `I,UB,UA,D` or `I,UA,D`.
         splits: how many are read at once.
+        metadata: what stands behind the columns in its rows, `key:TYPE, …`.
     """
 
     name: str
     ddl: tuple[str, ...]
     mode: str = "I"
     splits: int = 1
+    metadata: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,7 @@ class Engine:
             if clock is None and any(isinstance(e, Advance) for step in steps for e in step):
                 clock = FeedClock(steps, done)
             with flowsql.connect(config=config, clock=clock) as session:
+                _declare(STEPPED, [table.metadata for table in self.tables])
                 for table in self.tables:
                     session.execute(_create(table, name, ends=ends))
                 for statement in self.setup:
@@ -214,6 +228,7 @@ class Engine:
         collections = {name: Collection() for name in sinks}
         names = {name: f"collection{next(_serial)}" for name in sinks}
         Collection.known.update({names[n]: c for n, c in collections.items()})
+        _declare(COLLECTED, _METADATA.findall(" ".join(sinks.values())))
         recover: str | None = None
         done = 0
         try:
@@ -289,8 +304,14 @@ def _create(table: Table, feed: str, *, ends: bool) -> str:
     return (
         f"CREATE TABLE `{name}` (\n  {', '.join(table.ddl)}\n) WITH ('connector' = 'stepped', "
         f"'feed' = '{feed}', 'changelog-mode' = '{table.mode}', 'bounded' = '{str(ends).lower()}', "
-        f"'splits' = '{table.splits}')"
+        f"'splits' = '{table.splits}', 'metadata' = '{table.metadata}')"
     )
+
+
+def _declare(connector: Any, metadata: Sequence[str]) -> None:
+    """What the connector is asked for by its tables, it has."""
+    fields = [field for text in metadata for field in metadata_columns(text).fields]
+    type(connector).metadata = {field.name: field.type for field in fields}
 
 
 def _over(job: Any, timeout: float) -> None:
