@@ -6,8 +6,12 @@ it in the same batch. These functions answer as if rows came one by one, for the
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
+
+from flowsql.changelog.hashing import sort_small
 
 __all__ = ["accepted_counts", "accepted_presence", "sort_stable"]
 
@@ -15,22 +19,14 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
 
+_FEW: Final = 256
+
 
 def sort_stable(values: Ints) -> Ints:
-    """Indices that sort non-negative `values`, ties in order.
-
-    NumPy sorts 16-bit numbers by radix, five times as fast as it sorts wider ones.
-    """
-    if len(values) <= 512:
+    """Indices that sort non-negative `values`, ties in order."""
+    if len(values) <= _FEW or int(values.max()) >= 1 << 31:
         return np.argsort(values, kind="stable")
-    highest = int(values.max())
-    if highest >= 1 << 32:
-        return np.argsort(values, kind="stable")
-    order = np.argsort((values & 0xFFFF).astype(np.uint16), kind="stable")
-    if highest < 1 << 16:
-        return order
-    high = (values >> 16).astype(np.uint16)
-    return order.take(np.argsort(high.take(order), kind="stable"))
+    return sort_small(values)[0]
 
 
 def accepted_counts(places: Ints, signs: Signs, start: Ints) -> Bools | None:

@@ -12,18 +12,28 @@ State: `keys` (sink key → slot), `keys_columns` (the row the sink shows), `row
 two rows at once also `ids` (content → row and how often) and `hidden` (rows that a later one hides, the
 last to come first); freed with the last row.
 Cost: per row one look-up of its key; for a key that held two rows one more, and an entry in order for
-each row that is hidden.
+each row that is hidden. A step that is its own net change is passed on as it came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import Changes, Keys
+from flowsql.changelog import (
+    DELETE,
+    INSERT,
+    UPDATE_AFTER,
+    UPDATE_BEFORE,
+    Changes,
+    Keys,
+    split_changes,
+)
+from flowsql.changelog.hashing import sort_small
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.normalize import LastRows
 from flowsql.operators.sequence import accepted_counts, sort_stable
@@ -39,6 +49,30 @@ Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
 
 _SLOT = BigIntType(nullable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _ByKey:
+    """A batch's rows by key, those of one in order of arrival.
+
+    Attributes:
+        order: the rows.
+        slots: their slots, ascending.
+        begins: whether a row is its key's first.
+        coming: whether it is an insertion.
+    """
+
+    order: Ints
+    slots: Ints
+    begins: Bools
+    coming: Bools
+
+    @classmethod
+    def of(cls, slots: Ints, signs: Signs) -> _ByKey:
+        order, ordered = sort_small(slots)
+        begins = np.ones(len(order), np.bool_)
+        begins[1:] = ordered[1:] != ordered[:-1]
+        return cls(order, ordered, begins, signs.take(order) > 0)
 
 
 class SinkMaterializeOperator(Operator):
@@ -65,6 +99,8 @@ class SinkMaterializeOperator(Operator):
         self._touched = Touched()
         self._touched_ids = Touched()
         self._before: list[Ints] = []
+        # The step's rows, where they are its net change as they stand, and keys that lost theirs.
+        self._as_came: tuple[Changes, Ints] | None = None
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
@@ -90,45 +126,51 @@ class SinkMaterializeOperator(Operator):
         batch, form, signs = changes.batch, self._form, changes.signs
         keys = Keys.of([batch.column(c) for c in form.keys], form.key_types)
         slots, _ = self._index.ensure(keys)
+        is_first = not self._touched.size
         fresh = self._touched.add(slots, self._index.capacity)
         if len(fresh):
             self._before.append(self._columns.read(fresh, "row"))
-        crowded = self._crowded(batch, slots, signs)
+        by_key = _ByKey.of(slots, signs)
+        content = None
+        if not by_key.coming.all():
+            content = self._content(batch.select(list(self._form.stored)))
+        crowded = self._crowded(by_key, content)
         if crowded is None:
-            self._replace(batch, slots, signs)
+            self._replace(batch, slots, signs, by_key)
+            self._as_came = self._net_as_it_is(batch, slots, by_key, content) if is_first else None
             return
+        self._as_came = None
         if not crowded.all():
             rows = (~crowded).nonzero()[0]
-            self._replace(batch.take(pa.array(rows)), slots.take(rows), signs.take(rows))
+            where, which = slots.take(rows), signs.take(rows)
+            self._replace(batch.take(pa.array(rows)), where, which, _ByKey.of(where, which))
             rows = crowded.nonzero()[0]
             batch, slots, signs = batch.take(pa.array(rows)), slots.take(rows), signs.take(rows)
         self._crowd(batch, slots, signs)
 
-    def _crowded(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> Bools | None:
+    def _crowded(self, by_key: _ByKey, content: Keys | None) -> Bools | None:
         """Rows of keys that hold, or would hold, more than one row; None where there are none.
 
         A key with at most one row sees insertions and retractions by turns, and what is taken back
         is the row it has.
         """
-        n = len(slots)
-        order = sort_stable(slots)
-        ordered, coming = slots.take(order), signs.take(order) > 0
-        begins = np.ones(n, np.bool_)
-        begins[1:] = ordered[1:] != ordered[:-1]
-        shown = self._columns.read(ordered, "row")
+        order, begins, coming = by_key.order, by_key.begins, by_key.coming
+        n = len(order)
+        shown = self._columns.read(by_key.slots, "row")
         live = np.empty(n, np.bool_)
         live[1:] = coming[:-1]
         live[begins] = shown[begins] > 0
         odd = coming == live
-        odd |= self._columns.read(ordered, "crowded") != 0
+        odd |= self._columns.read(by_key.slots, "crowded") != 0
         going = (~coming & live).nonzero()[0]
         if len(going):
-            content = self._content(batch.select(list(self._form.stored)).take(pa.array(order)))
+            assert content is not None
             inner = going.take((~begins.take(going)).nonzero()[0])
-            odd[inner] |= ~content.equal(inner, content, inner - 1)
+            if len(inner):
+                odd[inner] |= ~content.equal(order.take(inner), content, order.take(inner - 1))
             outer = going.take(begins.take(going).nonzero()[0])
             stored = self._content(self._rows.take(shown.take(outer) - 1))
-            odd[outer] |= ~content.equal(outer, stored, np.arange(len(outer)))
+            odd[outer] |= ~content.equal(order.take(outer), stored, np.arange(len(outer)))
         if not odd.any():
             return None
         starts = begins.nonzero()[0]
@@ -140,13 +182,35 @@ class SinkMaterializeOperator(Operator):
     def _content(self, batch: pa.RecordBatch) -> Keys:
         return Keys.of(batch.columns, self._form.stored_types, batch.num_rows)
 
-    def _replace(self, batch: pa.RecordBatch, slots: Ints, signs: Signs) -> None:
+    def _net_as_it_is(
+        self, batch: pa.RecordBatch, slots: Ints, by_key: _ByKey, content: Keys | None
+    ) -> tuple[Changes, Ints] | None:
+        """A step's only batch, of keys with one row: its changes and the keys left without one.
+
+        None where it is not net: a key has more than a retraction right before an insertion, or
+        the two are of equal rows.
+        """
+        order, begins, coming = by_key.order, by_key.begins, by_key.coming
+        whole = pa.RecordBatch.from_arrays(batch.columns, schema=self._form.output)
+        if content is None:
+            # Only insertions, one a key.
+            return Changes(whole), np.zeros(0, np.int64)
+        after = (~begins).nonzero()[0]
+        first, second = order.take(after - 1), order.take(after)
+        if coming.take(after - 1).any() or (second - first != 1).any():
+            return None
+        if content.equal(first, content, second).any():
+            return None
+        kinds = np.empty(len(order), np.int8)
+        kinds[order] = np.where(coming, np.int8(INSERT), np.int8(DELETE))
+        kinds[first], kinds[second] = UPDATE_BEFORE, UPDATE_AFTER
+        return Changes(whole, kinds), slots.take((kinds == DELETE).nonzero()[0])
+
+    def _replace(self, batch: pa.RecordBatch, slots: Ints, signs: Signs, by_key: _ByKey) -> None:
         """Keys with at most one row: the last row decides."""
-        order = sort_stable(slots)
-        ordered = slots.take(order)
-        is_last = np.ones(len(order), np.bool_)
-        is_last[:-1] = ordered[1:] != ordered[:-1]
-        last = np.sort(order.take(is_last.nonzero()[0]))
+        is_last = np.ones(len(slots), np.bool_)
+        is_last[:-1] = by_key.begins[1:]
+        last = np.sort(by_key.order.take(is_last.nonzero()[0]))
         where = slots.take(last)
         replaced = self._columns.read(where, "row")
         replaced = replaced.take(replaced.nonzero()[0])
@@ -245,7 +309,12 @@ class SinkMaterializeOperator(Operator):
 
     def flush(self) -> Iterator[Changes]:
         self._ingest_waiting()
-        if self._touched.size:
+        if self._as_came is not None:
+            changes, gone = self._as_came
+            if len(gone):
+                self._index.free(gone)
+            yield from split_changes(changes)
+        elif self._touched.size:
             slots = self._touched.slots()
             before = np.concatenate(self._before)
             after = self._reveal(slots)
@@ -260,6 +329,7 @@ class SinkMaterializeOperator(Operator):
         self._touched.clear()
         self._touched_ids.clear()
         self._before = []
+        self._as_came = None
 
     def _reveal(self, slots: Ints) -> Ints:
         """The row that each key shows now, number + 1; one that was hidden, where the shown left."""

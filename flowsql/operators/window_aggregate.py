@@ -90,6 +90,8 @@ class WindowAggregateOperator(Operator):
         self._timers: Timers = context.state["timers"]
         self._progress: KeyIndex = context.state["progress"]
         self._progress_columns: Columns = context.state["progress_columns"]
+        # Of the only key, once there is one: it is never freed.
+        self._progress_slot: Ints | None = None
         self._accumulators.open(context.state)
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
@@ -149,8 +151,9 @@ class WindowAggregateOperator(Operator):
             yield from self._fire(slots, before)
             self._groups.free(slots)
         self._accumulators.expire(watermark)
-        slot, _ = self._progress.ensure(Keys.of([], (), 1))
-        self._progress_columns.write(slot, "watermark", watermark)
+        if self._progress_slot is None:
+            self._progress_slot, _ = self._progress.ensure(Keys.of([], (), 1))
+        self._progress_columns.write(self._progress_slot, "watermark", watermark)
 
     def _fire(self, slots: Ints, before: int) -> Iterator[Changes]:
         ends = to_numpy(self._groups.keys(slots)[0])
@@ -202,7 +205,9 @@ class WindowAggregateOperator(Operator):
         return iter(())
 
     def _watermark(self) -> int:
-        slot = self._progress.find(Keys.of([], (), 1))
-        if slot[0] < 0:
-            return NO_WATERMARK
-        return int(self._progress_columns.read(slot, "watermark")[0])
+        if self._progress_slot is None:
+            slot = self._progress.find(Keys.of([], (), 1))
+            if slot[0] < 0:
+                return NO_WATERMARK
+            self._progress_slot = slot
+        return int(self._progress_columns.read(self._progress_slot, "watermark")[0])

@@ -1,8 +1,8 @@
 """Whether what reaches a sink is net by its key already.
 
-A `GroupAggregate` gives each key once a step, its `-U` right before its `+U` in one batch, and
-projections keep rows in place. A sink by the same key need not net and label them again, which for
-many groups costs as much as the aggregate itself.
+A `GroupAggregate` gives each key once a step, its `-U` right before its `+U` in one batch, as what
+keeps the last row by key does, and projections keep rows in place. A sink by the same key need not
+net and label them again, which for many groups costs as much as the aggregate itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from flowsql.expr import Column
 from flowsql.physical import PhysicalNode
-from flowsql.physical.specs import GroupAggregate, Project
+from flowsql.physical.specs import GroupAggregate, Normalize, Project, SinkMaterialize, Spec
 
 __all__ = ["compared_columns"]
 
@@ -37,14 +37,23 @@ def compared_columns(
         expressions = at.spec.expressions
         columns = tuple(_source(None if c is None else expressions[c]) for c in columns)
         at = physical[at.inputs[0]]
-    if not isinstance(at.spec, GroupAggregate):
-        return None
-    keys = set(range(len(at.spec.keys)))
-    if {columns[k] for k in upsert_key} != keys or not upsert_key:
+    keys = _net_by(at.spec)
+    if not upsert_key or {columns[k] for k in upsert_key} != keys:
         return None
     if set(range(len(at.output.fields))) <= set(columns):
         return ()
     return tuple(i for i in range(len(columns)) if i not in upsert_key)
+
+
+def _net_by(spec: Spec) -> set[int] | None:
+    """The key by which an operator gives pairs."""
+    match spec:
+        case GroupAggregate(keys=keys):
+            return set(range(len(keys)))
+        case Normalize(keys=keys) | SinkMaterialize(keys=keys):
+            return set(keys)
+        case _:
+            return None
 
 
 def _source(expression: object) -> int | None:

@@ -9,6 +9,7 @@ from flowsql.physical.specs import Normalize, SinkMaterialize
 from flowsql.types import IntType, VarCharType
 from tests.unit.operators.harness import Run, changes, row_type
 
+Row = tuple[str, int, str | None]
 ROW = row_type(k=IntType(), a=VarCharType())
 
 
@@ -51,3 +52,54 @@ def test_the_last_row_to_come_is_shown() -> None:
     assert r.step(changes(ROW, [("-", 1, "z"), ("-", 1, "a")])) == [("-", 1, "a")]
     assert r.counters.as_dict() == {"orphan-retractions": 1}
     assert set(r.live().values()) == {0}
+
+
+def test_a_step_that_is_net_is_passed_on() -> None:
+    """Keys that come, change and go, each by rows that stand together."""
+    r = Run(SinkMaterialize((0,)), [ROW], ROW)
+    assert r.step(changes(ROW, [("+", 2, "b"), ("+", 1, "a")])) == [("+", 2, "b"), ("+", 1, "a")]
+    step = [("-", 1, "a"), ("+", 1, "A"), ("-", 2, "b"), ("+", 3, "c")]
+    assert r.step(changes(ROW, step)) == step
+    r.restart()
+    assert r.table() == {(1, "A"): 1, (3, "c"): 1}
+    # Key 2 was forgotten, and a row that comes back is new.
+    assert r.step(changes(ROW, [("+", 2, "b"), ("-", 3, "c")])) == [("+", 2, "b"), ("-", 3, "c")]
+    assert r.step(changes(ROW, [("-", 1, "A"), ("-", 2, "b")])) == [("-", 1, "A"), ("-", 2, "b")]
+    assert set(r.live().values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("step", "out"),
+    [
+        # Equal rows are no change.
+        ([("-", 1, "a"), ("+", 1, "a"), ("+", 2, "b")], [("+", 2, "b")]),
+        # Halves that stand apart are put together.
+        (
+            [("-", 1, "a"), ("+", 2, "b"), ("+", 1, "A")],
+            [("-", 1, "a"), ("+", 1, "A"), ("+", 2, "b")],
+        ),
+        # What came and went is nothing.
+        ([("+", 2, "b"), ("-", 2, "b"), ("-", 1, "a")], [("-", 1, "a")]),
+        # Of a chain only its ends count.
+        (
+            [("-", 1, "a"), ("+", 1, "b"), ("-", 1, "b"), ("+", 1, "c")],
+            [("-", 1, "a"), ("+", 1, "c")],
+        ),
+        # The retraction of another row is none.
+        ([("-", 1, "z"), ("+", 2, "b")], [("+", 2, "b")]),
+    ],
+)
+def test_a_step_that_is_not_net(step: list[Row], out: list[Row]) -> None:
+    """It is netted by key."""
+    r = Run(SinkMaterialize((0,)), [ROW], ROW)
+    r.step(changes(ROW, [("+", 1, "a")]))
+    assert sorted(r.step(changes(ROW, step))) == sorted(out)
+
+
+def test_a_step_of_several_batches_is_netted() -> None:
+    """What the first of them left is changed by the second."""
+    r = Run(SinkMaterialize((0,)), [ROW], ROW)
+    first, second = [("+", k, "a") for k in range(1 << 15)], [("-", 7, "a"), ("+", 7, "b")]
+    out = r.step(changes(ROW, first), changes(ROW, second))
+    assert len(out) == 1 << 15
+    assert [row for row in out if row[1] == 7] == [("+", 7, "b")]

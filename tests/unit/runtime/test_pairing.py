@@ -7,7 +7,12 @@ import pyarrow as pa
 import pytest
 
 import flowsql
-from flowsql.changelog import Changes, kind_names
+from flowsql.changelog import ChangelogMode, Changes, kind_names
+from flowsql.physical import PhysicalNode
+from flowsql.physical.specs import SinkMaterialize
+from flowsql.runtime import outlets
+from flowsql.runtime.pairing import compared_columns
+from flowsql.types import row_type_of
 
 SCHEMA = pa.schema([("k", pa.int64()), ("v", pa.int64())])
 Change = tuple[int | None, str, tuple[object, ...]]
@@ -63,3 +68,31 @@ def test_another_key_is_labelled_anew() -> None:
     """Behind a filter a pair may have lost its half: the label is that of what is left."""
     query = "SELECT k, SUM(v) AS s FROM t GROUP BY k HAVING SUM(v) < 15"
     assert changes(query, FIRST, SECOND) == [(1, "+I", (1, 10)), (2, "-D", (1, 10))]
+
+
+def test_rows_by_key_come_in_pairs_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What keeps the last row by key has netted and labelled its rows."""
+
+    def never(*_: object) -> Changes:
+        raise AssertionError("labelled again")
+
+    monkeypatch.setattr(outlets, "label", never)
+    with flowsql.connect() as session:
+        steps = [step(("+I", 1, 10), ("+I", 2, 20)), step(("+U", 1, 11), ("-D", 2, 20))]
+        session.from_changes("t", SCHEMA, steps, primary_key=["k"], mode="upsert")
+        got = [
+            (kind, tuple(row.values()))
+            for c in session.execute("SELECT v, k FROM t WHERE TRUE").changes()
+            for kind, row in zip(kind_names(c), c.batch.to_pylist(), strict=True)
+        ]
+    assert got[2:] == [("-U", (10, 1)), ("+U", (11, 1)), ("-D", (20, 2))]
+
+
+@pytest.mark.parametrize(("key", "columns"), [((1,), ()), ((0,), None), ((0, 1), None), ((), None)])
+def test_a_materialiser_gives_pairs_by_its_key(
+    key: tuple[int, ...], columns: tuple[int, ...] | None
+) -> None:
+    """By that of the sink, and no other."""
+    row = row_type_of(SCHEMA)
+    node = PhysicalNode("m", SinkMaterialize((1,)), ("t",), row, ChangelogMode.RETRACT)
+    assert compared_columns(node, key, {"m": node}) == columns
