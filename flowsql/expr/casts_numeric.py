@@ -22,11 +22,12 @@ from flowsql.expr.parse_text import (
     parse_double,
     parse_integer,
 )
-from flowsql.expr.vector import Kernel, build, each, null_mask, numbers
+from flowsql.expr.vector import Kernel, Value, build, chars, each, null_mask, numbers
 from flowsql.types import (
     BooleanType,
     DataType,
     DecimalType,
+    FloatType,
     arrow_type,
 )
 from flowsql.types.common import is_approximate, is_character, is_integer
@@ -148,7 +149,12 @@ def to_decimal(source: DataType, target: DecimalType, *, safe: bool) -> Kernel:
     precision, scale = target.precision, target.scale
     if is_character(source):
         slow = parsed(lambda s: parse_decimal(s, precision, scale), arrow, safe=safe)
-        return lambda _, value: slow(value)
+
+        def from_text(_: Any, value: Value) -> Value:
+            found = _fast_decimal(value, target)
+            return slow(value) if found is None else found
+
+        return from_text
     if isinstance(source, BooleanType):
         return lambda _, value: rescale(value.cast(pa.int8()).cast(pa.decimal128(3, 0)), target)
     if isinstance(source, DecimalType):
@@ -166,7 +172,35 @@ def to_decimal(source: DataType, target: DecimalType, *, safe: bool) -> Kernel:
         return from_float(value) if np.isfinite(value) else None
 
     convert = from_float_or_null if safe else from_float
-    return lambda _, value: each(convert, arrow, value)
+    if isinstance(source, FloatType):
+        return lambda _, value: each(convert, arrow, value)
+
+    def from_double(_: Any, value: Value) -> Value:
+        fast, rest = _fast_double(value, target)
+        if len(rest) == 0:
+            return fast
+        if len(rest) == len(value):
+            return each(convert, arrow, value)
+        place = np.arange(len(value))
+        place[rest] = len(value) + np.arange(len(rest))
+        slow = each(convert, arrow, value.take(pa.array(rest)))
+        return pa.concat_arrays([fast, slow]).take(pa.array(place))
+
+    return from_double
+
+
+def _fast_double(array: Any, target: DecimalType) -> tuple[Any, Any]:
+    """The decimals of doubles, and the rows where shortest digits have to decide."""
+    value = numbers(array)
+    nulls = null_mask(array) if array.null_count else np.zeros(len(array), dtype=bool)
+    with np.errstate(all="ignore"):
+        scaled = np.abs(value) * float(10**target.scale)
+        whole = np.floor(scaled + 0.5)
+        away = np.abs(scaled - np.floor(scaled) - 0.5)
+        sure = (away > scaled * 2.0**-48 + 1e-9) & (whole < min(2.0**46, 10.0**target.precision))
+    sure |= nulls
+    unscaled = np.where(sure & ~nulls, whole, 0).astype(np.int64)
+    return _decimals(np.where(value < 0, -unscaled, unscaled), target, nulls), np.flatnonzero(~sure)
 
 
 def _fast_text(array: Any, arrow: Any, slow: Callable[[Any], Any], hexadecimal: str | None) -> Any:
@@ -181,6 +215,49 @@ def _fast_text(array: Any, arrow: Any, slow: Callable[[Any], Any], hexadecimal: 
     elif pc.any(pc.invert(pc.is_finite(found))).as_py():
         return slow(array)
     return found
+
+
+_PLAIN = np.zeros(256, dtype=bool)
+_PLAIN[np.frombuffer(b"0123456789.-", dtype=np.uint8)] = True
+_POWERS = 10 ** np.arange(19, dtype=np.int64)
+
+
+def _fast_decimal(array: Any, target: DecimalType) -> Any | None:
+    """The decimals of texts such as `-12.50` that fit 18 digits; None if any is otherwise."""
+    _, data = chars(array)
+    if not _PLAIN[data].all():
+        return None
+    dot = pc.find_substring(array, pattern=".")
+    try:
+        digits = pc.replace_substring(array, ".", "", max_replacements=1).cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    place, length = numbers(dot), numbers(pc.binary_length(array))
+    behind = np.where(place < 0, 0, length - place - 1)
+    nulls = null_mask(array) if array.null_count else None
+    shift = target.scale - behind
+    value = numbers(digits)
+    if nulls is not None:
+        shift, length, behind = (np.where(nulls, 0, x) for x in (shift, length, behind))
+        value = np.where(nulls, 0, value)
+    if len(value) and (int((length - behind).max()) + target.scale > 18 or int(length.max()) > 18):
+        return None
+    result = value * _POWERS[np.maximum(shift, 0)]
+    if len(shift) and int(shift.min()) < 0:  # rounded half up, away from zero
+        unit = _POWERS[np.maximum(-shift, 0)]
+        result = np.sign(result) * ((np.abs(result) + unit // 2) // unit)
+    if len(result) and int(np.abs(result).max()) >= 10**target.precision:
+        return None
+    return _decimals(result, target, nulls)
+
+
+def _decimals(unscaled: Any, target: DecimalType, nulls: Any = None) -> Any:
+    """The decimal column of int64 unscaled values."""
+    words = np.empty((len(unscaled), 2), dtype=np.int64)
+    words[:, 0], words[:, 1] = unscaled, unscaled >> 63
+    plain = build(unscaled, pa.int64(), nulls)
+    buffers = [plain.buffers()[0], pa.py_buffer(words)]
+    return pa.Array.from_buffers(arrow_type(target), len(unscaled), buffers, plain.null_count)
 
 
 def rescale(array: Any, target: DecimalType) -> Any:

@@ -46,13 +46,14 @@ class Path:
     Attributes:
         lax: what is missing is empty, not an error.
         definite: leads to one value at most.
-        run: the value, or the list of values, of a document.
+        plain: the names and indexes of a path that has nothing else, or None.
     """
 
     lax: bool
     definite: bool
     steps: tuple[_Step, ...]
     text: str
+    plain: tuple[Any, ...] | None
 
     def run(self, document: Any) -> Any:
         """The value that a definite path leads to, or the list of all.
@@ -62,11 +63,25 @@ class Path:
         """
         if document is None:
             raise Missing("the document is null")
+        if self.plain is not None:
+            return self._along(document)
         if not self.definite:
             return list(_walk(self.steps, 0, document, definite=True))
         for found in _walk(self.steps, 0, document, definite=True):
             return found
         raise Missing(f"no results for path {self.text}")
+
+    def _along(self, document: Any) -> Any:
+        """A path of names and indexes, which most are, walked without a generator a step."""
+        assert self.plain is not None
+        for key in self.plain:
+            if type(key) is str:
+                if type(document) is not dict or key not in document:
+                    raise Missing(f"no results for path: $['{key}']")
+            elif type(document) is not list or not -len(document) <= key < len(document):
+                raise Missing(f"no results for path: [{key}]")
+            document = document[key]
+        return document
 
 
 _MODE = re.compile(r"\s*(strict|lax)\s+(.+)", re.IGNORECASE | re.DOTALL)
@@ -104,7 +119,10 @@ def compile_path(text: str) -> Path:
     steps = tuple(_steps(body, text))
     _check(steps, text)
     definite = all(s.definite or (s.kind == "names" and s is steps[-1]) for s in steps)
-    return Path(is_lax(text), definite, steps, body)
+    plain = None
+    if all(s.kind in {"name", "index"} for s in steps):
+        plain = tuple(s.names[0] if s.names else s.numbers[0] for s in steps)
+    return Path(is_lax(text), definite, steps, body, plain)
 
 
 def _check(steps: tuple[_Step, ...], text: str) -> None:

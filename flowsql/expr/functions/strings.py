@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.errors import Span, SqlError
 from flowsql.expr.faults import Fault
+from flowsql.expr.lists import lists_of
 from flowsql.expr.nodes import Call, Expression, Literal
 from flowsql.expr.params import BIGINT, BYTES, CHARACTER, INT
 from flowsql.expr.registry import (
@@ -27,8 +29,10 @@ from flowsql.expr.vector import (
     Kernel,
     Value,
     arrow_function,
+    build,
     chars,
     each,
+    numbers,
     row_count,
 )
 from flowsql.types import (
@@ -359,6 +363,26 @@ def _split_index(text: str, separator: str | int, index: int) -> str | None:
     return parts[index] if index < len(parts) else None
 
 
+def _split_index_make(call: Call, settings: EvalSettings) -> Kernel:
+    del settings
+    separator, index = literal_text(call, 1), _literal_number(call, 2)
+    if separator and index is not None and index >= 0:
+        options = pc.SplitPatternOptions(separator, max_splits=index + 1)
+        split = pc.get_function("split_pattern").call
+
+        def kernel(_: Any, text: Value, *__: Value) -> Value:
+            parts = split([text], options)
+            lists = lists_of(parts)
+            ends = np.cumsum(lists.counts)
+            # Empty text has one empty part for Arrow, and none for Flink.
+            there = (lists.counts > index) & (numbers(pc.binary_length(text)) > 0)
+            place = np.where(there, ends - lists.counts + index, 0)
+            return lists.elements.take(build(place, pa.int64(), ~there))
+
+        return kernel
+    return lambda _, *values: each(_split_index, pa.string(), *values)
+
+
 def _initcap(text: str) -> str:
     out = []
     start = True
@@ -512,7 +536,7 @@ FUNCTIONS = (
         "SPLIT_INDEX",
         "The part at an index, from 0, of text split at a separator.",
         tuple(
-            overload((CHARACTER, p, INT), _STRING_OR_NULL, per_value(_split_index, pa.string()))
+            overload((CHARACTER, p, INT), _STRING_OR_NULL, _split_index_make)
             for p in (CHARACTER, INT)
         ),
     ),
