@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,6 +17,8 @@ from flowsql.expr import EvalSettings
 from flowsql.library.result import Result
 
 __all__ = ["ResultPrinter"]
+
+JSON = dict[str, Any]
 
 # The first rows decide how wide columns are: a short result is held until it is whole.
 _HELD_ROWS = 1000
@@ -32,14 +35,20 @@ class ResultPrinter:
         console: where status lines go.
         settings: how values become text (time zone).
         interrupted: whether the user has asked for the end.
+        beside: the jobs that run meanwhile: what `Job.status()` tells, one call a job.
     """
 
     def __init__(
-        self, console: Console, settings: EvalSettings, interrupted: Callable[[], bool]
+        self,
+        console: Console,
+        settings: EvalSettings,
+        interrupted: Callable[[], bool],
+        beside: Callable[[], Sequence[Callable[[], JSON]]] = lambda: (),
     ) -> None:
         self._console = console
         self._settings = settings
         self._interrupted = interrupted
+        self._beside = beside
 
     def show(self, answer: Result) -> bool:
         """Print an answer; whether it is a whole one, not the part that came until Ctrl-C.
@@ -64,8 +73,22 @@ class ResultPrinter:
         finally:
             self._console.show(())
 
+    def _progress(self, answer: Result) -> Callable[[], None]:
+        """To be called now and then while the query runs: draws the status lines in a terminal."""
+        if answer.status is None or not self._console.interactive:
+            return lambda: None
+        own, last = answer.status, time.monotonic()
+
+        def update() -> None:
+            nonlocal last
+            if time.monotonic() - last >= StatusReporter.INTERVAL:
+                last = time.monotonic()
+                StatusReporter([*self._beside(), own], self._console).update()
+
+        return update
+
     def _follow(self, answer: Result, tableau: Tableau) -> None:
-        progress = _Progress(answer, self._console)
+        progress = self._progress(answer)
         rows = 0
         begun = False
 
@@ -87,7 +110,7 @@ class ResultPrinter:
         print(f"{tableau.rule()}\nReceived a total of {rows} rows", flush=True)
 
     def _table(self, answer: Result, tableau: Tableau) -> bool:
-        progress = _Progress(answer, self._console)
+        progress = self._progress(answer)
         collected: list[Changes] = []
         for changes in answer.changes(progress):
             collected.append(changes)
@@ -99,7 +122,7 @@ class ResultPrinter:
 
     def _rows(self, answer: Result, tableau: Tableau) -> bool:
         held = _Held(tableau)
-        progress = _Progress(answer, self._console)
+        progress = self._progress(answer)
 
         def tick() -> None:
             held.release(due=True)
@@ -171,19 +194,3 @@ class _Held:
         if self.begun:
             shown = self._rows - sum(map(len, self.changes))
             print(f"{self._tableau.rule()}\n{self._tableau.count(shown)} {how}", flush=True)
-
-
-class _Progress:
-    """Called now and then while a query runs: a status line where there is a terminal."""
-
-    def __init__(self, answer: Result, console: Console) -> None:
-        self._reporter = None
-        if answer.status is not None and console.interactive:
-            self._reporter = StatusReporter([answer.status], console)
-        self._last = time.monotonic()
-
-    def __call__(self) -> None:
-        now = time.monotonic()
-        if self._reporter is not None and now - self._last >= self._reporter.INTERVAL:
-            self._last = now
-            self._reporter.update()

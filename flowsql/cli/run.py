@@ -128,7 +128,12 @@ class _Run:
     def _begin(self, prepared: Prepared) -> int:
         if isinstance(prepared.answer, Result):
             settings = EvalSettings(self._session.settings.local_time_zone)
-            printer = ResultPrinter(self._console, settings, lambda: self._stopping.asked)
+            printer = ResultPrinter(
+                self._console,
+                settings,
+                lambda: self._stopping.asked,
+                lambda: [j.status for j in self._session.jobs if j.running],
+            )
             return 0 if printer.show(prepared.answer) else self._stopping.code
         job = prepared.answer
         self._announce(job, prepared.at_commit)
