@@ -119,6 +119,24 @@ def test_a_plan_calls_tables_as_the_statement_does(session: flowsql.Session) -> 
     assert "default_catalog" not in plan
 
 
+def test_log_lines_call_tables_as_the_statement_does(tmp_path: Path) -> None:
+    """What a second run says of its target names it as the INSERT does."""
+    told: list[str] = []
+    config = {"execution.checkpointing.dir": str(tmp_path / "jobs"), "pipeline.name": "twice"}
+    with flowsql.Session(config, events=told.append) as session:
+        session.from_arrow("t", rows((1, 2)))
+        session.execute(
+            f"CREATE TABLE o (k BIGINT) WITH ('connector' = 'filesystem', 'format' = 'csv', "
+            f"'path' = '{tmp_path}/o')"
+        )
+        for _ in range(2):
+            job = session.execute("INSERT INTO o SELECT k FROM t")
+            assert isinstance(job, Job)
+            assert job.wait(10)
+    assert [line for line in told if 'those that "o" got from the last run' in line]
+    assert not [line for line in told if "default_catalog" in line]
+
+
 def test_an_endless_query_has_no_table(session: flowsql.Session) -> None:
     """It is refused, not waited for."""
     session.execute("CREATE TABLE g (id BIGINT) WITH ('connector' = 'datagen')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import struct
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 import flowsql
+from flowsql.physical import state_specs
 from flowsql.runtime.job import Job
 
 PAGE = Path(__file__).parents[3] / "docs" / "checkpoint-format.md"
@@ -242,6 +244,15 @@ def test_files_hold_what_the_plan_declares(reader: Reader) -> None:
     text = PAGE.read_text()
     assert [kind for kind in seen if f"`{kind}`" not in text] == []
     assert "OrderedSpec" in seen
+
+
+def test_the_page_names_every_operator_with_state() -> None:
+    """Who adds one describes its tables."""
+    source = inspect.getsource(state_specs.declare_state)
+    kinds = set(re.findall(r"case (\w+)\(\)", source))
+    assert len(kinds) > 5
+    rows = " ".join(line for line in PAGE.read_text().splitlines() if line.startswith("| `"))
+    assert [kind for kind in kinds if f"`{kind}`" not in rows] == []
 
 
 def _columns(spec: dict[str, Any]) -> list[str]:
