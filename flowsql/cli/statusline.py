@@ -22,7 +22,7 @@ _MISHAPS = (
     ("pending_rows", "pending"),
 )
 # Parts in the order in which they are given up where a line is too narrow even for short words.
-_LEAST = ("watermark", "checkpoint", "state", "lag", "rates", "mishaps", "failures")
+_LEAST = ("watermark", "checkpoint", "state", "lag", "rates", "mishaps")
 _SHORTEST = 3
 
 
@@ -76,22 +76,28 @@ def _parts(status: JSON, level: int) -> dict[str, str]:
     mishaps = [f"{count(key)} {label}" for key, label in _MISHAPS if status.get(key)]
     if mishaps:
         parts["mishaps"] = "  ".join(mishaps)
-    if status.get("error"):
-        parts["error"] = str(status["error"]).splitlines()[0]
+    wrong = _wrong(status)
+    if wrong is not None:
+        parts["error"] = wrong.splitlines()[0]
     return parts
 
 
+def _wrong(status: JSON) -> str | None:
+    """What is wrong now: why the job does not run, or has no newer checkpoint."""
+    if status.get("error"):
+        return str(status["error"])
+    failed = (status.get("checkpoint") or {}).get("last_error")
+    return None if failed is None else f"last checkpoint failed: {failed}"
+
+
 def _checkpoint(checkpoint: JSON, level: int) -> Iterator[tuple[str, str]]:
-    number, failed = checkpoint.get("number"), checkpoint.get("failed")
+    number = checkpoint.get("number")
     if number is not None:
         age = _duration(checkpoint.get("age_ms") or 0, tight=level > 0)
         if level == 0:
             yield "checkpoint", f"checkpoint {number} ({age} ago)"
         else:
             yield "checkpoint", f"chk {number} {age}"
-    if failed:
-        word = "chk" if level else f"checkpoint{'s' * (failed != 1)}"
-        yield "failures", f"{failed} {word} failed"
 
 
 def _time(status: JSON, level: int) -> Iterator[tuple[str, str]]:

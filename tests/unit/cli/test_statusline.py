@@ -39,11 +39,11 @@ TROUBLED = SALES | {"late_rows": 3, "pending_rows": 12_000}
 
 def test_a_job_in_one_line() -> None:
     """Rates, time, state, checkpoint; counts of mishaps where there are any."""
-    status = TROUBLED | {"checkpoint": {"number": 7, "age_ms": 65_000, "failed": 2}}
-    assert status_line(status) == (
+    failed = {"number": 7, "age_ms": 65_000, "failed": 2, "last_error": "disk full"}
+    assert status_line(TROUBLED | {"checkpoint": failed}) == (
         "sales: running  in 1.2 M (20.0 k/s)  out 900 (12/s)  watermark 2026-01-01 10:00:00  "
-        "lag 4.2 s  state 5.0 MB  checkpoint 7 (1 min 5 s ago)  2 checkpoints failed  3 late  "
-        "12.0 k pending"
+        "lag 4.2 s  state 5.0 MB  checkpoint 7 (1 min 5 s ago)  3 late  12.0 k pending  "
+        "last checkpoint failed: disk full"
     )
 
 
