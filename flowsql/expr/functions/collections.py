@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from flowsql.expr.faults import Fault
 from flowsql.expr.lists import element_with, entries, keys_of, offsets_of
 from flowsql.expr.nodes import Call, Expression, FieldAccess, Literal
 from flowsql.expr.params import ANY, ARRAY, INT, MAP, MULTISET
-from flowsql.expr.registry import Function, Result, by_arguments, overload, strict
+from flowsql.expr.registry import Bind, Function, Result, by_arguments, overload, strict
+from flowsql.expr.resolve import resolve
 from flowsql.expr.signatures import wrong_arguments
 from flowsql.expr.vector import (
     EvalSettings,
@@ -352,6 +354,46 @@ def _entries_kernel(_: Any, value: Value) -> Value:
     return _lists(value, flat)
 
 
+def _of_constructor(name: str) -> Bind:
+    """MAP_KEYS(MAP[k, v]) and the like are read off a constructor of one entry.
+
+    Such a map is never stored, so its key may be NULL, which no stored map can hold.
+    """
+
+    def bind(args: Sequence[Expression], span: Span | None) -> Expression:
+        built = args[0] if len(args) == 1 else None
+        if not (isinstance(built, Call) and built.function == "MAP" and len(built.args) == 2):
+            return resolve(_PLAIN[name], args, span)
+        key, value = built.args
+        if name == "MAP_KEYS":
+            inner = key
+        elif name == "MAP_VALUES":
+            inner = value
+        else:
+            fields = (Field("key", key.type), Field("value", value.type))
+            row = RowType(fields, nullable=False)
+            inner = Call(type=row, function="ROW", args=(key, value), span=span)
+        element = inner.type
+        if name == "MAP_ENTRIES":  # Flink gives the entries of a map as nullable rows
+            element = element.with_nullable(True)
+        result = ArrayType(element, nullable=False)
+        return Call(type=result, function="ARRAY", args=(inner,), span=span)
+
+    return bind
+
+
+_PLAIN = {
+    f.name: f
+    for f in (
+        Function("MAP_KEYS", "The keys of a map.",
+                 (overload((MAP,), _keys_type, strict(lambda _, v: _lists(v, v.keys))),)),
+        Function("MAP_VALUES", "The values of a map.",
+                 (overload((MAP,), _values_type, strict(lambda _, v: _lists(v, v.items))),)),
+        Function("MAP_ENTRIES", "The entries of a map as rows.",
+                 (overload((MAP,), _entries_type, strict(_entries_kernel)),)),
+    )
+}  # fmt: skip
+
 FUNCTIONS = (
     Function("ARRAY", "An array of the values.",
              (overload((ANY,), _fixed(ArrayType(NullType())), strict(_array_kernel),
@@ -378,10 +420,5 @@ FUNCTIONS = (
     Function("ARRAY_POSITION", "Where the element first stands in the array, from 1.",
              (overload((ARRAY, ANY), _fixed(IntType()), _search_make),),
              _bind_search("ARRAY_POSITION", strict_needle=True)),
-    Function("MAP_KEYS", "The keys of a map.",
-             (overload((MAP,), _keys_type, strict(lambda _, v: _lists(v, v.keys))),)),
-    Function("MAP_VALUES", "The values of a map.",
-             (overload((MAP,), _values_type, strict(lambda _, v: _lists(v, v.items))),)),
-    Function("MAP_ENTRIES", "The entries of a map as rows.",
-             (overload((MAP,), _entries_type, strict(_entries_kernel)),)),
+    *(replace(f, bind=_of_constructor(f.name), signatures=f.supported()) for f in _PLAIN.values()),
 )  # fmt: skip
