@@ -150,12 +150,13 @@ class AggregateCall:
 
     Attributes:
         function: the registry's name, upper case: `"COUNT"`, `"SUM"`, …; COUNT(*) has no args.
-        args: columns of the node's input (the planner projects expressions below it).
+        args: columns of the node's input (the planner projects expressions below it). Values of
+            JSON_ARRAYAGG are JSON texts; JSON_OBJECTAGG has the key and the text of its member.
         distinct: DISTINCT was written.
         filter: the BOOLEAN column of FILTER (WHERE …), or None.
         type: the result type.
         constants: arguments and clauses that are no columns: LISTAGG's separator, PERCENTILE's
-            percentages, `"NULL"` or `"ABSENT"` ON NULL of JSON_…AGG, `"IGNORE NULLS"`.
+            percentages, `"NULL"` ON NULL of JSON_ARRAYAGG, `"IGNORE NULLS"` of ARRAY_AGG.
     """
 
     function: str

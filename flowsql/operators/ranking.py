@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowsql.changelog import Keys
-from flowsql.state import Ordered
+from flowsql.state import Entries, Ordered
+from flowsql.state.kernels import runs
 from flowsql.types import DataType
 
 __all__ = ["Given", "Ranking", "first_of_each"]
@@ -94,24 +95,10 @@ class Ranking:
             found = order.entries(slots)
         assert found.rows is not None
         probe = found.probe
-        begins = np.ones(len(probe), np.bool_)
-        begins[1:] = probe[1:] != probe[:-1]
-        position = np.arange(len(probe))
-        rank: Ints
-        start: Ints = np.maximum.accumulate(np.where(begins, position, 0))
-        if self.ties is None:
-            rank = np.add(position - start, 1 if ends is None else self.start)
-            if ends is not None:
-                return Given(places.take(probe), found.rows, rank, self.ranked)
-        else:
-            keys = Keys.of(found.values, self.ties, len(probe))
-            fresh = begins.copy()
-            fresh[1:] |= ~keys.equal(position[1:], keys, position[:-1])
-            if self.dense:
-                steps = np.cumsum(fresh)
-                rank = steps - steps.take(start) + 1
-            else:
-                rank = np.maximum.accumulate(np.where(fresh, position, 0)) - start + 1
+        if self.ties is None and ends is not None:
+            rank = _place(probe) + self.start
+            return Given(places.take(probe), found.rows, rank, self.ranked)
+        rank = _place(probe) + 1 if self.ties is None else self._tied(found, self.ties)
         chosen = rank >= self.start
         if ends is not None:
             chosen &= rank <= ends.take(probe)
@@ -119,6 +106,26 @@ class Ranking:
         return Given(
             places.take(probe.take(kept)), found.rows.take(kept), rank.take(kept), self.ranked
         )
+
+    def _tied(self, found: Entries, types: tuple[DataType, ...]) -> Ints:
+        """RANK or DENSE_RANK of the entries of whole partitions."""
+        n = len(found.probe)
+        place = _place(found.probe)
+        keys = Keys.of(found.values, types, n)
+        every = np.arange(n)
+        fresh = place == 0
+        fresh[1:] |= ~keys.equal(every[1:], keys, every[:-1])
+        if self.dense:
+            steps = np.cumsum(fresh)
+            return steps - steps.take(every - place) + 1
+        first: Ints = np.maximum.accumulate(np.where(fresh, every, 0))
+        return place - (every - first) + 1
+
+
+def _place(probe: Ints) -> Ints:
+    """int64[n]: place of each entry in its probe, from 0."""
+    starts, lengths = runs(probe)
+    return np.arange(len(probe)) - np.repeat(starts, lengths)
 
 
 def first_of_each(slots: Ints, words: list[Words], most: Ints) -> Ints | None:
@@ -133,11 +140,7 @@ def first_of_each(slots: Ints, words: list[Words], most: Ints) -> Ints | None:
         Rows in order of arrival.
     """
     order = np.lexsort([*words[::-1], slots])
-    ordered = slots.take(order)
-    begins = np.ones(len(order), np.bool_)
-    begins[1:] = ordered[1:] != ordered[:-1]
-    position = np.arange(len(order))
-    place = position - np.maximum.accumulate(np.where(begins, position, 0))
+    place = _place(slots.take(order))
     kept = (place < most.take(order)).nonzero()[0]
     if len(kept) == len(slots):
         return None

@@ -2,7 +2,7 @@
 
 `SUM(x)` and `AVG(x)` share one running sum, `COUNT(x)`, `SUM(x)`, `AVG(x)`, `MIN(x)` one count of
 non-NULL values, `MIN(x)` and `MAX(x)` over updates one ordered multiset: each is an `Accumulator`,
-kept once. `accumulate_calls` finds them, `accumulator_specs` declares their state tables, and an
+kept once; so are the values that LISTAGG(x) and ARRAY_AGG(x) are made of. `accumulate_calls` finds them, `accumulator_specs` declares their state tables, and an
 operator updates them (`operators/aggregates`).
 
 Accumulators of DISTINCT aggregates are the same, but fed with a value only when it appears or
@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from flowsql.errors import SqlError
-from flowsql.expr.nodes import AggregateCall
+from flowsql.expr.nodes import AggregateCall, LiteralValue
 from flowsql.state.spec import (
     ColumnsSpec,
     KeyIndexSpec,
     OrderedSpec,
+    RowListsSpec,
+    RowsSpec,
     SortColumn,
     StateSpec,
     TimersSpec,
@@ -48,6 +50,7 @@ __all__ = [
     "ACCUMULATORS",
     "GROUPS",
     "ROW_COUNT",
+    "VARIANCES",
     "Accumulator",
     "AccumulatorKind",
     "AccumulatorPlan",
@@ -60,6 +63,17 @@ __all__ = [
 GROUPS = "groups"
 ACCUMULATORS = "accumulators"
 ROW_COUNT = "rows"
+
+# Over the sum of squares: by how many less than all values it is divided, and whether a root is taken.
+VARIANCES = {
+    "STDDEV_POP": (0, True),
+    "STDDEV_SAMP": (1, True),
+    "STDDEV": (1, True),
+    "VAR_POP": (0, False),
+    "VAR_SAMP": (1, False),
+    "VARIANCE": (1, False),
+}
+_LISTS = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "SINGLE_VALUE")
 
 _INTEGERS = (TinyIntType, SmallIntType, IntType, BigIntType)
 _WORDS = (
@@ -88,6 +102,11 @@ class AccumulatorKind(Enum):
     EXTREME_WORD: the smallest or greatest of fixed-width values, as an order-keeping 64-bit word.
     EXTREME_VALUE: the smallest or greatest of values of any width.
     ORDERED: all values with their multiplicity in ascending order, for MIN and MAX over updates.
+    MOMENTS: sums of the values' distance from the group's first one, and of its square.
+    FIRST, LAST: the first or last non-NULL value to arrive.
+    LIST: all values in order of arrival.
+    ARRIVALS: the same, of which the first or last is asked for.
+    PERCENTILE: all values in ascending order, each with its frequency.
     """
 
     COUNT = "count"
@@ -100,6 +119,21 @@ class AccumulatorKind(Enum):
     EXTREME_WORD = "extreme word"
     EXTREME_VALUE = "extreme value"
     ORDERED = "ordered"
+    MOMENTS = "moments"
+    FIRST = "first"
+    LAST = "last"
+    LIST = "list"
+    ARRIVALS = "arrivals"
+    PERCENTILE = "percentile"
+
+
+# Kinds with tables of their own.
+_TABLES = (
+    AccumulatorKind.ORDERED,
+    AccumulatorKind.LIST,
+    AccumulatorKind.ARRIVALS,
+    AccumulatorKind.PERCENTILE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +141,16 @@ class Accumulator:
     """One accumulator of every group.
 
     Attributes:
-        name: of its column or columns in the table `ACCUMULATORS`; of its table if ORDERED.
+        name: of its column or columns in the table `ACCUMULATORS`; of its table, if it has one.
         kind: see `AccumulatorKind`.
         arg: the input column, None for COUNT(*).
         type: the argument's type; BIGINT for COUNT(*).
         filter: the BOOLEAN input column of FILTER, or None.
         distinct: number of the `DistinctSet` that feeds it, or None.
         greatest: for an extreme: MAX rather than MIN.
+        more: further input columns, and their types: JSON_OBJECTAGG's members as text,
+            PERCENTILE's frequency.
+        nulls: rows whose `arg` is NULL are fed too.
     """
 
     name: str
@@ -123,6 +160,8 @@ class Accumulator:
     filter: int | None = None
     distinct: int | None = None
     greatest: bool = False
+    more: tuple[tuple[int, DataType], ...] = ()
+    nulls: bool = False
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -146,7 +185,13 @@ class Accumulator:
                     # Two zeros share a word, since they are equal; one remembers which it was.
                     return ((self.name, "uint64"), (f"{self.name}.negative zero", "uint8"))
                 return ((self.name, "uint64"),)
-            case AccumulatorKind.EXTREME_VALUE | AccumulatorKind.ORDERED:
+            case AccumulatorKind.MOMENTS:
+                parts = (("origin", "float64"), ("square", "float64"), ("odd", "int64"))
+                beside = ((f"{self.name}.{part}", dtype) for part, dtype in parts)
+                return ((self.name, "float64"), *beside, (f"{self.name}.begun", "uint8"))
+            case AccumulatorKind.FIRST:
+                return ((f"{self.name}.begun", "uint8"),)
+            case _:
                 return ()
 
     @property
@@ -165,12 +210,14 @@ class DistinctSet:
         arg: the input column.
         type: the column's type.
         filter: the BOOLEAN input column of FILTER, or None.
+        nulls: NULL is a value.
     """
 
     name: str
     arg: int
     type: DataType
     filter: int | None
+    nulls: bool = False
 
     @property
     def counts(self) -> str:
@@ -188,16 +235,18 @@ class AggregateOutput:
     """How one aggregate's value is made.
 
     Attributes:
-        function: COUNT, SUM, AVG, MIN or MAX.
+        function: its name.
         type: the result type.
-        value: number of the accumulator with the sum, extreme or count.
+        value: number of the accumulator with the sum, extreme, values or count.
         count: number of the accumulator with the count of non-NULL values.
+        constants: see `AggregateCall`.
     """
 
     function: str
     type: DataType
     value: int
     count: int
+    constants: tuple[LiteralValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +292,17 @@ class _Planner:
         arg = call.args[0].index if call.args else None
         condition = call.filter.index if call.filter is not None else None
         extreme = call.function in {"MIN", "MAX"}
-        # The extreme of the distinct values is that of all values.
-        source = self._distinct(call, arg, condition) if call.distinct and not extreme else None
-        if len(call.args) > 1 or (arg is None and call.function != "COUNT"):
+        pairs = call.function in {"JSON_OBJECTAGG", "PERCENTILE"}
+        if len(call.args) > (2 if pairs else 1) or (arg is None and call.function != "COUNT"):
             raise SqlError(
                 f'aggregate function "{call.function}" takes one argument',
                 span=call.span,
             )
+        nulls = _takes_nulls(call)
+        # The extreme of the distinct values is that of all values.
+        source = None
+        if call.distinct and not extreme:
+            source = self._distinct(call, arg, condition, nulls)
         count = self._accumulator(AccumulatorKind.COUNT, arg, condition, source)
         match call.function:
             case "COUNT":
@@ -261,22 +314,46 @@ class _Planner:
                 value = self._accumulator(
                     self._extreme_kind(call), arg, condition, None, greatest=greatest
                 )
+            case "FIRST_VALUE" | "LAST_VALUE":
+                kind = AccumulatorKind.ARRIVALS
+                if not self.retract:
+                    last = call.function == "LAST_VALUE"
+                    kind = AccumulatorKind.LAST if last else AccumulatorKind.FIRST
+                value = self._accumulator(kind, arg, condition, source)
+            case "PERCENTILE":
+                more = tuple((a.index, a.type) for a in call.args[1:])
+                value = self._accumulator(
+                    AccumulatorKind.PERCENTILE, arg, condition, source, more=more
+                )
+            case function if function in VARIANCES:
+                value = self._accumulator(AccumulatorKind.MOMENTS, arg, condition, source)
+            case function if function in _LISTS:
+                more = tuple((a.index, a.type) for a in call.args[1:])
+                value = self._accumulator(
+                    AccumulatorKind.LIST, arg, condition, source, more=more, nulls=nulls
+                )
             case _:
                 raise SqlError(
                     f'aggregate function "{call.function}" is not supported yet',
-                    hint="Supported are COUNT, SUM, AVG, MIN and MAX.",
                     span=call.span,
                 )
-        return AggregateOutput(call.function, call.type, value, count)
+        return AggregateOutput(call.function, call.type, value, count, call.constants)
 
-    def _distinct(self, call: AggregateCall, arg: int | None, condition: int | None) -> int:
+    def _distinct(
+        self, call: AggregateCall, arg: int | None, condition: int | None, nulls: bool
+    ) -> int:
         if arg is None:
             raise SqlError("DISTINCT needs an argument", span=call.span)
+        if len(call.args) > 1:
+            raise SqlError(
+                f'"{call.function}" takes no DISTINCT with two arguments', span=call.span
+            )
         for i, known in enumerate(self.distinct):
-            if (known.arg, known.filter) == (arg, condition):
+            if (known.arg, known.filter, known.nulls) == (arg, condition, nulls):
                 return i
         name = f"distinct_{len(self.distinct)}"
-        self.distinct.append(DistinctSet(name, arg, self.row.fields[arg].type, condition))
+        kind = self.row.fields[arg].type
+        self.distinct.append(DistinctSet(name, arg, kind, condition, nulls))
         return len(self.distinct) - 1
 
     def _sum_kind(self, call: AggregateCall) -> AccumulatorKind:
@@ -316,6 +393,8 @@ class _Planner:
         source: int | None,
         *,
         greatest: bool = False,
+        more: tuple[tuple[int, DataType], ...] = (),
+        nulls: bool = False,
     ) -> int:
         if kind is AccumulatorKind.ORDERED:
             greatest = False
@@ -323,22 +402,23 @@ class _Planner:
         if kind is AccumulatorKind.COUNT and source is None and field and not field.type.nullable:
             arg, field = None, None
         for i, known in enumerate(self.accumulators):
-            if (known.kind, known.arg, known.filter, known.distinct, known.greatest) == (
-                kind,
-                arg,
-                condition,
-                source,
-                greatest,
+            same = (known.kind, known.arg, known.filter, known.distinct, known.greatest)
+            if same == (kind, arg, condition, source, greatest) and (known.more, known.nulls) == (
+                more,
+                nulls,
             ):
                 return i
         number = len(self.accumulators)
-        if kind is AccumulatorKind.ORDERED:
-            name = f"ordered_{number}"
+        if kind in _TABLES:
+            name = f"{kind.value}_{number}"
         else:
             label = {
                 AccumulatorKind.COUNT: "count",
                 AccumulatorKind.EXTREME_WORD: "max" if greatest else "min",
                 AccumulatorKind.EXTREME_VALUE: "max" if greatest else "min",
+                AccumulatorKind.MOMENTS: "moments",
+                AccumulatorKind.FIRST: "first",
+                AccumulatorKind.LAST: "last",
             }.get(kind, "sum")
             inner = "*" if field is None else field.name
             name = f"{label}({'distinct ' if source is not None else ''}{inner})"
@@ -348,7 +428,7 @@ class _Planner:
                 name += f" #{number}"
         of = BigIntType() if field is None else field.type
         self.accumulators.append(
-            Accumulator(name, kind, arg, of, condition, source, greatest=greatest)
+            Accumulator(name, kind, arg, of, condition, source, greatest, more, nulls)
         )
         return number
 
@@ -376,12 +456,18 @@ def accumulator_specs(
     tables: list[StateSpec] = []
     for a in plan.accumulators:
         fixed += a.columns
-        if a.kind is AccumulatorKind.EXTREME_VALUE:
-            values.append(Field(a.name, a.type.with_nullable(nullable=True)))
-        elif a.kind is AccumulatorKind.ORDERED:
-            tables.append(OrderedSpec(a.name, GROUPS, (SortColumn(a.type.not_null()),)))
+        match a.kind:
+            case AccumulatorKind.EXTREME_VALUE | AccumulatorKind.FIRST | AccumulatorKind.LAST:
+                values.append(Field(a.name, a.type.with_nullable(nullable=True)))
+            case AccumulatorKind.ORDERED | AccumulatorKind.PERCENTILE:
+                tables.append(OrderedSpec(a.name, GROUPS, (SortColumn(a.type.not_null()),)))
+            case AccumulatorKind.LIST | AccumulatorKind.ARRIVALS:
+                tables += _list_specs(a, retract=plan.retract)
+            case _:
+                pass
     for d in plan.distinct:
-        tables.append(KeyIndexSpec(d.name, (BigIntType(nullable=False), d.type.not_null())))
+        value = d.type if d.nulls else d.type.not_null()
+        tables.append(KeyIndexSpec(d.name, (BigIntType(nullable=False), value)))
         if plan.retract:
             tables.append(ColumnsSpec(d.counts, d.name, (("count", "int64"),)))
         if timers:
@@ -391,3 +477,39 @@ def accumulator_specs(
         ColumnsSpec(ACCUMULATORS, GROUPS, tuple(fixed), tuple(values)),
         *tables,
     )
+
+
+def _list_specs(what: Accumulator, *, retract: bool) -> list[StateSpec]:
+    """A bag of rows (`operators/row_bag.py`) and the rows of each group."""
+    types = (what.type, *(t for _, t in what.more))
+    fields = tuple(Field(f"value{i}", t.with_nullable(nullable=True)) for i, t in enumerate(types))
+    tables: list[StateSpec] = [
+        RowsSpec(what.name, fields),
+        RowListsSpec(f"{what.name}_lists", what.name),
+    ]
+    if retract:
+        ids = f"{what.name}_ids"
+        tables += [
+            KeyIndexSpec(ids, (BigIntType(nullable=False), *(f.type for f in fields))),
+            ColumnsSpec(f"{ids}_columns", ids, (("count", "int64"),)),
+            OrderedSpec(f"{what.name}_copies", ids, (), what.name),
+        ]
+    if what.kind is AccumulatorKind.ARRIVALS:
+        tables.append(OrderedSpec(f"{what.name}_order", GROUPS, (), what.name))
+    return tables
+
+
+def _takes_nulls(call: AggregateCall) -> bool:
+    """Whether NULL is one of the values that the aggregate is made of."""
+    match call.function:
+        case "ARRAY_AGG":
+            return "IGNORE NULLS" not in call.constants
+        case "JSON_OBJECTAGG":
+            # The key must not be NULL, which the operator says.
+            return True
+        case "JSON_ARRAYAGG":
+            return "NULL" in call.constants
+        case "SINGLE_VALUE":
+            return True
+        case _:
+            return False

@@ -1,4 +1,4 @@
-"""Aggregates: how COUNT, SUM, AVG, MIN and MAX are kept by group and read."""
+"""Aggregates: how each is kept by group and read."""
 
 from __future__ import annotations
 

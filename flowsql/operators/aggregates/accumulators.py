@@ -12,20 +12,26 @@ import pyarrow as pa
 
 from flowsql.changelog import Keys
 from flowsql.errors import InternalError
-from flowsql.operators.aggregates import extremes, sums
+from flowsql.expr.nodes import LiteralValue
+from flowsql.operators.aggregates import arrivals, extremes, moments, percentiles, sums
+from flowsql.operators.aggregates.collected import collected
 from flowsql.operators.aggregates.results import Result
 from flowsql.operators.aggregates.selection import Batch, Selection
+from flowsql.operators.aggregates.value_lists import ValueList
 from flowsql.operators.sequence import sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import Vector
 from flowsql.state import Columns, KeyIndex, Ordered, Timers
 from flowsql.state.accumulators import (
     ACCUMULATORS,
+    VARIANCES,
     Accumulator,
     AccumulatorKind,
     AccumulatorPlan,
+    AggregateOutput,
     DistinctSet,
 )
+from flowsql.state.kernels import runs
 from flowsql.types import BigIntType
 
 __all__ = ["Accumulators", "Snapshot"]
@@ -43,7 +49,28 @@ _ADD: dict[AccumulatorKind, _Add] = {
     AccumulatorKind.SUM_DECIMAL: sums.add_decimal,
     AccumulatorKind.EXTREME_WORD: extremes.raise_word,
     AccumulatorKind.EXTREME_VALUE: extremes.raise_value,
+    AccumulatorKind.MOMENTS: moments.add_moments,
+    AccumulatorKind.FIRST: arrivals.keep_first,
+    AccumulatorKind.LAST: arrivals.keep_last,
 }
+
+# Kinds whose values are no fixed columns, and are read when a snapshot is taken.
+_READ = frozenset(AccumulatorKind) - {
+    AccumulatorKind.COUNT,
+    AccumulatorKind.SUM_INTEGER,
+    AccumulatorKind.SUM_FLOAT,
+    AccumulatorKind.SUM_DOUBLE,
+    AccumulatorKind.SUM_FLOAT_RETRACT,
+    AccumulatorKind.SUM_DOUBLE_RETRACT,
+    AccumulatorKind.SUM_DECIMAL,
+    AccumulatorKind.EXTREME_WORD,
+    AccumulatorKind.MOMENTS,
+}
+_LISTS = (AccumulatorKind.LIST, AccumulatorKind.ARRIVALS)
+_VALUE_COLUMNS = (AccumulatorKind.EXTREME_VALUE, AccumulatorKind.FIRST, AccumulatorKind.LAST)
+
+
+_Item = tuple[int, str, tuple[LiteralValue, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +79,11 @@ class Snapshot:
 
     Attributes:
         fixed: by column of the table `ACCUMULATORS`.
-        values: by (accumulator, function): extremes that have no fixed column.
+        values: by number of the accumulator, function and constants: what has no fixed column.
     """
 
     fixed: dict[str, Vector]
-    values: dict[tuple[str, str], pa.Array]
+    values: dict[_Item, pa.Array]
 
     @staticmethod
     def concat(parts: Sequence[Snapshot]) -> Snapshot:
@@ -82,13 +109,14 @@ class Accumulators:
         self.plan = plan
         self._fixed = (*extra, *(n for a in plan.accumulators for n, _ in a.columns))
         # What an output needs that is no fixed column, each once.
-        self._read: list[tuple[Accumulator, str]] = []
-        for output in plan.outputs:
-            source = plan.accumulators[output.value]
-            if source.kind in (AccumulatorKind.EXTREME_VALUE, AccumulatorKind.ORDERED):
-                item = (source, output.function)
-                if item not in self._read:
-                    self._read.append(item)
+        self._read: dict[_Item, AggregateOutput] = {
+            _item(o): o for o in plan.outputs if plan.accumulators[o.value].kind in _READ
+        }
+        self._lists = {
+            a.name: ValueList(a, append=not plan.retract)
+            for a in plan.accumulators
+            if a.kind in _LISTS
+        }
 
     def open(self, state: Mapping[str, Any]) -> None:
         """Take the tables."""
@@ -96,8 +124,10 @@ class Accumulators:
         self._ordered: dict[str, Ordered] = {
             a.name: state[a.name]
             for a in self.plan.accumulators
-            if a.kind is AccumulatorKind.ORDERED
+            if a.kind in (AccumulatorKind.ORDERED, AccumulatorKind.PERCENTILE)
         }
+        for values in self._lists.values():
+            values.open(state)
         self._distinct = [_Distinct(d, state) for d in self.plan.distinct]
 
     def feed(self, batch: Batch, ends: Ints | None = None) -> None:
@@ -109,9 +139,16 @@ class Accumulators:
         """
         fed = [d.feed(batch, ends) for d in self._distinct]
         for a in self.plan.accumulators:
-            chosen = batch.select(a.arg, a.filter) if a.distinct is None else fed[a.distinct]
+            if a.distinct is not None:
+                chosen = fed[a.distinct]
+            else:
+                chosen = batch.select(None if a.nulls else a.arg, a.filter)
             if a.kind is AccumulatorKind.ORDERED:
                 self._feed_ordered(a, batch, chosen)
+            elif a.kind is AccumulatorKind.PERCENTILE:
+                percentiles.add_values(self._ordered[a.name], a, batch, chosen)
+            elif a.kind in _LISTS:
+                self._lists[a.name].feed(batch, chosen)
             else:
                 _ADD[a.kind](self.columns, a, batch, chosen)
 
@@ -133,15 +170,36 @@ class Accumulators:
     def snapshot(self, slots: Ints) -> Snapshot:
         """The accumulators of groups, now."""
         fixed = {name: self.columns.vector(name).take(slots) for name in self._fixed}
-        values: dict[tuple[str, str], pa.Array] = {}
-        for source, function in self._read:
-            if source.kind is AccumulatorKind.EXTREME_VALUE:
-                array = self.columns.read(slots, source.name)
-            else:
-                table = self._ordered[source.name]
-                array = (table.max(slots) if function == "MAX" else table.min(slots))[0]
-            values[source.name, function] = array
+        values = {item: self._made(output, slots) for item, output in self._read.items()}
         return Snapshot(fixed, values)
+
+    def _made(self, output: AggregateOutput, slots: Ints) -> pa.Array:
+        """The value of an aggregate that is not computed from fixed columns."""
+        source = self.plan.accumulators[output.value]
+        name, function = source.name, output.function
+        match source.kind:
+            case AccumulatorKind.ORDERED:
+                table = self._ordered[name]
+                return (table.max(slots) if function == "MAX" else table.min(slots))[0]
+            case AccumulatorKind.PERCENTILE:
+                entries = self._ordered[name].entries(slots)
+                return percentiles.percentile(
+                    output.constants, source, output.type, entries, len(slots)
+                )
+            case AccumulatorKind.ARRIVALS:
+                return self._lists[name].end(slots, last=function == "LAST_VALUE")
+            case AccumulatorKind.LIST:
+                group, values = self._lists[name].all(slots)
+                return collected(
+                    function,
+                    output.constants,
+                    output.type,
+                    group=group,
+                    values=values,
+                    groups=len(slots),
+                )
+            case _:
+                return self.columns.read(slots, name)
 
     def results(self, snapshot: Snapshot) -> list[Result]:
         """One column an aggregate."""
@@ -161,12 +219,15 @@ class Accumulators:
                     results.append(
                         sums.average(source, snapshot.fixed.__getitem__, counts, output.type)
                     )
+                case function if function in VARIANCES:
+                    read = snapshot.fixed.__getitem__
+                    results.append(moments.variance(function, source, read, counts, output.type))
                 case "MIN" | "MAX" if source.kind is AccumulatorKind.EXTREME_WORD:
                     valid = counts > 0
                     values = extremes.extreme(source, snapshot.fixed.__getitem__)
                     results.append(Result(values, None if valid.all() else valid))
-                case "MIN" | "MAX":
-                    results.append(Result(snapshot.values[source.name, output.function], None))
+                case function if source.kind in _READ:
+                    results.append(Result(snapshot.values[_item(output)], None))
                 case other:
                     raise InternalError(f'aggregate "{other}" has no value')
         return results
@@ -175,11 +236,17 @@ class Accumulators:
         """End of the step: distinct values that vanished are forgotten."""
         for distinct in self._distinct:
             distinct.release()
+        for values in self._lists.values():
+            values.release()
 
     def expire(self, watermark: int) -> None:
         """Distinct values of windows that are over are forgotten."""
         for distinct in self._distinct:
             distinct.expire(watermark)
+
+
+def _item(output: AggregateOutput) -> _Item:
+    return (output.value, output.function, output.constants)
 
 
 class _Distinct:
@@ -192,9 +259,10 @@ class _Distinct:
         self._timers: Timers | None = state.get(what.timers)
         self._touched = Touched()
         self._types = (BigIntType(nullable=False), what.type)
+        self._arg = None if what.nulls else what.arg
 
     def feed(self, batch: Batch, ends: Ints | None) -> Selection:
-        chosen = batch.select(self._what.arg, self._what.filter)
+        chosen = batch.select(self._arg, self._what.filter)
         if not len(chosen.slots):
             return chosen
         values = batch.array(self._what.arg, chosen)
@@ -207,28 +275,25 @@ class _Distinct:
         return self._cross(chosen, entries)
 
     def _cross(self, chosen: Selection, entries: Ints) -> Selection:
-        """Rows that stand for the values whose multiplicity went above or back to zero."""
+        """Rows by which a value's multiplicity goes above or back to zero, in order of arrival."""
         assert self._counts is not None
         assert chosen.signs is not None
         order = sort_stable(entries)
-        ordered = entries.take(order)
-        first = np.ones(len(order), np.bool_)
-        first[1:] = ordered[1:] != ordered[:-1]
-        starts = first.nonzero()[0]
-        distinct = ordered.take(starts)
-        change = np.add.reduceat(chosen.signs.take(order).astype(np.int64), starts)
+        starts, lengths = runs(entries.take(order))
+        signs = chosen.signs.take(order).astype(np.int64)
+        total = np.cumsum(signs)
+        distinct = entries.take(order.take(starts))
         before = self._counts.read(distinct, "count")
-        after = before + change
-        self._counts.write(distinct, "count", after)
+        # What the running total was before the first row of each value is taken off again.
+        level = total + np.repeat(before - (total - signs).take(starts), lengths)
+        self._counts.write(distinct, "count", level.take(starts + lengths - 1))
         self._touched.add(distinct, self._index.capacity)
-        crossing = (before > 0) != (after > 0)
-        crossed = crossing.nonzero()[0]
-        rows = order.take(starts.take(crossed))
-        signs = np.where(after.take(crossed) > 0, 1, -1).astype(np.int8)
+        crossing = (level > 0) != (level - signs > 0)
+        rows = np.sort(order.take(crossing.nonzero()[0]))
         return Selection(
             rows if chosen.rows is None else chosen.rows.take(rows),
             chosen.slots.take(rows),
-            signs,
+            chosen.signs.take(rows),
         )
 
     def release(self) -> None:

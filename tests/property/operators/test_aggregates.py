@@ -6,11 +6,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowsql.state.accumulators import VARIANCES
 from flowsql.types import BooleanType, DecimalType, DoubleType, IntType, VarCharType
 from tests.property.operators.changelogs import (
     DOUBLES,
@@ -55,7 +57,25 @@ CALLS = [
     "SUM x IF f",
     "COUNT IF f",
     "COUNT DISTINCT s IF f",
+    *(f"{f} {c}" for f in ("FIRST_VALUE", "LAST_VALUE", "ARRAY_AGG", "COLLECT") for c in "xys"),
+    *(f"{f} {c}" for f in VARIANCES for c in ("x", "y", "DISTINCT x")),
+    "FIRST_VALUE DISTINCT x",
+    "LISTAGG s",
+    "LISTAGG s WITH |",
+    "LISTAGG DISTINCT s",
+    "LISTAGG s IF f",
+    "ARRAY_AGG DISTINCT x",
+    "ARRAY_AGG x WITH IGNORE NULLS",
+    "COLLECT DISTINCT s",
+    "JSON_ARRAYAGG s WITH NULL",
+    "JSON_ARRAYAGG s WITH ABSENT",
+    "PERCENTILE x WITH 0.5",
+    "PERCENTILE DISTINCT x WITH 0.3",
+    "PERCENTILE x x WITH 0.9",
 ]
+
+
+ORDERED = {"FIRST_VALUE", "LAST_VALUE", "ARRAY_AGG", "COLLECT", "LISTAGG", "JSON_ARRAYAGG"}
 
 
 @st.composite
@@ -70,25 +90,93 @@ def aggregations(draw: st.DrawFn) -> tuple[Any, ...]:
     return keys, calls, append, items, draw(cuts(len(items)))
 
 
-def value(call: str, rows: Sequence[Row], append: bool) -> Any:
-    """One aggregate over rows in order of arrival, as Flink defines it."""
+def listed(items: Sequence[Item], column: int, distinct: bool) -> list[Row]:
+    """Rows in order of arrival; one is taken back by its value, the oldest first."""
+    rows: list[Row] = []
+    counts: Counter[Any] = Counter()
+    for _, sign, row in items:
+        key = normal(row[column])
+        counts[key] += 1 if sign == "+" else -1
+        if sign == "+" and (not distinct or counts[key] == 1):
+            rows.append(row)
+        if sign == "-" and (not distinct or counts[key] == 0):
+            rows.pop([normal(r[column]) for r in rows].index(key))
+    return rows
+
+
+def value(call: str, items: Sequence[Item], append: bool) -> Any:
+    """One aggregate over the changes of a group, as Flink defines it."""
     call, _, condition = call.partition(" IF ")
     if condition:
-        rows = [r for r in rows if r[ROW.index(condition)]]
+        items = [i for i in items if i[2][ROW.index(condition)]]
+    rows = table_of(items, 0)
+    if call.split()[0] in ORDERED:
+        column = ROW.index(call.partition(" WITH ")[0].split()[-1])
+        rows = listed(items, column, "DISTINCT" in call)
+    call, _, constant = call.partition(" WITH ")
     function, *rest = call.split()
     if not rest:
         return len(rows)
     values = [r[ROW.index(rest[-1])] for r in rows]
-    values = [v for v in values if v is not None]
+    if function == "PERCENTILE" and len(rest) > 1 and rest[0] == "x":
+        values = [v for v in values if v is not None for _ in range(v)]
+    if function != "ARRAY_AGG" and constant != "NULL":
+        values = [v for v in values if v is not None]
     if "DISTINCT" in rest:
         values = list({normal(v): v for v in values}.values())
     if function == "COUNT":
         return len(values)
+    if function == "COLLECT":
+        counts = Counter(map(normal, values))
+        first = {normal(v): v for v in reversed(values)}
+        return [(first[k], n) for k, n in counts.items()]
+    if function == "JSON_ARRAYAGG":
+        return "[" + ",".join("null" if v is None else v for v in values) + "]"
+    if constant == "IGNORE NULLS":
+        values = [v for v in values if v is not None]
     if not values:
         return None
+    if function in VARIANCES:
+        return spread(function, values)
+    if function in {"FIRST_VALUE", "LAST_VALUE", "ARRAY_AGG", "LISTAGG", "PERCENTILE"}:
+        return picked(function, values, constant)
     if function in {"MIN", "MAX"}:
         return extreme(function, values, append)
     return total(function, values)
+
+
+def picked(function: str, values: list[Any], constant: str) -> Any:
+    """What is chosen from, or made of, values in order of arrival."""
+    match function:
+        case "ARRAY_AGG":
+            return values
+        case "LISTAGG":
+            return (constant or ",").join(values)
+        case "PERCENTILE":
+            values = sorted(values)
+            at = (len(values) - 1) * float(constant)
+            low, high = values[math.floor(at)], values[math.ceil(at)]
+            if low == high:
+                return float(low)
+            return (math.ceil(at) - at) * low + (at - math.floor(at)) * high
+        case _:
+            return values[0 if function == "FIRST_VALUE" else -1]
+
+
+def spread(function: str, values: list[Any]) -> Any:
+    """Variance or standard deviation, exact before it is rounded or cut off."""
+    less, root = VARIANCES[function]
+    n = len(values)
+    if n <= less:
+        return None
+    floats = isinstance(values[0], float)
+    if floats and not all(map(math.isfinite, values)):
+        return math.nan
+    exact = [Fraction(v) for v in values]
+    variance = sum((v - sum(exact) / n) ** 2 for v in exact) / (n - less)
+    if floats:
+        return math.sqrt(float(variance)) if root else float(variance)
+    return math.isqrt(int(variance)) if root else int(variance)
 
 
 def extreme(function: str, values: list[Any], append: bool) -> Any:
@@ -142,15 +230,16 @@ def test_any_cut_gives_the_aggregates_of_the_table(case: tuple[Any, ...]) -> Non
     places = [ROW.index(k) for k in keys]
 
     def model(part: Sequence[Item]) -> Counter[Row]:
-        groups: dict[Row, list[Row]] = defaultdict(list)
-        first: dict[Row, Row] = {}
-        for row in table_of(part, 0):
-            key = tuple(normal(row[p]) for p in places)
-            groups[key].append(row)
-            first.setdefault(key, tuple(row[p] for p in places))
-        return answer(
-            [(*first[k], *(value(c, rows, append) for c in calls)) for k, rows in groups.items()]
-        )
+        groups: dict[Row, list[Item]] = defaultdict(list)
+        for item in part:
+            groups[tuple(normal(item[2][p]) for p in places)].append(item)
+        out = []
+        for changes in groups.values():
+            rows = table_of(changes, 0)
+            if rows:
+                key = tuple(rows[0][p] for p in places)
+                out.append((*key, *(value(c, changes, append) for c in calls)))
+        return answer(out)
 
     check(operator, [ROW], items, steps, model=model, append=[append])
     if not items or (not append and not table_of(items, 0)):

@@ -67,6 +67,8 @@ def normal(value: Any) -> Any:
     """A value that compares as the normal form of keys does."""
     if isinstance(value, float):
         return ("float", "nan" if math.isnan(value) else repr(value))
+    if isinstance(value, list | tuple):
+        return tuple(map(normal, value))
     return value
 
 
