@@ -86,7 +86,7 @@ def run_until_done(
     kills: int,
     chance: random.Random,
     *,
-    limit: float = 60.0,
+    limit: float = 240.0,
     longest: float = 1.5,
 ) -> list[str]:
     """Runs the child, kills it `kills` times, then lets it finish; gives how it was killed.

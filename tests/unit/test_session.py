@@ -6,7 +6,6 @@ import gc
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -200,16 +199,14 @@ def test_an_input_that_waits_holds_nobody_up(session: flowsql.Session) -> None:
 
     def items() -> Iterator[pa.RecordBatch]:
         yield rows((1, 2))
-        go.wait(20)
+        go.wait(60)
 
     session.from_changes("t", SCHEMA, items())
     job = session.execute("INSERT INTO nowhere SELECT k, v FROM t")
     assert isinstance(job, Job)
     reach(job, 1)
-    began = time.monotonic()
     job.stop()
-    assert job.wait(4)
-    assert time.monotonic() - began < 4
+    assert job.wait(15)
     assert job.status()["state"] == "stopped"
     go.set()
 

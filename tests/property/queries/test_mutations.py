@@ -16,6 +16,7 @@ from flowsql.operators import (
     GroupAggregateOperator,
     JoinOperator,
     NormalizeOperator,
+    SinkMaterializeOperator,
     UnionOperator,
     WindowAggregateOperator,
 )
@@ -75,6 +76,8 @@ MUTATIONS: list[tuple[type, str, Mutation, str]] = [
     (JoinOperator, "process", _without_last, " JOIN "),
     (JoinOperator, "process", _without_retractions, " JOIN "),
     (JoinOperator, "flush", _nothing, "LEFT JOIN"),
+    (SinkMaterializeOperator, "flush", _without_retractions, "JOIN"),
+    (SinkMaterializeOperator, "flush", _without_last, "UNION"),
     (NormalizeOperator, "flush", _without_retractions, " ups"),
     (WindowAggregateOperator, "advance", _without_last, "TUMBLE"),
     (WindowAggregateOperator, "advance", _nothing, "TUMBLE"),

@@ -42,32 +42,54 @@ def test_a_watched_folder_gives_each_new_file_once(tmp_path: Path) -> None:
     assert [s.id for s in later.discover()] == ["b.csv"]
 
 
-def test_a_file_that_is_being_written_waits_until_it_stands_still(tmp_path: Path) -> None:
+class Clock:
+    """Stands for the module `time` of the source; its time of day stands still, as files' do."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.passed = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return 1000.0 + self.passed
+
+
+def test_a_file_that_is_being_written_waits_until_it_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For one monitor interval."""
-    table = files_table(tmp_path, options={"source.monitor-interval": "300 ms"})
+    clock = Clock(time.time())
+    monkeypatch.setattr("flowsql_connectors.filesystem.source.time", clock)
+    table = files_table(tmp_path, options={"source.monitor-interval": "1 h"})
     source = FILESYSTEM.open_source([table], None, CONTEXT)
     assert tuple(source.discover()) == ()
     path = write_file(tmp_path / "a.csv", "1,x\n2")
     assert tuple(source.discover()) == ()
+    clock.passed += 3000
     with path.open("ab") as more:
         more.write(b"3,y\n")
     assert tuple(source.discover()) == ()
+    clock.passed += 3000
     assert tuple(source.discover()) == ()
-    time.sleep(0.35)
+    clock.passed += 700
     (split,) = source.discover()
     assert split.payload["size"] == len("1,x\n23,y\n")
 
 
-def test_a_time_that_is_not_here_yet_is_waited_out_as_well(tmp_path: Path) -> None:
+def test_a_time_that_is_not_here_yet_is_waited_out_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The clock of a file server may be ahead of ours."""
+    clock = Clock(1000.0)
+    monkeypatch.setattr("flowsql_connectors.filesystem.source.time", clock)
     table = files_table(tmp_path, options={"source.monitor-interval": "100 ms"})
     source = FILESYSTEM.open_source([table], None, CONTEXT)
     path = write_file(tmp_path / "a.csv", "1,x\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowsql_connectors.filesystem.source.time.time", lambda: 1000.0)
-        assert tuple(source.discover()) == ()
-        time.sleep(0.12)
-        assert [s.payload["path"] for s in source.discover()] == [str(path)]
+    assert tuple(source.discover()) == ()
+    clock.passed += 0.12
+    assert [s.payload["path"] for s in source.discover()] == [str(path)]
 
 
 def test_a_file_that_was_begun_comes_again_at_once(tmp_path: Path) -> None:

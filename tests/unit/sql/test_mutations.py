@@ -95,9 +95,9 @@ def test_broken_statements() -> None:
         seed = _SEEDS[i % len(_SEEDS)]
         parts = [seed[t.start : t.end] for t in tokenize(seed) if t.kind is not Kind.END]
         text = _broken(parts, rng)
-        began = time.perf_counter()
+        began = time.process_time()
         error = _refusal(text)
-        assert time.perf_counter() - began < 1, text
+        assert time.process_time() - began < 1, text
         if error is not None:
             refused += 1
             assert error.span is not None, text
@@ -108,11 +108,11 @@ def test_broken_statements() -> None:
 
 def test_long_texts_are_quick() -> None:
     """Neither many operators nor many columns take long."""
-    began = time.perf_counter()
+    began = time.process_time()
     parse_script("SELECT " + " OR ".join(f"a = {i}" for i in range(2_000)))
     parse_script("SELECT " + ", ".join(f"c{i}" for i in range(5_000)) + " FROM t")
     parse_script("INSERT INTO t VALUES " + ", ".join("(1, 'x')" for _ in range(5_000)))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
