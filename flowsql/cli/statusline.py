@@ -127,10 +127,10 @@ def operator_table(status: JSON) -> list[str]:
         rows.append(
             (
                 operator["title"].replace(_DEFAULT_DATABASE, ""),
-                count_text(operator["rows_in"]),
-                count_text(operator["rows_out"]),
+                count_text(operator["rows_in"], tight=True),
+                count_text(operator["rows_out"], tight=True),
                 "" if mark is None else _instant(mark),
-                bytes_text(state) if operator.get("state") else "",
+                bytes_text(state, tight=True) if operator.get("state") else "",
                 f"{ms['p50']:.2f}" if ms else "",
                 f"{ms['p99']:.2f}" if ms else "",
             )
@@ -139,8 +139,7 @@ def operator_table(status: JSON) -> list[str]:
         rows = [(*row[:3], *row[4:]) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  "
-        + "  ".join(
+        "  ".join(
             cell.rjust(width) if i else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )

@@ -96,9 +96,9 @@ def test_a_table_of_operators() -> None:
     }
     join = scan | {"title": "Join", "watermark": None, "ms": {}, "state": {"a": {"bytes": 2048}}}
     assert operator_table({"operators": [scan, join]}) == [
-        "  operator  rows in  rows out            watermark   state  p50 ms  p99 ms",
-        "  Scan t          5         5  2026-01-01 10:00:00            0.10    1.25",
-        "  Join            5         5                       2.0 kB                ",
+        "operator  rows in  rows out            watermark  state  p50 ms  p99 ms",
+        "Scan t          5         5  2026-01-01 10:00:00           0.10    1.25",
+        "Join            5         5                       2.0kB                ",
     ]
     over = scan | {"watermark": (1 << 63) - 1}
     assert "watermark" not in operator_table({"operators": [join, over]})[0]
