@@ -18,7 +18,7 @@ from flowsql.config import Option, OptionType
 from flowsql.config.engine import ENGINE_OPTIONS
 from flowsql.connector import Connector
 from flowsql.connector.plugins import installed_connectors
-from flowsql.expr import all_functions
+from flowsql.expr import all_aggregates, all_functions
 from flowsql.formats import Format, find_format, format_names
 from flowsql.logical import table_options
 from flowsql.sql.unsupported import REFUSED_CLAUSES, REFUSED_STATEMENTS
@@ -147,9 +147,13 @@ def functions_page() -> str:
         signatures = ", ".join(f"`{text}`" for text in function.supported())
         constant = "" if function.deterministic else " Not deterministic."
         rows.append((f"`{function.name}`{aliases}", signatures, function.doc + constant))
+    aggregates = [(f"`{f.name}`", f"`{f.signature}`", f.doc) for f in all_aggregates()]
     return (
-        "# Functions\n\nAggregates: `COUNT`, `SUM`, `AVG`, `MIN`, `MAX`, each with `DISTINCT` and "
-        "`FILTER (WHERE …)`.\n\n" + _table(("name", "signatures", "what it gives"), rows)
+        "# Functions\n\n## Aggregates\n\nEach may be followed by `FILTER (WHERE …)`; over rows that come and "
+        "go as over rows that only come.\n\n"
+        + _table(("name", "arguments", "what it gives"), aggregates)
+        + "\n## Scalar functions and operators\n\n"
+        + _table(("name", "signatures", "what it gives"), rows)
     )
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from flowsql.expr.aggregates import bind_aggregate, is_aggregate
+from flowsql.expr.aggregates import (
+    AggregateFunction,
+    BoundAggregate,
+    all_aggregates,
+    bind_aggregate,
+    bind_aggregate_call,
+    is_aggregate,
+)
 from flowsql.expr.analysis import is_constant, is_deterministic
 from flowsql.expr.bind import bind_call
 from flowsql.expr.casting import bind_cast, can_cast, can_cast_implicitly, implicit_cast
@@ -47,6 +54,8 @@ from flowsql.types.common import common_type
 
 __all__ = [
     "AggregateCall",
+    "AggregateFunction",
+    "BoundAggregate",
     "Call",
     "Case",
     "Cast",
@@ -58,8 +67,10 @@ __all__ = [
     "Predicate",
     "Projection",
     "StepClock",
+    "all_aggregates",
     "all_functions",
     "bind_aggregate",
+    "bind_aggregate_call",
     "bind_call",
     "bind_case",
     "bind_cast",

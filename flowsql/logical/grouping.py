@@ -12,7 +12,7 @@ from flowsql.expr import (
     Column,
     Expression,
     Literal,
-    bind_aggregate,
+    bind_aggregate_call,
     is_aggregate,
     render,
 )
@@ -83,10 +83,10 @@ class Groups:
         name = node.function
         if not is_aggregate(name):
             raise not_supported(f'aggregate function "{name}"', span)
-        if node.args.get("order") or node.args.get("nulls"):
-            raise not_supported(f'"{name}" with ORDER BY or IGNORE NULLS', span)
+        if node.args.get("order"):
+            raise not_supported(f'"{name}" with ORDER BY', span)
         distinct = bool(node.args.get("distinct"))
-        args: list[Column] = []
+        given: list[Expression] = []
         for arg in node.arguments:
             if isinstance(arg, exp.Star):
                 if name != "COUNT" or len(node.arguments) > 1 or distinct:
@@ -99,10 +99,20 @@ class Groups:
                     hint="Aggregate in a sub-query first.",
                     span=span_of(inner[0]),
                 )
-            args.append(self._input(self._binder.value(arg)))
-        if not args and not any(isinstance(a, exp.Star) for a in node.arguments):
+            given.append(self._binder.value(arg))
+        if not given and not any(isinstance(a, exp.Star) for a in node.arguments):
             raise SqlError(f'"{name}" needs an argument', span=span)
-        kind = bind_aggregate(name, [a.type for a in args], distinct, span)
+        clauses = {c.args["kind"]: c.args["this"] for c in node.args.get("clauses") or ()}
+        bound = bind_aggregate_call(
+            name,
+            given,
+            distinct=distinct,
+            on_null=clauses.get("ON NULL"),
+            nulls=node.args.get("nulls"),
+            span=span,
+        )
+        kind = bound.type
+        args = [self._input(a) for a in bound.args]
         filtered = None
         if node.args.get("filter") is not None:
             inner = aggregates_in(node.args["filter"])
@@ -110,12 +120,12 @@ class Groups:
                 raise SqlError("an aggregate cannot stand in FILTER", span=span_of(inner[0]))
             inside = ExpressionBinder(self._binder.scope, "FILTER")
             filtered = self._input(inside.condition(node.args["filter"]))
-        if name == "COUNT":
-            kind = BigIntType(nullable=False)
+        if isinstance(kind, BigIntType) and name in {"COUNT", "APPROX_COUNT_DISTINCT"}:
+            distinct = distinct or name != "COUNT"
             # A NOT NULL argument is counted like *, unless it is the distinct values that count.
             if not distinct and not any(a.type.nullable for a in args):
                 args = []
-        elif not self._keys or filtered is not None:
+        elif (not self._keys or filtered is not None) and not bound.never_null:
             kind = kind.with_nullable(True)
         call = AggregateCall(
             function=name,
@@ -124,6 +134,7 @@ class Groups:
             distinct=distinct and name not in {"MIN", "MAX"},
             filter=filtered,
             type=kind,
+            constants=bound.constants,
             span=span,
         )
         if call not in self._calls:

@@ -257,7 +257,8 @@ class Aggregate(LogicalPlan):
 
 def call_text(call: AggregateCall) -> str:
     """An aggregate call as SQL text."""
-    args = ", ".join(a.name for a in call.args) or "*"
+    constants = (f"'{c}'" if isinstance(c, str) else str(c) for c in call.constants)
+    args = ", ".join([*(a.name for a in call.args), *constants]) or "*"
     text = f"{call.function}({'DISTINCT ' if call.distinct else ''}{args})"
     return f"{text} FILTER (WHERE {call.filter.name})" if call.filter is not None else text
 

@@ -298,6 +298,7 @@ class Lowering:
 
     def _group_aggregate(self, plan: Aggregate) -> Lowered:
         below = self._aggregate_input(plan)
+        self._refuse_estimates(plan)
         width = len(plan.keys)
         node = self.builder.add(
             p.GroupAggregate(
@@ -314,8 +315,18 @@ class Lowering:
         )
         return _all(node)
 
+    def _refuse_estimates(self, plan: Aggregate) -> None:
+        for call in plan.calls:
+            if call.function == "APPROX_COUNT_DISTINCT" and self.settings.streaming:
+                raise SqlError(
+                    'aggregate function "APPROX_COUNT_DISTINCT" is not supported in streaming mode',
+                    hint="Use COUNT(DISTINCT …), or SET 'execution.runtime-mode' = 'batch'.",
+                    span=call.span,
+                )
+
     def _window_aggregate(self, plan: Aggregate, needed: Needed) -> Lowered:
         del needed
+        self._refuse_estimates(plan)
         below = self._aggregate_input(plan)
         meaning = dict(plan.window)
         at = {w: below.at(c) for c, w in plan.window}

@@ -305,7 +305,7 @@ class _Planner:
             source = self._distinct(call, arg, condition, nulls)
         count = self._accumulator(AccumulatorKind.COUNT, arg, condition, source)
         match call.function:
-            case "COUNT":
+            case "COUNT" | "APPROX_COUNT_DISTINCT":
                 value = count
             case "SUM" | "AVG":
                 value = self._accumulator(self._sum_kind(call), arg, condition, source)

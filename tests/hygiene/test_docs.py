@@ -101,7 +101,7 @@ REFUSED = {
     "`INTERSECT`": "SELECT a FROM t INTERSECT SELECT a FROM t",
     "`EXCEPT`": "SELECT a FROM t EXCEPT SELECT a FROM t",
     "`ROLLUP`": "SELECT a, COUNT(*) FROM t GROUP BY ROLLUP(a)",
-    "aggregates other than": "SELECT LISTAGG('a') FROM t",
+    "`ORDER BY` in an aggregate": "SELECT ARRAY_AGG(a ORDER BY a) FROM t",
     "`STATE_TTL`": "SELECT /*+ STATE_TTL('t'='1d') */ a, COUNT(*) FROM t GROUP BY a",
 }
 

@@ -209,7 +209,7 @@ class Accumulators:
             source = self.plan.accumulators[output.value]
             counts = snapshot.fixed[counter.name]
             match output.function:
-                case "COUNT":
+                case "COUNT" | "APPROX_COUNT_DISTINCT":
                     results.append(sums.count(counts))
                 case "SUM":
                     results.append(

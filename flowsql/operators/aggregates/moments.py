@@ -46,7 +46,7 @@ _WIDTHS: dict[type[DataType], type[np.signedinteger]] = {
 def as_doubles(array: pa.Array, data_type: DataType) -> Doubles:
     """Numbers without NULL as doubles."""
     if isinstance(data_type, DecimalType):
-        array = to_float(data_type, DoubleType(), safe=False)(array)
+        array = to_float(data_type, DoubleType(), safe=False)(None, array)
     return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
@@ -102,7 +102,7 @@ def variance(
     shown = None if valid.all() else valid
     if isinstance(data_type, DecimalType):
         doubles = pa.array(result, mask=~valid)
-        return Result(to_decimal(DoubleType(), data_type, safe=True)(doubles), None)
+        return Result(to_decimal(DoubleType(), data_type, safe=True)(None, doubles), None)
     if isinstance(data_type, FloatType):
         return Result(result.astype(np.float32), shown)
     if isinstance(data_type, DoubleType):

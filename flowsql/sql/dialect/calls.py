@@ -64,6 +64,7 @@ class CallParser(ExpressionParser):
             self.take("ALL")
         if self.token.key != ")":
             call.set("expressions", self.listed(self.argument))
+            self._null_treatment(call)
             if self.take("ORDER", "BY"):
                 call.set("order", self.listed(self.sort_item))
         self.expect(")")
@@ -177,9 +178,7 @@ class CallParser(ExpressionParser):
 
     def behind(self, call: n.FunctionCall, start: int) -> exp.Expr:
         """What may follow a call: null treatment, order, FILTER, OVER."""
-        for nulls in ("IGNORE", "RESPECT"):
-            if self.take(nulls, "NULLS"):
-                call.set("nulls", nulls)
+        self._null_treatment(call)
         if self.take("WITHIN", "GROUP"):
             self.expect("(", "ORDER", "BY")
             call.set("order", self.listed(self.sort_item))
@@ -192,6 +191,11 @@ class CallParser(ExpressionParser):
             over = self.window_spec() if self.token.key == "(" else self.identifier("a window")
             call.set("over", over)
         return self.mark(call, start)
+
+    def _null_treatment(self, call: n.FunctionCall) -> None:
+        for nulls in ("IGNORE", "RESPECT"):
+            if self.take(nulls, "NULLS"):
+                call.set("nulls", nulls)
 
     def window_spec(self) -> exp.Expr:
         """`([name] [PARTITION BY …] [ORDER BY …] [ROWS|RANGE …])`."""

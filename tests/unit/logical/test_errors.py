@@ -202,7 +202,7 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
         ("SELECT id FROM k EXCEPT ALL SELECT id FROM r", "EXCEPT ALL"),
         ("SELECT a FROM t GROUP BY CUBE (a)", "CUBE"),
         ("SELECT a FROM t GROUP BY GROUPING SETS ((a))", "GROUPING SETS"),
-        ("SELECT LISTAGG(b) FROM t", 'aggregate function "LISTAGG"'),
+        ("SELECT ARRAY_AGG(b ORDER BY b) FROM t", '"ARRAY_AGG" with ORDER BY'),
         ("SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '2' DAY))",
          'table function "HOP"'),
         ("SELECT * FROM k FOR SYSTEM_TIME AS OF t.ts", "FOR SYSTEM_TIME AS OF"),

@@ -38,8 +38,8 @@ RESULTS: dict[str, Any] = {
     "MIN": lambda t: t,
     "MAX": lambda t: t,
     "COUNT": lambda _: BigIntType(nullable=False),
-    "COLLECT": lambda t: MultisetType(t),
-    "ARRAY_AGG": lambda t: ArrayType(t),
+    "COLLECT": MultisetType,
+    "ARRAY_AGG": ArrayType,
     "PERCENTILE": lambda _: DoubleType(),
 }
 
