@@ -78,13 +78,16 @@ def decode_base64(array: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_] | No
     wrong = np.zeros(len(data) + 1, np.int64)
     np.cumsum((sextets == _INVALID) & body, out=wrong[1:])
     bad = (lengths % 4 != 0) | (wrong[offsets[1:]] > wrong[offsets[:-1]])
+    dropped = bad
     if array.null_count:
-        bad &= array.is_valid().to_numpy(zero_copy_only=False)
-    if bad.any():
-        keep = np.repeat(~bad, lengths)
+        # A NULL may have bytes all the same.
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        dropped, bad = bad | ~valid, bad & valid
+    if dropped.any():
+        keep = np.repeat(~dropped, lengths)
         sextets, body = sextets[keep], body[keep]
-        lengths = np.where(bad, 0, lengths)
-        pads = np.where(bad, 0, pads)
+        lengths = np.where(dropped, 0, lengths)
+        pads = np.where(dropped, 0, pads)
     four = np.where(body, sextets, 0).astype(np.uint32).reshape(-1, 4)
     word = four[:, 0] << 18 | four[:, 1] << 12 | four[:, 2] << 6 | four[:, 3]
     three = np.stack([word >> 16, word >> 8 & 255, word & 255], axis=1).astype(np.uint8)

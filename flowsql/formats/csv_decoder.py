@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from flowsql.formats.csv_dialect import CsvDialect
+from flowsql.formats.csv_escapes import split_escaped
 from flowsql.formats.format import BadRow, Decoded, Decoder, FormatTable
-from flowsql.formats.parse import CSV_STYLE, Parsed, parse_text
+from flowsql.formats.parse import CSV_STYLE, Parsed, holds_decimals, parse_text
 from flowsql.formats.records import quoted_ends, quoted_spans, well_quoted
 from flowsql.formats.rows import BadCells, assemble, needs_values, wrong_nulls
 from flowsql.types import (
@@ -38,6 +39,9 @@ from flowsql.types import (
 __all__ = ["CsvDecoder"]
 
 _COMMENT = re.compile(rb"(?m)^[ \t]*#[^\n]*\n?")
+_SPACE, _TAB = b" \t"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ARROWS_OWN = re.compile(rb"(?!NaN|Infinity)(?i:nan|inf)")
 _DIRECT = (
     TinyIntType,
     SmallIntType,
@@ -77,14 +81,27 @@ class CsvDecoder(Decoder):
         )
         # Types that Arrow's csv reader reads as Flink does; the others are read as text first.
         self._direct = [isinstance(f.type, _DIRECT) for f in self._fields]
-        self._convert = pacsv.ConvertOptions(
+        self._convert = self._conversion(self._direct)
+        # Arrow passes over blanks, with which Flink reads no DECIMAL and no DATE.
+        self._untrimmed = [
+            direct and not isinstance(f.type, DecimalType | DateType)
+            for f, direct in zip(self._fields, self._direct, strict=True)
+        ]
+        self._edges = np.zeros(256, np.bool_)
+        self._edges[list(self._delimiter + b"\r\n" + (self._quote or b""))] = True
+        e = re.escape(self._escape or b"")
+        self._special_escape = re.compile(e + b"[0nrt]") if e else None
+
+    def _conversion(self, direct: Sequence[bool]) -> pacsv.ConvertOptions:
+        null = self._dialect.null
+        return pacsv.ConvertOptions(
             column_types={
-                f.name: arrow_type(f.type) if direct else pa.string()
-                for f, direct in zip(self._fields, self._direct, strict=True)
+                f.name: arrow_type(f.type) if d else pa.string()
+                for f, d in zip(self._fields, direct, strict=True)
             },
             include_columns=[f.name for f in self._fields],
-            null_values=[] if dialect.null is None else [dialect.null],
-            strings_can_be_null=dialect.null is not None,
+            null_values=[] if null is None else [null],
+            strings_can_be_null=null is not None,
             quoted_strings_can_be_null=True,
             true_values=["true", "True", "TRUE"],
             false_values=["false", "False", "FALSE"],
@@ -94,8 +111,13 @@ class CsvDecoder(Decoder):
         return quoted_ends(data, self._quote, self._delimiter, self._escape, last=last)
 
     def decode(self, block: bytes) -> Decoded:
-        text = _COMMENT.sub(b"", block) if self._dialect.comments and b"#" in block else block
         lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        text = block
+        if self._dialect.comments and b"#" in block:
+            if self._quote is not None and self._quote in block:
+                # A line within quotes may begin as a comment does.
+                return self._one_by_one(block, lines)
+            text = _COMMENT.sub(b"", block)
         if not text:
             return Decoded(self._empty(), 0, lines)
         fast = self._whole(text)
@@ -116,23 +138,37 @@ class CsvDecoder(Decoder):
         if len(self._names) > 1 and _has_blank_line(block):
             # Arrow makes a row of empty fields of it.
             return None
-        if self._quote is not None and self._quote in block:
-            if not well_quoted(block, self._quote, self._delimiter, self._escape):
-                return None
-        elif b"0x" in block or b"0X" in block:
+        if (
+            self._quote is not None
+            and self._quote in block
+            and not well_quoted(block, self._quote, self._delimiter, self._escape)
+        ):
+            return None
+        if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+            # Arrow does not tell a line end from a carriage return in a value.
+            return None
+        if self._special_escape is not None and self._special_escape.search(block):
+            return None
+        if b"0x" in block or b"0X" in block:
             # Arrow reads hexadecimal numbers, Flink does not.
             return None
+        if block.startswith(_BYTE_ORDER_MARK):
+            # Arrow leaves it out, in the midst of a file as well.
+            return None
+        reading, convert = self._direct, self._convert
+        if self._untrimmed != reading and self._has_blank_edge(block):
+            reading, convert = self._untrimmed, self._conversion(self._untrimmed)
         try:
             table = pacsv.read_csv(
                 pa.BufferReader(block),
                 read_options=self._read,
                 parse_options=self._parse,
-                convert_options=self._convert,
+                convert_options=convert,
             )
         except pa.ArrowInvalid:
             return None
         columns = []
-        for column, field, direct in zip(table.columns, self._fields, self._direct, strict=True):
+        for column, field, direct in zip(table.columns, self._fields, reading, strict=True):
             array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
             if not direct:
                 if self._dialect.null is not None and _is_nested(field.type):
@@ -141,11 +177,23 @@ class CsvDecoder(Decoder):
                 if parsed.bad is not None:
                     return None
                 array = parsed.values
+            elif _doubtful(array, field.type, block):
+                return None
             columns.append(array)
         for i in self._needed:
             if wrong_nulls(columns[i], self._fields[i].type) is not None:
                 return None
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _has_blank_edge(self, block: bytes) -> bool:
+        """Whether a field may begin or end with a blank."""
+        data = np.frombuffer(block, np.uint8)
+        blanks = np.flatnonzero((data == _SPACE) | (data == _TAB))
+        if not len(blanks):
+            return False
+        if blanks[0] == 0 or blanks[-1] == len(data) - 1:
+            return True
+        return bool((self._edges[data[blanks - 1]] | self._edges[data[blanks + 1]]).any())
 
     def _one_by_one(self, block: bytes, lines: int) -> Decoded:
         spans = quoted_spans(block, self._quote, self._delimiter, self._escape)
@@ -210,11 +258,14 @@ class CsvDecoder(Decoder):
             text = record.decode()
         except UnicodeDecodeError:
             return "record is not valid UTF-8"
+        escape = self._dialect.escape
+        if escape is not None and escape in text:
+            fields = split_escaped(text, self._dialect.delimiter, self._dialect.quote, escape)
+            return fields if isinstance(fields, str) else list(fields)
         reader = csv.reader(
             [text],
             delimiter=self._dialect.delimiter,
             quotechar=self._dialect.quote,
-            escapechar=self._dialect.escape,
             quoting=csv.QUOTE_MINIMAL if self._dialect.quote else csv.QUOTE_NONE,
             strict=True,
         )
@@ -283,6 +334,18 @@ class CsvDecoder(Decoder):
         fields = list(arrow_type(data_type))
         values = pa.StructArray.from_arrays(columns, fields=fields, mask=mask)
         return Parsed(values, bad if bad.any() else None)
+
+
+def _doubtful(array: pa.Array, data_type: DataType, block: bytes) -> bool:
+    """Whether Arrow's reader took something that Flink does not: 1000 for a DECIMAL(5, 2), `nan`."""
+    match data_type:
+        case DecimalType():
+            return not holds_decimals(array)
+        case FloatType() | DoubleType():
+            finite = pc.all(pc.is_finite(array), min_count=0).as_py()
+            return not finite and _ARROWS_OWN.search(block) is not None
+        case _:
+            return False
 
 
 def _is_nested(data_type: DataType) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pyarrow.json as pajson
 
 from flowsql.formats.format import BadRow, Decoded, Decoder, FormatTable
 from flowsql.formats.json_values import JsonColumns, RawNumber
-from flowsql.formats.parse import TextStyle, parse_text
+from flowsql.formats.parse import TextStyle, holds_decimals, parse_text
 from flowsql.formats.records import line_ends
 from flowsql.formats.rows import BadCells, assemble, needs_values, wrong_nulls
 from flowsql.formats.text import list_parts
@@ -50,6 +52,8 @@ _DIRECT = (
     VarCharType,
     CharType,
 )
+_MAYBE_MINUS_ZERO = re.compile(rb"-0[,}\]\s]")
+_MINUS_ZERO = re.compile(rb"[:\[,]\s*-0\s*[,}\]]")
 _NEWLINE, _BRACE = b"\n{"
 
 
@@ -69,8 +73,9 @@ class JsonDecoder(Decoder):
         self._fast = (
             bool(self._fields)
             and not fail_on_missing
-            and not any(_has_map(f.type) for f in self._fields)
+            and not any(_holds(f.type, MapType | MultisetType) for f in self._fields)
         )
+        self._floats = any(_holds(f.type, FloatType | DoubleType) for f in self._fields)
         if self._fast:
             explicit = pa.schema([pa.field(f.name, _read_as(f.type)) for f in self._fields])
             self._parse = pajson.ParseOptions(
@@ -99,7 +104,7 @@ class JsonDecoder(Decoder):
 
     def _whole(self, block: bytes, lines: int) -> pa.RecordBatch | None:
         """The block at once; None where it needs a closer look."""
-        if _doubtful(block):
+        if _doubtful(block) or (self._floats and _has_minus_zero(block)):
             return None
         try:
             # Arrow does not check the encoding.
@@ -117,6 +122,8 @@ class JsonDecoder(Decoder):
         for field in self._fields:
             column = table.column(field.name)
             array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+            if _holds(field.type, DecimalType) and not holds_decimals(array):
+                return None
             try:
                 columns.append(self._convert(array, field.type))
             except _UnreadableError:
@@ -217,6 +224,15 @@ def _doubtful(block: bytes) -> bool:
     return bool(data[0] != _BRACE or (data[starts] != _BRACE).any())
 
 
+def _has_minus_zero(block: bytes) -> bool:
+    """Whether there may be a -0, which is the integer 0 and no -0.0."""
+    return (
+        b"-0" in block
+        and _MAYBE_MINUS_ZERO.search(block) is not None
+        and _MINUS_ZERO.search(block) is not None
+    )
+
+
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no number")
 
@@ -264,14 +280,17 @@ def _shown(values: list[Any]) -> Callable[[int], str]:
     return text
 
 
-def _has_map(data_type: DataType) -> bool:
+def _holds(data_type: DataType, kinds: type[DataType] | UnionType) -> bool:
+    """Whether the type is of one of these kinds, or holds one."""
     match data_type:
-        case MapType() | MultisetType():
+        case _ if isinstance(data_type, kinds):
             return True
         case ArrayType(element=element):
-            return _has_map(element)
+            return _holds(element, kinds)
+        case MapType(key=key, value=value):
+            return _holds(key, kinds) or _holds(value, kinds)
         case RowType(fields=fields):
-            return any(_has_map(f.type) for f in fields)
+            return any(_holds(f.type, kinds) for f in fields)
         case _:
             return False
 

@@ -68,6 +68,7 @@ class TextStyle:
         separator: between date and time of a timestamp.
         zone: ends a TIMESTAMP_LTZ.
         trim_decimal: blanks around a DECIMAL are allowed.
+        trim_timestamp: and around a TIMESTAMP.
         short_date: months and days may have one digit.
         short_time: seconds may be left out of a TIME.
         offsets: a timestamp may end with an offset (`Z`, `+02:00`).
@@ -76,12 +77,13 @@ class TextStyle:
     separator: str = " "
     zone: str = "Z"
     trim_decimal: bool = True
+    trim_timestamp: bool = False
     short_date: bool = False
     short_time: bool = False
     offsets: bool = False
 
 
-CSV_STYLE = TextStyle(trim_decimal=False, short_date=True, short_time=True)
+CSV_STYLE = TextStyle(trim_decimal=False, trim_timestamp=True, short_date=True, short_time=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,15 @@ def _fast(text: pa.Array, data_type: DataType, style: TextStyle) -> pa.Array | N
             return pc.cast(naive, pa.timestamp("us")).cast(target)
         case _:
             return None
+
+
+def holds_decimals(array: pa.Array) -> bool:
+    """Whether every DECIMAL in a column has as many digits as its type; Arrow's readers let others in."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _all_match(text: pa.Array, pattern: str) -> bool:
@@ -295,6 +306,8 @@ def _read_time(text: str, precision: int, *, short: bool) -> int:
 
 def _read_timestamp(text: str, precision: int, style: TextStyle, *, zoned: bool) -> int:
     shift = 0
+    if style.trim_timestamp and not zoned:
+        text = text.strip(_BLANKS)
     if zoned or style.offsets:
         text, shift = _offset(text, style, required=zoned and not style.offsets)
     day, separator, time = text[:10], text[10:11], text[11:]

@@ -23,36 +23,41 @@ def _record(quote: bytes, delimiter: bytes, escape: bytes | None) -> bytes:
     # A quoted field goes on to its closing quote, a doubled or escaped one being part of it.
     if escape is None:
         inside = b"[^" + q + b"]++|" + q + q
-        plain = b"[^\\n" + d + q + b"][^\\n" + d + b"]*+"
+        plain = b"[^\\r\\n" + d + q + b"][^\\r\\n" + d + b"]*+"
     else:
         e = re.escape(escape)
         inside = b"[^" + q + e + b"]++|" + e + b"[\\s\\S]|" + q + q
         plain = (
-            b"(?:[^\\n"
+            b"(?:[^\\r\\n"
             + d
             + q
             + e
             + b"]|"
             + e
-            + b"[\\s\\S])(?:[^\\n"
+            + b"[\\s\\S])(?:[^\\r\\n"
             + d
             + e
             + b"]|"
             + e
             + b"[\\s\\S])*+"
         )
-    field = b"(?:" + q + b"(?:" + inside + b")*+" + q + b"[^\\n" + d + b"]*+|" + plain + b"|)"
+    field = b"(?:" + q + b"(?:" + inside + b")*+" + q + b"[^\\r\\n" + d + b"]*+|" + plain + b"|)"
     return field + b"(?:" + d + field + b")*+"
+
+
+_LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 
 
 @functools.lru_cache(maxsize=32)
 def _all_records(quote: bytes, delimiter: bytes, escape: bytes | None) -> re.Pattern[bytes]:
-    return re.compile(b"(?:" + _record(quote, delimiter, escape) + b"\\n)*+")
+    # A carriage return at the end may be half of a line end.
+    end = rb"(?:\r\n|\n|\r(?!\n|\Z))"
+    return re.compile(b"(?:" + _record(quote, delimiter, escape) + end + b")*+")
 
 
 @functools.lru_cache(maxsize=32)
 def _one_record(quote: bytes, delimiter: bytes, escape: bytes | None) -> re.Pattern[bytes]:
-    return re.compile(_record(quote, delimiter, escape) + b"(?:\\n|$)")
+    return re.compile(_record(quote, delimiter, escape) + b"(?P<end>" + _LINE_END.pattern + b")")
 
 
 def quoted_ends(
@@ -116,15 +121,13 @@ def quoted_spans(
     while at < len(data):
         found = pattern.match(data, at) if pattern else None
         if found and found.end() > at:
-            end = found.end()
+            spans.append((at, found.start("end")))
+            at = found.end()
         else:
-            newline = data.find(b"\n", at)
-            end = len(data) if newline < 0 else newline + 1
-        stop = end - 1 if data[end - 1 : end] == b"\n" else end
-        if data[stop - 1 : stop] == b"\r" and stop > at:
-            stop -= 1
-        spans.append((at, stop))
-        at = end
+            end = _LINE_END.search(data, at)
+            assert end is not None
+            spans.append((at, end.start()))
+            at = end.end()
     return spans
 
 
@@ -133,8 +136,8 @@ def _well_quoted(quote: bytes, delimiter: bytes, escape: bytes | None) -> re.Pat
     q, d = re.escape(quote), re.escape(delimiter)
     record = _record(quote, delimiter, escape)
     # The same, but nothing may stand between a closing quote and the end of its field.
-    strict = record.replace(q + b"[^\\n" + d + b"]*+", q + b"\\r?")
-    return re.compile(b"(?:" + strict + b"\\n)*+" + strict)
+    strict = record.replace(q + b"[^\\r\\n" + d + b"]*+", q)
+    return re.compile(b"(?:" + strict + rb"(?:\r\n|\n|\r))*+" + strict)
 
 
 def well_quoted(data: bytes, quote: bytes, delimiter: bytes, escape: bytes | None) -> bool:

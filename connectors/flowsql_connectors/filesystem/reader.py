@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 import time
@@ -311,6 +312,9 @@ class _TextFile:
                     # Before the last record is taken for a whole one.
                     self._held.check()
                 self._buffer += more
+                if self._offset == 0 and self._buffer.startswith(codecs.BOM_UTF8):
+                    self._offset = len(codecs.BOM_UTF8)
+                    self._buffer = self._buffer[self._offset :]
             length = self._decoder.split(self._buffer, last=self._end)
             if length or self._end:
                 data, self._buffer = self._buffer[:length], self._buffer[length:]

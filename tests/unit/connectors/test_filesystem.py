@@ -253,6 +253,22 @@ def test_a_partition_without_a_name_is_refused_when_it_is_written(tmp_path: Path
         writer.write(Changes(batch))
 
 
+@pytest.mark.parametrize(("fmt", "text"), [("csv", "1,x\n2,y\n"), ("json", '{"a":1}\n{"a":2}\n')])
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, fmt: str, text: str) -> None:
+    """At the beginning of a file, as in Flink; also where reading stops behind its first row."""
+    write_file(tmp_path / "f", f"\ufeff{text}".encode())
+    table = files_table(tmp_path, fmt=fmt)
+    assert [r["a"] for r in read_rows(table)[0]] == [1, 2]
+    source, reader = open_source(table)
+    reader.poll(1, 0)
+    position = reader.position("f")
+    reader.close()
+    again = FILESYSTEM.open_source([table], source.position(), CONTEXT)
+    reader = again.open([(s, position) for s in again.discover()])
+    assert [p.changes.batch.to_pylist()[0]["a"] for p in reader.poll(10, 0).pieces] == [2]
+    reader.close()
+
+
 @pytest.mark.parametrize("fmt", ["csv", "json"])
 def test_a_compressed_file_is_refused(tmp_path: Path, fmt: str) -> None:
     """Left out as bad records, its rows would be lost in silence."""

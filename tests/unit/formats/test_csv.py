@@ -13,11 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsql.errors import ConfigError, DataError
-from flowsql.formats import find_format
+from flowsql.formats import Decoded, find_format
 
 from .helpers import decode, format_table
 
 AB = "a STRING, b STRING"
+
+# What Arrow and Flink may read differently.
+ODD = {
+    "INT": ["1", "+5", " 7 ", "0x1F", "2147483648", "1.0", "", "N", "007", '"1"', "\t3"],
+    "DOUBLE": ["1.", "1d", "nan", "NaN", "inf", "Infinity", "1e400", " 1 ", "0x1p3", "-0", "N"],
+    "BOOLEAN": ["true", "TRUE", "tRue", " true ", "1", "N", ""],
+    "DECIMAL(5,2)": ["1", "1.005", "999.995", "1000", " 1", "1 ", "1e2", "-0", "N", '" 1"'],
+    "DATE": ["2020-01-05", "2020-1-5", "2020-02-30", "2020-01-05 ", " 2020-01-05", "N"],
+    "TIMESTAMP(3)": ["2020-01-01 00:00:05", " 2020-01-01 00:00:05.1234567", "2020-01-01", "N"],
+    "STRING": ["", "é", " q ", "\ufeffz", "\\n", "\\", '"a""b"', 'a"b', '"a\rb"', "N", "'", "#"],
+    "BYTES": ["YQ==", "YR==", "a", "", "N", "===="],
+}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +99,18 @@ AB = "a STRING, b STRING"
             {"null_literal": ""},
             [([1, None, 2], 1), ([], 2)],
         ),
+        (
+            "a STRING, b INT",
+            b'x\\ny,1\nx\\ty\\0\\qz,2\n"x\\ny",3\na\\\r\n,\\4\n',
+            {"escape_character": "\\", "ignore_parse_errors": "true"},
+            [("x\ny", 1), ("x\ty\0qz", 2), ("x\ny", 3), ("a\r", None), ("", 4)],
+        ),
+        (AB, b"x,1\ry,2\rz,3\n", {}, [("x", "1"), ("y", "2"), ("z", "3")]),
+        ("a STRING", b"x\r\r\ny\n", {}, [("x",), ("",), ("y",)]),
+        (AB, b'"x\ry",1\r\n"a\r\nb",2\n', {}, [("x\ry", "1"), ("a\r\nb", "2")]),
+        ("a TIMESTAMP(3)", b" 2020-01-01 00:00:05 \n", {}, [(dt.datetime(2020, 1, 1, 0, 0, 5),)]),
+        ("a DOUBLE", b"Infinity\n-Infinity\n", {}, [(float("inf"),), (float("-inf"),)]),
+        (AB, b'"#x\n#y",1\n#no,1\n', {"allow_comments": "true"}, [("#x\n#y", "1")]),
         ("a INT, b STRING", b"#hi\n1,x\n # no,y\n", {"allow_comments": "true"}, [(1, "x")]),
         (
             "a INT, b STRING",
@@ -114,6 +138,12 @@ def test_reads_as_flink(columns: str, block: bytes, options: dict, rows: list) -
             b"12345.6\n",
             (1, 'column "a": "12345.6" cannot be read as DECIMAL(5, 2)'),
         ),
+        ("a DECIMAL(5,2)", b"1000\n", (1, 'column "a": "1000" cannot be read as DECIMAL(5, 2)')),
+        ("a DECIMAL(5,2)", b"1\n1 \n", (2, 'column "a": "1 " cannot be read as DECIMAL(5, 2)')),
+        ("a DATE", b"\t2020-02-03\n", (1, 'column "a": "\t2020-02-03" cannot be read as DATE')),
+        ("a DOUBLE", b"nan\n", (1, 'column "a": "nan" cannot be read as DOUBLE')),
+        ("a FLOAT", b"1\n-inf\n", (2, 'column "a": "-inf" cannot be read as FLOAT')),
+        ("a INT, b STRING", b'0x1F,"x"\n', (1, 'column "a": "0x1F" cannot be read as INT')),
         ("a DATE", b"2020-02-30\n", (1, 'column "a": "2020-02-30" cannot be read as DATE')),
         (
             "a TIMESTAMP(3)",
@@ -247,6 +277,30 @@ def test_refuses_at_planning(columns: str, options: dict, message: str) -> None:
     """What a format cannot hold is refused before anything runs."""
     with pytest.raises(ConfigError, match=message):
         decode("csv", columns, b"", **options)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(ODD)),
+    st.data(),
+    st.sampled_from([{}, {"escape_character": "\\"}, {"quote_character": "'"}]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_a_value_is_read_the_same_beside_a_bad_one(
+    columns: str, data: st.DataObject, options: dict, end: str
+) -> None:
+    """A block is read as a whole or record by record; nobody can tell which."""
+    cells = data.draw(st.lists(st.sampled_from(ODD[columns]), min_size=1, max_size=4))
+    block = "".join(f"{c},x{end}" for c in cells).encode()
+    table = format_table("csv", f"a {columns}, b STRING", null_literal="N", **options)
+    decoder = find_format("csv").decoder(table)
+    alone, beside = decoder.decode(block), decoder.decode(block + b"too,many,fields\n")
+    assert _lines(alone) == _lines(beside)
+    assert [b.reason for b in alone.bad] == [b.reason for b in beside.bad[:-1]]
+
+
+def _lines(found: Decoded) -> str:
+    return repr([c.cast(pa.string()).to_pylist() for c in found.batch.columns])
 
 
 @settings(max_examples=60, deadline=None)

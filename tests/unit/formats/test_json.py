@@ -151,6 +151,27 @@ def test_null_where_there_is_none_is_bad(columns: str, good: str, wrong: str, re
     assert (rows, []) == decode("json", columns, block, ignore_parse_errors="true")
 
 
+@pytest.mark.parametrize(
+    ("columns", "value", "rows"),
+    [
+        ("a DECIMAL(5,2)", "1000", None),
+        ("a DECIMAL(5,2)", '"1000"', None),
+        ("a ARRAY<DECIMAL(5,2)>", "[1000]", None),
+        ("a DOUBLE", "-0", "0.0"),
+        ("a DOUBLE", "-0.0", "-0.0"),
+    ],
+)
+def test_a_value_is_read_the_same_beside_a_bad_one(
+    columns: str, value: str, rows: str | None
+) -> None:
+    """A block is read as a whole or record by record; nobody can tell which."""
+    block = f'{{"a":{value}}}\n'.encode()
+    for more in (b"", b"nonsense\n"):
+        found, bad = decode("json", columns, block + more)
+        assert [repr(v) for (v,) in found] == ([] if rows is None else [rows])
+        assert len(bad) == bool(more) + (rows is None)
+
+
 def test_a_missing_field_can_be_bad() -> None:
     """`json.fail-on-missing-field` tells a missing field from a NULL one."""
     rows, bad = decode(
