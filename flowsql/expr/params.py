@@ -44,6 +44,7 @@ __all__ = [
     "DATE",
     "DATETIME",
     "DAY_TIME",
+    "DOUBLE",
     "EXACT",
     "INT",
     "INTEGER",
@@ -75,6 +76,7 @@ BIGINT = Param(
     "<INTEGER_NUMERIC>", is_integer, BigIntType(), lambda t: BigIntType(nullable=t.nullable)
 )
 AS_DOUBLE = Param("<NUMERIC>", is_numeric, DoubleType(), lambda t: DoubleType(nullable=t.nullable))
+DOUBLE = Param("<DOUBLE>", lambda t: isinstance(t, DoubleType), DoubleType())
 DATE = Param("<DATE>", lambda t: isinstance(t, DateType), DateType())
 TIME = Param("<TIME>", lambda t: isinstance(t, TimeType), TimeType())
 TIMESTAMP = Param("<TIMESTAMP>", is_timestamp, TimestampType(3))

@@ -48,7 +48,7 @@ _TYPES = (
     t.ArrayType, t.BigIntType, t.BinaryType, t.BooleanType, t.CharType, t.DateType,
     t.DayTimeIntervalType, t.DecimalType, t.DoubleType, t.Field, t.FloatType, t.IntType,
     t.LocalZonedTimestampType, t.MapType, t.MultisetType, t.NullType, t.RowType, t.SmallIntType,
-    t.TimeType, t.TimestampType, t.TinyIntType, t.VarBinaryType, t.VarCharType,
+    t.StructuredType, t.TimeType, t.TimestampType, t.TinyIntType, t.VarBinaryType, t.VarCharType,
     t.YearMonthIntervalType,
 )  # fmt: skip
 _PLANS = (plans.PhysicalNode, plans.PhysicalPlan)

@@ -149,6 +149,8 @@ def _merge(a: t.DataType, b: t.DataType) -> t.DataType | None:
         case (t.MapType(), t.MapType()):
             key, value = common_type((a.key, b.key)), common_type((a.value, b.value))
             return None if key is None or value is None else t.MapType(key, value)
+        case (t.StructuredType(), _) | (_, t.StructuredType()):
+            return None  # only the same class has a common type
         case (t.RowType(), t.RowType()):
             return _merge_rows(a, b)
         case _:

@@ -32,6 +32,7 @@ __all__ = [
     "NullType",
     "RowType",
     "SmallIntType",
+    "StructuredType",
     "TimeAttribute",
     "TimeType",
     "TimestampType",
@@ -350,6 +351,21 @@ class RowType(DataType):
     def select(self, indices: tuple[int, ...] | list[int]) -> RowType:
         """The row of the chosen fields, in the order given."""
         return replace(self, fields=tuple(self.fields[i] for i in indices))
+
+
+@dataclass(frozen=True, slots=True)
+class StructuredType(RowType):
+    """A row with the name of a class, which tells it from others with the same fields.
+
+    The class itself has no meaning here.
+    """
+
+    root = "STRUCTURED"
+    class_name: str = ""
+
+    def _text(self) -> str:
+        name = "'" + self.class_name.replace("'", "''") + "'"
+        return f"STRUCTURED<{', '.join([name, *map(str, self.fields)])}>"
 
 
 def quote_identifier(name: str) -> str:

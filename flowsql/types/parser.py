@@ -289,6 +289,18 @@ class _Reader:
         self.advance()
         return t.RowType(tuple(fields))
 
+    def structured(self) -> t.DataType:
+        self.expect("<")
+        if self.kind != "string":
+            raise self.unexpected("the name of a class in quotes")
+        name = self.raw[1:-1].replace("''", "'")
+        self.advance()
+        fields: list[t.Field] = []
+        while self.take(","):
+            fields.append(self.field())
+        self.expect(">")
+        return t.StructuredType(tuple(fields), class_name=name)
+
     def field(self) -> t.Field:
         start, end = self.start, self.end
         if self.kind == "word":
@@ -314,7 +326,6 @@ class _Reader:
 
 _CURES = {
     "RAW": "A class of the JVM has no meaning here; use a SQL type.",
-    "STRUCTURED": "A class of the JVM has no meaning here; use a SQL type.",
     "REAL": "Flink does not know it either; use FLOAT.",
 }
 
@@ -404,7 +415,7 @@ _TYPES: dict[str, Callable[[_Reader], t.DataType]] = {
     "ROW": _Reader.row,
     "SMALLINT": _fixed(t.SmallIntType()),
     "STRING": _fixed(t.VarCharType()),
-    "STRUCTURED": _refused("STRUCTURED"),
+    "STRUCTURED": _Reader.structured,
     "TIME": _Reader.time,
     "TIMESTAMP": _Reader.timestamp,
     "TIMESTAMP_LTZ": _Reader.timestamp_ltz,

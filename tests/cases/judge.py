@@ -36,6 +36,7 @@ from tests.cases.decode import (
     same_text,
 )
 from tests.cases.feeds import engine_of, mode_of, steps_of
+from tests.cases.java_functions import defined
 from tests.support.connectors import Event, Rows
 from tests.support.ddl import metadata_columns, physical_columns, primary_key, split_pieces
 from tests.support.engine import Answer, Change, Engine, Table
@@ -499,7 +500,8 @@ def _functions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
             return verdict
         return _wrong(item["sql_expr"], row_text(expected, wanted), row_text(row, schema))
 
-    return _first_bad(lambda item=item: one(item) for item in case["items"])
+    with defined():
+        return _first_bad(lambda item=item: one(item) for item in case["items"])
 
 
 def _type_of_replay(item: Mapping[str, Any], schema: RowType) -> bool:
@@ -540,7 +542,8 @@ def _expressions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
             return _AGREE
         return _wrong(text, item["expected"], ours)
 
-    return _first_bad(lambda item=item: one(item) for item in case["items"])
+    with defined():
+        return _first_bad(lambda item=item: one(item) for item in case["items"])
 
 
 def _aggregates(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:

@@ -20,6 +20,7 @@ from flowsql.expr.functions import (
     printf,
     regexps,
     strings,
+    structured,
     temporal,
     temporal_text,
 )
@@ -43,6 +44,7 @@ _FAMILIES = (
     printf,
     regexps,
     strings,
+    structured,
     temporal,
     temporal_text,
 )

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -16,7 +17,7 @@ from flowsql.expr.faults import Fault
 from flowsql.expr.functions.strings import per_value
 from flowsql.expr.java_regex import UnsupportedPattern, compile_java
 from flowsql.expr.nodes import Expression
-from flowsql.expr.params import BIGINT, BYTES, CHARACTER, INT
+from flowsql.expr.params import BIGINT, BOOLEAN, BYTES, CHARACTER, DOUBLE, INT
 from flowsql.expr.registry import Function, by_arguments, forced_nullable, overload, strict
 from flowsql.expr.vector import each
 from flowsql.types import (
@@ -145,13 +146,26 @@ def _make_utf8(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _hash_code(text: str) -> int:
-    """Java's `String.hashCode`."""
-    units = text.encode("utf-16-be")
-    total = 0
-    for i in range(0, len(units), 2):
-        total = (31 * total + (units[i] << 8 | units[i + 1])) & 0xFFFFFFFF
+def _hash_code(value: str | bool | float) -> int:
+    """Java's `hashCode` of a `String`, `Boolean`, `Double`, `Long` or `Integer`."""
+    if isinstance(value, bool):
+        return 1231 if value else 1237
+    if isinstance(value, str):
+        total = 0
+        units = value.encode("utf-16-be")
+        for i in range(0, len(units), 2):
+            total = (31 * total + (units[i] << 8 | units[i + 1])) & 0xFFFFFFFF
+    else:
+        number = value
+        if isinstance(number, float):
+            (number,) = struct.unpack(">q", struct.pack(">d", number))
+        bits = int(number) & (1 << 64) - 1
+        total = (bits ^ bits >> 32) & 0xFFFFFFFF
     return total - (1 << 32) if total >> 31 else total
+
+
+def _hash_number(value: int) -> int:
+    return value
 
 
 _URL = re.compile(
@@ -308,8 +322,17 @@ FUNCTIONS = (
          _is_utf8, pa.bool_()),
     _one("MAKE_VALID_UTF8", "The text of bytes; what is no UTF-8 becomes U+FFFD.", (BYTES,),
          _STRING, _make_utf8, pa.string()),
-    _one("HASH_CODE", "A text's hash in 32 bits, as Java computes it.", (CHARACTER,),
-         by_arguments(IntType()), _hash_code, pa.int32()),
+    Function(
+        "HASH_CODE",
+        "A value's hash in 32 bits, as Java computes it.",
+        tuple(
+            overload((param,), by_arguments(IntType()), per_value(function, pa.int32()))
+            for param, function in (
+                (CHARACTER, _hash_code), (INT, _hash_number), (BIGINT, _hash_code),
+                (DOUBLE, _hash_code), (BOOLEAN, _hash_code),
+            )
+        ),
+    ),
     _one("PARSE_URL", "A part of a URL, or the value of a key of its query.",
          (CHARACTER, CHARACTER, CHARACTER), _STRING_OR_NULL, _parse_url, pa.string(), optional=1),
     _one("INET_ATON", "The number of an IPv4 address.", (CHARACTER,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,11 +25,21 @@ __all__ = ["FUNCTIONS"]
 
 
 def _bind_typeof(args: Sequence[Expression], span: Span | None) -> Expression:
-    # The second argument asks for the serializable text, which is ours always.
     literal = all(isinstance(a, Literal) and isinstance(a.type, BooleanType) for a in args[1:])
     if len(args) not in (1, 2) or not literal:
         raise wrong_arguments("TYPEOF", args, span)
-    return Literal(type=VarCharType(), value=str(args[0].type), span=span)
+    text = str(args[0].type)
+    if len(args) == 2 and args[1].value is True:  # type: ignore[attr-defined]
+        parts = text.split("`")  # names of fields stand between backquotes
+        parts[::2] = [_in_full(p) for p in parts[::2]]
+        text = "`".join(parts)
+    return Literal(type=VarCharType(), value=text, span=span)
+
+
+def _in_full(text: str) -> str:
+    """A type's text without the short names of Flink's."""
+    text = text.replace("STRING", "VARCHAR(2147483647)").replace("BYTES", "VARBINARY(2147483647)")
+    return re.sub(r"TIMESTAMP_LTZ(\(\d\))", r"TIMESTAMP\1 WITH LOCAL TIME ZONE", text)
 
 
 def _uuid_make(call: Call, settings: EvalSettings) -> Kernel:

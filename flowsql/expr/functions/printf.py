@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 
 from flowsql.errors import Span, SqlError
-from flowsql.expr.faults import Fault
 from flowsql.expr.java_format import Whole, WrongFormat, java_format
 from flowsql.expr.nodes import Call, Expression
 from flowsql.expr.params import ANY, CHARACTER
@@ -96,8 +95,8 @@ def _make(call: Call, settings: EvalSettings) -> Kernel:
         given = [None if v is None else make(v) for v, (_, make) in zip(values, known, strict=True)]
         try:
             return java_format(text, given)
-        except WrongFormat as e:
-            raise Fault(f"'{text}' is no format for these arguments: {e}") from e
+        except WrongFormat:
+            return None
 
     def kernel(_: Any, text: Value, *values: Value) -> Value:
         stored = [_column(v, store) for v, (store, _make_value) in zip(values, known, strict=True)]
@@ -113,7 +112,7 @@ def _column(value: Value, store: Prepare) -> Value:
 
 
 FUNCTIONS = (
-    Function("PRINTF", "Text made by a format, as Java's `Formatter` does.",
+    Function("PRINTF", "Text made by a format, as Java's `Formatter` does; NULL where it does not fit.",
              (overload((CHARACTER, ANY), forced_nullable(VarCharType()), _make, optional=1,
                        variadic=True),),
              _bind, signatures=_FORMS),
