@@ -67,7 +67,7 @@ class Binder:
             ConfigError: a table of it has a wrong option.
         """
         with _depth():
-            plan = self._queries.query(query)
+            plan = self._queries.query(query, outermost=True)
             return rename(plan, unique_names(plan.schema.names))
 
     def insert(self, statement: s.Insert) -> Insert:

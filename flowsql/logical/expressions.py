@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from flowsql.expr import (
     bind_case,
     bind_cast,
     boolean_literal,
+    columns_read,
     is_aggregate,
     null_literal,
     number_literal,
@@ -43,7 +44,14 @@ from flowsql.types import (
     YearMonthIntervalType,
 )
 
-__all__ = ["ExpressionBinder", "aggregates_in", "condition", "is_aggregate_call", "value_of"]
+__all__ = [
+    "ExpressionBinder",
+    "aggregates_in",
+    "condition",
+    "is_aggregate_call",
+    "looks_beside",
+    "value_of",
+]
 
 _BINARY: dict[type[exp.Expr], str] = {
     exp.Add: "+",
@@ -122,6 +130,19 @@ def aggregates_in(node: exp.Expr) -> list[d.FunctionCall]:
     return found
 
 
+def looks_beside(node: exp.Expr) -> bool:
+    """Whether a sub-query or a call with OVER stands in the node."""
+    stack: list[exp.Expr] = [node]
+    while stack:
+        at = stack.pop()
+        if isinstance(at, d.Query | exp.Subquery | exp.Exists):
+            return True
+        if isinstance(at, d.FunctionCall) and at.args.get("over") is not None:
+            return True
+        stack += at.iter_expressions()
+    return False
+
+
 def is_aggregate_call(node: d.FunctionCall) -> bool:
     """Whether the call is one of an aggregate function, not of a window or scalar function."""
     name = node.function
@@ -138,6 +159,24 @@ class Grouping(Protocol):
         """The error for a column that is neither."""
 
 
+class Beside(Protocol):
+    """What gives values from beside the row: see `subqueries.py` and `ranking.py`."""
+
+    def scalar(self, node: exp.Expr) -> Expression:
+        """The value of `(SELECT …)`."""
+
+    def exists(self, node: exp.Expr) -> Expression:
+        """EXISTS as a value."""
+
+    def member(self, node: exp.In, bind: Callable[[exp.Expr], Expression]) -> Expression:
+        """`x IN (SELECT …)` as a value."""
+
+    def number(
+        self, node: d.FunctionCall, bind: Callable[[exp.Expr], Expression]
+    ) -> Expression | None:
+        """The value of a call with OVER; None where the clause has none."""
+
+
 class ExpressionBinder:
     """Binds expressions over the columns of a scope.
 
@@ -145,12 +184,20 @@ class ExpressionBinder:
         scope: what names mean.
         where: how messages call the clause, in which aggregates are refused.
         grouping: set where keys and aggregates may be named instead of columns.
+        beside: set where sub-queries may stand.
     """
 
-    def __init__(self, scope: Scope, where: str, grouping: Grouping | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        where: str,
+        grouping: Grouping | None = None,
+        beside: Beside | None = None,
+    ) -> None:
         self.scope = scope
         self.where = where
         self.grouping = grouping
+        self.beside = beside
 
     def value(self, node: exp.Expr) -> Expression:
         """The node as an argument of something: without a time attribute."""
@@ -184,7 +231,7 @@ class ExpressionBinder:
         match node:
             case d.ColumnReference():
                 bound = self.scope.resolve(node.parts, span)
-                if self.grouping is not None:
+                if self.grouping is not None and columns_read(bound):
                     raise self.grouping.refuse(node)
                 return bound
             case exp.Literal():
@@ -220,7 +267,7 @@ class ExpressionBinder:
                 return self._like(node, span)
             case exp.In():
                 if args.get("query") is not None:
-                    raise not_supported("IN (SELECT …)", span)
+                    return self._beside("IN (SELECT …)", span).member(node, self.value)
                 return self._call("IN", (args["this"], *args["expressions"]), span)
             case exp.Case():
                 return self._case(node, span)
@@ -243,9 +290,9 @@ class ExpressionBinder:
             case d.FunctionCall():
                 return self._function(node, span)
             case exp.Exists():
-                raise not_supported("EXISTS (SELECT …)", span)
+                return self._beside("EXISTS (SELECT …)", span).exists(node)
             case exp.Subquery():
-                raise not_supported("a sub-query as a value", span)
+                return self._beside("a sub-query as a value", span).scalar(node)
             case d.Quantified():
                 raise not_supported(f"{args['op']} {args['quantifier']} (…)", span)
             case d.Overlaps():
@@ -262,6 +309,11 @@ class ExpressionBinder:
                 )
             case _:
                 raise not_supported(f"this expression ({type(node).__name__})", span)
+
+    def _beside(self, what: str, span: Span) -> Beside:
+        if self.beside is None:
+            raise not_supported(f"{what} in {self.where}", span)
+        return self.beside
 
     def _negative(self, operand: exp.Expr, span: Span) -> Expression:
         number, minus = _signed_number(operand)
@@ -322,7 +374,10 @@ class ExpressionBinder:
     def _function(self, node: d.FunctionCall, span: Span) -> Expression:
         name = node.args["this"].this
         if node.args.get("over") is not None:
-            raise not_supported("OVER", span)
+            found = None if self.beside is None else self.beside.number(node, self.value)
+            if found is None:
+                raise not_supported("OVER", span)
+            return found
         if is_aggregate_call(node):
             if not is_aggregate(name):
                 raise not_supported(f'aggregate function "{node.function}"', span)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import SqlError
+from flowsql.errors import Span, SqlError
 from flowsql.expr import (
     AggregateCall,
     Column,
     Expression,
     Literal,
     bind_aggregate_call,
+    bind_call,
+    bind_case,
+    boolean_literal,
+    columns_read,
     is_aggregate,
     render,
 )
-from flowsql.logical.expressions import ExpressionBinder, aggregates_in, is_aggregate_call
-from flowsql.logical.plan import Aggregate, LogicalPlan, Project
+from flowsql.logical.expressions import (
+    ExpressionBinder,
+    aggregates_in,
+    is_aggregate_call,
+    looks_beside,
+)
+from flowsql.logical.plan import Aggregate, LogicalPlan, Project, without_time
+from flowsql.logical.plan_rows import Expand, column
 from flowsql.logical.refusals import not_supported
 from flowsql.logical.windows import window_keys
 from flowsql.sql import dialect as d
@@ -25,6 +36,11 @@ from flowsql.sql.dialect import span_of
 from flowsql.types import BigIntType, DataType
 
 __all__ = ["Groups"]
+
+_GROUPINGS = frozenset({"GROUPING", "GROUPING_ID", "GROUP_ID"})
+
+# The key that says to which grouping set a group belongs.
+_SET = "grouping"
 
 
 class Groups:
@@ -34,28 +50,63 @@ class Groups:
     call becomes a column of the aggregate's output the moment it is matched.
     """
 
-    def __init__(self, binder: ExpressionBinder, keys: list[exp.Expr], source: LogicalPlan) -> None:
+    def __init__(
+        self, binder: ExpressionBinder, sets: Sequence[Sequence[exp.Expr]], source: LogicalPlan
+    ) -> None:
         self._binder = binder
         self._source = source
         self._columns: list[Expression] = []
         self._calls: list[AggregateCall] = []
         self._keys: list[Expression] = []
-        for node in keys:
-            if aggregates_in(node):
-                raise SqlError("an aggregate cannot stand in GROUP BY", span=span_of(node))
-            key = binder.bind(node)
-            if key not in self._keys:
-                self._keys.append(key)
-                self._columns.append(key)
-        self._windows = window_keys(source, self._keys)
+        self._sets: list[frozenset[int]] = []
+        for nodes in sets:
+            positions = frozenset(self._key(node) for node in nodes)
+            if positions in self._sets:
+                raise not_supported(
+                    "the same grouping set twice", span_of(nodes[0]) if nodes else None
+                )
+            self._sets.append(positions)
+        self._columns += self._keys
+        always = frozenset.intersection(*self._sets)
+        # A window is a key of every set, or the groups are not those of windows.
+        never = boolean_literal(False, None)
+        found = [k if i in always else never for i, k in enumerate(self._keys)]
+        self._windows = window_keys(source, found)
+
+    def _key(self, node: exp.Expr) -> int:
+        if aggregates_in(node):
+            raise SqlError("an aggregate cannot stand in GROUP BY", span=span_of(node))
+        key = self._binder.bind(node)
+        if key not in self._keys:
+            self._keys.append(key)
+        return self._keys.index(key)
+
+    @property
+    def _expanded(self) -> bool:
+        """Whether every row is counted in several groups; the last key says in which."""
+        return len(self._sets) > 1
+
+    def look(self, parts: Sequence[str], span: Span | None) -> Expression | None:
+        """What a name means to a sub-query of SELECT or HAVING: a key, or None."""
+        found = self._binder.scope.look(parts, span)
+        if found is None or not columns_read(found):
+            return found
+        if found not in self._keys:
+            raise self._ungrouped(".".join(parts), span)
+        index = self._keys.index(found)
+        return Column(type=self._key_type(index), index=index, name=_name(found), span=span)
 
     def match(self, node: exp.Expr) -> Expression | None:
         """The output column that `node` is, or None."""
         if isinstance(node, d.FunctionCall) and is_aggregate_call(node):
             return self._aggregate(node)
+        if isinstance(node, d.FunctionCall) and node.function in _GROUPINGS:
+            return self._grouping(node)
         if aggregates_in(node) or isinstance(node, exp.Literal | exp.Null | exp.Boolean | d.Symbol):
             return None
-        if isinstance(node, exp.Star | d.StarOf | d.NamedArgument):
+        if isinstance(node, exp.Star | d.StarOf | d.NamedArgument) or looks_beside(node):
+            return None
+        if any(c.function in _GROUPINGS for c in node.find_all(d.FunctionCall)):
             return None
         bound = self._binder.bind(node)
         if bound not in self._keys or isinstance(bound, Literal):
@@ -71,12 +122,49 @@ class Groups:
 
     def refuse(self, node: d.ColumnReference) -> SqlError:
         """The error for a column that is neither a key nor in an aggregate."""
-        name = ".".join(node.parts)
+        return self._ungrouped(".".join(node.parts), span_of(node))
+
+    def _ungrouped(self, name: str, span: Span | None) -> SqlError:
         return SqlError(
             f'column "{name}" is neither in GROUP BY nor in an aggregate',
             hint=f"Add {name} to GROUP BY, or take MIN({name}) or MAX({name}).",
-            span=span_of(node),
+            span=span,
         )
+
+    def _grouping(self, node: d.FunctionCall) -> Expression:
+        """GROUPING(…) and GROUPING_ID(…): a bit for each key, 1 where it is not grouped by."""
+        span = span_of(node)
+        if (node.function == "GROUP_ID") is bool(node.arguments):
+            takes = "no arguments" if node.arguments else "keys of GROUP BY"
+            raise SqlError(f'"{node.function}" takes {takes}', span=span)
+        at: list[int] = []
+        for argument in node.arguments:
+            bound = self._binder.bind(argument)
+            if bound not in self._keys:
+                raise SqlError(
+                    f'"{node.function}" takes keys of GROUP BY only', span=span_of(argument)
+                )
+            at.append(self._keys.index(bound))
+        kind = BigIntType(nullable=False)
+        values = [
+            Literal(
+                type=kind, value=sum((k not in s) << (len(at) - 1 - i) for i, k in enumerate(at))
+            )
+            for s in self._sets
+        ]
+        if len({v.value for v in values}) == 1:
+            return replace(values[0], span=span)
+        which = Column(type=kind, index=len(self._keys), name=_SET, span=span)
+        tests = [
+            bind_call("=", [which, Literal(type=kind, value=self._id(s))], span)
+            for s in self._sets[:-1]
+        ]
+        return bind_case(tests, values, span)
+
+    def _id(self, keys: frozenset[int]) -> int:
+        """The number of a grouping set: GROUPING_ID of all keys."""
+        width = len(self._keys)
+        return sum((i not in keys) << (width - 1 - i) for i in range(width))
 
     def _aggregate(self, node: d.FunctionCall) -> Column:
         span = span_of(node)
@@ -125,7 +213,7 @@ class Groups:
             # A NOT NULL argument is counted like *, unless it is the distinct values that count.
             if not distinct and not any(a.type.nullable for a in args):
                 args = []
-        elif (not self._keys or filtered is not None) and not bound.never_null:
+        elif (not all(self._sets) or filtered is not None) and not bound.never_null:
             kind = kind.with_nullable(True)
         call = AggregateCall(
             function=name,
@@ -139,24 +227,53 @@ class Groups:
         )
         if call not in self._calls:
             self._calls.append(call)
-        index = len(self._keys) + self._calls.index(call)
+        index = len(self._keys) + self._expanded + self._calls.index(call)
         return Column(type=kind, index=index, name=f"agg{self._calls.index(call)}", span=span)
 
     def _input(self, expression: Expression) -> Column:
-        if expression not in self._columns:
+        # A key is NULL in the groups of a set without it, what is aggregated is not.
+        first = len(self._keys) if self._expanded else 0
+        if expression not in self._columns[first:]:
             self._columns.append(expression)
-        index = self._columns.index(expression)
+        index = self._columns.index(expression, first)
         return Column(
-            type=expression.type, index=index, name=_name(expression), span=expression.span
+            type=expression.type,
+            index=index + self._expanded,
+            name=_name(expression),
+            span=expression.span,
         )
 
     def _node(self, source: LogicalPlan) -> Aggregate:
-        below = Project(source, tuple(self._columns), tuple(map(_name, self._columns)))
-        names = [_name(k) for k in self._keys]
-        names += [f"agg{i}" for i in range(len(self._calls))]
+        names = tuple(map(_name, self._columns))
+        below: LogicalPlan = Project(source, tuple(self._columns), names)
+        keys = [_name(k) for k in self._keys]
+        if self._expanded:
+            below = self._expand(below)
+            keys.append(_SET)
         return Aggregate(
-            below, tuple(range(len(self._keys))), tuple(self._calls), tuple(names), self._windows
+            below,
+            tuple(range(len(keys))),
+            tuple(self._calls),
+            (*keys, *(f"agg{i}" for i in range(len(self._calls)))),
+            self._windows,
         )
+
+    def _expand(self, below: LogicalPlan) -> Expand:
+        every = [column(below, i) for i in range(len(self._columns))]
+        width = len(self._keys)
+        kind = BigIntType(nullable=False)
+        projections = []
+        for positions in self._sets:
+            keys = [
+                key
+                if i in positions
+                else Literal(type=without_time(key.type).with_nullable(True), value=None)
+                for i, key in enumerate(every[:width])
+            ]
+            which = Literal(type=kind, value=self._id(positions))
+            projections.append((*keys, which, *every[width:]))
+        names = below.schema.names
+        return Expand(below, tuple(projections), (*names[:width], _SET, *names[width:]))
 
     def plan(self) -> Aggregate:
         """The aggregate over its projection; call when all of SELECT and HAVING is bound."""

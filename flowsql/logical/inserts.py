@@ -47,7 +47,7 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
         )
     if statement.on_conflict not in {None, "DEDUPLICATE"}:
         raise not_supported(f"ON CONFLICT DO {statement.on_conflict}", statement.span)
-    query = binder.query(statement.query)
+    query = binder.query(statement.query, outermost=True)
     stored = target.sink_columns
     fixed = _partition(statement, target)
     chosen = _chosen(statement, target, fixed)

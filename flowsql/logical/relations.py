@@ -11,16 +11,20 @@ from sqlglot import expressions as exp
 from flowsql.catalog import CatalogTable, CatalogView
 from flowsql.connector import Role
 from flowsql.errors import FlowSQLError, Span, SqlError
-from flowsql.expr import Column, Expression, bind_call, transform
+from flowsql.expr import Column, Expression, Literal, bind_call, transform
+from flowsql.logical.correlation import conjunction, joined, pull
 from flowsql.logical.expressions import ExpressionBinder
 from flowsql.logical.letters import dead_letter_table
 from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
+from flowsql.logical.plan_rows import Expand, SemiJoin, Unnest
 from flowsql.logical.refusals import Refusals, not_supported
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.table import BoundTable
 from flowsql.logical.tumble import bind_tumble
+from flowsql.logical.unnest import bind_unnest
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
+from flowsql.types import RowType
 
 if TYPE_CHECKING:
     from flowsql.logical.queries import Names, QueryBinder
@@ -53,8 +57,7 @@ class RelationBinder:
             case d.TableReference():
                 return self._table(node, names)
             case d.DerivedTable():
-                if node.args.get("lateral"):
-                    raise not_supported("LATERAL", span_of(node))
+                # Without a relation in front of it LATERAL has nothing to look at.
                 plan = self._queries.query(node.args["this"], names)
                 return _named(plan, (), node)
             case d.JoinRelation():
@@ -62,7 +65,12 @@ class RelationBinder:
             case d.TableFunction():
                 return self._table_function(node, names)
             case d.UnnestRelation():
-                raise not_supported("UNNEST", span_of(node))
+                return bind_unnest(
+                    node,
+                    self._queries.one_row,
+                    nothing_around(self._queries.one_row.schema, names),
+                    JoinKind.INNER,
+                )
             case _:
                 raise not_supported(f"this relation ({type(node).__name__})", span_of(node))
 
@@ -159,6 +167,15 @@ class RelationBinder:
         kind = node.args["kind"]
         if kind not in _JOINS:
             raise not_supported(f"{kind} JOIN", span)
+        beside = node.args["right"]
+        if isinstance(beside, d.UnnestRelation):
+            left, left_scope = self.bind(node.args["left"], names)
+            made = bind_unnest(
+                beside, left, replace(left_scope, outer=names.outer), _JOINS[kind], node
+            )
+            return made[0], replace(made[1], outer=None)
+        if isinstance(beside, d.DerivedTable) and beside.args.get("lateral"):
+            return self._lateral(node, beside, names)
         refusals = Refusals()
         with refusals.part():
             left, left_scope = self.bind(node.args["left"], names)
@@ -194,6 +211,46 @@ class RelationBinder:
         condition = ExpressionBinder(scope, "ON").condition(node.args["on"])
         return replace(joined, condition=condition), scope
 
+    def _lateral(
+        self, node: d.JoinRelation, beside: d.DerivedTable, names: Names
+    ) -> tuple[LogicalPlan, Scope]:
+        """`t, LATERAL (SELECT … WHERE s.k = t.k)`: a join by what the sub-query reads of t."""
+        span = span_of(node)
+        kind = _JOINS[node.args["kind"]]
+        if kind not in {JoinKind.INNER, JoinKind.LEFT}:
+            raise not_supported(f"{node.args['kind']} JOIN LATERAL", span)
+        if node.args.get("using") or node.args.get("natural"):
+            raise not_supported("USING or NATURAL with LATERAL", span)
+        left, left_scope = self.bind(node.args["left"], names)
+        outer = replace(left_scope, outer=names.outer).look
+        inner = self._queries.query(beside.args["this"], replace(names, outer=outer))
+        pulled = pull(inner, span)
+        if pulled.grouped and counts(inner):
+            raise not_supported(
+                "COUNT in a LATERAL sub-query that reads the table beside it",
+                span,
+                "Group by the columns and join.",
+            )
+        width = len(left.schema.fields)
+        own = _renamed(select_first(pulled.plan, len(inner.schema.fields)), beside)
+        right, right_scope = _named(own, (), beside)
+        if pulled.conditions:
+            hidden = tuple(
+                Column(type=f.type, index=i, name=f.name)
+                for i, f in enumerate(pulled.plan.schema.fields)
+            )
+            names_given = (*own.schema.names, *pulled.plan.schema.names[len(own.schema.names) :])
+            right = Project(pulled.plan, hidden, names_given)
+        made = Join(left, right, kind, None, span=span)
+        scope = left_scope.beside(replace(right_scope, row=right.schema), made.schema)
+        extra = range(width + len(own.schema.fields), len(made.schema.fields))
+        scope = replace(scope, hidden=scope.hidden | set(extra), merged=left_scope.merged)
+        conditions = joined(pulled.conditions, width)
+        if node.args.get("on") is not None:
+            on = ExpressionBinder(scope, "ON").condition(node.args["on"])
+            conditions += [] if _is_true(on) else [on]
+        return replace(made, condition=conjunction(conditions)), scope
+
     def _using(
         self,
         joined: Join,
@@ -223,6 +280,29 @@ class RelationBinder:
         rest = {n: e for n, e in scope.merged.items() if n not in merged}
         scope = replace(scope, merged={**merged, **rest}, hidden=frozenset(hidden))
         return replace(joined, condition=condition), scope
+
+
+def nothing_around(row: RowType, names: Names) -> Scope:
+    """What a relation that stands alone may name: columns of the query around."""
+    return Scope(row, hidden=frozenset(range(len(row.fields))), outer=names.outer)
+
+
+def select_first(plan: LogicalPlan, width: int) -> LogicalPlan:
+    """The first columns of a plan."""
+    columns = tuple(
+        Column(type=f.type, index=i, name=f.name) for i, f in enumerate(plan.schema.fields[:width])
+    )
+    return Project(plan, columns, plan.schema.names[:width])
+
+
+def counts(plan: LogicalPlan) -> bool:
+    """Whether a COUNT stands in the plan."""
+    own = isinstance(plan, Aggregate) and any(c.function == "COUNT" for c in plan.calls)
+    return own or any(map(counts, plan.inputs))
+
+
+def _is_true(condition: Expression) -> bool:
+    return isinstance(condition, Literal) and condition.value is True
 
 
 def _visible(scope: Scope) -> list[str]:
@@ -308,8 +388,11 @@ def _respan(plan: LogicalPlan, span: Span | None) -> LogicalPlan:
             return replace(plan, condition=mark(plan.condition), span=span)
         case Project():
             return replace(plan, expressions=tuple(map(mark, plan.expressions)), span=span)
-        case Join() if plan.condition is not None:
+        case Join() | SemiJoin() | Unnest() if plan.condition is not None:
             return replace(plan, condition=mark(plan.condition), span=span)
+        case Expand():
+            made = tuple(tuple(map(mark, p)) for p in plan.projections)
+            return replace(plan, projections=made, span=span)
         case Aggregate():
             calls = tuple(replace(c, span=span) for c in plan.calls)
             return replace(plan, calls=calls, span=span)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr import Column, Expression
+from flowsql.expr import Column, Expression, transform
 from flowsql.expr.nodes import FieldAccess
+from flowsql.logical.correlation import Outer
+from flowsql.logical.plan import without_time
+from flowsql.logical.refusals import not_supported
 from flowsql.types import DataType, Field, RowType
 
-__all__ = ["Relation", "Scope"]
+__all__ = ["Relation", "Resolve", "Scope", "around", "member", "unused"]
+
+
+Resolve = Callable[[Sequence[str], Span | None], Expression | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,14 @@ class Scope:
         relations: in order.
         merged: columns of JOIN … USING: the name stands for this expression.
         hidden: positions that unqualified names and `*` pass over, for they are merged.
+        outer: what a name means in the query around this one, or None where there is none.
     """
 
     row: RowType
     relations: tuple[Relation, ...] = ()
     merged: Mapping[str, Expression] = field(default_factory=dict)
     hidden: frozenset[int] = frozenset()
+    outer: Resolve | None = None
 
     def column(self, index: int, span: Span | None = None) -> Column:
         """The column at a position."""
@@ -61,11 +69,32 @@ class Scope:
         return Column(type=found.type, index=index, name=found.name, span=span)
 
     def resolve(self, parts: Sequence[str], span: Span | None) -> Expression:
-        """The expression that `a`, `t.a` or `t.a.member` means.
+        """The expression that `a`, `t.a` or `t.a.member` means; here, or in the query around.
 
         Raises:
             SqlError: there is no such column, or more than one.
         """
+        found = self.look(parts, span)
+        return self._resolve(parts, span) if found is None else found
+
+    def look(self, parts: Sequence[str], span: Span | None) -> Expression | None:
+        """As `resolve`; None where neither this query nor one around it knows the name."""
+        if self.outer is None or self._knows(parts):
+            return self._resolve(parts, span) if self._knows(parts) else None
+        found = self.outer(parts, span)
+        return None if found is None else around(found, span)
+
+    def _knows(self, parts: Sequence[str]) -> bool:
+        """Whether the name belongs here, right or wrong."""
+        if any(r.answers_to(parts[:cut]) for r in self.relations for cut in range(1, len(parts))):
+            return True
+        if parts[0] in self.merged:
+            return True
+        return any(
+            f.name == parts[0] and i not in self.hidden for i, f in enumerate(self.row.fields)
+        )
+
+    def _resolve(self, parts: Sequence[str], span: Span | None) -> Expression:
         for cut in range(len(parts) - 1, 0, -1):
             owners = [r for r in self.relations if r.answers_to(parts[:cut])]
             if not owners:
@@ -161,7 +190,29 @@ class Scope:
             self.relations + moved,
             {},
             self.hidden | {i + width for i in other.hidden},
+            self.outer,
         )
+
+
+def unused(name: str, used: Sequence[str]) -> str:
+    """The name with digits behind where it is used already (`a`, then `a0`), as in Flink."""
+    chosen, attempt = name, 0
+    while chosen in used:
+        chosen, attempt = f"{name}{attempt}", attempt + 1
+    return chosen
+
+
+def around(found: Expression, span: Span | None) -> Expression:
+    """What a name means in the query around, as the query inside sees it."""
+
+    def put(e: Expression) -> Expression:
+        if isinstance(e, Outer):
+            raise not_supported("a column of a query two levels around", span)
+        if isinstance(e, Column):
+            return Outer(type=without_time(e.type), index=e.index, name=e.name, span=span)
+        return e
+
+    return transform(found, put)
 
 
 def member(value: Expression, name: str, span: Span | None) -> Expression:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from flowsql.expr import Column, Expression
 from flowsql.logical.plan import Aggregate, Filter, LogicalPlan, Project, Tumble, Window
+from flowsql.logical.plan_rows import Expand
 
 __all__ = ["window_columns", "window_keys"]
 
@@ -32,6 +33,15 @@ def window_columns(plan: LogicalPlan) -> Mapping[int, Window]:
                 i: below[e.index]
                 for i, e in enumerate(plan.expressions)
                 if isinstance(e, Column) and e.index in below
+            }
+        case Expand():
+            below = window_columns(plan.input)
+            return {
+                i: below[values[0].index]
+                for i, values in enumerate(zip(*plan.projections, strict=True))
+                if isinstance(values[0], Column)
+                and values[0].index in below
+                and all(v == values[0] for v in values)
             }
         case Aggregate():
             meaning = dict(plan.window)

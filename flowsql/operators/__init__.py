@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowsql.operators.base import Counters, LinearOperator, Operator, OperatorContext
 from flowsql.operators.best_row import BestRowOperator
+from flowsql.operators.expand import ExpandOperator
 from flowsql.operators.filter import FilterOperator
 from flowsql.operators.first_row import FirstRowOperator
 from flowsql.operators.group_aggregate import GroupAggregateOperator
@@ -26,6 +27,7 @@ from flowsql.operators.window_aggregate import WindowAggregateOperator
 __all__ = [
     "BestRowOperator",
     "Counters",
+    "ExpandOperator",
     "FilterOperator",
     "FirstRowOperator",
     "GroupAggregateOperator",

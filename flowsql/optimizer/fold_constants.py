@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowsql.expr import EvalSettings, Literal, fold
-from flowsql.logical import Filter, Join, LogicalPlan, PlanSettings, Project
+from flowsql.logical import Filter, Join, LogicalPlan, PlanSettings, Project, SemiJoin, Unnest
 from flowsql.optimizer.rewrite import bottom_up
 
 __all__ = ["fold_constants"]
@@ -34,7 +34,7 @@ def fold_constants(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:
                 if isinstance(condition, Literal) and condition.value is True:
                     return node.input
                 return replace(node, condition=condition)
-            case Join() if node.condition is not None:
+            case Join() | SemiJoin() | Unnest() if node.condition is not None:
                 return replace(node, condition=fold(node.condition, evaluation))
             case _:
                 return node

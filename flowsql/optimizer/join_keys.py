@@ -19,7 +19,7 @@ from flowsql.expr import (
     common_type,
     is_deterministic,
 )
-from flowsql.logical import Join, LogicalPlan, PlanSettings, Project, without_time
+from flowsql.logical import Join, LogicalPlan, PlanSettings, Project, SemiJoin, without_time
 from flowsql.optimizer.rewrite import (
     bottom_up,
     columns_of,
@@ -42,10 +42,10 @@ def join_keys(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:
 
 
 def _extract(node: LogicalPlan) -> LogicalPlan:
-    if not isinstance(node, Join):
+    if not isinstance(node, Join | SemiJoin):
         return node
     width = len(node.left.schema.fields)
-    total = len(node.schema.fields)
+    total = width + len(node.right.schema.fields)
     lefts: list[Expression] = []
     rights: list[Expression] = []
     keys: list[tuple[str, Expression, Expression]] = []
@@ -83,7 +83,7 @@ def _extract(node: LogicalPlan) -> LogicalPlan:
         right=_with(node.right, rights),
         condition=conjunction([*made, *(moved(p, places) for p in rest)]),
     )
-    return select(joined, [places[i] for i in range(total)])
+    return select(joined, [places[i] for i in range(len(node.schema.fields))])
 
 
 def _pair(part: Expression, width: int) -> tuple[str, Expression, Expression] | None:

@@ -15,6 +15,7 @@ from flowsql.optimizer.merge_projects import merge_projects
 from flowsql.optimizer.prune_columns import prune_columns
 from flowsql.optimizer.prune_empty import prune_empty
 from flowsql.optimizer.push_filters import push_filters
+from flowsql.optimizer.rank_rows import rank_rows
 from flowsql.optimizer.remove_projects import remove_projects
 from flowsql.optimizer.share_scans import share_scans
 
@@ -26,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     fold_constants,
     merge_projects,
     push_filters,
+    rank_rows,
     prune_empty,
     merge_projects,
     join_keys,

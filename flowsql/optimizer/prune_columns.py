@@ -9,6 +9,7 @@ smaller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from flowsql.catalog import ColumnKind
@@ -16,15 +17,21 @@ from flowsql.changelog import ChangelogMode
 from flowsql.expr import AggregateCall, Column, columns_read
 from flowsql.logical import (
     Aggregate,
+    Expand,
     Filter,
     Insert,
     Join,
     LogicalPlan,
     PlanSettings,
     Project,
+    Rank,
     Scan,
+    SemiJoin,
+    Sort,
+    SortKey,
     Tumble,
     Union,
+    Unnest,
     Values,
 )
 from flowsql.optimizer.rewrite import moved, select
@@ -98,6 +105,30 @@ def _prune(
                 same = order == list(range(len(below.schema.fields)))
                 parts.append(below if same else select(below, order))
             return replace(plan, parts=tuple(parts)), {c: i for i, c in enumerate(chosen)}
+        case SemiJoin():
+            return _semi_join(plan, needed, settings)
+        case Expand():
+            chosen = sorted(needed) or [0]
+            used = frozenset(
+                c for values in plan.projections for i in chosen for c in columns_read(values[i])
+            )
+            below, places = _prune(plan.input, used, settings)
+            projections = tuple(
+                tuple(moved(values[i], places) for i in chosen) for values in plan.projections
+            )
+            names = tuple(plan.names[i] for i in chosen)
+            return (
+                replace(plan, input=below, projections=projections, names=names),
+                {c: i for i, c in enumerate(chosen)},
+            )
+        case Sort():
+            used = needed | {k.column for k in plan.order}
+            below, places = _prune(plan.input, used, settings)
+            return replace(plan, input=below, order=_keys(plan.order, places)), places
+        case Rank():
+            return _rank(plan, needed, settings)
+        case Unnest():
+            return _unnest(plan, needed, settings)
         case Values():
             return plan, {c: c for c in range(len(plan.schema.fields))}
         case _:
@@ -167,6 +198,69 @@ def _aggregate(
         **{i: i for i in range(width)},
         **{c + width: width + i for i, c in enumerate(calls)},
     }
+
+
+def _keys(order: Sequence[SortKey], places: Places) -> tuple[SortKey, ...]:
+    return tuple(replace(k, column=places[k.column]) for k in order)
+
+
+def _rank(plan: Rank, needed: frozenset[int], settings: PlanSettings) -> tuple[LogicalPlan, Places]:
+    """A number that nobody reads is not given."""
+    width = len(plan.input.schema.fields)
+    used = frozenset(c for c in needed if c < width) | set(plan.partition)
+    used |= {k.column for k in plan.order}
+    used |= set() if plan.end_column is None else {plan.end_column}
+    below, places = _prune(plan.input, used or frozenset({0}), settings)
+    pruned = replace(
+        plan,
+        input=below,
+        partition=tuple(places[c] for c in plan.partition),
+        order=_keys(plan.order, places),
+        end_column=None if plan.end_column is None else places[plan.end_column],
+        name=plan.name if width in needed else None,
+    )
+    if width in needed:
+        places = {**places, width: len(below.schema.fields)}
+    return pruned, places
+
+
+def _unnest(
+    plan: Unnest, needed: frozenset[int], settings: PlanSettings
+) -> tuple[LogicalPlan, Places]:
+    width = len(plan.input.schema.fields)
+    used = needed if plan.condition is None else needed | columns_read(plan.condition)
+    own = frozenset(c for c in used if c < width) | {plan.collection}
+    below, places = _prune(plan.input, own, settings)
+    shift = len(below.schema.fields) - width
+    places = {**places, **{c: c + shift for c in range(width, len(plan.schema.fields))}}
+    condition = None if plan.condition is None else moved(plan.condition, places)
+    pruned = replace(plan, input=below, collection=places[plan.collection], condition=condition)
+    return pruned, places
+
+
+def _semi_join(
+    plan: SemiJoin, needed: frozenset[int], settings: PlanSettings
+) -> tuple[LogicalPlan, Places]:
+    width = len(plan.left.schema.fields)
+    read = frozenset() if plan.condition is None else columns_read(plan.condition)
+    pairs, rest = equalities(plan.condition, width)
+    others = {c for e in rest for c in columns_read(e)}
+    key = side_key(
+        plan.left,
+        (a for a, _, _ in pairs),
+        (c for c in needed | others if c < width),
+        settings,
+    )
+    left, at_left = _prune(
+        plan.left,
+        needed | frozenset(c for c in read if c < width) | key or frozenset({0}),
+        settings,
+    )
+    right, at_right = _prune(plan.right, frozenset(c - width for c in read if c >= width), settings)
+    shift = len(left.schema.fields)
+    places = dict(at_left) | {c + width: i + shift for c, i in at_right.items()}
+    condition = None if plan.condition is None else moved(plan.condition, places)
+    return replace(plan, left=left, right=right, condition=condition), at_left
 
 
 def _join(plan: Join, needed: frozenset[int], settings: PlanSettings) -> tuple[LogicalPlan, Places]:

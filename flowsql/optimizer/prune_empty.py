@@ -8,7 +8,7 @@ a table that is merely empty gives none.
 
 from __future__ import annotations
 
-from flowsql.expr import Literal
+from flowsql.expr import Column, Literal
 from flowsql.logical import (
     Aggregate,
     Filter,
@@ -17,6 +17,11 @@ from flowsql.logical import (
     JoinKind,
     LogicalPlan,
     PlanSettings,
+    Project,
+    SemiJoin,
+    SetKind,
+    SetOperation,
+    Sort,
     Union,
     Values,
 )
@@ -51,11 +56,30 @@ def _prune(node: LogicalPlan) -> LogicalPlan:
             gone = empty[0]
         case Join(kind=JoinKind.RIGHT):
             gone = empty[1]
+        case SemiJoin():
+            if empty[1] and node.anti and not empty[0]:
+                # Nothing can match: every row is given.
+                return _as(node.left, node)
+            gone = any(empty) if not node.anti else empty[0]
+        case SetOperation(kind=SetKind.EXCEPT):
+            gone = empty[0]
+        case SetOperation():
+            gone = any(empty)
+        case Sort(fetch=0):
+            gone = True
         case Join() | Union():
             gone = all(empty)
         case _:
             gone = bool(empty) and empty[0]
     return Values(node.schema, (), span=node.span) if gone else node
+
+
+def _as(plan: LogicalPlan, node: LogicalPlan) -> LogicalPlan:
+    """The plan's rows with the column types of the node."""
+    expressions = tuple(
+        Column(type=f.type, index=i, name=f.name) for i, f in enumerate(node.schema.fields)
+    )
+    return Project(plan, expressions, node.schema.names)
 
 
 def _is_empty(plan: LogicalPlan) -> bool:

@@ -29,10 +29,15 @@ from flowsql.logical import (
     Join,
     JoinKind,
     LogicalPlan,
+    Number,
     PlanSettings,
     Project,
+    Rank,
+    SemiJoin,
+    SetOperation,
     Tumble,
     Union,
+    Unnest,
 )
 from flowsql.optimizer.rewrite import conjunction, conjuncts, moved, substituted
 
@@ -82,6 +87,29 @@ def _push(plan: LogicalPlan, parts: list[Expression]) -> LogicalPlan:
             return _filtered(replace(plan, input=below), stay)
         case Join():
             return _push_join(plan, parts)
+        case SemiJoin():
+            return _push_semi_join(plan, parts)
+        case Number() | Rank():
+            # What reads only the partition leaves whole partitions out.
+            free = [
+                p
+                for p in parts
+                if columns_read(p) and columns_read(p) <= set(plan.partition) and _total(p)
+            ]
+            stay = [p for p in parts if p not in free]
+            return _filtered(replace(plan, input=_push(plan.input, free)), stay)
+        case Unnest():
+            width = len(plan.input.schema.fields)
+            free = [p for p in parts if all(c < width for c in columns_read(p)) and _total(p)]
+            stay = [p for p in parts if p not in free]
+            return _filtered(replace(plan, input=_push(plan.input, free)), stay)
+        case SetOperation():
+            free = [p for p in parts if _total(p)]
+            stay = [p for p in parts if p not in free]
+            pushed = replace(
+                plan, left=_push(plan.left, list(free)), right=_push(plan.right, list(free))
+            )
+            return _filtered(pushed, stay)
         case _:
             below = plan.with_inputs(tuple(_push(i, []) for i in plan.inputs))
             return _filtered(below, parts)
@@ -125,6 +153,31 @@ def _push_join(plan: Join, parts: list[Expression]) -> LogicalPlan:
         left=_push(plan.left, left),
         right=_push(plan.right, [moved(p, shift) for p in right]),
         condition=conjunction([*on, *later]),
+    )
+    return _filtered(joined, above)
+
+
+def _push_semi_join(plan: SemiJoin, parts: list[Expression]) -> LogicalPlan:
+    """What stands above reads the left side; in the condition the right side's rows are candidates."""
+    width = len(plan.left.schema.fields)
+    left = [p for p in parts if _total(p)]
+    above = [p for p in parts if not _total(p)]
+    right: list[Expression] = []
+    on: list[Expression] = []
+    for part in () if plan.null_aware else conjuncts(plan.condition):
+        side = _side(part, width)
+        if side == "right" and _total(part):
+            right.append(part)
+        elif side == "left" and _total(part) and not plan.anti:
+            left.append(part)
+        else:
+            on.append(part)
+    shift = {i + width: i for i in range(len(plan.right.schema.fields))}
+    joined = replace(
+        plan,
+        left=_push(plan.left, left),
+        right=_push(plan.right, [moved(p, shift) for p in right]),
+        condition=plan.condition if plan.null_aware else conjunction(on),
     )
     return _filtered(joined, above)
 

@@ -13,15 +13,24 @@ from flowsql.changelog import ChangelogMode
 from flowsql.expr import Call, Column, Expression
 from flowsql.logical import (
     Aggregate,
+    Expand,
     Filter,
     Join,
     JoinKind,
     LogicalPlan,
+    Number,
     PlanSettings,
     Project,
+    Rank,
+    RankFunction,
     Scan,
+    SemiJoin,
+    SetKind,
+    SetOperation,
+    Sort,
     Tumble,
     Union,
+    Unnest,
 )
 from flowsql.optimizer.rewrite import conjuncts
 from flowsql.types import DataType, arrow_type
@@ -33,6 +42,7 @@ __all__ = [
     "minimal",
     "paired",
     "projected",
+    "rank_keys",
     "retracts",
     "side_key",
     "unique_keys",
@@ -111,8 +121,20 @@ def unique_keys(plan: LogicalPlan) -> Keys:
             if not key or not set(key) <= set(plan.columns):
                 return ()
             return minimal([[plan.columns.index(k) for k in key]])
-        case Filter() | Tumble():
+        case Filter() | Tumble() | Sort() | Number():
             return unique_keys(plan.input)
+        case SemiJoin():
+            return unique_keys(plan.left)
+        case SetOperation():
+            return () if plan.all else minimal([range(len(plan.schema.fields))])
+        case Rank():
+            numbered = None if plan.name is None else len(plan.schema.fields) - 1
+            return rank_keys(
+                unique_keys(plan.input),
+                plan.partition,
+                one=plan.start == plan.end and plan.function is RankFunction.ROW_NUMBER,
+                number=numbered if plan.function is RankFunction.ROW_NUMBER else None,
+            )
         case Project():
             return projected(unique_keys(plan.input), plan.expressions)
         case Aggregate():
@@ -140,6 +162,23 @@ def paired(
     return [
         a + b for a in left for b in right if not full or not all(row[c].nullable for c in a + b)
     ]
+
+
+def rank_keys(keys: Keys, partition: Sequence[int], *, one: bool, number: int | None) -> Keys:
+    """The unique keys of a Top-N.
+
+    Args:
+        keys: the input's.
+        partition: its partition columns.
+        one: no more than one row of a partition is given.
+        number: the column with a number that no two rows of a partition share, or None.
+    """
+    found: list[Sequence[int]] = [*keys]
+    if one:
+        found.append(partition)
+    if number is not None:
+        found.append((*partition, number))
+    return minimal(found)
 
 
 def _join_keys(plan: Join) -> Keys:
@@ -176,7 +215,18 @@ def retracts(plan: LogicalPlan, settings: PlanSettings) -> bool:
         case Join():
             padded = settings.streaming and plan.kind is not JoinKind.INNER
             return padded or any(retracts(i, settings) for i in plan.inputs)
-        case Filter() | Project() | Tumble() | Union():
+        case Rank():
+            return settings.streaming
+        case SemiJoin():
+            changes = settings.streaming and plan.anti
+            return changes or any(retracts(i, settings) for i in plan.inputs)
+        case SetOperation():
+            changes = settings.streaming and plan.kind is SetKind.EXCEPT
+            return changes or any(retracts(i, settings) for i in plan.inputs)
+        case Sort():
+            top = settings.streaming and bool(plan.order)
+            return top or retracts(plan.input, settings)
+        case Filter() | Project() | Tumble() | Union() | Expand() | Unnest() | Number():
             return any(retracts(i, settings) for i in plan.inputs)
         case _:
             return False

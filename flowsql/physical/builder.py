@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import Span
+from flowsql.expr import Column, Expression, transform
 from flowsql.optimizer.unique_keys import Keys
 from flowsql.physical.identity import Lineage, identify
 from flowsql.physical.plan import PhysicalNode
@@ -14,7 +15,7 @@ from flowsql.physical.specs import Collect, Sink, Spec
 from flowsql.physical.state_specs import declare_state
 from flowsql.types import RowType
 
-__all__ = ["Lowered", "PlanBuilder"]
+__all__ = ["Lowered", "PlanBuilder", "relocated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,19 @@ class Lowered:
         found = self.columns[column]
         assert found >= 0
         return found
+
+
+def relocated(expression: Expression, below: Lowered) -> Expression:
+    """The expression over the columns of the physical node."""
+    names = below.node.output.names
+
+    def move(e: Expression) -> Expression:
+        if not isinstance(e, Column):
+            return e
+        at = below.at(e.index)
+        return replace(e, index=at, name=names[at])
+
+    return transform(expression, move)
 
 
 class PlanBuilder:

@@ -32,7 +32,7 @@ from flowsql.types.parser import parse_type
 __all__ = ["decode", "difference", "dumps", "encode", "loads"]
 
 _SPECS = (
-    p.Collect, p.DeadLetters, p.Deduplicate, p.Filter, p.GroupAggregate, p.Join, p.JoinSide,
+    p.Collect, p.DeadLetters, p.Deduplicate, p.Expand, p.Filter, p.GroupAggregate, p.Join, p.JoinSide,
     p.Limit, p.Normalize, p.Project, p.Rank, p.Scan, p.SemiJoin, p.SetOperation, p.Sink,
     p.SinkMaterialize, p.Sort, p.SortKey, p.TumbleAssign, p.Union, p.Unnest, p.Values,
     p.Watermark, p.WindowAggregate,

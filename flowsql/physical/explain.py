@@ -109,6 +109,9 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"Filter({render(spec.condition)})"
         case p.Project():
             return f"Project({', '.join(map(render, spec.expressions))})"
+        case p.Expand():
+            shown = "; ".join(", ".join(map(render, values)) for values in spec.projections)
+            return f"Expand({shown})"
         case p.Union():
             return "Union()"
         case p.TumbleAssign():

@@ -23,6 +23,7 @@ from flowsql.physical.specs import (
     Collect,
     DeadLetters,
     Deduplicate,
+    Expand,
     Filter,
     GroupAggregate,
     Join,
@@ -92,6 +93,8 @@ def identify(
             form["condition"] = _expression(spec.condition, first)
         case Project():
             form["columns"] = [_expression(e, first) for e in spec.expressions]
+        case Expand():
+            form["sets"] = [[_expression(e, first) for e in v] for v in spec.projections]
         case Union() | DeadLetters():
             pass
         case TumbleAssign():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowsql.changelog import ChangelogMode
 from flowsql.expr import Call, Column, Expression, bind_call, columns_read, transform
-from flowsql.logical import Join, LogicalPlan, Window, window_columns
+from flowsql.logical import Join, LogicalPlan, SemiJoin, Window, window_columns
 from flowsql.logical.refusals import not_supported
 from flowsql.optimizer.rewrite import conjuncts
 from flowsql.optimizer.unique_keys import equalities, side_key
@@ -21,7 +21,7 @@ from flowsql.types import DataType, Field, RowType, TimeAttribute
 if TYPE_CHECKING:
     from flowsql.physical.lower import Lowering
 
-__all__ = ["lower_join"]
+__all__ = ["join_side", "lower_join", "lower_side", "refuse_timed", "residual"]
 
 _COMPARE = {"=", "<", "<=", ">", ">=", "BETWEEN"}
 
@@ -35,7 +35,7 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
     width = len(plan.left.schema.fields)
     pairs, rest = equalities(plan.condition, width)
     if lowering.settings.streaming:
-        _refuse_timed(plan, pairs)
+        refuse_timed(plan, pairs)
     read = frozenset(c for e in rest for c in columns_read(e))
     given = needed | read
     # Neither a batch nor a stored row can do without a column.
@@ -44,17 +44,17 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
         given |= {min((c for c in given if c >= width), default=width)}
     elif not given:
         given = frozenset({pairs[0][0]})
-    left = _lower_side(
+    left = lower_side(
         lowering, plan.left, [a for a, _, _ in pairs], [c for c in given if c < width]
     )
-    right = _lower_side(
+    right = lower_side(
         lowering, plan.right, [b for _, b, _ in pairs], [c - width for c in given if c >= width]
     )
     left_given = [c for c in sorted(given) if c < width]
     right_given = [c for c in sorted(given) if c >= width]
     sides = (
-        _side(left, [a for a, _, _ in pairs], left_given),
-        _side(right, [b for _, b, _ in pairs], [c - width for c in right_given]),
+        join_side(left, [a for a, _, _ in pairs], left_given),
+        join_side(right, [b for _, b, _ in pairs], [c - width for c in right_given]),
     )
     # Two logical columns may be one physical column, which is given once.
     places = [-1] * len(plan.schema.fields)
@@ -71,7 +71,7 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
         left=sides[0],
         right=sides[1],
         null_safe=tuple(safe for _, _, safe in pairs),
-        condition=_condition(rest, places, output),
+        condition=residual(rest, places, output),
     )
     append = all(s.mode is ChangelogMode.APPEND for s in sides)
     if spec.condition is not None and not append:
@@ -102,7 +102,7 @@ def _given(spec: p.Join, left: Lowered, right: Lowered) -> list[DataType]:
     ]
 
 
-def _lower_side(
+def lower_side(
     lowering: Lowering, plan: LogicalPlan, joined: Sequence[int], given: Sequence[int]
 ) -> Lowered:
     """A side with what is joined, given or read, and a unique key that is worth its place."""
@@ -110,7 +110,9 @@ def _lower_side(
     return lowering.lower(plan, frozenset(joined) | frozenset(given) | key)
 
 
-def _side(below: Lowered, keys: Sequence[int], given: Sequence[int]) -> p.JoinSide:
+def join_side(below: Lowered, keys: Sequence[int], given: Sequence[int]) -> p.JoinSide:
+    """What is kept of a side that is joined by `keys` and gives `given`."""
+    """What is kept of a side that is joined by these columns and gives those."""
     node = below.node
     at = tuple(below.at(k) for k in keys)
     layout, unique = side_layout(at, node.upsert_keys)
@@ -123,9 +125,11 @@ def _side(below: Lowered, keys: Sequence[int], given: Sequence[int]) -> p.JoinSi
     )
 
 
-def _condition(
+def residual(
     rest: Sequence[Expression], places: Sequence[int], output: RowType
 ) -> Expression | None:
+    """What a condition asks beside its equalities, over the output row."""
+
     def move(e: Expression) -> Expression:
         if not isinstance(e, Column):
             return e
@@ -141,7 +145,7 @@ def _condition(
     return result
 
 
-def _refuse_timed(plan: Join, pairs: Sequence[tuple[int, int, bool]]) -> None:
+def refuse_timed(plan: Join | SemiJoin, pairs: Sequence[tuple[int, int, bool]]) -> None:
     """Joins whose time bounds let Flink forget rows: a regular join would keep late ones."""
     width = len(plan.left.schema.fields)
     starts = _window_pairs(plan.left, plan.right, pairs)

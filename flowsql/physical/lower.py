@@ -18,24 +18,40 @@ from flowsql.expr import AggregateCall, Column, Expression, bind_cast, columns_r
 from flowsql.logical import (
     Aggregate,
     BoundTable,
+    Expand,
     Filter,
     Insert,
     Join,
     LogicalPlan,
+    Number,
     PlanSettings,
     Project,
+    Rank,
     Scan,
+    SemiJoin,
+    SetOperation,
+    Sort,
     Tumble,
     Union,
+    Unnest,
     Values,
     Window,
 )
 from flowsql.optimizer.unique_keys import minimal, projected
 from flowsql.physical import specs as p
-from flowsql.physical.builder import Lowered, PlanBuilder
+from flowsql.physical.builder import Lowered, PlanBuilder, relocated
 from flowsql.physical.determinism import require_deterministic
 from flowsql.physical.joins import lower_join
 from flowsql.physical.plan import PhysicalNode
+from flowsql.physical.rows import (
+    lower_expand,
+    lower_rank,
+    lower_semi_join,
+    lower_set_operation,
+    lower_sort,
+    lower_unnest,
+    refuse_number,
+)
 from flowsql.physical.sinks import lower_insert
 from flowsql.types import LocalZonedTimestampType, RowType
 
@@ -91,6 +107,20 @@ class Lowering:
                 return lower_join(self, plan, needed)
             case Union():
                 return self._union(plan)
+            case SemiJoin():
+                return lower_semi_join(self, plan, needed)
+            case SetOperation():
+                return lower_set_operation(self, plan)
+            case Sort():
+                return lower_sort(self, plan, needed)
+            case Rank():
+                return lower_rank(self, plan, needed)
+            case Number():
+                raise refuse_number(plan)
+            case Expand():
+                return lower_expand(self, plan, needed)
+            case Unnest():
+                return lower_unnest(self, plan, needed)
             case Insert():
                 return _all(lower_insert(self, plan))
             case _:
@@ -360,19 +390,6 @@ class Lowering:
             if places[i] < 0:
                 places[i] = places[bounds[meaning[k]]]
         return Lowered(node, tuple(places))
-
-
-def relocated(expression: Expression, below: Lowered) -> Expression:
-    """The expression over the columns of the physical node."""
-    names = below.node.output.names
-
-    def move(e: Expression) -> Expression:
-        if not isinstance(e, Column):
-            return e
-        at = below.at(e.index)
-        return replace(e, index=at, name=names[at])
-
-    return transform(expression, move)
 
 
 def _moved(expression: Expression, values: dict[int, Expression]) -> Expression:

@@ -21,6 +21,7 @@ __all__ = [
     "DeadLetters",
     "Deduplicate",
     "EmitStrategy",
+    "Expand",
     "Filter",
     "GroupAggregate",
     "Join",
@@ -143,6 +144,13 @@ class Project(Spec):
     """Other columns for the same rows."""
 
     expressions: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expand(Spec):
+    """Every row once for each projection (GROUPING SETS); kinds and marks stay."""
+
+    projections: tuple[tuple[Expression, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from flowsql.expr import EvalSettings, compile_predicate, compile_projection
 from flowsql.expr.nodes import Column, columns_read
 from flowsql.operators import (
     BestRowOperator,
+    ExpandOperator,
     FilterOperator,
     FirstRowOperator,
     GroupAggregateOperator,
@@ -44,6 +45,7 @@ from flowsql.physical.specs import (
     Collect,
     DeadLetters,
     Deduplicate,
+    Expand,
     Filter,
     GroupAggregate,
     Join,
@@ -112,6 +114,12 @@ def build_operator(
             )
         case Project() as spec:
             return _project(spec, node.output, inputs[0].output, settings)
+        case Expand() as spec:
+            row = inputs[0].output
+            return ExpandOperator(
+                projections=[compile_projection(v, row, settings) for v in spec.projections],
+                output=output,
+            )
         case Union():
             return UnionOperator(output=output)
         case TumbleAssign() as spec:

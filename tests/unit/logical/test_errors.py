@@ -193,20 +193,29 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
     ("sql", "what"),
     [
         ("SELECT COUNT(*) OVER (ORDER BY ts) FROM t", "OVER"),
-        ("SELECT * FROM t ORDER BY a", "ORDER BY"),
-        ("SELECT * FROM t LIMIT 3", "LIMIT"),
-        ("SELECT * FROM t WHERE a IN (SELECT id FROM k)", "IN (SELECT …)"),
-        ("SELECT * FROM t WHERE EXISTS (SELECT id FROM k)", "EXISTS (SELECT …)"),
-        ("SELECT (SELECT MAX(id) FROM k) FROM t", "a sub-query as a value"),
-        ("SELECT id FROM k INTERSECT SELECT id FROM r", "INTERSECT"),
-        ("SELECT id FROM k EXCEPT ALL SELECT id FROM r", "EXCEPT ALL"),
-        ("SELECT a FROM t GROUP BY CUBE (a)", "CUBE"),
-        ("SELECT a FROM t GROUP BY GROUPING SETS ((a))", "GROUPING SETS"),
+        ("SELECT * FROM t ORDER BY ts", "ORDER BY a time attribute on a stream"),
+        ("SELECT * FROM t WHERE a IN (SELECT MAX(y) FROM r WHERE r.id < t.a)",
+         "a sub-query that reads the query around it below an aggregate"),
+        ("SELECT a IN (SELECT y FROM r WHERE r.x = t.b) FROM t",
+         "IN (SELECT …) that reads the query around it, as a value"),
+        ("SELECT * FROM t WHERE a IN (SELECT COUNT(*) FROM r WHERE r.x = t.b)",
+         "IN with an aggregate that reads the query around it"),
+        ("SELECT (SELECT x FROM r WHERE r.y < t.a) FROM t",
+         "a sub-query as a value that is tied to the query around by more than equality"),
+        ("SELECT * FROM t WHERE EXISTS (SELECT 1 FROM r WHERE EXISTS (SELECT 1 FROM k WHERE k.id = t.a))",
+         "a column of a query two levels around"),
+        ("SELECT * FROM t, LATERAL (SELECT x FROM r WHERE r.y = t.a LIMIT 1)",
+         "a sub-query that reads the query around it below ORDER BY or LIMIT"),
+        ("SELECT * FROM t, LATERAL (SELECT COUNT(*) AS n FROM r WHERE r.y = t.a)",
+         "COUNT in a LATERAL sub-query"),
+        ("SELECT a FROM t GROUP BY GROUPING SETS ((a), (a))", "the same grouping set twice"),
+        ("SELECT a, ROW_NUMBER() OVER (ORDER BY b) FROM t",
+         "ROW_NUMBER() OVER (…) without a condition on the number"),
         ("SELECT ARRAY_AGG(b ORDER BY b) FROM t", '"ARRAY_AGG" with ORDER BY'),
         ("SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '2' DAY))",
          'table function "HOP"'),
         ("SELECT * FROM k FOR SYSTEM_TIME AS OF t.ts", "FOR SYSTEM_TIME AS OF"),
-        ("SELECT * FROM UNNEST(ARRAY[1])", "UNNEST"),
+        ("SELECT * FROM t RIGHT JOIN UNNEST(ARRAY[1]) ON TRUE", "RIGHT JOIN UNNEST"),
         ("SELECT * FROM t x JOIN t y ON x.a = y.a AND x.ts BETWEEN y.ts AND y.ts + INTERVAL '1' DAY",
          "an interval join"),
         ("INSERT INTO kv SELECT a, b FROM t ON CONFLICT DO NOTHING", "ON CONFLICT DO NOTHING"),
@@ -219,6 +228,43 @@ def test_what_is_not_built_yet_is_refused_by_name(planner: Planner, sql: str, wh
     shown = planner.error(sql)
     assert f"{what}" in shown.split("\n")[0]
     assert "not supported yet" in shown
+    assert "^" in shown
+
+
+@pytest.mark.parametrize(
+    ("sql", "fact"),
+    [
+        ("SELECT * FROM t ORDER BY a", "sort on a non-time-attribute field is not supported"),
+        ("SELECT * FROM t ORDER BY a OFFSET 2 ROWS", "OFFSET on a stream needs LIMIT or FETCH"),
+        ("SELECT * FROM (SELECT a, RANK() OVER (ORDER BY b) n FROM t) WHERE n < 3",
+         "RANK() on a stream is not supported, as in Flink"),
+        ("SELECT b FROM t WHERE b IN (SELECT y FROM r)",
+         "STRING cannot be compared with INT of the sub-query"),
+        ("SELECT b FROM t WHERE a IN (SELECT id, x FROM r)", "the sub-query gives 2 columns, not 1"),
+        ("SELECT (SELECT * FROM r) FROM t", "the sub-query gives 3 columns, not 1"),
+        ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM r WHERE r.y = t.nope)",
+         'column "nope" does not exist'),
+        ("SELECT b, (SELECT MAX(y) FROM r WHERE r.id = t.a) FROM t GROUP BY b",
+         'column "t.a" is neither in GROUP BY nor in an aggregate'),
+        ("SELECT a FROM t ORDER BY 3 LIMIT 1", "ORDER BY 3 names no column of SELECT, which has 1"),
+        ("SELECT DISTINCT a FROM t ORDER BY b LIMIT 1",
+         "ORDER BY of a SELECT DISTINCT can only name its columns"),
+        ("SELECT a FROM t UNION SELECT id FROM k ORDER BY a + 1 LIMIT 1",
+         "ORDER BY behind UNION, INTERSECT, EXCEPT or VALUES can only name columns"),
+        ("SELECT * FROM t CROSS JOIN UNNEST(a) AS u (x)",
+         "UNNEST takes an ARRAY, a MAP or a MULTISET, not INT"),
+        ("SELECT * FROM t CROSS JOIN UNNEST(ARRAY[a]) AS u (x, y)",
+         "2 column names are given for 1 columns"),
+        ("SELECT a, GROUPING(b) FROM t GROUP BY ROLLUP (a)", '"GROUPING" takes keys of GROUP BY only'),
+        ("SELECT id FROM k INTERSECT SELECT id, x FROM k",
+         "the queries of INTERSECT have 1 and 2 columns"),
+        ("SELECT a FROM t QUALIFY ROW_NUMBER() OVER w = 1", 'window "w" does not exist'),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(planner: Planner, sql: str, fact: str) -> None:
+    """With its place."""
+    shown = planner.error(sql)
+    assert fact in shown.split("\n")[0]
     assert "^" in shown
 
 

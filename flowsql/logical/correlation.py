@@ -1,0 +1,291 @@
+"""Sub-queries that read columns of the query around them, made into joins.
+
+A column of the query around is an `Outer` in the plan of the sub-query. `pull` takes the conditions
+that read one out of the plan, up to its top, where they become the condition of a join: the
+sub-query is computed once for all rows instead of once for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from flowsql.errors import Span
+from flowsql.expr import Call, Column, Expression, bind_call, columns_read, transform, walk
+from flowsql.logical.plan import (
+    Aggregate,
+    Filter,
+    Join,
+    JoinKind,
+    LogicalPlan,
+    Project,
+    without_time,
+)
+from flowsql.logical.plan_rows import SemiJoin, Unnest, column
+from flowsql.logical.refusals import not_supported
+
+__all__ = [
+    "Outer",
+    "Pulled",
+    "conjunction",
+    "conjuncts",
+    "equality",
+    "joined",
+    "pull",
+    "reads_outer",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Outer(Expression):
+    """A column of the query around, by position in its row; `name` is for people."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A sub-query without the query around.
+
+    Attributes:
+        plan: its first columns are the sub-query's own.
+        conditions: what must hold between the row around (`Outer`) and a row of `plan`.
+        grouped: a global aggregate became one by the correlated columns: where it gave a row of
+            NULLs and zeros for no input, there is none.
+    """
+
+    plan: LogicalPlan
+    conditions: tuple[Expression, ...] = ()
+    grouped: bool = False
+
+
+def conjuncts(condition: Expression) -> list[Expression]:
+    """The parts of a condition that all must hold."""
+    if isinstance(condition, Call) and condition.function == "AND":
+        return [c for part in condition.args for c in conjuncts(part)]
+    return [condition]
+
+
+def conjunction(parts: list[Expression]) -> Expression | None:
+    """One condition that holds where all parts do; None for no parts."""
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else bind_call("AND", parts, parts[0].span)
+
+
+def joined(parts: tuple[Expression, ...], width: int) -> list[Expression]:
+    """Conditions of a `Pulled` over the row around and, from `width` on, its plan's."""
+
+    def place(e: Expression) -> Expression:
+        if isinstance(e, Outer):
+            return Column(type=e.type, index=e.index, name=e.name, span=e.span)
+        return replace(e, index=e.index + width) if isinstance(e, Column) else e
+
+    return [transform(p, place) for p in parts]
+
+
+def reads_outer(plan: LogicalPlan) -> bool:
+    """Whether an expression of the plan reads a column of the query around."""
+    return any(map(_outer, _expressions(plan))) or any(map(reads_outer, plan.inputs))
+
+
+def _outer(expression: Expression) -> bool:
+    return any(isinstance(e, Outer) for e in walk(expression))
+
+
+def _expressions(plan: LogicalPlan) -> tuple[Expression, ...]:
+    match plan:
+        case Filter(condition=condition):
+            return (condition,)
+        case Project(expressions=expressions):
+            return expressions
+        case Join() | SemiJoin() | Unnest() if plan.condition is not None:
+            return (plan.condition,)
+        case _:
+            return ()
+
+
+def pull(plan: LogicalPlan, span: Span) -> Pulled:
+    """The plan without the query around, and what ties them.
+
+    Raises:
+        SqlError: it reads the query around where that is not supported.
+    """
+    if not reads_outer(plan):
+        return Pulled(plan)
+    match plan:
+        case Filter():
+            below = pull(plan.input, span)
+            if below.grouped and _outer(plan.condition):
+                raise _refused("HAVING", plan.span or span)
+            parts = conjuncts(plan.condition)
+            kept = conjunction([p for p in parts if not _outer(p)])
+            own = tuple(p for p in parts if _outer(p))
+            inner = below.plan if kept is None else Filter(below.plan, kept, span=plan.span)
+            return Pulled(inner, (*below.conditions, *own), below.grouped)
+        case Project():
+            return _project(plan, span)
+        case Aggregate():
+            return _aggregate(plan, span)
+        case Join():
+            return _join(plan, span)
+        case SemiJoin() if not reads_outer(plan.right) and not (
+            plan.condition is not None and _outer(plan.condition)
+        ):
+            below = pull(plan.left, span)
+            width, more = len(plan.left.schema.fields), len(below.plan.schema.fields)
+            condition = plan.condition
+            if condition is not None and more > width:
+                condition = transform(
+                    condition,
+                    lambda e: (
+                        replace(e, index=e.index + more - width)
+                        if isinstance(e, Column) and e.index >= width
+                        else e
+                    ),
+                )
+            return replace(below, plan=replace(plan, left=below.plan, condition=condition))
+        case _:
+            raise _refused(_NAMES.get(type(plan).__name__, type(plan).__name__), plan.span or span)
+
+
+_NAMES = {
+    "Sort": "ORDER BY or LIMIT",
+    "Union": "UNION",
+    "SetOperation": "INTERSECT or EXCEPT",
+    "Number": "ROW_NUMBER",
+    "Rank": "ROW_NUMBER",
+    "Expand": "GROUPING SETS",
+    "Unnest": "UNNEST",
+    "SemiJoin": "another sub-query",
+}
+
+
+def _refused(what: str, span: Span | None) -> Exception:
+    return not_supported(
+        f"a sub-query that reads the query around it below {what}",
+        span,
+        "Write it as a join.",
+    )
+
+
+def _project(plan: Project, span: Span) -> Pulled:
+    below = pull(plan.input, span)
+    if any(map(_outer, plan.expressions)):
+        raise _refused("SELECT", plan.span or span)
+    if below.grouped and any(not isinstance(e, Column) for e in plan.expressions):
+        # For no input it would compute from NULLs and zeros.
+        raise _refused("an expression of an aggregate", plan.span or span)
+    expressions, names = list(plan.expressions), list(plan.names)
+
+    def keep(e: Expression) -> Expression:
+        if not isinstance(e, Column):
+            return e
+        own = column(below.plan, e.index)
+        if own not in expressions:
+            expressions.append(own)
+            names.append(f"{own.name}{len(names)}")
+        at = expressions.index(own)
+        return replace(e, index=at)
+
+    conditions = tuple(transform(c, keep) for c in below.conditions)
+    made = Project(below.plan, tuple(expressions), tuple(names), span=plan.span)
+    return Pulled(made, conditions, below.grouped)
+
+
+def _aggregate(plan: Aggregate, span: Span) -> Pulled:
+    """The columns that are compared with the row around become keys of the groups."""
+    below = pull(plan.input, span)
+    sides = [equality(c) for c in below.conditions]
+    if below.grouped or any(s is None for s in sides) or plan.window:
+        raise _refused("an aggregate", plan.span or span)
+    width = len(below.plan.schema.fields)
+    inner = [s[0] for s in sides if s is not None]
+    expressions = [column(below.plan, i) for i in range(width)]
+    source = Project(
+        below.plan,
+        (*expressions, *inner),
+        (*below.plan.schema.names, *(f"key{i}" for i in range(len(inner)))),
+    )
+    keys = (*plan.keys, *(width + i for i in range(len(inner))))
+    count = len(plan.keys)
+    made = replace(
+        plan,
+        input=source,
+        keys=keys,
+        names=(*plan.names[:count], *source.names[width:], *plan.names[count:]),
+    )
+    # The own columns first, then the new keys.
+    total = len(plan.schema.fields)
+    order = [*range(count), *range(count + len(inner), total + len(inner))]
+    order += range(count, count + len(inner))
+    ordered = Project(
+        made,
+        tuple(column(made, i) for i in order),
+        tuple(made.schema.names[i] for i in order),
+        span=plan.span,
+    )
+    conditions = []
+    for i, found in enumerate(sides):
+        assert found is not None
+        value, symbol, outer = found
+        key = replace(column(ordered, total + i), span=value.span)
+        conditions.append(bind_call(symbol, [key, outer], value.span))
+    return Pulled(ordered, tuple(conditions), grouped=not plan.keys)
+
+
+def equality(condition: Expression) -> tuple[Expression, str, Expression] | None:
+    """The own value, the comparison and the value around, of an equality; None for others."""
+    if not isinstance(condition, Call) or condition.function not in {"=", "IS NOT DISTINCT FROM"}:
+        return None
+    a, b = condition.args
+    if _outer(a):
+        a, b = b, a
+    if _outer(a) or columns_read(b) or not columns_read(a):
+        return None
+    return replace(a, type=without_time(a.type)), condition.function, b
+
+
+def _join(plan: Join, span: Span) -> Pulled:
+    if plan.kind is not JoinKind.INNER and (
+        reads_outer(plan.right)
+        or plan.kind is not JoinKind.LEFT
+        or (plan.condition is not None and _outer(plan.condition))
+    ):
+        raise _refused("an outer join", plan.span or span)
+    left, right = pull(plan.left, span), pull(plan.right, span)
+    if left.grouped or right.grouped:
+        raise _refused("a join of an aggregate", plan.span or span)
+    width, total = len(plan.left.schema.fields), len(plan.schema.fields)
+    left_width = len(left.plan.schema.fields)
+    own = range(total - width)
+
+    def place(e: Expression) -> Expression:
+        """A column of the join as it was → of the join of the pulled sides."""
+        if not isinstance(e, Column):
+            return e
+        return e if e.index < width else replace(e, index=e.index - width + left_width)
+
+    def shift(e: Expression) -> Expression:
+        return replace(e, index=e.index + left_width) if isinstance(e, Column) else e
+
+    parts = [] if plan.condition is None else conjuncts(plan.condition)
+    kept = conjunction([transform(p, place) for p in parts if not _outer(p)])
+    conditions = [
+        *left.conditions,
+        *(transform(c, shift) for c in right.conditions),
+        *(transform(p, place) for p in parts if _outer(p)),
+    ]
+    made = replace(plan, left=left.plan, right=right.plan, condition=kept)
+    # The own columns first.
+    order = [*range(width), *(left_width + i for i in own)]
+    order += [i for i in range(len(made.schema.fields)) if i not in order]
+    places = {c: i for i, c in enumerate(order)}
+    ordered = Project(
+        made, tuple(column(made, i) for i in order), tuple(made.schema.names[i] for i in order)
+    )
+    moved = tuple(
+        transform(c, lambda e: replace(e, index=places[e.index]) if isinstance(e, Column) else e)
+        for c in conditions
+    )
+    return Pulled(ordered, moved)

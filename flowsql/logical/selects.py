@@ -1,0 +1,310 @@
+"""SELECT: FROM, WHERE, GROUP BY, HAVING, QUALIFY and the columns, from AST to plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import expressions as exp
+
+from flowsql.errors import Span, SqlError
+from flowsql.expr import Column, Expression, columns_read, transform
+from flowsql.logical.attached import Attachments, Placeholder
+from flowsql.logical.correlation import conjunction
+from flowsql.logical.expressions import ExpressionBinder, aggregates_in, looks_beside
+from flowsql.logical.grouping import Groups
+from flowsql.logical.grouping_sets import grouping_sets
+from flowsql.logical.ordering import Ordering
+from flowsql.logical.plan import Filter, LogicalPlan, Project
+from flowsql.logical.plan_rows import SortKey
+from flowsql.logical.ranking import number
+from flowsql.logical.refusals import Refusals, not_supported
+from flowsql.logical.scope import Scope, unused
+from flowsql.logical.subqueries import SubQueries, chosen_by
+from flowsql.sql import dialect as d
+from flowsql.sql.dialect import span_of
+from flowsql.types import RowType
+
+if TYPE_CHECKING:
+    from flowsql.logical.queries import Names, QueryBinder
+
+__all__ = ["bind_select"]
+
+# They choose among algorithms that are not ours.
+_IGNORED_HINTS = frozenset(
+    {"BROADCAST", "MULTI_JOIN", "NEST_LOOP", "SHUFFLE_HASH", "SHUFFLE_MERGE"}
+)
+
+
+def bind_select(
+    node: d.Select,
+    queries: QueryBinder,
+    names: Names,
+    source: tuple[LogicalPlan, Scope],
+    order: Sequence[d.SortItem] = (),
+) -> tuple[LogicalPlan, tuple[SortKey, ...], int]:
+    """The plan of a SELECT, the keys of its ORDER BY, and how many of its columns are given.
+
+    What ORDER BY reads beside the columns of SELECT stands behind them.
+
+    Raises:
+        SqlError: the query is wrong, or says something that is not supported yet.
+    """
+    for hint in node.args.get("hints") or ():
+        if hint.args["this"].this.upper() not in _IGNORED_HINTS:
+            raise not_supported(f'hint "{hint.args["this"].this}"', span_of(hint))
+    plan, scope = source
+    scope = replace(scope, outer=names.outer)
+    refusals = Refusals()
+    if node.args.get("where") is not None:
+        with refusals.part():
+            plan, scope = _where(node.args["where"], plan, scope, queries, names)
+    with refusals.part():
+        made = _Select(node, queries, names, plan, scope).bind(order)
+    refusals.check()
+    return made
+
+
+def _where(
+    where: exp.Expr, plan: LogicalPlan, scope: Scope, queries: QueryBinder, names: Names
+) -> tuple[LogicalPlan, Scope]:
+    span = span_of(where)
+    if not looks_beside(where):
+        return Filter(plan, ExpressionBinder(scope, "WHERE").condition(where), span=span), scope
+    beside = Attachments("sub-query")
+    values = _Values(queries, replace(names, outer=scope.look), beside, None, ())
+    binder = ExpressionBinder(scope, "WHERE", beside=values)
+    plan = _filtered(where, plan, binder, values)
+    width = len(scope.row.fields)
+    # Behind a join no column is the time of its row.
+    row = RowType(plan.schema.fields[:width], nullable=False)
+    return plan, replace(scope, row=row)
+
+
+def _filtered(
+    where: exp.Expr, plan: LogicalPlan, binder: ExpressionBinder, values: _Values
+) -> LogicalPlan:
+    """The rows that pass: plain conditions first, then those that look beside the row."""
+    refusals = Refusals()
+    tests = []
+    conditions: list[Expression] = []
+    for part in _parts(where):
+        test = chosen_by(part)
+        if test is not None:
+            tests.append(test)
+            continue
+        with refusals.part():
+            conditions.append(binder.condition(part))
+    refusals.check()
+    later = [c for c in conditions if _placeholders(c)]
+    plan = _filter(plan, [c for c in conditions if not _placeholders(c)])
+    if later:
+        plan = values.beside.attach(plan)
+        plan = _filter(plan, [values.beside.settle(c) for c in later])
+    for test in tests:
+        with refusals.part():
+            plan = values.choose(plan, test, binder.value)
+    refusals.check()
+    return plan
+
+
+def _filter(plan: LogicalPlan, conditions: list[Expression]) -> LogicalPlan:
+    condition = conjunction(conditions)
+    return plan if condition is None else Filter(plan, condition, span=condition.span)
+
+
+def _parts(node: exp.Expr) -> list[exp.Expr]:
+    """The conditions that all must hold."""
+    found: list[exp.Expr] = []
+    stack = [node]
+    while stack:
+        at = stack.pop()
+        if isinstance(at, exp.And):
+            stack += [at.args["expression"], at.args["this"]]
+        elif (
+            isinstance(at, exp.Paren) and looks_beside(at) and isinstance(at.args["this"], exp.And)
+        ):
+            stack.append(at.args["this"])
+        else:
+            found.append(at)
+    return found
+
+
+def _placeholders(expression: Expression) -> bool:
+    return isinstance(expression, Placeholder) or any(map(_placeholders, expression.children))
+
+
+class _Values(SubQueries):
+    """Sub-queries and row numbers of one clause; `overs` is None where the latter cannot stand."""
+
+    def __init__(
+        self,
+        queries: QueryBinder,
+        names: Names,
+        beside: Attachments,
+        overs: Attachments | None,
+        windows: Sequence[exp.Alias],
+    ) -> None:
+        super().__init__(queries, names, beside)
+        self._overs = overs
+        self._windows = {w.args["alias"].this: w.args["this"] for w in windows}
+
+    def number(
+        self, node: d.FunctionCall, bind: Callable[[exp.Expr], Expression]
+    ) -> Expression | None:
+        """`ROW_NUMBER() OVER (…)` and its kin."""
+        if self._overs is None:
+            return None
+        return number(node, bind, self._windows, self._overs, self.beside)
+
+
+@dataclass(slots=True)
+class _Select:
+    """What stands behind FROM and WHERE."""
+
+    node: d.Select
+    queries: QueryBinder
+    names: Names
+    plan: LogicalPlan
+    scope: Scope
+
+    def bind(self, order: Sequence[d.SortItem]) -> tuple[LogicalPlan, tuple[SortKey, ...], int]:
+        args = self.node.args
+        items = args["expressions"]
+        qualify = args.get("qualify")
+        grouped = (
+            args.get("group") is not None
+            or args.get("having") is not None
+            or any(aggregates_in(item) for item in items)
+            or any(aggregates_in(item) for item in order)
+        )
+        groups = self._groups() if grouped else None
+        if groups is not None:
+            for item in items:
+                if isinstance(item, exp.Star | d.StarOf):
+                    raise SqlError(
+                        "* cannot stand in a SELECT with GROUP BY or an aggregate",
+                        hint="Name the columns of GROUP BY.",
+                        span=span_of(item),
+                    )
+        beside, overs = Attachments("sub-query"), Attachments("number")
+        outer = self.scope.look if groups is None else groups.look
+        values = _Values(
+            self.queries,
+            replace(self.names, outer=outer),
+            beside,
+            overs,
+            args.get("windows") or (),
+        )
+        binder = ExpressionBinder(self.scope, "SELECT", groups, values)
+        expressions, labels = _items(items, binder)
+        ordering = Ordering(expressions, labels, binder.bind, distinct=bool(args.get("distinct")))
+        keys = ordering.keys(order)
+        shown = None
+        if qualify is not None:
+            shown = ExpressionBinder(self.scope, "QUALIFY", groups, values).condition(qualify)
+        plan = self.plan
+        if groups is not None:
+            plan = self._having(groups, values)
+        plan = overs.attach(beside.attach(plan))
+        settled = [_retyped(overs.settle(beside.settle(e)), plan) for e in ordering.columns]
+        if shown is not None:
+            condition = _retyped(overs.settle(beside.settle(shown)), plan)
+            plan = Filter(plan, condition, span=condition.span)
+        made = Project(plan, tuple(settled), tuple(ordering.labels))
+        return made, keys, len(expressions)
+
+    def _groups(self) -> Groups:
+        group = self.node.args.get("group")
+        sets: list[list[exp.Expr]] = [[]]
+        if group is not None:
+            if group.args.get("distinct"):
+                raise not_supported("GROUP BY DISTINCT", span_of(group))
+            sets = grouping_sets(group)
+        return Groups(ExpressionBinder(self.scope, "GROUP BY"), sets, self.plan)
+
+    def _having(self, groups: Groups, values: _Values) -> LogicalPlan:
+        having = self.node.args.get("having")
+        binder = ExpressionBinder(self.scope, "HAVING", groups, values)
+        if having is None or not looks_beside(having):
+            condition = None if having is None else binder.condition(having)
+            plan: LogicalPlan = groups.plan()
+            return plan if condition is None else Filter(plan, condition, span=condition.span)
+        for part in _parts(having):
+            # Every aggregate must be known before the plan is made.
+            test = chosen_by(part)
+            for at in (part,) if test is None else test.left or ():
+                for call in aggregates_in(at):
+                    binder.bind(call)
+        return _filtered(having, groups.plan(), binder, values)
+
+
+def _retyped(expression: Expression, plan: LogicalPlan) -> Expression:
+    """The expression over a plan in which a join may have ended time attributes."""
+    types = plan.schema.types
+
+    def put(e: Expression) -> Expression:
+        if isinstance(e, Column) and e.type != types[e.index]:
+            return replace(e, type=types[e.index])
+        return e
+
+    return transform(expression, put) if columns_read(expression) else expression
+
+
+def _items(
+    items: Sequence[exp.Expr], binder: ExpressionBinder
+) -> tuple[list[Expression], list[str]]:
+    expressions: list[Expression] = []
+    labels: list[str] = []
+    refusals = Refusals()
+    for item in items:
+        with refusals.part():
+            _item(item, binder, expressions, labels)
+    refusals.check()
+    return expressions, labels
+
+
+def _item(
+    item: exp.Expr, binder: ExpressionBinder, expressions: list[Expression], labels: list[str]
+) -> None:
+    """Adds the columns of one item of SELECT."""
+    if isinstance(item, exp.Star | d.StarOf):
+        qualifier = item.parts if isinstance(item, d.StarOf) else ()
+        found = binder.scope.star(qualifier, span_of(item))
+        expressions += found
+        # Columns of a star get names of their own; those that are written keep theirs.
+        for e in found:
+            labels.append(unused(_star_label(e), labels))
+        return
+    inner, alias = item, None
+    if isinstance(item, exp.Alias):
+        inner, alias = item.args["this"], item.args["alias"].this
+    bound = binder.bind(inner)
+    if bound.span is None:
+        bound = replace(bound, span=span_of(inner))
+    expressions.append(bound)
+    labels.append(alias or _label(inner, len(labels)))
+
+
+def _label(node: exp.Expr, position: int) -> str:
+    """The name of a column that has no alias, as Flink gives it."""
+    match node:
+        case d.ColumnReference():
+            return node.parts[-1]
+        case exp.Paren():
+            return _label(node.args["this"], position)
+        case _:
+            return f"EXPR${position}"
+
+
+def _star_label(expression: Expression) -> str:
+    if isinstance(expression, Column):
+        return expression.name
+    children = expression.children
+    return _star_label(children[0]) if children else "EXPR$0"
+
+
+def around(nodes: Sequence[exp.Expr]) -> Span:
+    """From the first node to the last."""
+    return span_of(nodes[0]).to(span_of(nodes[-1]))
