@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from flowsql.catalog import ColumnKind
 from flowsql.changelog import ChangelogMode
-from flowsql.expr import AggregateCall, Column, columns_read
+from flowsql.expr import AggregateCall, Column, Literal, columns_read
 from flowsql.logical import (
     Aggregate,
     Expand,
@@ -72,7 +72,8 @@ def _prune(
             below, places = _prune(plan.input, needed | columns_read(plan.condition), settings)
             return replace(plan, input=below, condition=moved(plan.condition, places)), places
         case Project():
-            chosen = sorted(needed)
+            # A batch cannot count rows that have no column.
+            chosen = sorted(needed) or _simplest(plan)
             used = frozenset(c for i in chosen for c in columns_read(plan.expressions[i]))
             below, places = _prune(plan.input, used, settings)
             return (
@@ -134,6 +135,12 @@ def _prune(
         case _:
             whole = plan.with_inputs(tuple(_whole(i, settings) for i in plan.inputs))
             return whole, {c: c for c in range(len(plan.schema.fields))}
+
+
+def _simplest(plan: Project) -> list[int]:
+    """What is given where only the number of rows matters: one column, if it has any that cannot fail."""
+    bare = [i for i, e in enumerate(plan.expressions) if isinstance(e, Column | Literal)]
+    return bare[:1] or list(range(len(plan.expressions)))[:1]
 
 
 def scan_columns(plan: Scan, needed: frozenset[int]) -> tuple[int, ...]:

@@ -216,6 +216,8 @@ def test_pruning_keeps_what_rows_are_found_by(planner: Planner) -> None:
     assert "columns=[y]" in planner.optimized("SELECT y FROM r")
     assert "columns=[a]" in planner.optimized("SELECT COUNT(*) FROM t")
     planner.optimized("SELECT 1 FROM (SELECT COUNT(*), MAX(a) FROM t)")
+    one_sided = "SELECT t.a FROM t JOIN (SELECT MIN(a) AS p, MAX(a) AS q FROM t) AS m ON p = q"
+    assert "Project()" not in planner.optimized(one_sided)
 
 
 def test_pruning_keeps_the_watermark_only_with_its_column(planner: Planner) -> None:
