@@ -274,7 +274,8 @@ class _Maker(Aggregates):
         return text
 
     def joined(self, depth: int) -> Relation:
-        left, right = self.relation(depth), self.relation(depth)
+        left = self.relation(depth)
+        right = self.renamed(left) if self.odds(6) else self.relation(depth)
         pairs = [
             (a, b)
             for a in left.columns
@@ -293,14 +294,17 @@ class _Maker(Aggregates):
             on = join(lambda c, p: f"{c} AND {p}", on, self.condition(both, 0))
         if self.odds(5):
             c, d = self.chance.choice(pairs)
-            self.keyed(on, [c, d])
             on = join(lambda o: f"{o} AND {c.name} = {d.name}", self.keyed(on, [c, d]))
+        if self.odds(9):  # no key at all
+            on = self.condition([*left.columns, *right.columns], 1)
         chosen = self.chance.sample(
             [*left.columns, *right.columns],
             self.chance.randint(1, min(5, len(left.columns) + len(right.columns))),
         )
         columns = tuple(Column(self.name("c"), c.type) for c in chosen)
         items = ", ".join(f"{a.name} AS {b.name}" for a, b in zip(chosen, columns, strict=True))
+        if self.odds(8):
+            return self.joined_using(left, right, (a, b), kind)
         between, before = kind, "ON"
         if kind == "JOIN" and self.odds(3):
             between, before = ("CROSS JOIN" if self.odds(2) else ","), "WHERE"
@@ -311,6 +315,37 @@ class _Maker(Aggregates):
             on,
         )
         return Relation(self.keyed(text, [a, b]), columns)
+
+    def joined_using(
+        self, left: Relation, right: Relation, pair: tuple[Column, Column], kind: str
+    ) -> Relation:
+        """A join of two columns that get one name."""
+        name = self.name("u")
+        rest = [next((c for c in side.columns if c not in pair), None) for side in (left, right)]
+        chosen = [Column(name, pair[0].type), *(c for c in rest if c is not None)]
+        columns = tuple(Column(self.name("c"), c.type) for c in chosen)
+        items = ", ".join(f"{c.name} AS {n.name}" for c, n in zip(chosen, columns, strict=True))
+        sides = [
+            self.from_(
+                side, [same(f"{key.name} AS {name}"), *([same(other.name)] if other else [])]
+            )
+            for side, key, other in zip((left, right), pair, rest, strict=True)
+        ]
+        x, y = self.name("t"), self.name("t")
+        text = join(
+            lambda q, r: f"SELECT {items} FROM ({q}) AS {x} {kind} ({r}) AS {y} USING ({name})",
+            *sides,
+        )
+        return Relation(self.keyed(text, pair), columns)
+
+    def renamed(self, source: Relation) -> Relation:
+        """The same rows, their columns under other names."""
+        columns = tuple(Column(self.name("c"), c.type) for c in source.columns)
+        items = [
+            same(f"{old.name} AS {new.name}")
+            for old, new in zip(source.columns, columns, strict=True)
+        ]
+        return Relation(self.from_(source, items), columns)
 
     def events(self) -> Text:
         """A table or a view with a time attribute, as `k, v, s, ts`."""
