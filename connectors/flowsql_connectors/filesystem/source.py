@@ -46,7 +46,8 @@ class FilesystemSource(Source):
         interval = table.options["source.monitor-interval"]
         self._interval = None if interval is None else interval / 1000
         self.bounded = interval is None
-        self._finished: dict[str, Stamp | None] = {}
+        # Size and time of the last write, as a checkpoint keeps them; there may be many.
+        self._finished: dict[str, list[int | None] | None] = {}
         # Read in part by an earlier attempt, perhaps: given again, whether they stand still or not.
         self._begun: set[str] = set()
         if position is not None:
@@ -56,7 +57,9 @@ class FilesystemSource(Source):
                     detail=f"It was written by {position.get('connector')!r}, "
                     f"format {position.get('format')!r}.",
                 )
-            self._finished = _stamps(position["finished"])
+            # Older positions hold nothing but names.
+            stored = position["finished"]
+            self._finished = dict.fromkeys(stored) if isinstance(stored, list) else dict(stored)
             self._begun = set(position.get("given", ()))
         self._given: set[str] = set()
         # Files that may still be written: what they were like, and since when.
@@ -159,8 +162,13 @@ class FilesystemSource(Source):
         young[identity] = (stamp, since)
         return False
 
-    def _check_unchanged(self, path: str, had: Stamp | None, has: Stamp) -> None:
-        if had is not None and had.differs(has):
+    def _check_unchanged(self, path: str, kept: list[int | None] | None, has: Stamp) -> None:
+        if kept is None or kept == [has.size, has.mtime_ns]:
+            return
+        size, mtime_ns = kept
+        assert size is not None
+        had = Stamp(size, mtime_ns)
+        if had.differs(has):
             raise changed(
                 path,
                 had,
@@ -185,16 +193,17 @@ class FilesystemSource(Source):
         return reader
 
     def finished(self, split: str, result: JSON) -> Sequence[JSON]:
-        self._finished[split] = Stamp.read(result)
+        stamp = Stamp.read(result)
+        self._finished[split] = [stamp.size, stamp.mtime_ns]
         self._given.discard(split)
         return ()
 
     def position(self) -> JSON:
-        finished = {
-            name: None if stamp is None else [stamp.size, stamp.mtime_ns]
-            for name, stamp in self._finished.items()
+        position: JSON = {
+            "format": _FORMAT,
+            "connector": "filesystem",
+            "finished": dict(self._finished),
         }
-        position: JSON = {"format": _FORMAT, "connector": "filesystem", "finished": finished}
         if not self.bounded:
             position["given"] = sorted(self._given | self._begun)
         return position
@@ -236,13 +245,6 @@ class FilesystemSource(Source):
                 'begins with "_".',
             )
         return values
-
-
-def _stamps(stored: JSON | list[str]) -> dict[str, Stamp | None]:
-    """The finished files of a stored position; older ones hold nothing but names."""
-    if isinstance(stored, list):
-        return dict.fromkeys(stored)
-    return {name: None if stamp is None else Stamp(*stamp) for name, stamp in stored.items()}
 
 
 def _leads_back(folder: str, name: str) -> bool:
