@@ -28,10 +28,14 @@ _ONE: Final = np.uint64(1)
 _EMPTY: Final = np.uint64(0)
 _DELETED: Final = np.uint64(1 << 32)
 _MIN_BITS: Final = 6
+# A table that is much larger than the caches is better small and full.
 _MAX_LOAD: Final = 0.5
+_MAX_LOAD_LARGE: Final = 0.6
+_LARGE: Final = 1 << 24
 # Cells of the old table moved in one call,
 _SLICE: Final = 1 << 12
-# beside so many for each row of the call: where the table grows, keeps its size, shrinks.
+# beside so many for each row of the call: where the table grows, keeps its size, shrinks; a fuller
+# one that grows needs half as much again.
 _SPEEDS: Final = {1: 4, 0: 8, -1: 32}
 # Up to so many rows look at a window of cells at a time.
 _FEW: Final = 4096
@@ -135,19 +139,22 @@ class HashTable:
         """Room for `n` more; moves a slice of the old table."""
         if self._old is not None:
             self.migrate(self._speed * n + _SLICE)
-        if self._old is not None or self.used + n <= _MAX_LOAD * len(self.cells):
+        load = _MAX_LOAD if len(self.cells) < _LARGE else _MAX_LOAD_LARGE
+        if self._old is not None or self.used + n <= load * len(self.cells):
             return
         # At most three quarters of the limit after growing; the same or half the size again where
         # most cells were deleted.
         old_bits = len(self.cells).bit_length() - 1
-        wanted = int(np.ceil(np.log2((self.live + n) / (0.75 * _MAX_LOAD))))
+        wanted = int(np.ceil(np.log2((self.live + n) / (0.75 * load))))
         bits = max(_MIN_BITS, wanted, old_bits - 1)
         self._old, self._old_shift, self._old_memory = self.cells, self._shift, self._memory
         self._start = _first_empty(self._old) + 1
         self._moved = 0
         # The old table has to be empty before the new one is full: of one that keeps its size a
-        # quarter is left for new keys meanwhile. And it becomes no faster while it is filled on.
+        # quarter is left for new keys meanwhile. And it becomes slow while it is filled on.
         self._speed = _SPEEDS[int(np.sign(bits - old_bits))]
+        if bits > old_bits and load == _MAX_LOAD_LARGE:
+            self._speed += self._speed // 2
         self._make(bits)
         self.used = 0
         self.migrate(self._speed * n + _SLICE)
