@@ -277,6 +277,10 @@ class Groups:
 
     def plan(self) -> Aggregate:
         """The aggregate over its projection; call when all of SELECT and HAVING is bound."""
+        if not self._keys and not self._calls:
+            # Nothing is asked of the group of all rows; it is there all the same.
+            count = BigIntType(nullable=False)
+            self._calls.append(AggregateCall("COUNT", (), distinct=False, filter=None, type=count))
         node = self._node(self._source)
         first = next((c.span for c in self._calls if c.span is not None), None)
         if first is None:
