@@ -24,7 +24,8 @@ _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augu
            "October", "November", "December")  # fmt: skip
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _LETTERS = frozenset("GuyDMLdQqYwWEecFaBhKkHmsSAnNVvzOXxZp")
-_KNOWN = frozenset("uyDMLdQqEahKkHmsSAnNX")
+_KNOWN = frozenset("uyDMLdQqEahKkHmsSAnNXwWFecY")
+_FORMAT_ONLY = frozenset("wWFecY")
 
 
 class PatternError(Exception):
@@ -129,6 +130,17 @@ class _Moment:
                 return self.of_day % 60
             case "A":
                 return self.of_day * 1000 + self.nanos() // 1_000_000
+            case "F":
+                return (self.day - 1) % 7 + 1
+            case "w":
+                return self.week()[1]
+            case "Y":
+                return self.week()[0]
+            case "W":
+                first = (self.days - self.day + 1 + 4) % 7  # 0 is Sunday
+                return (self.day - 1 + first) // 7 + 1
+            case "e" | "c":
+                return (self.days + 4) % 7 + 1
             case "n":
                 return self.nanos()
             case "N":
@@ -139,6 +151,13 @@ class _Moment:
     def nanos(self) -> Any:
         """Nanoseconds of the second."""
         return self.fraction * 10 ** (9 - self.scale)
+
+    def week(self) -> tuple[Any, Any]:
+        """Year and number of the week, which begins on Sunday; the first is that of 1 January."""
+        sunday = self.days - (self.days + 4) % 7
+        year, _, _ = civil_from_days(sunday + 6)
+        start = days_from_civil(year, 1, 1)
+        return year, (sunday - (start - (start + 4) % 7)) // 7 + 1
 
     def weekday(self) -> Any:
         """0 is Monday."""
@@ -161,7 +180,7 @@ def _formatted(field: PatternField, moment: _Moment) -> tuple[Any, int] | list[s
         return field.text
     if letter == "a":
         return _chosen(("AM", "PM"), moment.of_day // 43200)
-    if letter == "E":
+    if letter == "E" or (letter in "ec" and count >= 3):
         names = _DAYS if count == 4 else tuple(d[:3] for d in _DAYS)
         return _chosen(names, moment.weekday())
     if letter in "ML" and count >= 3:
@@ -172,9 +191,9 @@ def _formatted(field: PatternField, moment: _Moment) -> tuple[Any, int] | list[s
     if letter == "S":
         return moment.nanos() // 10 ** (9 - min(count, 9)), count
     number = moment.number(letter)
-    if letter in "yu" and count == 2:
+    if letter in "yuY" and count == 2:
         return number % 100, 2
-    if count >= (4 if letter in "yu" else 2) or count > 1:
+    if count >= (4 if letter in "yuY" else 2) or count > 1:
         top = int(number.max()) if len(number) else 0
         if len(str(top)) <= count:
             return number, count
@@ -227,6 +246,9 @@ class _Reader:
 @lru_cache(maxsize=256)
 def _reader(pattern: str) -> _Reader:
     fields = pattern_fields(pattern)
+    for field in fields:
+        if field.letter in _FORMAT_ONLY:
+            raise PatternError(f"pattern letter {field.letter} is not supported for reading")
     parts: list[str] = []
     letters: list[tuple[str, int]] = []
     for k, field in enumerate(fields):
@@ -320,6 +342,9 @@ def parse_simple(text: str, pattern: str) -> int | None:
     follows; None where the beginning does not match.
     """
     fields = pattern_fields(pattern)
+    for field in fields:
+        if field.letter in _FORMAT_ONLY:
+            raise PatternError(f"pattern letter {field.letter} is not supported for reading")
     got: dict[str, int] = {}
     at = 0
     for k, field in enumerate(fields):

@@ -53,6 +53,7 @@ from flowsql.types import (
     TimestampType,
     TimeType,
     YearMonthIntervalType,
+    arrow_type,
 )
 from flowsql.types.common import is_datetime, is_integer, is_interval, is_timestamp, plain_type
 
@@ -465,7 +466,51 @@ def _months_between(later: Any, earlier: Any) -> Any:
     return months - ((add_months(d1, months) == d0) & (t0 < t1))
 
 
+# (a - b) DAY
+
+
+def _bind_between(args: Sequence[Expression], span: Span | None) -> Expression:
+    """`DATETIME -`('MONTH' | 'SECOND', later, earlier)."""
+    later, earlier = args[1], args[2]
+    unit = keyword(args[0], ("MONTH", "SECOND"), "a unit of time")
+    zoned = isinstance(later.type, LocalZonedTimestampType)
+    fits = all(is_datetime(p.type) for p in (later, earlier))
+    if not fits or zoned != isinstance(earlier.type, LocalZonedTimestampType):
+        raise wrong_arguments("-", args[1:], span, ("(<DATETIME> - <DATETIME>) <UNIT>",))
+    nullable = later.type.nullable or earlier.type.nullable
+    plain = (
+        YearMonthIntervalType("MONTH")
+        if unit == "MONTH"
+        else DayTimeIntervalType("SECOND", fraction=3)
+    )
+    result = plain.with_nullable(nullable)
+    return Call(type=result, function="DATETIME -", args=(args[0], later, earlier), span=span)
+
+
+def _between_make(call: Call, settings: EvalSettings) -> Kernel:
+    del settings
+    months = isinstance(call.type, YearMonthIntervalType)
+    types = [a.type for a in call.args[1:]]
+    arrow = arrow_type(call.type)
+
+    def kernel(_: Any, __: Value, later: Value, earlier: Value) -> Value:
+        rows = row_count((later, earlier))
+        arrays = [as_array(v, rows) for v in (later, earlier)]
+        a, b = (_as_millis(v, t) for v, t in zip(arrays, types, strict=True))
+        found = _months_between(a, b) if months else a - b
+        return build(found, arrow, validity(*arrays))
+
+    return kernel
+
+
 FUNCTIONS = (
+    Function(
+        "DATETIME -",
+        "The interval between two points in time: months, or milliseconds.",
+        (overload((SYMBOL, DATETIME, DATETIME), first_argument, _between_make),),
+        _bind_between,
+        signatures=("(<DATETIME> - <DATETIME>) <UNIT>",),
+    ),
     Function(
         "EXTRACT",
         "A field of a point in time or an interval.",

@@ -336,12 +336,27 @@ def _convert_tz_make(call: Call, settings: EvalSettings) -> Kernel:
     return kernel
 
 
+# Java's short names that are none of IANA's.
+_SHORT_ZONES = {
+    "ACT": "Australia/Darwin", "AET": "Australia/Sydney", "AGT": "America/Argentina/Buenos_Aires",
+    "ART": "Africa/Cairo", "AST": "America/Anchorage", "BET": "America/Sao_Paulo",
+    "BST": "Asia/Dhaka", "CAT": "Africa/Harare", "CNT": "America/St_Johns",
+    "CST": "America/Chicago", "CTT": "Asia/Shanghai", "EAT": "Africa/Addis_Ababa",
+    "ECT": "Europe/Paris", "IET": "America/Indiana/Indianapolis", "IST": "Asia/Kolkata",
+    "JST": "Asia/Tokyo", "MIT": "Pacific/Apia", "NET": "Asia/Yerevan", "NST": "Pacific/Auckland",
+    "PLT": "Asia/Karachi", "PNT": "America/Phoenix", "PRT": "America/Puerto_Rico",
+    "PST": "America/Los_Angeles", "SST": "Pacific/Guadalcanal", "VST": "Asia/Ho_Chi_Minh",
+}  # fmt: skip
+
+
 @lru_cache(maxsize=64)
 def _known_zone(zone: str) -> str:
+    """The zone as Java's `TimeZone.getTimeZone` takes it: what it does not know is UTC."""
+    zone = _SHORT_ZONES.get(zone, zone)
     try:
         check_zone(zone)
-    except ConfigError as e:
-        raise Fault(e.message, hint=e.hint) from e
+    except ConfigError:
+        return "UTC"
     return zone
 
 

@@ -283,8 +283,11 @@ class ExpressionParser(Cursor):
         self.expect(")")
         if len(found) > 1:
             return self.mark(exp.Tuple(expressions=found), start)
-        # `(a)` is `a`, but errors should mark the brackets with it.
-        return self.mark(found[0], start)
+        return self.bracketed(found[0], start)
+
+    def bracketed(self, node: exp.Expr, start: int) -> exp.Expr:
+        """`(a)` is `a`, but errors should mark the brackets with it."""
+        return self.mark(node, start)
 
     def refuse(self, what: str, start: int | None = None, hint: str | None = None) -> SqlError:
         """The error for syntax that Flink has and we do not."""

@@ -65,7 +65,9 @@ class QueryParser(RelationParser):
         while self.take(","):
             found.append(self.expression())
         self.expect(")")
-        return self.mark(inner if len(found) == 1 else exp.Tuple(expressions=found), start)
+        if len(found) == 1:
+            return self.bracketed(inner, start)
+        return self.mark(exp.Tuple(expressions=found), start)
 
     def _cte(self) -> exp.Expr:
         start = self.token.start

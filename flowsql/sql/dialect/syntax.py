@@ -242,6 +242,18 @@ class SyntaxParser(CallParser):
         text = f"-{token.value}" if negative else token.value
         return n.IntervalLiteral(this=text, to=to, value=value)
 
+    def bracketed(self, node: exp.Expr, start: int) -> exp.Expr:
+        """Also `(a - b) DAY`: the interval between two points in time."""
+        if not isinstance(node, exp.Sub) or self.token.key not in _UNITS:
+            return super().bracketed(node, start)
+        here = self.token.start
+        to, _ = self._interval_type()
+        unit = "MONTH" if isinstance(to, YearMonthIntervalType) else "SECOND"
+        symbol = self.mark(n.Symbol(this=unit), here)
+        name = self.mark(exp.Identifier(this="DATETIME -", quoted=False), start)
+        points = [symbol, node.args["this"], node.args["expression"]]
+        return self.mark(n.FunctionCall(this=name, expressions=points), start)
+
     def _interval_unit(self) -> tuple[str, int]:
         """A unit of intervals and how many of it the word means: WEEK is 7 DAY."""
         key = self.token.key
