@@ -167,6 +167,8 @@ def _damaged(path: Path, detail: str) -> StateError:
 
 
 def _found_beside(folder: Path) -> str | None:
+    if (folder / "_metadata").is_file():
+        return "It holds a checkpoint of Apache Flink, which cannot be read."
     try:
         found = sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
     except OSError:

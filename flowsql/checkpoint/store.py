@@ -359,6 +359,8 @@ def could_not_write(
         hint = f'Free space on the disk of "{folder}", or {elsewhere}.'
     elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         hint = f'Give this user the right to write to "{folder}".'
+    elif error.errno in {errno.ENOTDIR, errno.EEXIST}:
+        hint = f'A file stands where a folder on the way to "{folder}" belongs: move it away.'
     else:
         hint = f'Look at the disk of "{folder}".'
     reason = (error.strerror or str(error)).lower()

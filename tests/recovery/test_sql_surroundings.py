@@ -297,6 +297,8 @@ def test_no_checkpoint_at_all(stand: Stand, tmp_path: Path) -> None:
         text = stand.refused("--from", str(path))
         assert f'there is no checkpoint at "{path}"' in text
         assert "Hint: Name the folder that holds manifest.json." in text
+        flink = "Detail: It holds a checkpoint of Apache Flink, which cannot be read." in text
+        assert flink is (path.name == "flink")
     text = stand.refused("--from", str(stand.job.store.folder))
     assert f"It has the checkpoints {stand.newest().name}" in text or ", chk-" in text
 

@@ -327,6 +327,44 @@ def test_a_refused_start_is_told_once(start: Start) -> None:
     assert start(finite, "status").communicate(timeout=20)[0].startswith("job-1: finished at ")
 
 
+@pytest.mark.parametrize("by", ["signal", "command"])
+def test_a_stop_without_a_last_checkpoint_is_a_failure(
+    start: Start, tmp_path: Path, environment: dict[str, str], by: str
+) -> None:
+    """While the job waits to restart after a checkpoint that failed: why, and what comes next."""
+    settings = {
+        "execution.checkpointing.interval": "50 ms",
+        "execution.checkpointing.timeout": "0 ms",
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.delay": "60 s",
+    }
+    process = start("".join(f"SET '{k}' = '{v}';" for k, v in settings.items()) + PRINTED)
+    err = ""
+    while "restarting in 60.0 s" not in err:
+        line = pipe(process.stderr).readline()
+        assert line, err
+        err += line
+    told = r"StateError: job \"job-1\" was stopped without a last checkpoint: could not write "
+    if by == "signal":
+        process.send_signal(signal.SIGINT)
+    else:
+        done = subprocess.run(
+            [FLOWSQL, "stop", "job-1"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.match(told, done.stderr)
+        assert "\nDetail: The next start " in done.stderr
+    err = process.communicate(timeout=20)[1]
+    assert process.returncode == 1
+    assert len(re.findall(told, err)) == 1
+    assert "\nDetail: The next start " in err
+
+
 def test_one_failing_job_lets_the_others_end(start: Start) -> None:
     """The exit code is the failure's; every job tells its end."""
     process = start(
