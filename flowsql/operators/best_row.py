@@ -31,7 +31,7 @@ import pyarrow as pa
 from flowsql.changelog import Changes, Keys
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.operators.normalize import LastRows
-from flowsql.operators.sequence import sort_stable
+from flowsql.operators.ranking import first_of_each
 from flowsql.operators.touched import Touched
 from flowsql.operators.waiting import Waiting
 from flowsql.state import Columns, KeyIndex, Rows, SortColumn
@@ -107,12 +107,12 @@ class BestRowOperator(Operator):
             if not len(rows):
                 return
             slots, words = slots.take(rows), [w.take(rows) for w in words]
-            chosen = _first_of_each(slots, words, self._last)
+            chosen = _best_of_each(slots, words, last=self._last)
             self._keep(
                 batch, rows.take(chosen), slots.take(chosen), [w.take(chosen) for w in words]
             )
             return
-        chosen = _first_of_each(slots, words, self._last)
+        chosen = _best_of_each(slots, words, last=self._last)
         self._keep(batch, chosen, slots.take(chosen), [w.take(chosen) for w in words])
 
     def _better(self, words: list[Words], slots: Ints, known: Ints) -> Bools | None:
@@ -153,25 +153,10 @@ class BestRowOperator(Operator):
         self._before = []
 
 
-def _first_of_each(slots: Ints, words: list[Words], last: bool) -> Ints:
+def _best_of_each(slots: Ints, words: list[Words], *, last: bool) -> Ints:
     """The best row of each slot, in order of arrival."""
-    if not words or (len(words) == 1 and _in_order(words[0], last)):
-        order = sort_stable(slots)
-    else:
-        arrival = np.arange(len(slots))
-        order = np.lexsort([-arrival if last else arrival, *words[::-1], slots])
-        last = False
-    ordered = slots.take(order)
-    edge = np.ones(len(order), np.bool_)
-    if last:
-        edge[:-1] = ordered[1:] != ordered[:-1]
-    else:
-        edge[1:] = ordered[1:] != ordered[:-1]
-    return np.sort(order.take(edge.nonzero()[0]))
-
-
-def _in_order(word: Words, last: bool) -> bool:
-    """Whether rows come best first or, where the last is kept, best last."""
-    if last:
-        return bool((word[1:] <= word[:-1]).all())
-    return bool((word[1:] >= word[:-1]).all())
+    if not last:
+        return np.sort(first_of_each(slots, words, 1))
+    # Of equal rows the last to arrive: the same, seen from behind.
+    backwards = first_of_each(slots[::-1], [w[::-1] for w in words], 1)
+    return np.sort(len(slots) - 1 - backwards)

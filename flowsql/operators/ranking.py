@@ -1,23 +1,29 @@
-"""Which rows of a partition are given, by their rank."""
+"""Which rows of a partition are given, by their rank, and what changes when they do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from flowsql.changelog import Keys
-from flowsql.state import Entries, Ordered
+from flowsql.changelog import DELETE, Changes, Keys, split_changes
+from flowsql.operators.sequence import sort_stable
+from flowsql.state import Entries, KeyIndex, Ordered, Rows
 from flowsql.state.kernels import runs
 from flowsql.types import DataType
 
-__all__ = ["Given", "Ranking", "first_of_each"]
+__all__ = ["Given", "RankedRows", "Ranking", "first_of_each"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
+
+# Rows given in one batch.
+_EMIT: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class Given:
     """Rows that are given of some partitions at one moment.
 
     Attributes:
-        place: int64[n], which partition each row belongs to, ascending.
+        place: int64[n], which partition each row belongs to.
         rows: int64[n], their numbers.
         rank: int64[n].
         ranked: whether a row with another rank is another row.
@@ -87,7 +93,7 @@ class Ranking:
             order: rows by partition.
             slots: partitions, all different.
             ends: last rank of each; None for none.
-            places: int64, the place of each partition in the answer, ascending.
+            places: int64, the place of each partition in the answer.
         """
         if self.ties is None and ends is not None:
             found = order.places(slots, self.start - 1, ends)
@@ -128,20 +134,77 @@ def _place(probe: Ints) -> Ints:
     return np.arange(len(probe)) - np.repeat(starts, lengths)
 
 
-def first_of_each(slots: Ints, words: list[Words], most: Ints) -> Ints | None:
-    """At most `most[i]` rows of each slot, the first in order; None for all.
+def first_of_each(slots: Ints, words: list[Words], most: Ints | int) -> Ints:
+    """At most `most` rows of each slot, the first in order.
 
     Args:
         slots: int64[n].
         words: of the order; equal rows stand in order of arrival.
-        most: int64[n], the same in all rows of a slot.
+        most: int64[n], the same in all rows of a slot; or one number for all.
 
     Returns:
-        Rows in order of arrival.
+        Rows by slot, and of a slot in order.
     """
-    order = np.lexsort([*words[::-1], slots])
-    place = _place(slots.take(order))
-    kept = (place < most.take(order)).nonzero()[0]
-    if len(kept) == len(slots):
-        return None
-    return np.sort(order.take(kept))
+    order = sort_stable(slots)
+    starts, lengths = runs(slots.take(order))
+    crowded = lengths > 1
+    if words and crowded.any():
+        # Slots with one row, as a rule most of them, are in order already.
+        places = np.repeat(crowded, lengths).nonzero()[0]
+        rows = order.take(places)
+        inner = np.lexsort([*(w.take(rows) for w in words[::-1]), slots.take(rows)])
+        order[places] = rows.take(inner)
+    place = np.arange(len(order)) - np.repeat(starts, lengths)
+    limit = most if isinstance(most, int) else most.take(order)
+    within = place < limit
+    return order if within.all() else order.take(within.nonzero()[0])
+
+
+class RankedRows:
+    """Ranked rows as changes.
+
+    Args:
+        partition: columns of the partition.
+        stored: the columns of the table `rows`.
+        with_rank: the rank is given.
+        output: schema of the output: the input's columns, perhaps the rank.
+    """
+
+    def __init__(
+        self,
+        partition: tuple[int, ...],
+        stored: tuple[int, ...],
+        *,
+        with_rank: bool,
+        output: pa.Schema,
+    ) -> None:
+        self._partition = partition
+        self._stored = stored
+        self._with_rank = with_rank
+        self._output = output
+
+    def changes(
+        self, index: KeyIndex, rows: Rows, slots: Ints, old: Given, new: Given
+    ) -> Iterator[Changes]:
+        """What was given and is no more, then what is given now; `slots` are the partitions."""
+        yield from self._give(index, rows, slots, old.without(new), retract=True)
+        yield from self._give(index, rows, slots, new.without(old), retract=False)
+
+    def _give(
+        self, index: KeyIndex, rows: Rows, slots: Ints, given: Given, *, retract: bool
+    ) -> Iterator[Changes]:
+        for at in range(0, len(given.rows), _EMIT):
+            part = slice(at, at + _EMIT)
+            values = rows.take(given.rows[part])
+            keys = index.keys(slots.take(given.place[part]))
+            arrays = [
+                values.column(self._stored.index(c))
+                if c in self._stored
+                else keys[self._partition.index(c)]
+                for c in range(len(self._output) - self._with_rank)
+            ]
+            if self._with_rank:
+                arrays.append(pa.array(given.rank[part]))
+            kinds = np.full(values.num_rows, DELETE, np.int8) if retract else None
+            batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
+            yield from split_changes(Changes(batch, kinds))
