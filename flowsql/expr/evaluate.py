@@ -302,8 +302,7 @@ class Projection:
         result = []
         for run, arrow in zip(self._compiled, self._arrow, strict=True):
             value = run(frame)
-            if isinstance(value, pa.Scalar):
-                value = pa.repeat(value, rows)
+            value = as_array(value, rows)
             if value.type != arrow:
                 value = value.cast(arrow)
             result.append(value)

@@ -77,7 +77,9 @@ def row_count(values: Sequence[Value]) -> int:
 
 def as_array(value: Value, rows: int) -> Any:
     """The value as an array of `rows` elements."""
-    return pa.repeat(value, rows) if isinstance(value, pa.Scalar) else value
+    if not isinstance(value, pa.Scalar):
+        return value
+    return pa.repeat(value, rows) if rows else pa.array([], value.type)
 
 
 def null_mask(array: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
