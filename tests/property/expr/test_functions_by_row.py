@@ -28,7 +28,7 @@ ROWS = 37
 EXPRESSIONS = """
 JSON_VALUE(j, '$.a.b[1]')
 JSON_VALUE(j, 'lax $.a.q' DEFAULT s ON EMPTY)
-JSON_VALUE(j, s)
+JSON_VALUE(j, IF(i > 0, '$.a.b[0]', s))
 JSON_QUERY(j, '$.b')
 JSON_QUERY(j, 'lax $..b' WITH WRAPPER EMPTY OBJECT ON EMPTY)
 JSON_QUERY(j, '$.a.b' RETURNING ARRAY<STRING>)
