@@ -18,6 +18,7 @@ from flowsql.operators.semi_join import SemiJoinOperator
 from flowsql.operators.set_operation import SetOperationOperator, copies
 from flowsql.operators.sink_materialize import SinkMaterializeOperator
 from flowsql.operators.sort import SortOperator
+from flowsql.operators.top_few import TopFewOperator
 from flowsql.operators.top_n import TopNOperator
 from flowsql.operators.tumble_assign import TumbleAssignOperator
 from flowsql.operators.union import UnionOperator
@@ -45,6 +46,7 @@ __all__ = [
     "SetOperationOperator",
     "SinkMaterializeOperator",
     "SortOperator",
+    "TopFewOperator",
     "TopNOperator",
     "TumbleAssignOperator",
     "UnionOperator",

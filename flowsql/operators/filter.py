@@ -39,7 +39,7 @@ class FilterOperator(Operator):
         del port
         if changes.unchanged is not None:
             require_sent(changes, self._reads, "a condition")
-        mask = self._predicate(changes.batch, self.context.clock)
+        mask = self._predicate(changes.batch, self.context.clock, changes.watermarks)
         passing = int(np.count_nonzero(mask))
         if passing == len(mask):
             yield changes

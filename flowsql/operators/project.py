@@ -45,7 +45,7 @@ class ProjectOperator(Operator):
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
-        arrays = self._projection(changes.batch, self.context.clock)
+        arrays = self._projection(changes.batch, self.context.clock, changes.watermarks)
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
         unchanged = None
         if changes.unchanged is not None:

@@ -187,12 +187,13 @@ class RankedRows:
         self, index: KeyIndex, rows: Rows, slots: Ints, old: Given, new: Given
     ) -> Iterator[Changes]:
         """What was given and is no more, then what is given now; `slots` are the partitions."""
-        yield from self._give(index, rows, slots, old.without(new), retract=True)
-        yield from self._give(index, rows, slots, new.without(old), retract=False)
+        yield from self.give(index, rows, slots, old.without(new), retract=True)
+        yield from self.give(index, rows, slots, new.without(old), retract=False)
 
-    def _give(
+    def give(
         self, index: KeyIndex, rows: Rows, slots: Ints, given: Given, *, retract: bool
     ) -> Iterator[Changes]:
+        """Rows that are given, or taken back."""
         for at in range(0, len(given.rows), _EMIT):
             part = slice(at, at + _EMIT)
             values = rows.take(given.rows[part])

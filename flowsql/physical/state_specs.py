@@ -42,6 +42,7 @@ from flowsql.types import BigIntType, DataType, RowType
 __all__ = [
     "declare_state",
     "keeps_best_row",
+    "keeps_few",
     "keeps_range",
     "rank_columns",
     "sort_columns",
@@ -51,6 +52,9 @@ __all__ = [
 ]
 
 _SLOT = BigIntType(nullable=False)
+
+# A partition's rows up to this rank are found by comparing, not by a search.
+_FEW = 16
 
 
 def declare_state(
@@ -72,6 +76,8 @@ def declare_state(
             return (KeyIndexSpec("rows", inputs[0].types), ColumnsSpec("counts", "rows", sides))
         case Rank() if keeps_best_row(spec, inputs[0]):
             return _best_row(spec.partition, spec.order, inputs[0])
+        case Rank() if keeps_few(spec, inputs[0]):
+            return _top_few(spec, inputs[0])
         case Rank():
             return _top_n(spec, inputs[0])
         case Deduplicate() if spec.time is None and not spec.keep_last:
@@ -206,6 +212,18 @@ def keeps_best_row(spec: Rank, row: RowType) -> bool:
     )
 
 
+def keeps_few(spec: Rank, row: RowType) -> bool:
+    """Whether a partition's rows are few enough to stand side by side."""
+    layout = OrderLayout(sort_columns(spec.order, row))
+    return (
+        keeps_range(spec)
+        and spec.end is not None
+        and 0 < spec.end <= _FEW
+        and layout.words > 0
+        and not layout.texts
+    )
+
+
 def keeps_range(spec: Rank) -> bool:
     """Whether rows behind the last rank can be forgotten."""
     return (
@@ -224,6 +242,21 @@ def _best_row(
     return (
         KeyIndexSpec("keys", _types(row, keys)),
         ColumnsSpec("keys_columns", "keys", fixed),
+        RowsSpec("rows", tuple(row.fields[c] for c in stored)),
+    )
+
+
+def _top_few(spec: Rank, row: RowType) -> tuple[StateSpec, ...]:
+    assert spec.end is not None
+    words = OrderLayout(sort_columns(spec.order, row)).words
+    fixed: list[tuple[str, str]] = []
+    for rank in range(spec.end):
+        fixed.append((f"row{rank}", "int64"))
+        fixed += [(f"word{rank}.{i}", "uint64") for i in range(words)]
+    stored = stored_value_columns(spec.partition, row)
+    return (
+        KeyIndexSpec("partitions", _types(row, spec.partition)),
+        ColumnsSpec("columns", "partitions", tuple(fixed)),
         RowsSpec("rows", tuple(row.fields[c] for c in stored)),
     )
 

@@ -33,6 +33,7 @@ from flowsql.operators import (
     SetOperationOperator,
     SinkMaterializeOperator,
     SortOperator,
+    TopFewOperator,
     TopNOperator,
     TumbleAssignOperator,
     UnionOperator,
@@ -72,6 +73,7 @@ from flowsql.physical.specs import (
 )
 from flowsql.physical.state_specs import (
     keeps_best_row,
+    keeps_few,
     keeps_range,
     rank_columns,
     sort_columns,
@@ -272,10 +274,22 @@ def _semi_join(
     )
 
 
-def _rank(spec: Rank, row: RowType, output: pa.Schema) -> BestRowOperator | TopNOperator:
+def _rank(spec: Rank, row: RowType, output: pa.Schema) -> Operator:
     if keeps_best_row(spec, row):
         return _best_row(spec.partition, spec.order, row, output, last=False)
     sort = sort_columns(spec.order, row)
+    if keeps_few(spec, row) and spec.end is not None:
+        columns = (k.column for k in spec.order)
+        return TopFewOperator(
+            partition=spec.partition,
+            partition_types=_types(row, spec.partition),
+            stored=stored_value_columns(spec.partition, row),
+            order=tuple(zip(columns, sort, strict=True)),
+            start=spec.start,
+            end=spec.end,
+            with_rank=spec.rank_column,
+            output=output,
+        )
     stored = rank_columns(spec, row)
     ties = None
     if spec.function is not RankFunction.ROW_NUMBER:
