@@ -146,6 +146,22 @@ DIFFERENCES: dict[str, Difference] = {
         cured=None,
         generated=False,
     ),
+    "NULL order": Difference(
+        flink="NULL is least",
+        duckdb="NULL comes last",
+        cure="said in ORDER BY for DuckDB",
+        sample="SELECT x FROM (VALUES (1), (CAST(NULL AS INT))) AS q (x) ORDER BY x LIMIT 1",
+        naive="SELECT x FROM (VALUES (1), (CAST(NULL AS INT))) AS q (x) ORDER BY x LIMIT 1",
+        cured="SELECT x FROM (VALUES (1), (NULL::INT)) AS q (x) ORDER BY x NULLS FIRST LIMIT 1",
+    ),
+    "ROLLUP over no rows": Difference(
+        flink="no row",
+        duckdb="one row, of all rows",
+        cure="not given to DuckDB",
+        sample="SELECT COUNT(*) FROM (VALUES (1)) AS q (x) WHERE x > 1 GROUP BY ROLLUP (x)",
+        naive="SELECT COUNT(*) FROM (VALUES (1)) AS q (x) WHERE x > 1 GROUP BY ROLLUP (x)",
+        cured=None,
+    ),
     "TUMBLE": Difference(
         flink="a table function",
         duckdb="unknown",

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flowsql import types as t
-from tests.property.queries.aggregates import Aggregates
 from tests.property.queries.expressions import (
     BIGINT,
     BOOLEAN,
@@ -20,7 +19,6 @@ from tests.property.queries.expressions import (
     DECIMAL,
     DOUBLE,
     INT,
-    KEYS,
     PAIR,
     PLAIN,
     STRING,
@@ -31,6 +29,8 @@ from tests.property.queries.expressions import (
     join,
     same,
 )
+from tests.property.queries.relations import Relation
+from tests.property.queries.subqueries import Subqueries
 
 __all__ = ["SPLITS", "TABLES", "Query", "make_job", "make_query"]
 
@@ -70,14 +70,6 @@ _COLUMNS: dict[str, t.DataType] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
-    """A sub-query or a table, usable in FROM."""
-
-    text: Text
-    columns: tuple[Column, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Query:
     """What `make_query` gives.
 
@@ -104,17 +96,11 @@ class Query:
 
 
 @dataclass
-class _Maker(Aggregates):
-    names: int = 0
+class _Maker(Subqueries):
     views: list[tuple[str, str, str | None]] = field(default_factory=list)
     ctes: list[Text] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
     windows: bool = False
-    keyless: bool = False
-
-    def name(self, stem: str = "x") -> str:
-        self.names += 1
-        return f"{stem}{self.names}"
 
     def finished(self, made: Relation) -> Text:
         """The text of a whole query: what WITH names stands before it."""
@@ -133,9 +119,10 @@ class _Maker(Aggregates):
         made = self.chance.choices(
             [
                 *(self.select, self.union, self.aggregate, self.distinct, self.joined),
-                *(self.tumble, self.in_windows),
+                *(self.tumble, self.in_windows, self.chosen, self.set_operation),
+                *(self.ranked, self.limited, self.grouping_sets),
             ],
-            weights=[3, 2, 4, 1, 4, 2, 1],
+            weights=[3, 2, 4, 1, 4, 2, 1, 2, 1, 2, 1, 1],
         )[0](depth - 1)
         if self.odds(6):
             name = self.name("w")
@@ -179,12 +166,6 @@ class _Maker(Aggregates):
         if not self.odds(3):
             text = join(lambda q, p: f"{q} WHERE {p}", text, self.condition(source.columns, 2))
         return Relation(text, tuple(columns))
-
-    def from_(self, source: Relation, items: Sequence[Text]) -> Text:
-        alias = self.name("t")
-        return join(
-            lambda q, *i: f"SELECT {', '.join(i)} FROM ({q}) AS {alias}", source.text, *items
-        )
 
     def union(self, depth: int) -> Relation:
         left = right = self.relation(depth)
@@ -266,22 +247,10 @@ class _Maker(Aggregates):
             case _:
                 return same("COUNT(*) > 1")
 
-    def keyed(self, text: Text, keys: Sequence[Column]) -> Text:
-        """Rows are told apart by these columns: DOUBLE among them is not DuckDB's."""
-        if any(isinstance(k.type, t.DoubleType) for k in keys):
-            self.uses.add("NaN and −0.0 as keys")
-            return Text(text.flink, None)
-        return text
-
     def joined(self, depth: int) -> Relation:
         left = self.relation(depth)
         right = self.renamed(left) if self.odds(6) else self.relation(depth)
-        pairs = [
-            (a, b)
-            for a in left.columns
-            for b in right.columns
-            if type(a.type) is type(b.type) and isinstance(a.type, KEYS)
-        ]
+        pairs = self.pairs(left, right)
         if not pairs:
             return self.select(depth)
         a, b = self.chance.choice(pairs)
@@ -337,15 +306,6 @@ class _Maker(Aggregates):
             *sides,
         )
         return Relation(self.keyed(text, pair), columns)
-
-    def renamed(self, source: Relation) -> Relation:
-        """The same rows, their columns under other names."""
-        columns = tuple(Column(self.name("c"), c.type) for c in source.columns)
-        items = [
-            same(f"{old.name} AS {new.name}")
-            for old, new in zip(source.columns, columns, strict=True)
-        ]
-        return Relation(self.from_(source, items), columns)
 
     def events(self) -> Text:
         """A table or a view with a time attribute, as `k, v, s, ts`."""

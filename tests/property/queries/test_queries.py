@@ -77,6 +77,15 @@ def test_the_grammar_reaches_everything() -> None:
             ".x AS",
             "GROUP BY UPPER",
         ),
+        *(
+            "NOT IN (SELECT",
+            " IN (SELECT",
+            "NOT EXISTS (SELECT",
+            "< (SELECT M",
+            "INTERSECT",
+            "EXCEPT ALL",
+        ),
+        *("ROW_NUMBER", "LIMIT", "OFFSET", "GROUPING SETS", "ROLLUP", "CUBE"),
     ):
         assert word in texts, word
     assert any(q.views for q in queries)

@@ -1,0 +1,174 @@
+"""Sub-queries in WHERE, set operations, the first rows of an order, grouping sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flowsql import types as t
+from tests.property.queries.expressions import (
+    BIGINT,
+    INT,
+    PLAIN,
+    Column,
+    Text,
+    base,
+    join,
+    same,
+)
+from tests.property.queries.relations import Relation, Relations
+
+__all__ = ["Subqueries"]
+
+#: what both dialects put in one order, but for NULL
+_SORTED = (t.IntType, t.BigIntType, t.VarCharType, t.DecimalType, t.DateType, t.TimestampType)
+
+
+@dataclass
+class Subqueries(Relations):
+    """Makes what compares whole relations, or orders them."""
+
+    def chosen(self, depth: int) -> Relation:
+        """Rows that a sub-query chooses."""
+        source, other = self.relation(depth), self.relation(min(depth, 1))
+        pairs = self.pairs(source, other)
+        if not pairs:
+            return self.select(depth)
+        a, b = self.chance.choice(pairs)
+        test = self.keyed(self.sub_query(a, b, other), [a])
+        if self.odds(3):
+            word = self.chance.choice(["AND", "AND", "OR"])
+            condition = self.condition(source.columns, 1)
+            test = join(lambda p, q: f"({p}) {word} {q}", test, condition)
+        items, columns = self.under_new_names(source.columns)
+        text = self.from_(source, items)
+        return Relation(join(lambda q, p: f"{q} WHERE {p}", text, test), columns)
+
+    def sub_query(self, a: Column, b: Column, other: Relation) -> Text:
+        """A predicate on column `a` by column `b` of the other relation."""
+        alias = self.name("t")
+        kept = same("")
+        if self.odds(3):
+            kept = self.condition(other.columns, 1)
+        match self.chance.randrange(5):
+            case 0 | 1:
+                word = self.chance.choice(["IN", "IN", "NOT IN"])
+                where = join(lambda p: f" WHERE {p}" if p else "", kept)
+                return join(
+                    lambda q, w: f"{a.name} {word} (SELECT {b.name} FROM ({q}) AS {alias}{w})",
+                    other.text,
+                    where,
+                )
+            case 2 if isinstance(a.type, _SORTED):
+                self.keyless = True
+                which, sign = self.chance.choice(["MIN", "MAX"]), self.chance.choice("=<>")
+                return join(
+                    lambda q: f"{a.name} {sign} (SELECT {which}({b.name}) FROM ({q}) AS {alias})",
+                    other.text,
+                )
+            case _:
+                word = self.chance.choice(["EXISTS", "NOT EXISTS"])
+                more = join(lambda p: f" AND {p}" if p else "", kept)
+                return join(
+                    lambda q, m: (
+                        f"{word} (SELECT 1 FROM ({q}) AS {alias} WHERE {a.name} = {b.name}{m})"
+                    ),
+                    other.text,
+                    more,
+                )
+
+    def set_operation(self, depth: int) -> Relation:
+        """What two relations have in common, or only the first has."""
+        left, right = self.relation(depth), self.relation(depth)
+        kinds = [c.type for c in left.columns if isinstance(c.type, PLAIN)][:2] or [INT]
+        columns = tuple(Column(self.name("c"), base(kind)) for kind in kinds)
+        sides = [
+            self.from_(
+                side,
+                [
+                    join(lambda e, n=c.name: f"{e} AS {n}", self.value(side.columns, c.type, 0))
+                    for c in columns
+                ],
+            )
+            for side in (left, right)
+        ]
+        word = self.chance.choice(["INTERSECT", "EXCEPT"]) + self.chance.choice(["", " ALL"])
+        return Relation(self.keyed(join(lambda a, b: f"{a} {word} {b}", *sides), columns), columns)
+
+    def sortable(self, source: Relation) -> list[Column]:
+        """Some columns that can be put in a total order."""
+        found = [c for c in source.columns if isinstance(c.type, _SORTED)]
+        return (
+            self.chance.sample(found, self.chance.randint(1, min(4, len(found)))) if found else []
+        )
+
+    def order(self, columns: Sequence[Column]) -> Text:
+        """ORDER BY by all of them."""
+        self.uses.add("NULL order")
+        flink, duck = [], []
+        for column in self.chance.sample(columns, len(columns)):
+            falls = self.odds(2)
+            flink.append(f"{column.name} {'DESC' if falls else 'ASC'}")
+            duck.append(f"{flink[-1]} NULLS {'LAST' if falls else 'FIRST'}")
+        return Text(", ".join(flink), ", ".join(duck))
+
+    def ranked(self, depth: int) -> Relation:
+        """The first rows of each group."""
+        source = self.relation(depth)
+        kept = self.sortable(source)
+        if not kept:
+            return self.select(depth)
+        items, inside = self.under_new_names(kept)
+        rank = self.name("n")
+        group = f"PARTITION BY {self.chance.choice(kept).name} " if self.odds(2) else ""
+        numbered = join(
+            lambda o: f"ROW_NUMBER() OVER ({group}ORDER BY {o}) AS {rank}", self.order(kept)
+        )
+        inner = self.from_(source, [*items, numbered])
+        shown = [*inside, *([Column(rank, BIGINT)] if self.odds(2) else [])]
+        items, columns = self.under_new_names(shown)
+        most = self.chance.choice(["= 1", "<= 1", "<= 2", "<= 3"])
+        text = self.from_(Relation(inner, inside), items)
+        return Relation(join(lambda q: f"{q} WHERE {rank} {most}", text), columns)
+
+    def limited(self, depth: int) -> Relation:
+        """The first rows of all."""
+        source = self.relation(depth)
+        kept = self.sortable(source)
+        if not kept:
+            return self.select(depth)
+        items, inside = self.under_new_names(kept)
+        limit = self.chance.choice(["LIMIT 1", "LIMIT 3", "LIMIT 2 OFFSET 1"])
+        inner = join(
+            lambda q, o: f"{q} ORDER BY {o} {limit}",
+            self.from_(source, items),
+            self.order(inside),
+        )
+        items, columns = self.under_new_names(inside)
+        return Relation(self.from_(Relation(inner, inside), items), columns)
+
+    def grouping_sets(self, depth: int) -> Relation:
+        """Several groupings at once."""
+        source = self.relation(depth)
+        keys = [c for c in source.columns if isinstance(c.type, PLAIN)][:2]
+        if len(keys) < 2:
+            return self.select(depth)
+        a, b = (k.name for k in keys)
+        sets = self.chance.choice(
+            [
+                *(f"GROUPING SETS (({a}), ({a}, {b}))", f"GROUPING SETS (({a}), ({b}))"),
+                *(f"ROLLUP ({a}, {b})", f"CUBE ({a}, {b})"),
+            ]
+        )
+        items, columns = self.under_new_names(keys)
+        measures = [*self.aggregates(source.columns), (same(f"GROUPING({b})"), BIGINT)]
+        results = [Column(self.name("c"), kind) for _, kind in measures]
+        items += [
+            join(lambda e, n=c.name: f"{e} AS {n}", text)
+            for (text, _), c in zip(measures, results, strict=True)
+        ]
+        text = join(lambda q: f"{q} GROUP BY {sets}", self.from_(source, items))
+        if not sets.startswith("GROUPING"):
+            self.uses.add("ROLLUP over no rows")
+            text = Text(text.flink, None)
+        return Relation(self.keyed(text, keys), (*columns, *results))
