@@ -12,11 +12,16 @@ import pytest
 from flowsql import FlowSQLError
 from flowsql.changelog import Changes
 from flowsql.operators import (
+    BestRowOperator,
+    ExpandOperator,
     FilterOperator,
     GroupAggregateOperator,
     JoinOperator,
     NormalizeOperator,
+    SemiJoinOperator,
+    SetOperationOperator,
     SinkMaterializeOperator,
+    TopNOperator,
     UnionOperator,
     WindowAggregateOperator,
 )
@@ -79,6 +84,12 @@ MUTATIONS: list[tuple[type, str, Mutation, str]] = [
     (SinkMaterializeOperator, "flush", _without_retractions, "JOIN"),
     (SinkMaterializeOperator, "flush", _without_last, "UNION"),
     (NormalizeOperator, "flush", _without_retractions, " ups"),
+    (SemiJoinOperator, "flush", _without_last, "EXISTS"),
+    (SemiJoinOperator, "flush", _without_retractions, "EXISTS"),
+    (SetOperationOperator, "flush", _without_retractions, "EXCEPT"),
+    (TopNOperator, "flush", _without_retractions, "ROW_NUMBER"),
+    (BestRowOperator, "flush", _nothing, " = 1"),
+    (ExpandOperator, "process", _without_last, "ROLLUP"),
     (WindowAggregateOperator, "advance", _without_last, "TUMBLE"),
     (WindowAggregateOperator, "advance", _nothing, "TUMBLE"),
 ]
