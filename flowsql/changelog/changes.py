@@ -134,6 +134,11 @@ class Changes:
         """int8[n]: the kinds, written out where they are all `+I`."""
         return np.zeros(len(self), dtype=np.int8) if self.codes is None else self.codes
 
+    @property
+    def watermarks(self) -> npt.NDArray[np.int64] | None:
+        """int64[n] milliseconds: the watermark before each row, None without event time."""
+        return None if self.marks is None else self.marks.watermark
+
     def with_batch(self, batch: pa.RecordBatch) -> Changes:
         """Other columns for the same rows (a linear operator's output)."""
         unchanged = self.unchanged

@@ -285,19 +285,24 @@ class Projection:
         self._arrow = [arrow_type(e.type) for e in expressions]
         self._slots = compiler.slots
 
-    def __call__(self, batch: Any, clock: StepClock) -> list[Any]:
+    def __call__(self, batch: Any, clock: StepClock, marks: Any = None) -> list[Any]:
         """The value of each expression for every row of the batch.
+
+        Args:
+            batch: the rows.
+            clock: the step's.
+            marks: the watermark before each row, int64 milliseconds, where there is event time.
 
         Raises:
             DataError: a row has no result; it names expression, row and values.
         """
         try:
-            return self._evaluate(batch, clock)
+            return self._evaluate(batch, clock, marks)
         except Fault as fault:
             raise self._named(batch, clock, fault) from fault
 
-    def _evaluate(self, batch: Any, clock: StepClock) -> list[Any]:
-        frame = Frame(batch, clock, self._slots)
+    def _evaluate(self, batch: Any, clock: StepClock, marks: Any = None) -> list[Any]:
+        frame = Frame(batch, clock, self._slots, marks)
         rows = frame.rows
         result = []
         for run, arrow in zip(self._compiled, self._arrow, strict=True):
@@ -347,9 +352,11 @@ class Predicate:
     def __init__(self, expression: Expression, input_type: RowType, settings: EvalSettings) -> None:
         self._projection = Projection((expression,), input_type, settings)
 
-    def __call__(self, batch: Any, clock: StepClock) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def __call__(
+        self, batch: Any, clock: StepClock, marks: Any = None
+    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """A NumPy mask of the batch's rows; raises DataError as `Projection` does."""
-        value = self._projection(batch, clock)[0]
+        value = self._projection(batch, clock, marks)[0]
         return true_mask(as_array(value, batch.num_rows), batch.num_rows)
 
 

@@ -13,22 +13,32 @@ __all__ = ["EvalSettings", "Frame", "StepClock"]
 
 
 class Frame:
-    """Columns, row count and clock, with the values that sub-expressions share.
+    """Columns, row count, clock and watermarks, with the values that sub-expressions share.
 
     A frame made by `select` holds the chosen rows of its parent. It filters a column when it is
     first read, and takes a shared value from the parent if that has computed it already; it never
     makes the parent compute one, since the parent's other rows may not reach the expression.
     """
 
-    __slots__ = ("_batch", "_columns", "_parent", "_rows_of_parent", "clock", "rows", "shared")
+    __slots__ = (
+        "_batch",
+        "_columns",
+        "_parent",
+        "_rows_of_parent",
+        "clock",
+        "marks",
+        "rows",
+        "shared",
+    )
 
-    def __init__(self, batch: Any, clock: StepClock, shared: int) -> None:
+    def __init__(self, batch: Any, clock: StepClock, shared: int, marks: Any = None) -> None:
         self._batch = batch
         self._parent: Frame | None = None
         self._rows_of_parent: Any = None
         self._columns: dict[int, Any] = {}
         self.rows: int = batch.num_rows
         self.clock = clock
+        self.marks = marks
         self.shared: list[Value | None] = [None] * shared
 
     def select(self, rows: Any) -> Frame:
@@ -40,6 +50,7 @@ class Frame:
         frame._columns = {}  # noqa: SLF001
         frame.rows = len(rows)
         frame.clock = self.clock
+        frame.marks = None if self.marks is None else self.marks[rows.to_numpy()]
         frame.shared = [None] * len(self.shared)
         return frame
 

@@ -49,6 +49,10 @@ class Context(Protocol):
     def clock(self) -> StepClock:
         """The step's clock."""
 
+    @property
+    def marks(self) -> Any:
+        """int64[rows] milliseconds, the watermark before each row; None where there is none."""
+
 
 Kernel = Callable[..., Value]
 """`kernel(context, *values) -> value`."""

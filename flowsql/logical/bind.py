@@ -12,7 +12,7 @@ from flowsql.config import Option
 from flowsql.connector import Connector
 from flowsql.errors import SqlError
 from flowsql.expr import Expression
-from flowsql.logical.expressions import ExpressionBinder
+from flowsql.logical.expressions import CURRENT_DATABASE, ExpressionBinder
 from flowsql.logical.inserts import bind_insert
 from flowsql.logical.plan import Insert, LogicalPlan
 from flowsql.logical.queries import QueryBinder, rename, unique_names
@@ -28,13 +28,17 @@ __all__ = ["Binder"]
 
 
 @contextmanager
-def _depth() -> Iterator[None]:
+def _binding(catalog: Catalog) -> Iterator[None]:
+    """What goes for a whole statement: the current database, and how deep it may be nested."""
+    before = CURRENT_DATABASE.set(catalog.current_database)
     try:
         yield
     except RecursionError:
         raise SqlError(
             "the statement is nested too deeply", hint="Split it with views or sub-queries."
         ) from None
+    finally:
+        CURRENT_DATABASE.reset(before)
 
 
 class Binder:
@@ -66,13 +70,13 @@ class Binder:
             SqlError: the query is wrong, or says something that is not supported yet.
             ConfigError: a table of it has a wrong option.
         """
-        with _depth():
+        with _binding(self.catalog):
             plan = self._queries.query(query, outermost=True)
             return rename(plan, unique_names(plan.schema.names))
 
     def insert(self, statement: s.Insert) -> Insert:
         """The plan of an INSERT; raises as `query`."""
-        with _depth():
+        with _binding(self.catalog):
             return bind_insert(statement, self._queries)
 
     def expression(self, node: exp.Expr, row: RowType, name: str = "") -> Expression:

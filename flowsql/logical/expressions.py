@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -41,10 +42,12 @@ from flowsql.types import (
     RowType,
     TimestampType,
     TimeType,
+    VarCharType,
     YearMonthIntervalType,
 )
 
 __all__ = [
+    "CURRENT_DATABASE",
     "ExpressionBinder",
     "aggregates_in",
     "condition",
@@ -52,6 +55,9 @@ __all__ = [
     "looks_beside",
     "value_of",
 ]
+
+CURRENT_DATABASE: ContextVar[str] = ContextVar("current database", default="default_database")
+"""Set while a statement is bound."""
 
 _BINARY: dict[type[exp.Expr], str] = {
     exp.Add: "+",
@@ -406,6 +412,11 @@ class ExpressionBinder:
         if node.args.get("qualifier"):
             full = ".".join([*(p.this for p in node.args["qualifier"]), name])
             raise SqlError(f'function "{full}" does not exist', span=span)
+        if node.function == "CURRENT_DATABASE" and not node.arguments:
+            name = string_literal(CURRENT_DATABASE.get(), span)
+            return replace(name, type=VarCharType(nullable=False))
+        if node.function == "CURRENT_WATERMARK":  # asks for the time attribute itself
+            return bind_call(node.function, [self.bind(a) for a in node.arguments], span)
         if node.function in JSON_CALLS:
             return bind_json(node, self.value, span)
         return self._call(name, node.arguments, span)

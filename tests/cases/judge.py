@@ -63,6 +63,13 @@ class Verdict:
 
 
 _AGREE = Verdict(Word.AGREE)
+
+# Differences that docs/flink-compatibility.md states.
+_ON_PURPOSE = {
+    "flink-tp/WatermarkAssignerTestPrograms/watermark-assigner-pushdown-computed": (
+        "the watermark outlives a restart"
+    ),
+}
 _HOME = "default_catalog.default_database."
 
 
@@ -76,7 +83,10 @@ def judge(kind: str, case: Mapping[str, Any], tokens: Sequence[str] = ()) -> Ver
     Tables of the present database are named without it by us: so they are in the tokens.
     """
     try:
-        return JUDGES[kind](case, [t.replace(_HOME, "") for t in tokens])
+        verdict = JUDGES[kind](case, [t.replace(_HOME, "") for t in tokens])
+        if verdict.word is Word.WRONG and case["name"] in _ON_PURPOSE:
+            return Verdict(Word.REFUSED, f"on purpose: {_ON_PURPOSE[case['name']]}")
+        return verdict
     except flowsql.InternalError as error:
         return Verdict(Word.REFUSED, f"CRASH {error}")
     except flowsql.FlowSQLError as error:
@@ -302,6 +312,8 @@ def _stream(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         else:
             answer = engine.select(expectation.get("query") or run["sql"], steps)
             schema, table = answer.schema, _folded(answer.changes)
+            if _as_replayed(case.get("flink_2_3_0_replay"), expectation, answer):
+                return _AGREE
         return _rows_agree(expectation, table, schema)
 
     # What is linked to no assertion is judged only where nothing else tells of its statement.
@@ -311,6 +323,19 @@ def _stream(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         for e in case["expectations"]
         if e["kind"] != "error" and (e["kind"] != "unlinked" or e.get("run_index") not in linked)
     )
+
+
+def _as_replayed(replay: Any, expectation: Mapping[str, Any], answer: Answer) -> bool:
+    """Whether Flink, given just this record, answered as we do.
+
+    A test may do between two queries what its record does not hold, such as USE in Java.
+    """
+    selects = (replay or {}).get("selects") or []
+    index = expectation.get("run_index") or 0
+    if expectation.get("ordered_compare") or index >= len(selects):
+        return False
+    theirs = map(normal_text, selects[index].get("materialized") or ())
+    return _compare(theirs, _texts(_folded(answer.changes), answer.schema)).word is Word.AGREE
 
 
 def _rows_agree(expectation: Mapping[str, Any], table: Counter[Any], schema: RowType) -> Verdict:
@@ -365,6 +390,8 @@ def _batch(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
             changes = engine.insert(run["sql"], {sink["name"]: _sink(sink)}, feed)[sink["name"]]
             return _rows_agree(expectation, _folded(changes), _sink_columns(sink))
         answer = engine.select(run["sql"], feed)
+        if _as_replayed(case.get("flink_2_3_0_streaming_replay"), expectation, answer):
+            return _AGREE
         if expectation.get("ordered_compare") and engine is engines[0][0]:
             return _ordered(expectation, answer)
         return _rows_agree(expectation, _folded(answer.changes), answer.schema)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowsql.changelog import NO_WATERMARK
 from flowsql.errors import ConfigError, Span, SqlError
 from flowsql.expr.casts_temporal import to_date, to_timestamp
 from flowsql.expr.faults import Fault
@@ -31,10 +32,12 @@ from flowsql.expr.registry import (
     Function,
     Maker,
     by_arguments,
+    first_argument,
     forced_nullable,
     overload,
 )
 from flowsql.expr.resolve import resolve
+from flowsql.expr.signatures import wrong_arguments
 from flowsql.expr.vector import (
     EvalSettings,
     Kernel,
@@ -58,8 +61,9 @@ from flowsql.types import (
     TimestampType,
     TimeType,
     VarCharType,
+    arrow_type,
 )
-from flowsql.types.common import is_approximate
+from flowsql.types.common import is_approximate, plain_type
 
 __all__ = ["FUNCTIONS"]
 
@@ -397,6 +401,30 @@ def _now(data_type: DataType) -> Maker:
     return make
 
 
+def _bind_watermark(args: Sequence[Expression], span: Span | None) -> Expression:
+    form = ("CURRENT_WATERMARK(<ROWTIME>)",)
+    rowtime = args[0].type if len(args) == 1 else None
+    if getattr(rowtime, "attribute", None) is not TimeAttribute.ROWTIME:
+        raise wrong_arguments("CURRENT_WATERMARK", args, span, form)
+    assert isinstance(rowtime, TimestampType | LocalZonedTimestampType)
+    result = plain_type(rowtime).with_nullable(True)
+    return Call(type=result, function="CURRENT_WATERMARK", args=tuple(args), span=span)
+
+
+def _watermark_make(call: Call, settings: EvalSettings) -> Kernel:
+    del settings
+    arrow = arrow_type(call.type)
+
+    def kernel(context: Any, rowtime: Value) -> Value:
+        del rowtime
+        if context.marks is None:
+            return pa.nulls(context.rows, arrow)
+        none = context.marks == NO_WATERMARK
+        return build(np.where(none, 0, context.marks) * 1000, arrow, none)
+
+    return kernel
+
+
 def _clock(name: str, doc: str, data_type: DataType, *aliases: str) -> Function:
     fixed = data_type.not_null()
     return Function(
@@ -482,6 +510,14 @@ FUNCTIONS = (
         "CONVERT_TZ",
         "A local time of one zone as that of another.",
         (overload((CHARACTER,) * 3, _STRING_OR_NULL, _convert_tz_make),),
+    ),
+    Function(
+        "CURRENT_WATERMARK",
+        "The watermark before the row, NULL where there is none yet.",
+        (overload((TIMESTAMP,), first_argument, _watermark_make),),
+        _bind_watermark,
+        deterministic=False,
+        signatures=("CURRENT_WATERMARK(<ROWTIME>)",),
     ),
     _clock("CURRENT_TIMESTAMP", "The step's time.", _LTZ, "NOW", "CURRENT_ROW_TIMESTAMP"),
     _clock("PROCTIME", "The step's time, as a time attribute.", _PROCTIME),
