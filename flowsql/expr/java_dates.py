@@ -24,8 +24,8 @@ _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augu
            "October", "November", "December")  # fmt: skip
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _LETTERS = frozenset("GuyDMLdQqYwWEecFaBhKkHmsSAnNVvzOXxZp")
-_KNOWN = frozenset("uyDMLdQqEahKkHmsSAnNXwWFecY")
-_FORMAT_ONLY = frozenset("wWFecY")
+_KNOWN = frozenset("GuyDMLdQqEahKkHmsSAnNXwWFecY")
+_FORMAT_ONLY = frozenset("GwWFecY")
 
 
 class PatternError(Exception):
@@ -178,6 +178,9 @@ def _formatted(field: PatternField, moment: _Moment) -> tuple[Any, int] | list[s
     letter, count = field.letter, field.count
     if letter == "'":
         return field.text
+    if letter == "G":
+        eras = {4: ("Before Christ", "Anno Domini"), 5: ("B", "A")}.get(count, ("BC", "AD"))
+        return _chosen(eras, (moment.year > 0).astype(np.int64))
     if letter == "a":
         return _chosen(("AM", "PM"), moment.of_day // 43200)
     if letter == "E" or (letter in "ec" and count >= 3):

@@ -24,6 +24,7 @@ __all__ = [
     "joined",
     "keys_of",
     "lists_of",
+    "nan_mask",
     "offsets_of",
 ]
 
@@ -114,6 +115,14 @@ def keys_of(array: Any, data_type: DataType) -> Keys:
     return Keys.of([_plain_zeros(array, data_type)], [data_type])
 
 
+def nan_mask(array: Any) -> Any | None:
+    """Where a FLOAT or DOUBLE is NaN; None where nothing is."""
+    if not pa.types.is_floating(array.type):
+        return None
+    nan = np.isnan(array.to_numpy(zero_copy_only=False)) & ~null_mask(array)
+    return nan if nan.any() else None
+
+
 def _has_zeros(data_type: DataType) -> bool:
     match data_type:
         case ArrayType(element=element):
@@ -153,7 +162,10 @@ def codes_of(element: DataType, parts: Sequence[Lists]) -> list[Ints]:
     """A number for each element of each part: equal for equal elements of equal rows."""
     together = pa.concat_arrays([p.elements for p in parts])
     ids, first = keys_of(together, element).group()
-    codes = np.concatenate([p.owner for p in parts]) * (len(first) + 1) + ids
+    nan = nan_mask(together)
+    if nan is not None:  # equal to nothing, not even to itself
+        ids = np.where(nan, len(first) + np.arange(len(ids)), ids)
+    codes = np.concatenate([p.owner for p in parts]) * (len(first) + len(ids)) + ids
     ends = np.cumsum([len(p.owner) for p in parts])[:-1]
     return list(np.split(codes, ends))
 

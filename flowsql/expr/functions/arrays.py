@@ -25,6 +25,7 @@ from flowsql.expr.lists import (
     joined,
     keys_of,
     lists_of,
+    nan_mask,
 )
 from flowsql.expr.nodes import Call, Expression
 from flowsql.expr.params import ANY, ARRAY, BOOLEAN, CHARACTER, INT, MAP
@@ -206,6 +207,9 @@ def _remove_make(call: Call) -> Kernel:
         every = np.arange(len(lists.owner))
         keys = keys_of(lists.elements, element)
         equal = keys.equal(every, keys_of(asked.elements, element), every)
+        nan = nan_mask(lists.elements)
+        if nan is not None:
+            equal &= ~nan
         return _as(lists.where(~equal), arrow).array(arrow, null_mask(column))
 
     return kernel

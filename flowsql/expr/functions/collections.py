@@ -13,7 +13,7 @@ from flowsql.changelog.keys import Keys
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.faults import Fault
-from flowsql.expr.lists import element_with, entries, keys_of, offsets_of
+from flowsql.expr.lists import element_with, entries, keys_of, nan_mask, offsets_of
 from flowsql.expr.nodes import Call, Expression, FieldAccess, Literal
 from flowsql.expr.params import ANY, ARRAY, INT, MAP, MULTISET
 from flowsql.expr.registry import Bind, Function, Result, by_arguments, overload, strict
@@ -278,9 +278,12 @@ def _hits(array: Any, needle: Any, element: DataType) -> tuple[Any, Any, Any]:
     owner, entry, counts = entries(array)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     every = np.arange(len(owner))
-    flat = keys_of(array.values.take(pa.array(entry)), element)
+    elements = array.values.take(pa.array(entry))
+    flat = keys_of(elements, element)
     asked = keys_of(needle.take(pa.array(owner)), element)
-    return owner, place, flat.equal(every, asked, every)
+    hit = flat.equal(every, asked, every)
+    nan = nan_mask(elements)
+    return owner, place, hit if nan is None else hit & ~nan
 
 
 def _bind_search(name: str, strict_needle: bool) -> Any:

@@ -46,7 +46,7 @@ def _pairs(args: Sequence[Expression], span: Span | None) -> list[tuple[str, Exp
 
 
 def _bind_of(args: Sequence[Expression], span: Span | None) -> Expression:
-    if len(args) % 2 == 0:
+    if len(args) < 3 or len(args) % 2 == 0:
         raise wrong_arguments("OBJECT_OF", args, span)
     name = _text(args[0])
     if name is None:
@@ -94,7 +94,7 @@ def _bind_update(args: Sequence[Expression], span: Span | None) -> Expression:
 
 FUNCTIONS = (
     Function("OBJECT_OF", "An object of a class, from names and values.", (), _bind_of,
-             signatures=("OBJECT_OF(<STRING literal>[, <STRING literal>, <ANY>, ...])",)),
+             signatures=("OBJECT_OF(<STRING literal>, <STRING literal>, <ANY>[, ...])",)),
     Function("OBJECT_UPDATE", "The object with new values of some fields.", (), _bind_update,
              signatures=("OBJECT_UPDATE(<STRUCTURED>, <STRING literal>, <ANY>[, ...])",)),
 )  # fmt: skip

@@ -365,7 +365,7 @@ def _round_days(unit: str, days: Any, up: bool) -> Any:
 _MONTHS = {"YEAR": 12, "QUARTER": 3, "MONTH": 1}
 _STEPS = {"WEEK": 7 * _DAY_MS, "DAY": _DAY_MS, "HOUR": 3_600_000, "MINUTE": 60_000, "SECOND": 1000,
           "MILLISECOND": 1}  # fmt: skip
-_ADDABLE = ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND")
+_ADDABLE = ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND")
 
 
 def _bind_add(args: Sequence[Expression], span: Span | None) -> Expression:
@@ -473,9 +473,7 @@ def _bind_between(args: Sequence[Expression], span: Span | None) -> Expression:
     """`DATETIME -`('MONTH' | 'SECOND', later, earlier)."""
     later, earlier = args[1], args[2]
     unit = keyword(args[0], ("MONTH", "SECOND"), "a unit of time")
-    zoned = isinstance(later.type, LocalZonedTimestampType)
-    fits = all(is_datetime(p.type) for p in (later, earlier))
-    if not fits or zoned != isinstance(earlier.type, LocalZonedTimestampType):
+    if not is_datetime(later.type) or type(later.type) is not type(earlier.type):
         raise wrong_arguments("-", args[1:], span, ("(<DATETIME> - <DATETIME>) <UNIT>",))
     nullable = later.type.nullable or earlier.type.nullable
     plain = (

@@ -94,7 +94,7 @@ REGEXP_EXTRACT(s, '([a-z])(.)', 2)
 SPLIT_INDEX(s, ',', 1)
 SPLIT_INDEX(s, ',', i)
 OBJECT_UPDATE(OBJECT_OF('a.B', 'x', i, 'y', s), 'y', l)
-(ts - dt) DAY
+(ts - TIMESTAMP '2020-01-01 00:00:00') DAY
 (dt - DATE '2020-02-29') MONTH
 DATE_FORMAT(ts, 'w W F e YY kk')
 CONVERT_TZ('2020-01-01 00:00:00', 'UTC', s)
