@@ -235,13 +235,13 @@ class Session:
             self._queries.append((job, stream))
             threading.Thread(target=run, name=f"job {job.id}", daemon=True).start()
 
+        collected = [(n, n.spec) for n in nodes if isinstance(n.spec, Collect)]
         return Result(
             planned.statements[0].schema,
             stream=stream,
             bounded=all(tables[n.spec.table].bounded for n in nodes if isinstance(n.spec, Scan)),
-            append=all(
-                n.mode is ChangelogMode.APPEND for n in nodes if isinstance(n.spec, Collect)
-            ),
+            append=all(n.mode is ChangelogMode.APPEND and not c.order for n, c in collected),
+            order=tuple(k for _, c in collected for k in c.order),
             status=job.status,
             start=begin,
         )

@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from flowsql.changelog import Changes, concat_changes, net
 from flowsql.errors import ConfigError, FlowSQLError
+from flowsql.library.sorting import sorted_table
+from flowsql.physical.specs import SortKey
 from flowsql.types import RowType, arrow_schema
 
 __all__ = ["Result", "ResultStream"]
@@ -93,6 +95,7 @@ class Result:
         stream: the changes of a running query, else None.
         bounded: the query ends by itself.
         append: no row is ever taken back.
+        order: ORDER BY: how the final table is sorted; its changes are not.
         status: how the query does, as `Job.status()`; None where nothing runs.
         start: begins the query, when the first change is asked for.
     """
@@ -102,6 +105,7 @@ class Result:
     stream: ResultStream | None = None
     bounded: bool = True
     append: bool = True
+    order: tuple[SortKey, ...] = ()
     status: Callable[[], dict[str, Any]] | None = None
     start: Callable[[], object] = field(default=lambda: None)
     _begun: bool = field(default=False, init=False)
@@ -166,7 +170,8 @@ class Result:
         if folded is not None and folded.codes is not None:
             folded = net(folded, self.schema.types)
         batches = [] if folded is None else [folded.batch]
-        return pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
+        table = pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
+        return sorted_table(table, self.order)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The final table as Python tuples; raises as `to_arrow`."""

@@ -20,7 +20,7 @@ from flowsql.logical.plan import (
     Project,
     without_time,
 )
-from flowsql.logical.plan_rows import SemiJoin, Unnest, column
+from flowsql.logical.plan_rows import Rank, RankFunction, SemiJoin, Sort, Unnest, column
 from flowsql.logical.refusals import not_supported
 
 __all__ = [
@@ -145,6 +145,8 @@ def pull(plan: LogicalPlan, span: Span) -> Pulled:
                     ),
                 )
             return replace(below, plan=replace(plan, left=below.plan, condition=condition))
+        case Sort() if plan.fetch is not None:
+            return _sort(plan, span)
         case _:
             raise _refused(_NAMES.get(type(plan).__name__, type(plan).__name__), plan.span or span)
 
@@ -244,6 +246,38 @@ def equality(condition: Expression) -> tuple[Expression, str, Expression] | None
     if _outer(a) or columns_read(b) or not columns_read(a):
         return None
     return replace(a, type=without_time(a.type)), condition.function, b
+
+
+def _sort(plan: Sort, span: Span) -> Pulled:
+    """The first rows for each row around are the first by the columns that are compared with it."""
+    below = pull(plan.input, span)
+    sides = [equality(c) for c in below.conditions]
+    if below.grouped or not plan.order or any(s is None for s in sides):
+        raise _refused("ORDER BY or LIMIT", plan.span or span)
+    width = len(below.plan.schema.fields)
+    own = [column(below.plan, i) for i in range(width)]
+    inner = [s[0] for s in sides if s is not None]
+    names = (*below.plan.schema.names, *(f"key{i}" for i in range(len(inner))))
+    source = Project(below.plan, (*own, *inner), names)
+    assert plan.fetch is not None
+    ranked = Rank(
+        source,
+        tuple(range(width, width + len(inner))),
+        plan.order,
+        RankFunction.ROW_NUMBER,
+        plan.offset + 1,
+        plan.offset + plan.fetch,
+        None,
+        None,
+        span=plan.span,
+    )
+    conditions = []
+    for i, found in enumerate(sides):
+        assert found is not None
+        value, symbol, outer = found
+        key = replace(column(ranked, width + i), span=value.span)
+        conditions.append(bind_call(symbol, [key, outer], value.span))
+    return Pulled(ranked, tuple(conditions))
 
 
 def _join(plan: Join, span: Span) -> Pulled:

@@ -164,7 +164,7 @@ class RankFunction(Enum):
 class Number(LogicalPlan):
     """`ROW_NUMBER() OVER (PARTITION BY … ORDER BY …)`: the input's columns, then the number.
 
-    Only what chooses by the number can be run: the rule `rank_rows` makes a `Rank` of it.
+    Where a condition chooses by the number, the rule `rank_rows` makes a `Rank` of it.
     """
 
     input: LogicalPlan

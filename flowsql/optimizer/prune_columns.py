@@ -22,6 +22,7 @@ from flowsql.logical import (
     Insert,
     Join,
     LogicalPlan,
+    Number,
     PlanSettings,
     Project,
     Rank,
@@ -128,6 +129,8 @@ def _prune(
             return replace(plan, input=below, order=_keys(plan.order, places)), places
         case Rank():
             return _rank(plan, needed, settings)
+        case Number() if len(plan.schema.fields) - 1 not in needed:
+            return _prune(plan.input, needed, settings)
         case Unnest():
             return _unnest(plan, needed, settings)
         case Values():

@@ -153,7 +153,8 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             key = f", key=[{_names(row, spec.upsert_key)}]" if spec.upsert_key else ""
             return f"Sink({spec.table}, takes={spec.mode.value}{key})"
         case p.Collect():
-            return "Collect()"
+            order = f"order=[{_order(spec.order, row)}]" if spec.order else ""
+            return f"Collect({order})"
         case _:
             assert_never(spec)  # type: ignore[arg-type]
 

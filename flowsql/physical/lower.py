@@ -45,12 +45,12 @@ from flowsql.physical.joins import lower_join
 from flowsql.physical.plan import PhysicalNode
 from flowsql.physical.rows import (
     lower_expand,
+    lower_number,
     lower_rank,
     lower_semi_join,
     lower_set_operation,
     lower_sort,
     lower_unnest,
-    refuse_number,
 )
 from flowsql.physical.sinks import lower_insert
 from flowsql.types import LocalZonedTimestampType, RowType
@@ -116,7 +116,7 @@ class Lowering:
             case Rank():
                 return lower_rank(self, plan, needed)
             case Number():
-                raise refuse_number(plan)
+                return lower_number(self, plan, needed)
             case Expand():
                 return lower_expand(self, plan, needed)
             case Unnest():

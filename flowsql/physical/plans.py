@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flowsql.expr import Column
 from flowsql.logical import (
     BoundTable,
     Insert,
     LogicalPlan,
     PlanSettings,
+    Project,
     Scan,
+    Sort,
     fingerprint,
     one_sink_a_table,
 )
@@ -55,7 +58,11 @@ def plan_select(query: LogicalPlan, settings: PlanSettings) -> PlannedJob:
 
 
 def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJob:
-    optimized = optimize(one_sink_a_table(statements), settings)
+    planned = list(statements)
+    order: tuple[p.SortKey, ...] = ()
+    if settings.streaming and not any(isinstance(s, Insert) for s in statements):
+        planned[0], order = _ordered(statements[0])
+    optimized = optimize(one_sink_a_table(planned), settings)
     lowering = Lowering(settings)
     for plan in optimized:
         if isinstance(plan, Insert):
@@ -64,7 +71,7 @@ def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJ
         node = lowering.root(plan)
         key = node.upsert_keys[0] if node.upsert_keys else ()
         lowering.builder.add(
-            p.Collect(key), (node,), node.output, node.mode, node.upsert_keys, span=plan.span
+            p.Collect(key, order), (node,), node.output, node.mode, node.upsert_keys, span=plan.span
         )
     lower_dead_letters(lowering)
     return PlannedJob(
@@ -77,6 +84,29 @@ def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJ
             statement="\n".join(s.tree() for s in statements),
         ),
     )
+
+
+def _ordered(query: LogicalPlan) -> tuple[LogicalPlan, tuple[p.SortKey, ...]]:
+    """A query whose result is sorted when it is known, and how.
+
+    A stream has no end at which its rows could be given in order. The final table of bounded ones
+    has: ORDER BY without LIMIT is left to whoever shows it.
+    """
+    chosen: Project | None = query if isinstance(query, Project) else None
+    sort = query if chosen is None else chosen.input
+    if not isinstance(sort, Sort):
+        return query, ()
+    places = {k.column: k.column for k in sort.order}
+    if chosen is not None:
+        found = {e.index: i for i, e in enumerate(chosen.expressions) if isinstance(e, Column)}
+        places = {c: found[c] for c in places if c in found}
+    if any(k.column not in places for k in sort.order):
+        return query, ()
+    order = tuple(p.SortKey(places[k.column], k.descending, k.nulls_first) for k in sort.order)
+    bounded = all(t.bounded for t in tables_of([query]).values())
+    if sort.fetch is not None or sort.offset or not bounded:
+        return query, order
+    return (sort.input if chosen is None else chosen.with_inputs((sort.input,))), order
 
 
 def tables_of(statements: Sequence[LogicalPlan]) -> dict[str, BoundTable]:

@@ -10,7 +10,9 @@ from flowsql.changelog import ChangelogMode
 from flowsql.errors import SqlError
 from flowsql.expr import Column, Literal, columns_read
 from flowsql.logical import (
+    Aggregate,
     Expand,
+    LogicalPlan,
     Number,
     Rank,
     RankFunction,
@@ -19,6 +21,7 @@ from flowsql.logical import (
     SetOperation,
     Sort,
     SortKey,
+    Tumble,
     Unnest,
     Window,
     window_columns,
@@ -44,24 +47,47 @@ if TYPE_CHECKING:
 
 __all__ = [
     "lower_expand",
+    "lower_number",
     "lower_rank",
     "lower_semi_join",
     "lower_set_operation",
     "lower_sort",
     "lower_unnest",
-    "refuse_number",
 ]
 
 Needed = frozenset[int]
 
 
-def refuse_number(plan: Number) -> SqlError:
-    """Why a row number that chooses nothing cannot be run."""
-    return not_supported(
-        f"{plan.function.value}() OVER (…) without a condition on the number",
-        plan.span,
-        "Put the query into FROM (…) and choose the first ones: WHERE number <= 3.",
+def lower_number(lowering: Lowering, plan: Number, needed: Needed) -> Lowered:
+    """All rows of each partition with their number.
+
+    Raises:
+        SqlError: the numbers go by time, which Flink's OVER keeps in another way.
+    """
+    if lowering.settings.streaming:
+        timed = any(
+            getattr(plan.input.schema.types[k.column], "attribute", TimeAttribute.NONE)
+            is not TimeAttribute.NONE
+            for k in plan.order
+        )
+        if timed or not plan.order:
+            raise not_supported(
+                f"{plan.function.value}() OVER (…) by time without a condition on the number",
+                plan.span,
+                "Put the query into FROM (…) and choose the first ones: WHERE number <= 3.",
+            )
+    ranked = Rank(
+        plan.input,
+        plan.partition,
+        plan.order,
+        plan.function,
+        1,
+        None,
+        None,
+        plan.name,
+        span=plan.span,
     )
+    return lower_rank(lowering, ranked, needed)
 
 
 # Top-N
@@ -80,9 +106,11 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
             span=plan.span,
         )
     meaning = window_columns(plan.input)
-    if lowering.settings.streaming and {Window.START, Window.END} <= {
-        meaning[c] for c in plan.partition if c in meaning
-    }:
+    if (
+        lowering.settings.streaming
+        and not _given_once(plan.input)
+        and {Window.START, Window.END} <= {meaning[c] for c in plan.partition if c in meaning}
+    ):
         raise not_supported(
             "a window Top-N",
             plan.span,
@@ -136,6 +164,15 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
     )
     more = () if plan.name is None else (-1 if at is None else at,)
     return Lowered(node, below.columns + more)
+
+
+def _given_once(plan: LogicalPlan) -> bool:
+    """Whether the rows of a window come together, none of them late: they are aggregated."""
+    while not isinstance(plan, Aggregate):
+        if isinstance(plan, Tumble) or len(plan.inputs) != 1:
+            return False
+        plan = plan.inputs[0]
+    return bool(plan.window)
 
 
 def _deduplicated(lowering: Lowering, plan: Rank, below: Lowered) -> PhysicalNode | None:
@@ -264,7 +301,8 @@ def _unbounded(plan: Sort) -> SqlError:
         )
     return SqlError(
         "sort on a non-time-attribute field is not supported on a stream, which has no end",
-        hint="Add LIMIT n, or SET 'execution.runtime-mode' = 'batch' for bounded tables.",
+        hint="Add LIMIT n. A query over bounded tables can be sorted by columns of its SELECT, "
+        "or by anything with SET 'execution.runtime-mode' = 'batch'.",
         span=plan.span,
     )
 

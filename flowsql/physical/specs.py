@@ -499,6 +499,8 @@ class Collect(Spec):
 
     Attributes:
         upsert_key: as for `Sink`.
+        order: ORDER BY, where the final table is sorted when it is known; the changes are not.
     """
 
     upsert_key: tuple[int, ...] = ()
+    order: tuple[SortKey, ...] = ()

@@ -244,6 +244,13 @@ QUERIES = [
        TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY)) WHERE a > 1
        GROUP BY window_start, window_end""",
     "SELECT k.x, n FROM k JOIN (SELECT a, COUNT(*) AS n FROM t GROUP BY a) ON a = id + 0",
+    "SELECT a FROM t WHERE a + 1 IN (SELECT id FROM k) AND NOT EXISTS (SELECT 1 FROM r WHERE y = a)",
+    "SELECT a, (SELECT COUNT(*) FROM r WHERE y = a) FROM t WHERE c > (SELECT MAX(y) FROM r)",
+    "SELECT a, b, COUNT(*), GROUPING(a) FROM t GROUP BY ROLLUP (a, b) HAVING COUNT(*) > 1",
+    "SELECT id FROM k INTERSECT SELECT y FROM r EXCEPT ALL SELECT a FROM t WHERE a > 1",
+    """SELECT x, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY x ORDER BY y DESC) AS n FROM r)
+       WHERE n < 4 AND x = 'a'""",
+    "SELECT b, e FROM t CROSS JOIN UNNEST(ARRAY[a, 1]) AS u (e) WHERE e > 1 ORDER BY c LIMIT 3",
 ]
 
 
