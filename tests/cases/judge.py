@@ -483,14 +483,28 @@ def _legacy(value: Any) -> str:
     `BigDecimal` has the scale of its text (19 digits where it is NULL, as all of theirs), arrays
     are of `Integer`.
     """
-    if isinstance(value, list):
-        return "ARRAY<INT>"
-    if value is None:
-        return "DECIMAL(38, 19)"
-    digits = re.fullmatch(r"-?\d+(?:\.(\d+))?", value) if isinstance(value, str) else None
-    if digits is None:
-        raise NotRepresentable(str(value)[:80])
-    return f"DECIMAL(38, {len(digits[1] or '')})"
+    match value:
+        case None:
+            return "DECIMAL(38, 19)"
+        case list():
+            return "ARRAY<INT>"
+        case {"$row": members}:
+            fields = ", ".join(f"`f{i}` {_legacy(m)}" for i, m in enumerate(members))
+            return f"ROW<{fields}>"
+        case {"$date": _}:
+            return "DATE"
+        case {"$time": _}:
+            return "TIME(0)"
+        case {"$timestamp": _}:
+            return "TIMESTAMP(3)"
+        case bool():
+            return "BOOLEAN"
+        case int():
+            return "INT"
+        case str() if digits := re.fullmatch(r"-?\d+(?:\.(\d+))?", value):
+            return f"DECIMAL(38, {len(digits[1] or '')})"
+        case _:
+            raise NotRepresentable(str(value)[:80])
 
 
 def _one_row(engine: Engine, steps: Any, text: str) -> tuple[RowType, tuple[Any, ...]]:

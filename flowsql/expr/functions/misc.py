@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flowsql.errors import Span
+from flowsql.errors import Span, SqlError
 from flowsql.expr.nodes import Call, Expression, Literal
 from flowsql.expr.registry import Function, overload
 from flowsql.expr.signatures import wrong_arguments
@@ -59,11 +59,22 @@ def _uuid_make(call: Call, settings: EvalSettings) -> Kernel:
     return kernel
 
 
+def _bind_source_watermark(args: Sequence[Expression], span: Span | None) -> Expression:
+    del args
+    raise SqlError(
+        "SOURCE_WATERMARK() declares a watermark and has no value",
+        hint="Declare the watermark by an expression: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND.",
+        span=span,
+    )
+
+
 _UUID = CharType(36, nullable=False)
 
 FUNCTIONS = (
     Function("TYPEOF", "The type of a value as text.", (), _bind_typeof,
              signatures=("TYPEOF(<ANY>)", "TYPEOF(<ANY>, <BOOLEAN literal>)")),
+    Function("SOURCE_WATERMARK", "Stands in WATERMARK for the watermark of the source.", (),
+             _bind_source_watermark, signatures=("SOURCE_WATERMARK()",)),
     Function("UUID", "A random UUID for each row.", (overload((), lambda _: _UUID, _uuid_make),),
              deterministic=False),
 )  # fmt: skip
