@@ -27,6 +27,7 @@ from flowsql.logical.expressions import (
     is_aggregate_call,
     looks_beside,
 )
+from flowsql.logical.group_windows import GroupWindow
 from flowsql.logical.plan import Aggregate, LogicalPlan, Project, without_time
 from flowsql.logical.plan_rows import Expand, column
 from flowsql.logical.refusals import not_supported
@@ -51,8 +52,13 @@ class Groups:
     """
 
     def __init__(
-        self, binder: ExpressionBinder, sets: Sequence[Sequence[exp.Expr]], source: LogicalPlan
+        self,
+        binder: ExpressionBinder,
+        sets: Sequence[Sequence[exp.Expr]],
+        source: LogicalPlan,
+        window: GroupWindow | None = None,
     ) -> None:
+        self._window = window
         self._binder = binder
         self._source = source
         self._columns: list[Expression] = []
@@ -60,7 +66,12 @@ class Groups:
         self._keys: list[Expression] = []
         self._sets: list[frozenset[int]] = []
         for nodes in sets:
-            positions = frozenset(self._key(node) for node in nodes)
+            written = (n for n in nodes if window is None or n is not window.call)
+            positions = frozenset(self._key(node) for node in written)
+            if window is not None:
+                first = len(self._keys)
+                self._keys += window.keys()
+                positions |= frozenset(range(first, len(self._keys)))
             if positions in self._sets:
                 raise not_supported(
                     "the same grouping set twice", span_of(nodes[0]) if nodes else None
@@ -106,15 +117,20 @@ class Groups:
             return None
         if isinstance(node, exp.Star | d.StarOf | d.NamedArgument) or looks_beside(node):
             return None
+        if self._window is not None and isinstance(node, d.FunctionCall):
+            bound = self._window.look(node)
+            if bound is not None:
+                return self._matched(bound, node)
         if any(c.function in _GROUPINGS for c in node.find_all(d.FunctionCall)):
             return None
         bound = self._binder.bind(node)
         if bound not in self._keys or isinstance(bound, Literal):
             return None
-        index = self._keys.index(bound)
-        return Column(
-            type=self._key_type(index), index=index, name=_name(bound), span=span_of(node)
-        )
+        return self._matched(bound, node)
+
+    def _matched(self, key: Expression, node: exp.Expr) -> Column:
+        index = self._keys.index(key)
+        return Column(type=self._key_type(index), index=index, name=_name(key), span=span_of(node))
 
     def _key_type(self, index: int) -> DataType:
         aggregate = self._node(self._source)

@@ -13,6 +13,7 @@ from flowsql.expr import Column, Expression, columns_read, transform
 from flowsql.logical.attached import Attachments, Placeholder
 from flowsql.logical.correlation import conjunction
 from flowsql.logical.expressions import ExpressionBinder, aggregates_in, looks_beside
+from flowsql.logical.group_windows import group_window
 from flowsql.logical.grouping import Groups
 from flowsql.logical.grouping_sets import grouping_sets
 from flowsql.logical.ordering import Ordering
@@ -222,6 +223,11 @@ class _Select:
             if group.args.get("distinct"):
                 raise not_supported("GROUP BY DISTINCT", span_of(group))
             sets = grouping_sets(group)
+        streaming = self.queries.tables.settings.streaming
+        window = group_window(sets, self.plan, self.scope, streaming=streaming)
+        if window is not None:
+            binder = ExpressionBinder(window.scope, "GROUP BY")
+            return Groups(binder, sets, window.plan, window)
         return Groups(ExpressionBinder(self.scope, "GROUP BY"), sets, self.plan)
 
     def _having(self, groups: Groups, values: _Values) -> LogicalPlan:

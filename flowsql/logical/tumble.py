@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlglot import expressions as exp
 
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr import Literal
+from flowsql.expr import Column, Expression, Literal
 from flowsql.logical.expressions import ExpressionBinder
 from flowsql.logical.plan import LogicalPlan, Tumble, Window
 from flowsql.logical.refusals import not_supported
@@ -15,6 +15,7 @@ from flowsql.logical.scope import Scope
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import (
+    DataType,
     DayTimeIntervalType,
     LocalZonedTimestampType,
     RowType,
@@ -22,7 +23,7 @@ from flowsql.types import (
     TimestampType,
 )
 
-__all__ = ["bind_tumble"]
+__all__ = ["bind_tumble", "tumble_by"]
 
 _NAMES = ("DATA", "TIMECOL", "SIZE", "OFFSET")
 
@@ -75,6 +76,38 @@ def bind_tumble(
     return Tumble(plan, time, size, offset, span=span)
 
 
+def tumble_by(
+    plan: LogicalPlan,
+    time: Expression,
+    size: exp.Expr,
+    *,
+    span: Span | None,
+    at: Span | None,
+    streaming: bool,
+) -> Tumble:
+    """The window assignment of TUMBLE in GROUP BY.
+
+    Args:
+        plan: the input.
+        time: its time column.
+        size: the length of a window, as written.
+        span: of the call.
+        at: of the time column.
+        streaming: whether the time column must have a watermark.
+
+    Raises:
+        SqlError: an argument is of the wrong kind.
+    """
+    if not isinstance(time, Column):
+        raise SqlError("the time of TUMBLE must be a column", hint=_GROUPED, span=at)
+    _require_time(time.type, time.name, at, streaming=streaming)
+    length = _interval(size, "size")
+    if length <= 0:
+        raise SqlError("the size of TUMBLE must be positive", span=span_of(size))
+    return Tumble(plan, time.index, length, span=span)
+
+
+_GROUPED = "Write GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)."
 _USAGE = "Write TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)."
 
 
@@ -123,21 +156,24 @@ def _time_column(node: exp.Expr, row: RowType, *, streaming: bool) -> int:
             span=span,
         )
     index = row.index(name.this)
-    kind = row.types[index]
+    _require_time(row.types[index], name.this, span, streaming=streaming)
+    return index
+
+
+def _require_time(kind: DataType, name: str, span: Span | None, *, streaming: bool) -> None:
     if not isinstance(kind, TimestampType | LocalZonedTimestampType):
         raise SqlError(
-            f'TUMBLE needs a time attribute, but "{name.this}" is {kind}',
+            f'TUMBLE needs a time attribute, but "{name}" is {kind}',
             hint="Name a TIMESTAMP(3) or TIMESTAMP_LTZ(3) column that has a watermark.",
             span=span,
         )
     if kind.attribute is TimeAttribute.PROCTIME:
         raise not_supported("TUMBLE over processing time", span)
     if streaming and kind.attribute is not TimeAttribute.ROWTIME:
-        raise _no_watermark(name.this, span)
-    return index
+        raise _no_watermark(name, span)
 
 
-def _no_watermark(name: str, span: Span) -> SqlError:
+def _no_watermark(name: str, span: Span | None) -> SqlError:
     return SqlError(
         f'TUMBLE needs a time attribute, but "{name}" has no watermark',
         detail="A time attribute is also lost behind an expression, a GROUP BY and a join.",

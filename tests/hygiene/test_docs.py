@@ -87,7 +87,7 @@ def _is_foreign(connector: Connector) -> bool:
 
 REFUSED = {
     "`HOP`": "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '2' DAY))",
-    "legacy group windows": "SELECT COUNT(*) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)",
+    "group windows": "SELECT COUNT(*) FROM t GROUP BY SESSION(ts, INTERVAL '1' MINUTE)",
     "`UNNEST`": "SELECT * FROM t CROSS JOIN UNNEST(ARRAY[1]) AS u (x)",
     "`LATERAL TABLE`": "SELECT * FROM t, LATERAL TABLE(f(a))",
     "`ORDER BY`": "SELECT a FROM t ORDER BY a",
