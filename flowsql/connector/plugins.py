@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from flowsql.connector.connector import Connector
@@ -13,6 +15,13 @@ GROUP = "flowsql.connectors"
 
 
 def _entries() -> dict[str, EntryPoint]:
+    return _entries_on(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)
+def _entries_on(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """What is installed; every statement asks for it, and to look takes a millisecond or two."""
+    del path
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
@@ -27,6 +36,8 @@ def find_connector(name: str) -> Connector:
     Raises:
         ConfigError: there is none of that name, or its package cannot be imported.
     """
+    if name not in _entries():
+        _entries_on.cache_clear()  # it may have been installed since
     entry = _entries().get(name)
     if entry is None:
         near = nearest(name, connector_names())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoints, entry_points
 
 import pytest
 
@@ -47,3 +48,21 @@ def test_listing_names_imports_no_connector() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_what_is_installed_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every statement asks; only a name that is not there is looked for again."""
+    looks = []
+
+    def counted(group: str) -> EntryPoints:
+        looks.append(group)
+        return entry_points(group=group)
+
+    find_connector("print")
+    monkeypatch.setattr("flowsql.connector.plugins.entry_points", counted)
+    find_connector("print")
+    find_connector("values")
+    assert looks == []
+    with pytest.raises(ConfigError):
+        find_connector("prince")
+    assert looks == ["flowsql.connectors"]
