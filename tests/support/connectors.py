@@ -276,6 +276,15 @@ class Collection:
     steps: int = 0
     progress: threading.Condition = field(default_factory=threading.Condition)
 
+    def by_step(self, given: int) -> tuple[tuple[int, str, tuple[object, ...]], ...]:
+        """The changes by the step of the feed, of which there were so many.
+
+        A plan with rows of its own may begin with a step for them, or with one for them and the
+        feed's first, as the reader's thread pleases.
+        """
+        before = max(0, self.steps - given)
+        return tuple((max(0, step - before), kind, row) for step, kind, row in self.changes)
+
     def wait_for(self, steps: int, timeout: float, alive: threading.Event | None = None) -> bool:
         """Whether so many steps have ended in time."""
         with self.progress:
