@@ -121,6 +121,14 @@ DIFFERENCES: dict[str, Difference] = {
         naive="SELECT CAST(TRUE AS VARCHAR)",
         cured="SELECT upper(CAST(TRUE AS VARCHAR))",
     ),
+    "CAST(TIMESTAMP AS DATE)": Difference(
+        flink="milliseconds are cut toward 1970: 1969-12-31 23:00 is on 1970-01-01",
+        duckdb="the day",
+        cure="days counted as Flink does",
+        sample="SELECT CAST(TIMESTAMP '1969-12-31 23:00:00' AS DATE)",
+        naive="SELECT CAST(TIMESTAMP '1969-12-31 23:00:00' AS DATE)",
+        cured="SELECT DATE '1970-01-01' + (epoch_ms(TIMESTAMP '1969-12-31 23:00:00') // 86400000)::INTEGER",
+    ),
     "NaN in comparisons": Difference(
         flink="as in Java, all but <> are false",
         duckdb="greatest, equal to itself",

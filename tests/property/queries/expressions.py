@@ -165,7 +165,13 @@ class Expressions:
                 a = self.value(columns, TIMESTAMP, depth)
                 return join(lambda a: f"({a} + INTERVAL '1' DAY)", a)
             case t.DateType():
-                return join(lambda a: f"CAST({a} AS DATE)", self.value(columns, TIMESTAMP, depth))
+                a = self.value(columns, TIMESTAMP, depth)
+                self.uses.add("CAST(TIMESTAMP AS DATE)")
+                days = f"(epoch_ms({a.duck}) // 86400000)::INTEGER"
+                return Text(
+                    f"CAST({a.flink} AS DATE)",
+                    None if a.duck is None else f"(DATE '1970-01-01' + {days})",
+                )
             case _:
                 return self.literal(kind)
 
