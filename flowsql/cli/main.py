@@ -30,6 +30,14 @@ the process at once. Exit codes: 0 finished or stopped, 1 a job failed or was st
 checkpoint, 2 bad SQL or option, 3 a preflight check failed, 130 or 143 ended at once.
 """
 
+_SHELL_RULES = """\
+flowsql                            a prompt, on a terminal
+flowsql -e "SELECT 1"              one or more statements
+flowsql --format csv < file.sql    statements through a pipe
+
+Jobs that -e starts are called sql-<hash of the text>-1, ... unless 'pipeline.name' names them.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code.
@@ -40,9 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _ending_at_once(own_process=arguments is None):
         parser = _parser()
         options = parser.parse_args(arguments)
-        if options.command is None:
-            parser.print_help(sys.stderr)
-            return 2
+        if options.command is not None and (wrong := _shell_options(options)):
+            parser.error(f"{wrong} is not for {options.command!r}, or stands behind it")
         return _guarded(options)
 
 
@@ -102,10 +109,35 @@ def _failed(error: FlowSQLError, *, debug: bool) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="flowsql", description="Flink SQL in one Python process.", allow_abbrev=False
+        prog="flowsql",
+        description="Flink SQL in one Python process. Without a command: a prompt, or the statements "
+        "that come through a pipe.",
+        epilog=_SHELL_RULES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"flowsql {__version__}")
     parser.set_defaults(debug=False)
+    parser.add_argument("-e", dest="statements", metavar="SQL", help="run these statements")
+    parser.add_argument(
+        "--format",
+        choices=("table", "csv", "json"),
+        help="of results, with -e or through a pipe; json: an object a line",
+    )
+    parser.add_argument(
+        "-i", dest="init", metavar="FILE", help="run these statements before the prompt"
+    )
+    parser.add_argument(
+        "-D",
+        dest="shell_settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a setting of the session",
+    )
+    parser.add_argument(
+        "--debug", dest="shell_debug", action="store_true", help="show stack traces"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     run = commands.add_parser(
@@ -162,6 +194,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _shell_options(options: argparse.Namespace) -> str | None:
+    """The first option given that has no meaning with a command."""
+    given = {
+        "-e": options.statements,
+        "--format": options.format,
+        "-i": options.init,
+        "-D": options.shell_settings,
+        "--debug": options.shell_debug,
+    }
+    return next((name for name, value in given.items() if value), None)
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="SQL statements; '-' for standard input")
     parser.add_argument(
@@ -186,6 +230,8 @@ def _add_job(parser: argparse.ArgumentParser, *, required: bool) -> None:
 def _run(options: argparse.Namespace) -> int:
     # Each command is loaded when it is wanted: `--help` must not wait for Arrow.
     match options.command:
+        case None:
+            return _shell(options)
         case "run" | "explain":
             from flowsql.cli.run import explain_file, run_file  # noqa: PLC0415
 
@@ -213,6 +259,32 @@ def _run(options: argparse.Namespace) -> int:
             return stop_job(
                 options.dir, options.job, drain=options.drain, savepoint=options.savepoint
             )
+
+
+def _shell(options: argparse.Namespace) -> int:
+    """Without a command: statements of the command line or of a pipe, else the prompt."""
+    options.debug = options.shell_debug
+    settings = dict(_setting(text) for text in options.shell_settings)
+    form = options.format or "table"
+    piped = options.statements is not None or not (sys.stdin.isatty() and sys.stdout.isatty())
+    if not piped:
+        if options.format is not None:
+            raise ConfigError(
+                "--format is for -e and pipes",
+                hint="At the prompt, SET 'sql-client.execution.result-mode' says how results look.",
+            )
+        from flowsql.cli.repl.prompt import run_prompt  # noqa: PLC0415
+
+        return run_prompt(settings, init=options.init, debug=options.debug)
+    if options.init is not None:
+        raise ConfigError(
+            "-i is for the prompt", hint="Write SOURCE 'file'; in front of the statements."
+        )
+    from flowsql.cli.run import run_file, run_text  # noqa: PLC0415
+
+    if options.statements is None:
+        return run_file("-", settings, debug=options.debug, form=form)
+    return run_text(options.statements, None, settings, debug=options.debug, form=form)
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -36,6 +36,8 @@ class ResultPrinter:
         settings: how values become text (time zone).
         interrupted: whether the user has asked for the end.
         beside: the jobs that run meanwhile: what `Job.status()` tells, one call a job.
+        every_change: show the changes of a query that ends as well.
+        behind: put behind the number of rows, such as how long it took.
     """
 
     def __init__(
@@ -44,8 +46,13 @@ class ResultPrinter:
         settings: EvalSettings,
         interrupted: Callable[[], bool],
         beside: Callable[[], Sequence[Callable[[], JSON]]] = lambda: (),
+        *,
+        every_change: bool = False,
+        behind: Callable[[], str] = lambda: "",
     ) -> None:
         self._console = console
+        self._every_change = every_change
+        self._behind = behind
         self._settings = settings
         self._interrupted = interrupted
         self._beside = beside
@@ -62,9 +69,10 @@ class ResultPrinter:
             if rows != ["OK"]:
                 print("\n".join(rows), flush=True)
             return True
-        tableau = Tableau(answer.schema, self._settings, op=not answer.bounded)
+        follow = not answer.bounded or (self._every_change and answer.stream is not None)
+        tableau = Tableau(answer.schema, self._settings, op=follow)
         try:
-            if not answer.bounded:
+            if follow:
                 self._follow(answer, tableau)
                 return True
             if answer.append:
@@ -107,7 +115,7 @@ class ResultPrinter:
             print(tableau.changes(changes), flush=True)
             rows += len(changes)
         tick()
-        print(f"{tableau.rule()}\nReceived a total of {rows} rows", flush=True)
+        print(f"{tableau.rule()}\nReceived a total of {rows} rows{self._behind()}", flush=True)
 
     def _table(self, answer: Result, tableau: Tableau) -> bool:
         progress = self._progress(answer)
@@ -117,7 +125,7 @@ class ResultPrinter:
             progress()
         table = answer.fold(collected)
         whole = not self._interrupted()
-        print(tableau.table(table, whole=whole), flush=True)
+        print(tableau.table(table, whole=whole) + self._behind(), flush=True)
         return whole
 
     def _rows(self, answer: Result, tableau: Tableau) -> bool:
@@ -140,10 +148,11 @@ class ResultPrinter:
         whole = not self._interrupted()
         if held.begun:
             held.release()
-            held.end("in set" if whole else "so far; interrupted, the result is incomplete")
+            end = "in set" if whole else "so far; interrupted, the result is incomplete"
+            held.end(end + self._behind())
         else:
             table = answer.fold(held.changes)
-            print(tableau.table(table, whole=whole), flush=True)
+            print(tableau.table(table, whole=whole) + self._behind(), flush=True)
         return whole
 
 

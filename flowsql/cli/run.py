@@ -19,16 +19,18 @@ from typing import Any, Self
 import pyarrow as pa
 
 from flowsql.cli.console import Console
+from flowsql.cli.repl.commands import read_file, scripts
+from flowsql.cli.repl.records import RecordPrinter
 from flowsql.cli.results import ResultPrinter
 from flowsql.cli.statusline import StatusReporter, status_line
-from flowsql.errors import ConfigError, FlowSQLError
+from flowsql.errors import FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.result import Result
 from flowsql.runtime.job import Job
 from flowsql.session import Prepared, Session
 from flowsql.sql import Explain, Insert, QueryStatement, StatementSet, parse_script
 
-__all__ = ["explain_file", "run_file"]
+__all__ = ["explain_file", "run_file", "run_text", "tune"]
 
 # Terminals and process groups deliver one Ctrl-C twice: a second one counts from here on.
 _SECOND_SIGNAL_S = 1.0
@@ -38,23 +40,33 @@ def explain_file(file: str, settings: Mapping[str, str]) -> int:
     """Print the plan of every query and INSERT of a file; nothing is run."""
     text = _read(file)
     session = Session(settings, name=_name(file, text))
+    explained = False
     with session.reading(text):
-        explained = False
-        for statement in parse_script(text):
-            if isinstance(statement, QueryStatement | Insert | StatementSet):
-                statement = Explain(  # noqa: PLW2901 - explained in its place
-                    statement=statement, details=("CHANGELOG_MODE",), span=statement.span
-                )
-            answer = session.run(statement, text)
-            if isinstance(statement, Explain) and isinstance(answer, Result):
-                explained = True
-                print(answer.fetchall()[0][0], end="\n\n")
+        parts = list(scripts(text))
+    for part in parts:
+        with session.reading(part):
+            explained |= _explain_part(session, part)
     if not explained:
         print(
             f'there is nothing to explain in "{file}": no query, INSERT or statement set',
             file=sys.stderr,
         )
     return 0
+
+
+def _explain_part(session: Session, text: str) -> bool:
+    """Whether there was anything to explain."""
+    explained = False
+    for statement in parse_script(text):
+        if isinstance(statement, QueryStatement | Insert | StatementSet):
+            statement = Explain(  # noqa: PLW2901 - explained in its place
+                statement=statement, details=("CHANGELOG_MODE",), span=statement.span
+            )
+        answer = session.run(statement, text)
+        if isinstance(statement, Explain) and isinstance(answer, Result):
+            explained = True
+            print(answer.fetchall()[0][0], end="\n\n")
+    return explained
 
 
 def run_file(
@@ -64,6 +76,7 @@ def run_file(
     start: str | None = None,
     fresh: bool = False,
     debug: bool = False,
+    form: str = "table",
 ) -> int:
     """Run every statement of a file; jobs run side by side until all are over.
 
@@ -77,6 +90,7 @@ def run_file(
             are refused.
         fresh: jobs begin anew even where there is a checkpoint.
         debug: show stack traces.
+        form: of results: `table`, `csv` or `json`.
 
     Returns:
         The exit code: 0 where all is finished or was stopped, else that of the worst failure.
@@ -85,38 +99,70 @@ def run_file(
         FlowSQLError: a statement is wrong, or a query failed.
     """
     text = _read(file)
-    _tune()
+    name = _name(file, text)
+    return run_text(text, name, settings, start=start, fresh=fresh, debug=debug, form=form)
+
+
+def run_text(
+    text: str,
+    name: str | None,
+    settings: Mapping[str, str],
+    *,
+    start: str | None = None,
+    fresh: bool = False,
+    debug: bool = False,
+    form: str = "table",
+) -> int:
+    """As `run_file`, of statements that stand in no file.
+
+    Args:
+        text: the statements.
+        name: what jobs are called; None: by the text itself.
+        settings: of the session.
+        start: as in `run_file`.
+        fresh: as in `run_file`.
+        debug: show stack traces.
+        form: of results.
+    """
+    tune()
     console = Console()
     session = Session(
-        settings, name=_name(file, text), events=console.log, fresh=fresh, start=start
+        settings,
+        name=name or f"sql-{_digest(text)}",
+        events=console.log,
+        fresh=fresh,
+        start=start,
     )
     stopping = _Stopping(session, console)
     console.on_broken_pipe = stopping.ask
     with console.attached(), stopping, session:
-        return _Run(session, console, stopping, debug=debug).run(text)
+        return _Run(session, console, stopping, debug=debug, form=form).run(text)
 
 
 class _Run:
     """The statements of one file, one after the other."""
 
     def __init__(
-        self, session: Session, console: Console, stopping: _Stopping, *, debug: bool
+        self, session: Session, console: Console, stopping: _Stopping, *, debug: bool, form: str
     ) -> None:
         self._session = session
         self._console = console
         self._stopping = stopping
         self._debug = debug
+        self._form = form
         self._told: set[str] = set()
 
     def run(self, text: str) -> int:
         """All statements; gives the exit code."""
-        statements = self._session.prepare(text)
+        with self._session.reading(text):
+            parts = list(scripts(text))
+        statements = [(part, made) for part in parts for made in self._session.prepare(part)]
         if not statements:
             self._console.log("there is no statement to run")
-        for prepared in statements:
+        for part, prepared in statements:
             if self._stopping.asked:
                 break
-            with self._session.reading(text):
+            with self._session.reading(part):
                 code = self._begin(prepared)
             if code:
                 self._session.stop()
@@ -128,12 +174,16 @@ class _Run:
     def _begin(self, prepared: Prepared) -> int:
         if isinstance(prepared.answer, Result):
             settings = EvalSettings(self._session.settings.local_time_zone)
-            printer = ResultPrinter(
-                self._console,
-                settings,
-                lambda: self._stopping.asked,
-                lambda: [j.status for j in self._session.jobs if j.running],
-            )
+            printer: ResultPrinter | RecordPrinter
+            if self._form == "table":
+                printer = ResultPrinter(
+                    self._console,
+                    settings,
+                    lambda: self._stopping.asked,
+                    lambda: [j.status for j in self._session.jobs if j.running],
+                )
+            else:
+                printer = RecordPrinter(self._form, settings, lambda: self._stopping.asked)
             return 0 if printer.show(prepared.answer) else self._stopping.code
         job = prepared.answer
         self._announce(job, prepared.at_commit)
@@ -254,7 +304,7 @@ class _Stopping:
         self._session.stop()
 
 
-def _tune() -> None:
+def tune() -> None:
     """Settings of the whole process, which is ours."""
     sys.setswitchinterval(0.001)
     pa.set_cpu_count(len(os.sched_getaffinity(0)))
@@ -263,19 +313,15 @@ def _tune() -> None:
 def _read(file: str) -> str:
     if file == "-":
         return sys.stdin.read()
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f'file "{file}" cannot be read: {error.strerror}') from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f'file "{file}" is not UTF-8 at byte {error.start}',
-            hint="Save it as UTF-8.",
-        ) from None
+    return read_file(file)
 
 
 def _name(file: str, text: str) -> str:
     """What jobs are called: a text without a file is known by its content."""
     if file != "-":
         return Path(file).stem
-    return f"stdin-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"stdin-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

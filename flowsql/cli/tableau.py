@@ -26,7 +26,7 @@ from flowsql.types import (
     VarCharType,
 )
 
-__all__ = ["MAX_WIDTH", "Tableau", "text_width"]
+__all__ = ["MAX_WIDTH", "Tableau", "printable", "text_width"]
 
 MAX_WIDTH = 30  # characters of a cell, Flink's sql-client.display.max-column-width
 
@@ -83,13 +83,15 @@ class Tableau:
         foot = f"{self.count(table.num_rows)}{cut or ' in set'}"
         return "\n".join([self.head(), *rows, self.rule(), foot])
 
-    def fit(self, table: pa.Table, *, more: bool = False) -> None:
+    def fit(self, table: pa.Table, *, more: bool = False, widen: bool = False) -> None:
         """Make the columns from now on as wide as these rows need.
 
         Args:
             table: the rows.
             more: others will follow: columns of numbers and times get the width of their type.
+            widen: no column gets narrower.
         """
+        before = self._widths
         self._widths = [
             min(MAX_WIDTH, max([text_width(field.name), *map(text_width, cells)]))
             for field, cells in zip(self._schema.fields, self._columns(table), strict=True)
@@ -102,6 +104,8 @@ class Tableau:
             ]
         if self._op:
             self._widths.insert(0, 2)
+        if widen:
+            self._widths = list(map(max, before, self._widths))
 
     def head(self) -> str:
         """The names of the columns between two rules."""
@@ -176,9 +180,13 @@ def text_width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
+def printable(text: str) -> str:
+    """The text without characters that a terminal would obey."""
+    return text if text.isprintable() else text.translate(_CONTROL)
+
+
 def _fit(cell: str, width: int, *, left: bool) -> str:
-    if not cell.isprintable():
-        cell = cell.translate(_CONTROL)
+    cell = printable(cell)
     most = max(width, MAX_WIDTH)
     if text_width(cell) > most:
         while text_width(cell) > most - 3:

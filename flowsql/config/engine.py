@@ -97,6 +97,14 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "non-deterministic expressions over updating input.", "try_resolve",
            flink_default="IGNORE", choices=("ignore", "try_resolve")),
     Option("table.dml-sync", _O.BOOLEAN, "Whether INSERT waits until its job is over.", False),
+    Option("sql-client.execution.result-mode", _O.ENUM, "How the prompt shows the rows of a query: "
+           "a table that is kept up to date, every change, or plain text.", "table",
+           choices=("table", "changelog", "tableau")),
+    Option("sql-client.execution.max-table-result.rows", _O.INT, "Rows that a live table keeps at "
+           "most: the oldest go where none is ever taken back, else the query ends.", 1_000_000),
+    Option("sql-client.display.print-time-cost", _O.BOOLEAN, "Whether the prompt says how long a "
+           "statement took.", True),
+    Option("sql-client.verbose", _O.BOOLEAN, "Whether the prompt shows stack traces.", False),
 )  # fmt: skip
 
 # Prefixes and keys of Flink that tune what does not exist here.

@@ -58,7 +58,10 @@ def test_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "nowhere.sql"], 'ConfigError: file "nowhere.sql" cannot be read: No such file'),
         (["explain", "."], 'ConfigError: file "." cannot be read: Is a directory'),
         (["run", "bytes.sql"], 'file "bytes.sql" is not UTF-8 at byte 9\nHint: Save it as UTF-8.'),
-        ([], "usage: flowsql"),
+        (
+            ["-i", "a.sql", "-e", "SELECT 1"],
+            "ConfigError: -i is for the prompt\nHint: Write SOURCE",
+        ),
     ],
 )
 def test_arguments(

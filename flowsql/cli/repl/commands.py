@@ -1,0 +1,124 @@
+"""Words of the shell that are no SQL: `QUIT`, `EXIT`, `HELP`, `CLEAR`, `SOURCE 'file'`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowsql.errors import ConfigError, Span, SqlError
+from flowsql.sql.splitter import Piece, pieces
+from flowsql.sql.tokens import Kind, Token, tokenize
+
+__all__ = ["Command", "alone", "command_of", "is_closed", "read_file", "scripts"]
+
+_PLAIN = {"QUIT": "quit", "EXIT": "quit", "HELP": "help", "CLEAR": "clear"}
+_DEEPEST = 20  # files that name one another
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word of the shell.
+
+    Attributes:
+        kind: `quit`, `help`, `clear` or `source`.
+        argument: the file of `source`.
+        span: of the argument, for messages.
+    """
+
+    kind: str
+    argument: str = ""
+    span: Span | None = None
+
+
+def command_of(tokens: Sequence[Token], piece: Piece) -> Command | None:
+    """The command that a statement of a script is; None for SQL."""
+    own = tokens[piece.first : piece.last]
+    if len(own) == 1 and own[0].key in _PLAIN:
+        return Command(_PLAIN[own[0].key])
+    if own[0].key == "SOURCE":
+        if len(own) == 2 and own[1].kind is Kind.STRING:
+            return Command("source", own[1].value, own[1].span)
+        raise SqlError(
+            "SOURCE takes the name of one file",
+            hint="Write SOURCE 'file.sql';",
+            span=own[-1].span,
+        )
+    return None
+
+
+def is_closed(text: str) -> bool:
+    """Whether a semicolon ends the last statement; also where the text will never be one."""
+    try:
+        found = pieces(tokenize(text))
+    except SqlError as error:
+        # What is open may still be closed; a character without meaning stays one.
+        return error.span is None or text[error.span.start] not in "'`/"
+    return all(piece.closed for piece in found)
+
+
+def alone(text: str, piece: Piece) -> str:
+    """The script with everything blank but one statement, which stays where it is."""
+    return _blanked(text, piece.span.start, piece.span.end)
+
+
+def scripts(text: str, depth: int = 0) -> Iterator[str]:
+    """The SQL of a script in order, cut where `SOURCE` puts a file in; ends at `QUIT`.
+
+    Each part has its positions as in its file. `HELP` and `CLEAR` mean nothing in a script.
+
+    Raises:
+        FlowSQLError: a file cannot be read, or the text cannot be split.
+    """
+    try:
+        tokens = tokenize(text)
+        found = [(piece, command_of(tokens, piece)) for piece in pieces(tokens)]
+    except SqlError as error:
+        raise error.with_sql(text) from None
+    start = 0
+    for piece, command in found:
+        if command is None:
+            continue
+        yield _blanked(text, start, piece.span.start)
+        start = tokens[piece.last].end
+        if command.kind == "quit":
+            return
+        if command.kind == "source":
+            if depth == _DEEPEST:
+                raise SqlError(
+                    f'file "{command.argument}" includes itself', span=command.span
+                ).with_sql(text)
+            try:
+                included = read_file(command.argument)
+            except ConfigError as error:
+                error.span = command.span
+                raise error.with_sql(text) from None
+            yield from scripts(included, depth + 1)
+    yield _blanked(text, start, len(text))
+
+
+def read_file(name: str) -> str:
+    """The text of a file of statements.
+
+    Raises:
+        ConfigError: it cannot be read, or is no text.
+    """
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f'file "{name}" cannot be read: {error.strerror}') from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f'file "{name}" is not UTF-8 at byte {error.start}', hint="Save it as UTF-8."
+        ) from None
+
+
+def _blanked(text: str, start: int, end: int) -> str:
+    """The text with blanks for what stands outside; line ends stay."""
+    if not start and end == len(text):
+        return text
+
+    def blank(part: str) -> str:
+        return "".join(c if c in "\r\n" else " " for c in part)
+
+    return blank(text[:start]) + text[start:end] + blank(text[end:])
