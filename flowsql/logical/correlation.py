@@ -116,7 +116,8 @@ def pull(plan: LogicalPlan, span: Span) -> Pulled:
     match plan:
         case Filter():
             below = pull(plan.input, span)
-            if below.grouped and _outer(plan.condition):
+            if below.grouped:
+                # The missing row of a group without input might pass.
                 raise _refused("HAVING", plan.span or span)
             parts = conjuncts(plan.condition)
             kept = conjunction([p for p in parts if not _outer(p)])

@@ -155,11 +155,15 @@ class SubQueries:
             return SemiJoin(plan, pulled.plan, condition, anti=test.negated, span=test.span)
         left = [bind(e) for e in test.left]
         _check_width(inner, len(left), test.span)
+        if len(left) == 1 and _always_a_row(inner):
+            return self._compare(plan, test, left[0], inner)
         plan = self.beside.attach(plan)
         left = [self.beside.settle(e) for e in left]
         pulled = pull(inner, test.span)
         if pulled.grouped:
-            _check_empty(inner, test)
+            raise not_supported(
+                "IN with several aggregates that read the query around them", test.span
+            )
         width = len(plan.schema.fields)
         if test.every or test.compare != "=":
             return _compared(plan, test, left, pulled)
@@ -180,13 +184,26 @@ class SubQueries:
         both = conjunction([may, *conditions])
         return SemiJoin(plan, pulled.plan, both, anti=True, span=test.span)
 
+    def _compare(
+        self, plan: LogicalPlan, test: _Test, left: Expression, inner: LogicalPlan
+    ) -> LogicalPlan:
+        """IN, ANY and ALL of a query that always has one row are a comparison with its value."""
+        value = self._value(inner, test.span)
+        holds = bind_call(test.compare, [_plain(left), value], test.span)
+        if test.negated:
+            holds = bind_call("NOT", [holds], test.span)
+        plan = self.beside.attach(plan)
+        return Filter(plan, self.beside.settle(holds), span=test.span)
+
     # As a value
 
     def scalar(self, node: exp.Expr) -> Expression:
         """The value of `(SELECT …)`: NULL for no row, an error at run time for more than one."""
-        span = span_of(node)
         inner = self._queries.query(_query(node), self._names)
-        _check_width(inner, 1, span)
+        _check_width(inner, 1, span_of(node))
+        return self._value(inner, span_of(node))
+
+    def _value(self, inner: LogicalPlan, span: Span) -> Expression:
         kind = without_time(inner.schema.types[0]).with_nullable(True)
         if isinstance(kind, NullType):
             raise SqlError(
@@ -483,16 +500,4 @@ def _check_width(plan: LogicalPlan, width: int, span: Span) -> None:
             f"the sub-query gives {found} column{plural}, not {width}",
             hint="Name what is compared in its SELECT.",
             span=span,
-        )
-
-
-def _check_empty(inner: LogicalPlan, test: _Test) -> None:
-    """A global aggregate gives a row for no input too; without that row IN must answer the same."""
-    expression, core = _peeled(inner)
-    counts = isinstance(core, Aggregate) and any(c.function == "COUNT" for c in core.calls)
-    if test.negated or counts or not isinstance(expression, Column):
-        raise not_supported(
-            "IN with an aggregate that reads the query around it",
-            test.span,
-            "Compare with (SELECT …) as a value.",
         )

@@ -99,9 +99,10 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
     Raises:
         SqlError: the function cannot be kept up to date.
     """
-    if lowering.settings.streaming and plan.function is not RankFunction.ROW_NUMBER:
+    chosen = plan.end is not None or plan.end_column is not None
+    if chosen and lowering.settings.streaming and plan.function is not RankFunction.ROW_NUMBER:
         raise SqlError(
-            f"{plan.function.value}() on a stream is not supported, as in Flink",
+            f"a Top-N by {plan.function.value}() on a stream is not supported, as in Flink",
             hint="Use ROW_NUMBER(), or SET 'execution.runtime-mode' = 'batch'.",
             span=plan.span,
         )
