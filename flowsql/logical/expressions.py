@@ -80,11 +80,14 @@ _BINARY: dict[type[exp.Expr], str] = {
 
 # Aggregates of Flink that are known by name only: a call of one is never a scalar function.
 _OTHER_AGGREGATES = frozenset({
-    "APPROX_COUNT_DISTINCT", "ARRAY_AGG", "COLLECT", "CUME_DIST", "DENSE_RANK", "FIRST_VALUE",
-    "JSON_ARRAYAGG", "JSON_OBJECTAGG", "LAG", "LAST_VALUE", "LEAD", "LISTAGG", "NTILE",
-    "PERCENTILE", "PERCENT_RANK", "RANK", "ROW_NUMBER", "SINGLE_VALUE", "STDDEV", "STDDEV_POP",
-    "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP",
+    "APPROX_COUNT_DISTINCT", "ARRAY_AGG", "COLLECT", "CUME_DIST", "FIRST_VALUE", "JSON_ARRAYAGG",
+    "JSON_OBJECTAGG", "LAG", "LAST_VALUE", "LEAD", "LISTAGG", "NTILE", "PERCENTILE",
+    "PERCENT_RANK", "SINGLE_VALUE", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP",
+    "VAR_SAMP",
 })  # fmt: skip
+
+_RANKS = frozenset({"ROW_NUMBER", "RANK", "DENSE_RANK"})
+_GROUPINGS = frozenset({"GROUPING", "GROUPING_ID", "GROUP_ID"})
 
 _LARGEST = (1 << 63) - 1
 
@@ -382,8 +385,24 @@ class ExpressionBinder:
         if node.args.get("over") is not None:
             found = None if self.beside is None else self.beside.number(node, self.value)
             if found is None:
-                raise not_supported("OVER", span)
+                raise SqlError(
+                    f"OVER cannot stand in {self.where}",
+                    hint="Write the condition behind QUALIFY, or put the query into FROM (…).",
+                    span=span,
+                )
             return found
+        if node.function in _RANKS:
+            raise SqlError(
+                f'"{node.function}" needs OVER (…)',
+                hint=f"Write {node.function}() OVER (PARTITION BY … ORDER BY …).",
+                span=span,
+            )
+        if node.function in _GROUPINGS:
+            raise SqlError(
+                f'"{node.function}" needs a GROUP BY',
+                hint="It tells the groups of GROUPING SETS, ROLLUP and CUBE apart.",
+                span=span,
+            )
         if is_aggregate_call(node):
             if not is_aggregate(name):
                 raise not_supported(f'aggregate function "{node.function}"', span)

@@ -192,7 +192,7 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
 @pytest.mark.parametrize(
     ("sql", "what"),
     [
-        ("SELECT COUNT(*) OVER (ORDER BY ts) FROM t", "OVER"),
+        ("SELECT COUNT(*) OVER (ORDER BY ts) FROM t", 'OVER with function "COUNT"'),
         ("INSERT INTO log SELECT c, b FROM t ORDER BY ts", "ORDER BY a time attribute on a stream"),
         ("SELECT * FROM t WHERE a IN (SELECT MAX(y) FROM r WHERE r.id < t.a)",
          "a sub-query that reads the query around it below an aggregate"),
@@ -261,6 +261,10 @@ def test_what_is_not_built_yet_is_refused_by_name(planner: Planner, sql: str, wh
         ("SELECT id FROM k INTERSECT SELECT id, x FROM k",
          "the queries of INTERSECT have 1 and 2 columns"),
         ("SELECT a FROM t QUALIFY ROW_NUMBER() OVER w = 1", 'window "w" does not exist'),
+        ("SELECT ROW_NUMBER() FROM t", '"ROW_NUMBER" needs OVER (…)'),
+        ("SELECT RANK() FROM t GROUP BY a", '"RANK" needs OVER (…)'),
+        ("SELECT a FROM t WHERE ROW_NUMBER() OVER (ORDER BY a) = 1", "OVER cannot stand in WHERE"),
+        ("SELECT GROUPING(a) FROM t", '"GROUPING" needs a GROUP BY'),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(planner: Planner, sql: str, fact: str) -> None:
