@@ -6,9 +6,7 @@ import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,34 +33,18 @@ from tests.cases.decode import (
     plain_row,
     same_text,
 )
-from tests.cases.feeds import engine_of, mode_of, steps_of
+from tests.cases.feeds import engine_of, steps_of
 from tests.cases.java_functions import defined
+from tests.cases.sinks import create_sink, finals, sink_columns, sink_table
+from tests.cases.verdict import AGREE, Verdict, Word, compare, flat, folded, texts, wrong
 from tests.support.connectors import Event, Rows
-from tests.support.ddl import metadata_columns, physical_columns, primary_key, split_pieces
-from tests.support.engine import Answer, Change, Engine, Table
-from tests.support.fold import FoldError, fold, fold_by_key
+from tests.support.ddl import physical_columns, split_pieces
+from tests.support.engine import Answer, Engine, Table
+from tests.support.fold import FoldError
 from tests.support.javatext import row_text, value_text
 
 __all__ = ["JUDGES", "Verdict", "Word", "judge"]
 
-
-class Word(Enum):
-    """The verdict in one word."""
-
-    AGREE = "agree"
-    WRONG = "wrong"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a case; `why` is empty where we agree."""
-
-    word: Word
-    why: str = ""
-
-
-_AGREE = Verdict(Word.AGREE)
 
 # Differences that docs/flink-compatibility.md states.
 _ON_PURPOSE = {
@@ -71,10 +53,6 @@ _ON_PURPOSE = {
     ),
 }
 _HOME = "default_catalog.default_database."
-
-
-def _wrong(what: str, expected: object, actual: object) -> Verdict:
-    return Verdict(Word.WRONG, f"{what}\n    Flink:   {expected}\n    flowsql: {actual}")
 
 
 def judge(kind: str, case: Mapping[str, Any], tokens: Sequence[str] = ()) -> Verdict:
@@ -99,39 +77,6 @@ def judge(kind: str, case: Mapping[str, Any], tokens: Sequence[str] = ()) -> Ver
         return Verdict(Word.REFUSED, "CRASH " + traceback.format_exc(limit=-6))
 
 
-# Comparing ------------------------------------------------------------------------------------
-
-
-def _texts(rows: Counter[Any], schema: RowType) -> list[str]:
-    return [normal_text(row_text(r, schema)) for r, n in rows.items() for _ in range(n)]
-
-
-def _flat(text: str) -> str:
-    """`+I[a, b]` or `+I(a,b)` as the records of streams write it: `a,b`."""
-    bare = re.sub(r"^[+-][IUD]", "", text)
-    if bare != text and (bare[:1], bare[-1:]) in (("[", "]"), ("(", ")")):
-        bare = bare[1:-1]
-    return bare.replace(", ", ",")
-
-
-def _compare(expected: Iterable[str], actual: Iterable[str]) -> Verdict:
-    """Two multisets of row texts."""
-    missing, extra = Counter(expected), Counter(actual)
-    missing, extra = missing - extra, extra - missing
-    left = sorted(extra.elements())
-    for text in sorted(missing.elements()):
-        near = next((other for other in left if same_text(text, other)), None)
-        if near is not None:
-            left.remove(near)
-            missing[text] -= 1
-    wanted = sorted(missing.elements())
-    return _AGREE if not wanted and not left else _wrong("rows", wanted[:8], left[:8])
-
-
-def _folded(changes: Sequence[Change]) -> Counter[Any]:
-    return fold((kind, row) for _, kind, row in changes)
-
-
 def _first_bad(verdicts: Iterable[Callable[[], Verdict]]) -> Verdict:
     """Agreement of all; else the first wrong one, else the first refusal."""
     refused: Verdict | None = None
@@ -146,7 +91,7 @@ def _first_bad(verdicts: Iterable[Callable[[], Verdict]]) -> Verdict:
             return verdict
         if verdict.word is Word.REFUSED and refused is None:
             refused = verdict
-    return refused or _AGREE
+    return refused or AGREE
 
 
 # Statements that must be refused --------------------------------------------------------------
@@ -169,14 +114,14 @@ def _error(
         except flowsql.FlowSQLError as error:
             ours = error
         else:
-            return _wrong("no error", theirs, answer.changes[:3])
+            return wrong("no error", theirs, answer.changes[:3])
     if isinstance(ours, flowsql.InternalError):
         raise ours
     text = str(ours)
     phase_agrees = planning is None or planning == (not planned)
     known = _UNBUILT.search(ours.message) is None or _UNBUILT.search(theirs) is not None
     if phase_agrees and known and all(token in text for token in tokens):
-        return _AGREE
+        return AGREE
     return Verdict(Word.REFUSED, f"another error than Flink's ({theirs}):\n{text}")
 
 
@@ -193,70 +138,20 @@ def _programs(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     job = inserts[0] if inserts else f"INSERT INTO `{next(iter(sinks))}` {case['sql'][-1]}"
     if len(inserts) > 1:
         job = "EXECUTE STATEMENT SET BEGIN " + " ".join(f"{s};" for s in inserts) + " END"
-    creates = {name: _sink(sink) for name, sink in sinks.items()}
+    creates = {name: create_sink(sink) for name, sink in sinks.items()}
     given = engine.insert(job, creates, steps, restarts=restarts)
     return _first_bad(
-        lambda name=name, sink=sink: _compare(
-            _finals(sink), _texts(_sink_table(sink, given[name]), _sink_columns(sink))
+        lambda name=name, sink=sink: compare(
+            finals(sink), texts(sink_table(sink, given[name]), sink_columns(sink))
         )
         for name, sink in sinks.items()
     )
 
 
-def _sink_mode(sink: Mapping[str, Any]) -> str:
-    options = sink.get("options") or {}
-    forced = options.get("sink-changelog-mode-enforced")
-    if forced:
-        return mode_of(forced)
-    return "I,UA,D" if primary_key(sink["schema"]) else "I,UB,UA,D"
-
-
-def _sink(sink: Mapping[str, Any]) -> str:
-    pieces = ", ".join(sink["schema"]).replace("{", "{{").replace("}", "}}")
-    name = sink["name"].strip("`")
-    return (
-        f"CREATE TABLE `{name}` ({pieces}) WITH ('connector' = 'collected', "
-        f"'collection' = '{{collection}}', 'changelog-mode' = '{_sink_mode(sink)}', "
-        f"'metadata' = '{_written_metadata(sink)}')"
-    )
-
-
-def _written_metadata(sink: Mapping[str, Any]) -> str:
-    return str((sink.get("options") or {}).get("writable-metadata", ""))
-
-
-def _sink_columns(sink: Mapping[str, Any]) -> RowType:
-    """What the sink is given: the metadata behind the columns."""
-    fields = physical_columns(sink["schema"]).fields
-    return RowType((*fields, *metadata_columns(_written_metadata(sink)).fields), nullable=False)
-
-
-def _sink_table(sink: Mapping[str, Any], changes: Sequence[Change]) -> Counter[Any]:
-    names = _sink_columns(sink).names
-    key = [names.index(column) for column in primary_key(sink["schema"])]
-    if not key:
-        return _folded(changes)
-    return fold_by_key(((kind, row) for _, kind, row in changes), key)
-
-
-def _finals(sink: Mapping[str, Any]) -> list[str]:
-    if "expected_final" in sink:
-        return [normal_text("+I" + text[2:]) for text in sink["expected_final"]]
-    # The record has no final table: fold its changelog by the key, which stands first in these.
-    table: dict[str, str] = {}
-    for text in sink["expected_all"]:
-        key = text[2:].partition(",")[0]
-        if text.startswith("-D"):
-            table.pop(key, None)
-        elif text[:2] in ("+I", "+U"):
-            table[key] = "+I" + text[2:]
-    return [normal_text(text) for text in table.values()]
-
-
 def _programs_errors(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     engine = engine_of(case)
     steps = steps_of(case)
-    creates = {s["name"]: _sink(s) for s in case["sinks"]}
+    creates = {s["name"]: create_sink(s) for s in case["sinks"]}
     said: list[str] = []
 
     def one(run: Mapping[str, Any]) -> Verdict:
@@ -270,7 +165,7 @@ def _programs_errors(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         except flowsql.FlowSQLError as error:
             said.append(str(error))
             return _same_cause(error, planning=planning, theirs=theirs)
-        return _wrong("no error", theirs, "rows")
+        return wrong("no error", theirs, "rows")
 
     runs = [run for run in case["run"] if run["kind"] == "FAILING_SQL"]
     verdict = _first_bad(lambda run=run: one(run) for run in runs or case["run"])
@@ -281,7 +176,7 @@ def _named(tokens: Sequence[str], said: Sequence[str]) -> Verdict:
     """Whether the errors name, all together, what Flink's name."""
     missing = [token for token in tokens if not any(token in text for text in said)]
     if not missing:
-        return _AGREE
+        return AGREE
     return Verdict(Word.REFUSED, f"errors do not name {missing}:\n" + "\n".join(said))
 
 
@@ -292,7 +187,7 @@ def _same_cause(error: flowsql.FlowSQLError, *, planning: bool, theirs: str) -> 
     unbuilt = _UNBUILT.search(error.message) and not _UNBUILT.search(theirs)
     text = str(error)
     if planning == ours_planning and not unbuilt:
-        return _AGREE
+        return AGREE
     return Verdict(Word.REFUSED, f"another error than Flink's ({theirs}):\n{text}")
 
 
@@ -305,15 +200,15 @@ def _stream(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         run = case["run"][expectation.get("run_index") or 0]
         if run["mode"] == "insert" or re.match(r"\s*INSERT", run["sql"], re.IGNORECASE):
             sink = sinks.get(expectation.get("of", "")) or next(iter(sinks.values()))
-            creates = {name: _sink(s) for name, s in sinks.items()}
+            creates = {name: create_sink(s) for name, s in sinks.items()}
             changes = engine.insert(run["sql"], creates, steps)[sink["name"]]
-            schema = _sink_columns(sink)
-            table = _sink_table(sink, changes)
+            schema = sink_columns(sink)
+            table = sink_table(sink, changes)
         else:
             answer = engine.select(expectation.get("query") or run["sql"], steps)
-            schema, table = answer.schema, _folded(answer.changes)
+            schema, table = answer.schema, folded(answer.changes)
             if _as_replayed(case.get("flink_2_3_0_replay"), expectation, answer):
-                return _AGREE
+                return AGREE
         return _rows_agree(expectation, table, schema)
 
     # What is linked to no assertion is judged only where nothing else tells of its statement.
@@ -335,27 +230,27 @@ def _as_replayed(replay: Any, expectation: Mapping[str, Any], answer: Answer) ->
     if expectation.get("ordered_compare") or index >= len(selects):
         return False
     theirs = map(normal_text, selects[index].get("materialized") or ())
-    return _compare(theirs, _texts(_folded(answer.changes), answer.schema)).word is Word.AGREE
+    return compare(theirs, texts(folded(answer.changes), answer.schema)).word is Word.AGREE
 
 
 def _rows_agree(expectation: Mapping[str, Any], table: Counter[Any], schema: RowType) -> Verdict:
     expected = expectation["expected"]
     if any(isinstance(row, list) for row in expected):
-        return _compare((_expected_text(row, schema) for row in expected), _texts(table, schema))
-    ours = _texts(table, schema)
+        return compare((_expected_text(row, schema) for row in expected), texts(table, schema))
+    ours = texts(table, schema)
     if expectation["kind"] == "raw" and any(re.match(r"[+-][IUD]\[", text) for text in expected):
         folded: Counter[str] = Counter()
         for text in expected:
             folded[text[2:]] += 1 if text[:2] in ("+I", "+U") else -1
-        return _compare(("+I" + normal_text(x) for x in (+folded).elements()), ours)
-    return _compare((_flat(normal_text(text)) for text in expected), (_flat(text) for text in ours))
+        return compare(("+I" + normal_text(x) for x in (+folded).elements()), ours)
+    return compare((flat(normal_text(text)) for text in expected), (flat(text) for text in ours))
 
 
 def _stream_errors(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     theirs = "; ".join(e["expected_message_contains"] for e in case["expectations"])
     try:
         engine = engine_of(case)
-        creates = {sink["name"]: _sink(sink) for sink in case["sink_tables"]}
+        creates = {sink["name"]: create_sink(sink) for sink in case["sink_tables"]}
         for run in case["run"]:
             if re.match(r"\s*(INSERT|EXECUTE)", run["sql"], re.IGNORECASE):
                 engine.insert(run["sql"], creates, steps_of(case))
@@ -366,7 +261,7 @@ def _stream_errors(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     except flowsql.FlowSQLError as error:
         verdict = _same_cause(error, planning=True, theirs=theirs)
         return verdict if verdict.word is not Word.AGREE else _named(tokens, [str(error)])
-    return _wrong("no error", theirs, "rows")
+    return wrong("no error", theirs, "rows")
 
 
 def _batch(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
@@ -384,17 +279,19 @@ def _batch(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         if engine is not engines[0][0] and run["mode"] != "insert" and index < len(replay):
             answer = engine.select(run["sql"], feed)
             expected = map(normal_text, replay[index]["materialized"])
-            return _compare(expected, _texts(_folded(answer.changes), answer.schema))
+            return compare(expected, texts(folded(answer.changes), answer.schema))
         if run["mode"] == "insert":
             (sink,) = case["sink_tables"]
-            changes = engine.insert(run["sql"], {sink["name"]: _sink(sink)}, feed)[sink["name"]]
-            return _rows_agree(expectation, _folded(changes), _sink_columns(sink))
+            changes = engine.insert(run["sql"], {sink["name"]: create_sink(sink)}, feed)[
+                sink["name"]
+            ]
+            return _rows_agree(expectation, folded(changes), sink_columns(sink))
         answer = engine.select(run["sql"], feed)
         if _as_replayed(case.get("flink_2_3_0_streaming_replay"), expectation, answer):
-            return _AGREE
+            return AGREE
         if expectation.get("ordered_compare") and engine is engines[0][0]:
             return _ordered(expectation, answer)
-        return _rows_agree(expectation, _folded(answer.changes), answer.schema)
+        return _rows_agree(expectation, folded(answer.changes), answer.schema)
 
     return _first_bad(
         lambda engine=engine, feed=feed, e=e: one(engine, feed, e)
@@ -422,8 +319,8 @@ def _ordered(expectation: Mapping[str, Any], answer: Answer) -> Verdict:
     ours = [normal_text(row_text(row, answer.schema)) for _, _, row in answer.changes]
     theirs = [_expected_text(row, answer.schema) for row in expectation["expected"]]
     if len(ours) == len(theirs) and all(map(same_text, theirs, ours)):
-        return _AGREE
-    return _wrong("rows in order", theirs[:8], ours[:8])
+        return AGREE
+    return wrong("rows in order", theirs[:8], ours[:8])
 
 
 def _zone(name: str) -> tzinfo:
@@ -509,7 +406,7 @@ def _legacy(value: Any) -> str:
 
 def _one_row(engine: Engine, steps: Any, text: str) -> tuple[RowType, tuple[Any, ...]]:
     answer = engine.select(f"SELECT {text} FROM t", steps)
-    ((row, _),) = _folded(answer.changes).items()
+    ((row, _),) = folded(answer.changes).items()
     return answer.schema, row
 
 
@@ -532,14 +429,14 @@ def _functions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         wanted = physical_columns([f"f{i} {kind}" for i, kind in enumerate(item["types"])])
         names = [(str(a), str(b)) for a, b in zip(wanted.types, schema.types, strict=True)]
         if any(a != b for a, b in names) and not _type_of_replay(item, schema):
-            return _wrong(f"type of {item['sql_expr']}", *zip(*names, strict=True))
+            return wrong(f"type of {item['sql_expr']}", *zip(*names, strict=True))
         if not item["expected"]:  # RAND(): any value will do
-            return _AGREE
+            return AGREE
         expected = tuple(plain(v, k) for v, k in zip(item["expected"], wanted.types, strict=True))
-        verdict = _compare([row_text(expected, wanted)], [row_text(row, schema)])
+        verdict = compare([row_text(expected, wanted)], [row_text(row, schema)])
         if verdict.word is Word.AGREE:
             return verdict
-        return _wrong(item["sql_expr"], row_text(expected, wanted), row_text(row, schema))
+        return wrong(item["sql_expr"], row_text(expected, wanted), row_text(row, schema))
 
     with defined():
         return _first_bad(lambda item=item: one(item) for item in case["items"])
@@ -580,8 +477,8 @@ def _expressions(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         _, row = _one_row(engine, steps, f"CAST({text} AS STRING)")
         ours = "NULL" if row[0] is None else row[0]
         if same_text(normal_text(item["expected"]), normal_text(ours)):
-            return _AGREE
-        return _wrong(text, item["expected"], ours)
+            return AGREE
+        return wrong(text, item["expected"], ours)
 
     with defined():
         return _first_bad(lambda item=item: one(item) for item in case["items"])
@@ -615,9 +512,9 @@ def _aggregates(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         assert isinstance(wanted, RowType)
         names = [(str(a), str(b)) for a, b in zip(wanted.types, answer.schema.types, strict=True)]
         if any(a != b for a, b in names):
-            return _wrong(f"type of {item['sql']}", *zip(*names, strict=True))
+            return wrong(f"type of {item['sql']}", *zip(*names, strict=True))
         rows = Counter(plain_row(row, wanted)[1] for row in item["expected_rows"])
-        return _compare(_texts(rows, wanted), _texts(_folded(answer.changes), answer.schema))
+        return compare(texts(rows, wanted), texts(folded(answer.changes), answer.schema))
 
     return _first_bad(lambda item=item: one(item) for item in case["items"])
 
@@ -642,7 +539,7 @@ def _cdc_formats(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
         .replace("]", ")")
         for _, kind, row in answer.changes
     ]
-    return _AGREE if ours == case["expected_rows"] else _wrong("rows", case["expected_rows"], ours)
+    return AGREE if ours == case["expected_rows"] else wrong("rows", case["expected_rows"], ours)
 
 
 def _nexmark(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
@@ -653,7 +550,7 @@ def _nexmark(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     whole = {**case, "source_tables": tables}
     answer = engine_of(whole).select(case["sql"][-1], case["steps"](whole))
     expected = [normal_text("+I" + text[2:]) for text in case["flink_2_3_0_final"]]
-    return _compare(expected, _texts(_folded(answer.changes), answer.schema))
+    return compare(expected, texts(folded(answer.changes), answer.schema))
 
 
 JUDGES: dict[str, Callable[[Mapping[str, Any], Sequence[str]], Verdict]] = {
