@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,7 @@ _AFTER = {
     "INSERT": ("INTO",),
 }
 _TABLE_WORDS = {"FROM", "JOIN", "INTO", "TABLE", "DESCRIBE", "DESC", "VIEW", "TABLES"}
+_COMMENT = re.compile(r"(--|//).*$")  # in what stands behind the last token
 _MORE = 200  # candidates are looked at, not read
 
 
@@ -99,6 +101,8 @@ class Completions:
         tokens = _statement(tokens)
         last = tokens[-2] if len(tokens) > 1 else None
         if last is not None and last.end == cursor and last.kind in {Kind.STRING, Kind.NUMBER}:
+            return []
+        if _COMMENT.search(before[tokens[-1].end :]):
             return []
         word = ""
         if last is not None and last.kind is Kind.WORD and last.end == cursor:
@@ -249,7 +253,7 @@ def _in_from(tokens: Sequence[Token]) -> bool:
 
 
 def _options(tokens: Sequence[Token]) -> dict[str, str] | None:
-    """Key → value given so far in the WITH or hint that is open; None where none is."""
+    """Key → value given so far in the WITH that is open; None where none is."""
     depth = 0
     for at in range(len(tokens) - 1, 0, -1):
         if tokens[at].key == ")":
@@ -258,7 +262,7 @@ def _options(tokens: Sequence[Token]) -> dict[str, str] | None:
             if depth:
                 depth -= 1
                 continue
-            if tokens[at - 1].key not in {"WITH", "OPTIONS", "SET"}:
+            if tokens[at - 1].key != "WITH":
                 return None
             inside = tokens[at + 1 :]
             return {

@@ -8,86 +8,28 @@ from flowsql.sql.tokens import Kind, Token, tokenize
 
 __all__ = ["KEYWORDS", "parts"]
 
-# Words of statements that may also be names.
-KEYWORDS = (
-    RESERVED
-    | frozenset(CLAUSES)
-    | frozenset(
-        [
-            "ADD",
-            "AFTER",
-            "CASCADE",
-            "CATALOG",
-            "CHANGELOG_MODE",
-            "COLUMNS",
-            "CONFLICT",
-            "CONSTRAINT",
-            "DATABASE",
-            "ENFORCED",
-            "ESTIMATED_COST",
-            "EXCLUDING",
-            "EXPLAIN",
-            "FIRST",
-            "GENERATED",
-            "IF",
-            "INCLUDING",
-            "JAR",
-            "JOB",
-            "JOBS",
-            "JSON_EXECUTION_PLAN",
-            "KEY",
-            "LAST",
-            "METADATA",
-            "OPTIONS",
-            "ORDINALITY",
-            "OVERWRITE",
-            "OVERWRITING",
-            "PARTITIONED",
-            "PARTITIONS",
-            "PLAN",
-            "PLAN_ADVICE",
-            "PYTHON",
-            "RENAME",
-            "REPLACE",
-            "SETS",
-            "STOP",
-            "TEMPORARY",
-            "TIES",
-            "TYPE",
-            "VIEW",
-            "VIRTUAL",
-            "CLEAR",
-            "EXIT",
-            "HELP",
-            "QUIT",
-            "SOURCE",
-        ]
-    )
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Words of statements that may also be names, and those of the shell.
+_LOOSE = _words(
+    """
+    ADD AFTER CASCADE CATALOG CHANGELOG_MODE COLUMNS CONFLICT CONSTRAINT DATABASE ENFORCED
+    ESTIMATED_COST EXCLUDING EXPLAIN FIRST GENERATED IF INCLUDING JAR JOB JOBS JSON_EXECUTION_PLAN KEY
+    LAST METADATA OPTIONS ORDINALITY OVERWRITE OVERWRITING PARTITIONED PARTITIONS PLAN PLAN_ADVICE
+    PYTHON RENAME REPLACE SETS STOP TEMPORARY TIES TYPE VIEW VIRTUAL CLEAR EXIT HELP QUIT SOURCE
+    """
 )
+KEYWORDS = RESERVED | frozenset(CLAUSES) | _LOOSE
 
 # What may stand before a bracket without being called.
-_TYPES = frozenset(
-    [
-        "CHAR",
-        "VARCHAR",
-        "BINARY",
-        "VARBINARY",
-        "BYTES",
-        "DECIMAL",
-        "DEC",
-        "NUMERIC",
-        "TIME",
-        "TIMESTAMP",
-        "TIMESTAMP_LTZ",
-        "ROW",
-        "ARRAY",
-        "MAP",
-        "MULTISET",
-        "KEY",
-        "OPTIONS",
-        "FILTER",
-        "WITHIN",
-    ]
+_TYPES = _words(
+    """
+    CHAR VARCHAR BINARY VARBINARY BYTES DECIMAL DEC NUMERIC TIME TIMESTAMP TIMESTAMP_LTZ ROW ARRAY MAP
+    MULTISET KEY OPTIONS FILTER WITHIN
+    """
 )
 _STYLES = {
     Kind.STRING: "class:string",

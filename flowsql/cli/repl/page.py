@@ -42,6 +42,7 @@ class Page:
     Args:
         schema: of the rows.
         settings: how values become text (time zone).
+        follow: the last rows are shown until somebody moves about.
 
     Attributes:
         table: what is looked at.
@@ -50,7 +51,7 @@ class Page:
         touched: somebody moved about: the page is not to be taken away.
     """
 
-    def __init__(self, schema: RowType, settings: EvalSettings) -> None:
+    def __init__(self, schema: RowType, settings: EvalSettings, *, follow: bool = False) -> None:
         self._schema = schema
         self._settings = settings
         self._tableau = Tableau(schema, settings, op=False)
@@ -60,7 +61,7 @@ class Page:
         self._edges = [0]
         self._record: _Record | None = None
         self._record_top = 0
-        self._at_end = False
+        self._at_end = follow
         self.table: pa.Table | None = None
         self.cursor = 0
         self.top = 0

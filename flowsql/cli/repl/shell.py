@@ -21,6 +21,7 @@ from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.config import ENGINE_OPTIONS, parse_setting
 from flowsql.errors import ConfigError, FlowSQLError, InternalError
 from flowsql.expr import EvalSettings, all_aggregates, all_functions
+from flowsql.library.masking import starred
 from flowsql.library.result import Result
 from flowsql.runtime.job import Job
 from flowsql.session import Prepared, Session
@@ -104,7 +105,8 @@ class Shell:
                     behind -= 1
                     command = command_of(tokens, piece)
                     if command is None:
-                        self._statement(alone(text, piece))
+                        with _whole_lines(text):
+                            self._statement(alone(text, piece))
                     elif not self._command(command, depth):
                         return False
                     if self._interrupts.asked or self._failed:
@@ -320,6 +322,18 @@ class Shell:
 
     def _say(self, message: str) -> None:
         self._console.tell(f"-- {message}")
+
+
+@contextlib.contextmanager
+def _whole_lines(text: str) -> Iterator[None]:
+    """Errors of one statement show their line as it was typed, with what else stands there."""
+    try:
+        yield
+    except FlowSQLError as error:
+        for part in (error, *error.more):
+            if part.sql is not None and len(part.sql) == len(text):
+                part.sql = starred(text)
+        raise
 
 
 class _Interrupts:

@@ -84,7 +84,8 @@ class LiveView:
         self._interrupted = interrupted
         self._terminal = terminal
         self._live = LiveTable(answer.schema, append=answer.append, limit=limit)
-        self._page = Page(answer.schema, settings)
+        # What only grows is read at its end.
+        self._page = Page(answer.schema, settings, follow=answer.append and not answer.bounded)
         self._published = self._live.rows
         self._held = False
         self._began = time.monotonic()

@@ -1,0 +1,109 @@
+"""What may be typed next."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowsql.cli.repl.complete import Completions
+
+TABLES = {
+    "bid": (("item", "STRING"), ("price", "INT"), ("order", "BIGINT")),
+    "auction": (("id", "INT"), ("item", "STRING")),
+}
+
+
+@pytest.fixture
+def completions() -> Completions:
+    """Of two tables."""
+    return Completions(lambda: list(TABLES), lambda table: TABLES.get(table, ()))
+
+
+def texts(completions: Completions, text: str) -> list[str]:
+    """The candidates where `|` stands."""
+    before, _, after = text.partition("|")
+    return [c.text for c in completions.at(before + after, len(before))]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("SEL|", ["SELECT"]),
+        ("sel|", ["select"]),
+        ("SELECT 1; cre|", ["create"]),
+        ("CREATE T|", ["TABLE", "TEMPORARY"]),
+        ("SHOW t|", ["tables"]),
+        ("SELECT * FROM |", ["bid", "auction"]),
+        ("SELECT * FROM b|", ["bid"]),
+        ("SELECT * FROM bid, a|", ["auction"]),
+        ("SELECT a FROM bid JOIN |", ["bid", "auction"]),
+        ("DESCRIBE a|", ["auction"]),
+        ("INSERT INTO |", ["bid", "auction"]),
+        ("SELECT pr| FROM bid", ["price"]),
+        ("SELECT o| FROM bid", ["`order`"]),
+        ("SELECT b.| FROM bid AS b", ["item", "price", "`order`"]),
+        ("SELECT b.i| FROM auction a, bid b", ["item"]),
+        ("SELECT 1 FROM bid WHERE it|", ["item"]),
+        ("SELECT it| FROM bid; SELECT 1 FROM auction", ["item"]),
+        ("SELECT x.| FROM bid", []),
+        ("SELECT 12|", []),
+        ("SELECT 'SEL|", []),
+        ('SELECT "SEL|', []),
+        ("-- SEL|", []),
+    ],
+)
+def test_words(completions: Completions, text: str, first: list[str]) -> None:
+    """By what stands before, and by the tables of the whole statement."""
+    found = texts(completions, text)
+    assert found[: len(first) or None] == first
+
+
+def test_functions_have_their_sentence(completions: Completions) -> None:
+    """Beside the columns and words that begin alike; in the case that was begun."""
+    found = {c.text: c.what for c in completions.at("SELECT co", 9)}
+    assert {"count", "concat", "coalesce"} <= found.keys()
+    assert found["concat"].endswith(".")
+    assert "COUNT" in texts(completions, "SELECT CO|")
+
+
+OPEN = "CREATE TABLE t (a INT) WITH ("
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        (OPEN + "'con|", ["connector'"]),
+        (OPEN + "'connector' = 'file|", ["filesystem'"]),
+        (OPEN + "'connector' = 'filesystem', 'form|", ["format'"]),
+        (OPEN + "'connector' = 'filesystem', 'format' = 'c|", ["csv'"]),
+        (OPEN + "'connector' = 'filesystem', 'format' = 'csv', 'csv.n|", ["csv.null-literal'"]),
+        (OPEN + "'connector' = 'nothing', 'pa|", []),
+        (OPEN + "'connector' = 'datagen', 'connector|", []),
+        ("SELECT * FROM bid /*+ OPTIONS('|", []),
+        ("SET 'execution.runtime|", ["execution.runtime-mode'"]),
+        ("SET 'execution.runtime-mode' = '|", ["streaming'", "batch'"]),
+        ("SET 'table.dml-sync' = 't|", ["true'"]),
+        ("RESET 'pipeline.na|", ["pipeline.name'"]),
+        ("SELECT '|", []),
+    ],
+)
+def test_options(completions: Completions, text: str, first: list[str]) -> None:
+    """Keys and values from what is declared; a key that is given is not offered again."""
+    found = texts(completions, text)
+    assert found[: len(first) or None] == first
+
+
+def test_tables_are_remembered_until_forgotten() -> None:
+    """One question per look, not one per key."""
+    asked: list[str] = []
+
+    def columns(table: str) -> tuple[tuple[str, str], ...]:
+        asked.append(table)
+        return TABLES.get(table, ())
+
+    completions = Completions(lambda: list(TABLES), columns)
+    for _ in range(2):
+        texts(completions, "SELECT pr| FROM bid")
+    assert asked == ["bid"]
+    completions.forget()
+    texts(completions, "SELECT pr| FROM bid")
+    assert asked == ["bid", "bid"]
