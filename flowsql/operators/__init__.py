@@ -24,6 +24,7 @@ from flowsql.operators.tumble_assign import TumbleAssignOperator
 from flowsql.operators.union import UnionOperator
 from flowsql.operators.unnest import UnnestOperator
 from flowsql.operators.window_aggregate import WindowAggregateOperator
+from flowsql.operators.window_top_n import WindowTopNOperator
 
 __all__ = [
     "BestRowOperator",
@@ -52,5 +53,6 @@ __all__ = [
     "UnionOperator",
     "UnnestOperator",
     "WindowAggregateOperator",
+    "WindowTopNOperator",
     "copies",
 ]

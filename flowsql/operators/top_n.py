@@ -121,19 +121,26 @@ class TopNOperator(Operator):
 
     def _ingest(self) -> None:
         changes = self._waiting.take()
-        if changes is None:
-            return
+        if changes is not None:
+            self._admit(changes)
+
+    def _admit(self, changes: Changes) -> None:
         batch = changes.batch
         arrays = [batch.column(c) for c in self._partition]
         slots, is_new = self._index.ensure(Keys.of(arrays, self._partition_types, len(changes)))
-        if self._end_column is not None and is_new.any():
-            made = is_new.nonzero()[0]
-            ends = to_numpy(batch.column(self._end_column)).astype(np.int64)
-            self._columns.write(slots.take(made), "end", ends.take(made))
+        made = is_new.nonzero()[0]
+        if len(made):
+            self._begin(batch, slots, made)
         if self._append:
             self._insert(batch, slots)
         else:
             self._change(batch, slots, changes.signs)
+
+    def _begin(self, batch: pa.RecordBatch, slots: Ints, made: Ints) -> None:
+        """Partitions that are new, of the rows `made` of a batch."""
+        if self._end_column is not None:
+            ends = to_numpy(batch.column(self._end_column)).astype(np.int64)
+            self._columns.write(slots.take(made), "end", ends.take(made))
 
     def _ends(self, slots: Ints) -> Ints | None:
         """int64[n]: the last rank of each partition; None where there is no last one."""
@@ -194,8 +201,13 @@ class TopNOperator(Operator):
 
     def _store(self, batch: pa.RecordBatch, slots: Ints) -> None:
         numbers = self._rows.append(batch.select(list(self._stored)))
-        self._order.add(slots, [batch.column(c) for c in self._sort], numbers)
+        self._order.add(slots, self._sort_values(batch, numbers), numbers)
         self._columns.add(slots, "rows", 1)
+
+    def _sort_values(self, batch: pa.RecordBatch, numbers: Ints) -> list[pa.Array]:
+        """The order's columns of rows that are stored under these numbers."""
+        del numbers
+        return [batch.column(c) for c in self._sort]
 
     def _trim(self, slots: Ints) -> None:
         """Forget what stands behind the last rank, and note where the last row stands."""

@@ -190,7 +190,9 @@ def _rank(spec: p.Rank, row: RowType) -> str:
     parts.append(f"ranks={spec.start}..{end}")
     if spec.rank_column:
         parts.append("gives the rank")
-    if spec.input_mode is ChangelogMode.APPEND:
+    if spec.window_end is not None:
+        parts.append(f"given when {row.names[spec.window_end]} is reached")
+    elif spec.input_mode is ChangelogMode.APPEND:
         parts.append("keeps only what is given")
     return f"Rank({', '.join(parts)})"
 

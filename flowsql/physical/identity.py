@@ -140,6 +140,8 @@ def identify(
                 "given": spec.rank_column,
                 "retract": spec.input_mode.value != "append",
             }
+            if spec.window_end is not None:
+                form["window"] = [first[spec.window_end], spec.last]
         case Deduplicate():
             form |= {
                 "keys": [first[k] for k in spec.keys],

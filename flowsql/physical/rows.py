@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import SqlError
@@ -12,8 +12,10 @@ from flowsql.expr import Column, Literal, columns_read
 from flowsql.logical import (
     Aggregate,
     Expand,
+    Filter,
     LogicalPlan,
     Number,
+    Project,
     Rank,
     RankFunction,
     SemiJoin,
@@ -106,18 +108,7 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
             hint="Use ROW_NUMBER(), or SET 'execution.runtime-mode' = 'batch'.",
             span=plan.span,
         )
-    meaning = window_columns(plan.input)
-    if (
-        lowering.settings.streaming
-        and not _given_once(plan.input)
-        and {Window.START, Window.END} <= {meaning[c] for c in plan.partition if c in meaning}
-    ):
-        raise not_supported(
-            "a window Top-N",
-            plan.span,
-            "Leave window_start or window_end out of PARTITION BY for a Top-N that is kept up to "
-            "date.",
-        )
+    window_end = _window_end(plan) if lowering.settings.streaming else None
     width = len(plan.input.schema.fields)
     own = frozenset(c for c in needed if c < width) | set(plan.partition)
     own |= {k.column for k in plan.order}
@@ -125,7 +116,7 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
     below = lowering.lower(plan.input, own or frozenset({0}))
     numbered = plan.name is not None and width in needed
     first = (plan.start, plan.end, plan.end_column) == (1, 1, None)
-    if first and plan.function is RankFunction.ROW_NUMBER:
+    if first and plan.function is RankFunction.ROW_NUMBER and window_end is None:
         node = _deduplicated(lowering, plan, below)
         if node is not None:
             return (
@@ -141,6 +132,17 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
         )
     partition = tuple(below.at(c) for c in plan.partition)
     at = len(below.node.output.fields) if numbered else None
+    window: dict[str, Any] = {}
+    if window_end is not None:
+        if below.node.mode is not ChangelogMode.APPEND or plan.end_column is not None:
+            raise not_supported(
+                "a window Top-N over rows that change, or up to a column", plan.span
+            )
+        window = {
+            "window_end": below.at(window_end),
+            "local_time": isinstance(_tumble(plan).schema.types[-1], LocalZonedTimestampType),
+            "last": first and _last_by_time(plan),
+        }
     node = lowering.builder.add(
         p.Rank(
             partition=partition,
@@ -151,10 +153,11 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
             end_column=None if plan.end_column is None else below.at(plan.end_column),
             rank_column=numbered,
             input_mode=below.node.mode,
+            **window,
         ),
         (below.node,),
         given,
-        lowering.settled(ChangelogMode.RETRACT),
+        ChangelogMode.APPEND if window else lowering.settled(ChangelogMode.RETRACT),
         rank_keys(
             below.node.upsert_keys,
             partition,
@@ -165,6 +168,38 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
     )
     more = () if plan.name is None else (-1 if at is None else at,)
     return Lowered(node, below.columns + more)
+
+
+def _window_end(plan: Rank) -> int | None:
+    """The end of the window by which rows are numbered; None where they are not, or come once."""
+    meaning = window_columns(plan.input)
+    found = {meaning[c]: c for c in plan.partition if c in meaning}
+    if not {Window.START, Window.END} <= found.keys() or _given_once(plan.input):
+        return None
+    return found[Window.END]
+
+
+def _tumble(plan: LogicalPlan) -> Tumble:
+    while not isinstance(plan, Tumble):
+        plan = plan.inputs[0]
+    return plan
+
+
+def _last_by_time(plan: Rank) -> bool:
+    """Whether the one row is the last by the time of the windows: of equal ones the last to come."""
+    if len(plan.order) != 1 or not plan.order[0].descending:
+        return False
+    at, column = plan.input, plan.order[0].column
+    while not isinstance(at, Tumble):
+        if isinstance(at, Project):
+            expression = at.expressions[column]
+            if not isinstance(expression, Column):
+                return False
+            column = expression.index
+        elif not isinstance(at, Filter):
+            return False
+        at = at.inputs[0]
+    return column == at.time
 
 
 def _given_once(plan: LogicalPlan) -> bool:

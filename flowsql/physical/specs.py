@@ -379,6 +379,11 @@ class Rank(Spec):
             (Flink's "variable" Top-N).
         rank_column: the rank is given.
         input_mode: APPEND keeps no more rows than are given.
+        window_end: for a Top-N of windows that are given once, when the watermark reaches their
+            end − 1 ms: the input column with that end, part of the partition. ROW_NUMBER of APPEND
+            input; the output is APPEND.
+        local_time: as of `WindowAggregate`.
+        last: with `window_end`: of equal rows the last to arrive stands first.
     """
 
     partition: tuple[int, ...]
@@ -389,6 +394,9 @@ class Rank(Spec):
     end_column: int | None = None
     rank_column: bool = False
     input_mode: ChangelogMode = ChangelogMode.RETRACT
+    window_end: int | None = None
+    local_time: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,12 @@ __all__ = [
 
 _SLOT = BigIntType(nullable=False)
 
+# The watermark of the last `advance`: rows given by the next one carry it as their mark.
+_PROGRESS: tuple[StateSpec, ...] = (
+    KeyIndexSpec("progress", ()),
+    ColumnsSpec("progress_columns", "progress", (("watermark", "int64"),)),
+)
+
 # A partition's rows up to this rank are found by comparing, not by a search.
 _FEW = 16
 
@@ -112,9 +118,7 @@ def _window_aggregate(spec: WindowAggregate, row: RowType) -> tuple[StateSpec, .
     return (
         *accumulator_specs(plan, key, row_count=retract, extra=start, timers=True),
         TimersSpec("timers", GROUPS),
-        # The watermark of the last `advance`: rows given by the next one carry it as their mark.
-        KeyIndexSpec("progress", ()),
-        ColumnsSpec("progress_columns", "progress", (("watermark", "int64"),)),
+        *_PROGRESS,
     )
 
 
@@ -206,6 +210,7 @@ def keeps_best_row(spec: Rank, row: RowType) -> bool:
     """Whether one row a partition is enough, found by comparing words."""
     return (
         spec.input_mode is ChangelogMode.APPEND
+        and spec.window_end is None
         and spec.function is RankFunction.ROW_NUMBER
         and (spec.start, spec.end, spec.end_column) == (1, 1, None)
         and not OrderLayout(sort_columns(spec.order, row)).texts
@@ -217,6 +222,7 @@ def keeps_few(spec: Rank, row: RowType) -> bool:
     layout = OrderLayout(sort_columns(spec.order, row))
     return (
         keeps_range(spec)
+        and spec.window_end is None
         and spec.end is not None
         and 0 < spec.end <= _FEW
         and layout.words > 0
@@ -228,6 +234,7 @@ def keeps_range(spec: Rank) -> bool:
     """Whether rows behind the last rank can be forgotten."""
     return (
         spec.input_mode is ChangelogMode.APPEND
+        and not spec.last
         and spec.function is RankFunction.ROW_NUMBER
         and (spec.end is not None or spec.end_column is not None)
     )
@@ -269,6 +276,8 @@ def _top_n(spec: Rank, row: RowType) -> tuple[StateSpec, ...]:
     layout = OrderLayout(sort)
     if keeps_range(spec) and not layout.texts:
         fixed += [(f"word{i}", "uint64") for i in range(layout.words)]
+    if spec.last:
+        sort = (*sort, SortColumn(_SLOT, descending=True))
     # What the order reads is stored, so that an entry can be found again.
     stored = rank_columns(spec, row)
     tables: list[StateSpec] = [
@@ -283,6 +292,8 @@ def _top_n(spec: Rank, row: RowType) -> tuple[StateSpec, ...]:
             ColumnsSpec("rows_ids_columns", "rows_ids", (("count", "int64"),)),
             OrderedSpec("rows_copies", "rows_ids", (), "rows"),
         ]
+    if spec.window_end is not None:
+        tables += [TimersSpec("timers", "partitions"), *_PROGRESS]
     return tuple(tables)
 
 

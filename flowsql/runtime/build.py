@@ -7,7 +7,7 @@ the same operator again. Scans, constants and sinks are no operators: the runtim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 import pyarrow as pa
 
@@ -39,6 +39,7 @@ from flowsql.operators import (
     UnionOperator,
     UnnestOperator,
     WindowAggregateOperator,
+    WindowTopNOperator,
     copies,
 )
 from flowsql.physical import PhysicalNode
@@ -167,7 +168,7 @@ def build_operator(
                 output=output,
             )
         case Rank() as spec:
-            return _rank(spec, inputs[0].output, output)
+            return _rank(spec, inputs[0].output, output, settings)
         case Deduplicate() as spec:
             row = inputs[0].output
             if spec.time is None and not spec.keep_last:
@@ -274,7 +275,7 @@ def _semi_join(
     )
 
 
-def _rank(spec: Rank, row: RowType, output: pa.Schema) -> Operator:
+def _rank(spec: Rank, row: RowType, output: pa.Schema, settings: EvalSettings) -> Operator:
     if keeps_best_row(spec, row):
         return _best_row(spec.partition, spec.order, row, output, last=False)
     sort = sort_columns(spec.order, row)
@@ -294,24 +295,32 @@ def _rank(spec: Rank, row: RowType, output: pa.Schema) -> Operator:
     ties = None
     if spec.function is not RankFunction.ROW_NUMBER:
         ties = tuple(s.type for s in sort)
-    return TopNOperator(
-        partition=spec.partition,
-        partition_types=_types(row, spec.partition),
-        stored=stored,
-        stored_types=_types(row, stored),
-        sort=tuple(k.column for k in spec.order),
-        ranking=Ranking(
+    options: dict[str, Any] = {
+        "partition": spec.partition,
+        "partition_types": _types(row, spec.partition),
+        "stored": stored,
+        "stored_types": _types(row, stored),
+        "sort": tuple(k.column for k in spec.order),
+        "ranking": Ranking(
             ties=ties,
             dense=spec.function is RankFunction.DENSE_RANK,
             start=spec.start,
             end=spec.end,
             ranked=spec.rank_column,
         ),
-        end_column=spec.end_column,
-        append=spec.input_mode is ChangelogMode.APPEND,
-        bounded=keeps_range(spec),
-        with_rank=spec.rank_column,
-        output=output,
+        "end_column": spec.end_column,
+        "append": spec.input_mode is ChangelogMode.APPEND,
+        "bounded": keeps_range(spec),
+        "with_rank": spec.rank_column,
+        "output": output,
+    }
+    if spec.window_end is None:
+        return TopNOperator(**options)
+    return WindowTopNOperator(
+        window_end=spec.window_end,
+        zone=settings.local_time_zone if spec.local_time else "UTC",
+        last=spec.last,
+        **options,
     )
 
 

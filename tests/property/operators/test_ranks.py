@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import math
 from collections import Counter
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 
 from flowsql.changelog import ChangelogMode
 from flowsql.physical.specs import Deduplicate, Limit, Rank, RankFunction, Sort, SortKey
-from flowsql.types import BigIntType, DoubleType, Field, IntType, RowType, VarCharType
+from flowsql.types import (
+    BigIntType,
+    DoubleType,
+    Field,
+    IntType,
+    RowType,
+    TimestampType,
+    VarCharType,
+)
 from tests.property.operators.changelogs import (
     DOUBLES,
     INTS,
@@ -197,3 +206,66 @@ def test_sort_gives_all_rows_in_order(
     parts = [changes(ROW, part, append=True) for part in (rows[:at], rows[at:]) if part]
     out = [tuple(map(normal, r[1:])) for r in run.step(*parts)]
     assert out == [tuple(map(normal, r)) for r in ordered(order, rows)]
+
+
+WINDOWED = row_type(
+    window_start=TimestampType(3, nullable=False),
+    window_end=TimestampType(3, nullable=False),
+    k=VarCharType(),
+    x=IntType(),
+    n=IntType(nullable=False),
+)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_any_cut_gives_the_first_rows_of_each_window_once(data: st.DataObject) -> None:
+    """When its end is reached; later rows are late."""
+    end = data.draw(st.integers(1, 3))
+    last = data.draw(st.booleans())
+    order = (SortKey(3, data.draw(st.booleans())),)
+    ranked_rows = data.draw(st.booleans())
+    fields = WINDOWED.fields
+    if ranked_rows:
+        fields = (*fields, Field("rank", BigIntType(nullable=False)))
+    mode = ChangelogMode.APPEND
+    spec = Rank(
+        (0, 1, 2), order, end=end, rank_column=ranked_rows, input_mode=mode, window_end=1, last=last
+    )
+    run = Run(spec, [WINDOWED], RowType(fields, nullable=False), mode=mode)
+    windows: dict[Any, list[Row]] = {}
+    expected: list[Row] = []
+    reached = late = number = 0
+    for _ in range(data.draw(st.integers(1, 4))):
+        batches = []
+        for _ in range(data.draw(st.integers(0, 2))):
+            rows = data.draw(
+                st.lists(st.tuples(st.integers(0, 3), STRINGS, INTS), min_size=1, max_size=5)
+            )
+            made = []
+            for w, k, x in rows:
+                number += 1
+                bounds = (EPOCH + dt.timedelta(seconds=w), EPOCH + dt.timedelta(seconds=w + 1))
+                made.append((*bounds, k, x, number))
+                if (w + 1) * 1_000 - 1 <= reached:
+                    late += 1
+                else:
+                    windows.setdefault((w, k), []).append(made[-1])
+            batches.append(changes(WINDOWED, made, append=True))
+        rises = data.draw(st.booleans())
+        if rises:
+            reached += data.draw(st.sampled_from([1, 500, 999, 1_000, 1_001]))
+        for w, k in sorted(windows, key=lambda key: key[0]):
+            if (w + 1) * 1_000 - 1 <= reached:
+                rows = windows.pop((w, k))
+                found = ordered(order, rows[::-1] if last else rows)[:end]
+                expected += [(*r, i) if ranked_rows else r for i, r in enumerate(found, start=1)]
+        run.step(*batches, watermark=reached if rises else None)
+        assert run.table() == answer(expected)
+        assert all(sign == "+" for sign, *_ in run.out)
+        if data.draw(st.booleans()):
+            run.restart()
+    assert run.counters.as_dict().get("late-rows", 0) == late
+    if not windows:
+        assert run.live()["rows"] == run.live()["partitions"] == 0
