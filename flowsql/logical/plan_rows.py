@@ -135,7 +135,8 @@ class Sort(LogicalPlan):
     fetch: int | None = None
 
     def _fields(self) -> tuple[Field, ...]:
-        return self.input.schema.fields
+        # As in Flink, rows that are chosen by others carry no time attribute.
+        return tuple(replace(f, type=without_time(f.type)) for f in self.input.schema.fields)
 
     @property
     def inputs(self) -> tuple[LogicalPlan, ...]:
@@ -174,7 +175,8 @@ class Number(LogicalPlan):
     name: str
 
     def _fields(self) -> tuple[Field, ...]:
-        return (*self.input.schema.fields, Field(self.name, BigIntType(nullable=False)))
+        given = (replace(f, type=without_time(f.type)) for f in self.input.schema.fields)
+        return (*given, Field(self.name, BigIntType(nullable=False)))
 
     @property
     def inputs(self) -> tuple[LogicalPlan, ...]:

@@ -208,8 +208,8 @@ class RelationBinder:
             return self._using(joined, scope, (left_scope, right_scope), shared)
         if node.args.get("on") is None:
             return joined, scope
-        condition = ExpressionBinder(scope, "ON").condition(node.args["on"])
-        return replace(joined, condition=condition), scope
+        on = ExpressionBinder(replace(scope, outer=names.outer), "ON").condition(node.args["on"])
+        return replace(joined, condition=on), scope
 
     def _lateral(
         self, node: d.JoinRelation, beside: d.DerivedTable, names: Names

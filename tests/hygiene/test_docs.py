@@ -88,19 +88,15 @@ def _is_foreign(connector: Connector) -> bool:
 REFUSED = {
     "`HOP`": "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '2' DAY))",
     "group windows": "SELECT COUNT(*) FROM t GROUP BY SESSION(ts, INTERVAL '1' MINUTE)",
-    "`UNNEST`": "SELECT * FROM t CROSS JOIN UNNEST(ARRAY[1]) AS u (x)",
     "`LATERAL TABLE`": "SELECT * FROM t, LATERAL TABLE(f(a))",
-    "`ORDER BY`": "SELECT a FROM t ORDER BY a",
-    "`LIMIT`": "SELECT a FROM t LIMIT 1",
     "OVER windows": "SELECT COUNT(*) OVER (ORDER BY ts) FROM t",
-    "`QUALIFY`": "SELECT a FROM t QUALIFY ROW_NUMBER() OVER (ORDER BY a) = 1",
+    "by a time without a condition": "SELECT ROW_NUMBER() OVER (ORDER BY ts) FROM t",
     "`MATCH_RECOGNIZE`": "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS TRUE)",
-    "sub-queries in expressions": "SELECT (SELECT MAX(a) FROM t) FROM t",
-    "`IN (SELECT …)`": "SELECT a FROM t WHERE a IN (SELECT a FROM t)",
-    "`EXISTS`": "SELECT a FROM t WHERE EXISTS (SELECT a FROM t)",
-    "`INTERSECT`": "SELECT a FROM t INTERSECT SELECT a FROM t",
-    "`EXCEPT`": "SELECT a FROM t EXCEPT SELECT a FROM t",
-    "`ROLLUP`": "SELECT a, COUNT(*) FROM t GROUP BY ROLLUP(a)",
+    "`ORDER BY` a time": "SELECT a FROM t ORDER BY ts",
+    "sub-queries in `ON`": "SELECT 1 FROM t JOIN t AS u ON t.a IN (SELECT a FROM t)",
+    "`COUNT` in `LATERAL (SELECT …)`": (
+        "SELECT * FROM t, LATERAL (SELECT COUNT(*) AS n FROM t AS u WHERE u.a = t.a)"
+    ),
     "`ORDER BY` in an aggregate": "SELECT ARRAY_AGG(a ORDER BY a) FROM t",
     "`STATE_TTL`": "SELECT /*+ STATE_TTL('t'='1d') */ a, COUNT(*) FROM t GROUP BY a",
 }
