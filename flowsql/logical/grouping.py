@@ -57,6 +57,7 @@ class Groups:
         sets: Sequence[Sequence[exp.Expr]],
         source: LogicalPlan,
         window: GroupWindow | None = None,
+        span: Span | None = None,
     ) -> None:
         self._window = window
         self._binder = binder
@@ -74,7 +75,7 @@ class Groups:
                 positions |= frozenset(range(first, len(self._keys)))
             if positions in self._sets:
                 raise not_supported(
-                    "the same grouping set twice", span_of(nodes[0]) if nodes else None
+                    "the same grouping set twice", span_of(nodes[0]) if nodes else span
                 )
             self._sets.append(positions)
         self._columns += self._keys

@@ -219,6 +219,7 @@ class _Select:
     def _groups(self) -> Groups:
         group = self.node.args.get("group")
         sets: list[list[exp.Expr]] = [[]]
+        span = None if group is None else span_of(group)
         if group is not None:
             if group.args.get("distinct"):
                 raise not_supported("GROUP BY DISTINCT", span_of(group))
@@ -227,8 +228,8 @@ class _Select:
         window = group_window(sets, self.plan, self.scope, streaming=streaming)
         if window is not None:
             binder = ExpressionBinder(window.scope, "GROUP BY")
-            return Groups(binder, sets, window.plan, window)
-        return Groups(ExpressionBinder(self.scope, "GROUP BY"), sets, self.plan)
+            return Groups(binder, sets, window.plan, window, span)
+        return Groups(ExpressionBinder(self.scope, "GROUP BY"), sets, self.plan, span=span)
 
     def _having(self, groups: Groups, values: _Values) -> LogicalPlan:
         having = self.node.args.get("having")

@@ -211,6 +211,7 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
         ("SELECT * FROM t, LATERAL (SELECT COUNT(*) AS n FROM r WHERE r.y = t.a)",
          "COUNT in a LATERAL sub-query"),
         ("SELECT a FROM t GROUP BY GROUPING SETS ((a), (a))", "the same grouping set twice"),
+        ("SELECT COUNT(*) FROM t GROUP BY GROUPING SETS ((), ())", "the same grouping set twice"),
         ("SELECT a, ROW_NUMBER() OVER (ORDER BY ts) FROM t",
          "ROW_NUMBER() OVER (…) by time without a condition on the number"),
         ("SELECT ARRAY_AGG(b ORDER BY b) FROM t", '"ARRAY_AGG" with ORDER BY'),
