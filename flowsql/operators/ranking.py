@@ -86,7 +86,9 @@ class Ranking:
     end: int | None
     ranked: bool
 
-    def given(self, order: Ordered, slots: Ints, ends: Ints | None, places: Ints) -> Given:
+    def given(
+        self, order: Ordered, slots: Ints, ends: Ints | None, places: Ints, held: Ints
+    ) -> Given:
         """What is given of partitions now.
 
         Args:
@@ -94,11 +96,12 @@ class Ranking:
             slots: partitions, all different.
             ends: last rank of each; None for none.
             places: int64, the place of each partition in the answer.
+            held: int64, how many rows each has.
         """
         if self.ties is None and ends is not None:
-            found = order.places(slots, self.start - 1, ends)
+            found = order.places(slots, self.start - 1, ends, held)
         else:
-            found = order.entries(slots)
+            found = order.places(slots, 0, held, held)
         assert found.rows is not None
         probe = found.probe
         if self.ties is None and ends is not None:

@@ -197,7 +197,8 @@ class TopNOperator(Operator):
         # Entries are found faster in their own order.
         order = np.argsort(slots)
         slots, places = slots.take(order), places.take(order)
-        return self._ranking.given(self._order, slots, self._ends(slots), places)
+        held = self._columns.read(slots, "rows")
+        return self._ranking.given(self._order, slots, self._ends(slots), places, held)
 
     def _store(self, batch: pa.RecordBatch, slots: Ints) -> None:
         numbers = self._rows.append(batch.select(list(self._stored)))

@@ -96,8 +96,10 @@ class WindowTopNOperator(TopNOperator):
             at = self._partition.index(self._window_end)
             ends = to_numpy(self._index.keys(slots)[at])
             slots = slots.take(np.argsort(ends, kind="stable"))
-            places = np.arange(len(slots))
-            given = self._ranking.given(self._order, slots, self._ends(slots), places)
+            held = self._columns.read(slots, "rows")
+            given = self._ranking.given(
+                self._order, slots, self._ends(slots), np.arange(len(slots)), held
+            )
             for part in self._form.give(self._index, self._rows, slots, given, retract=False):
                 marks = Marks(np.full(len(part), before, np.int64))
                 yield Changes(part.batch, marks=marks)
