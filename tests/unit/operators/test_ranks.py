@@ -231,3 +231,12 @@ def test_a_hot_group_is_cut_into_batches() -> None:
     run.step(Changes(batch), Changes(batch), (1, Changes(batch)), (1, Changes(batch)))
     assert sum(len(p) for p in run.parts) == 2 * n
     assert max(len(p) for p in run.parts) <= 1 << 15
+
+
+def test_a_value_that_comes_again_stands_last() -> None:
+    """Distinct values are listed by their last first arrival, also within one batch."""
+    run = group_by(ROW, [], ["LISTAGG DISTINCT k", "FIRST_VALUE DISTINCT k"])
+    out = run.step(push(("+", "x", 1), ("-", "x", 1), ("+", "y", 1), ("+", "x", 1), ("+", "y", 1)))
+    assert out == [("+", "y,x", "y")]
+    assert run.step(push(("-", "y", 1))) == []
+    assert run.step(push(("-", "y", 1))) == [("-", "y,x", "y"), ("+", "x", "x")]
