@@ -208,7 +208,12 @@ class Groups:
         if not given and not any(isinstance(a, exp.Star) for a in node.arguments):
             raise SqlError(f'"{name}" needs an argument', span=span)
         if name == "COUNT" and len(given) > 1:
-            given = [_together(given, span)]
+            # What Flink counts where one of them is NULL differs by mode and plan.
+            raise not_supported(
+                "COUNT of several values",
+                span,
+                "Write COUNT(DISTINCT ROW(a, b)): a ROW is never NULL.",
+            )
         clauses = {c.args["kind"]: c.args["this"] for c in node.args.get("clauses") or ()}
         bound = bind_aggregate_call(
             name,
@@ -309,10 +314,3 @@ class Groups:
 
 def _name(expression: Expression) -> str:
     return expression.name if isinstance(expression, Column) else render(expression)
-
-
-def _together(values: Sequence[Expression], span: Span) -> Expression:
-    """Several values as one that is NULL where one of them is: COUNT(a, b) counts the others."""
-    known = [bind_call("IS NOT NULL", [v], span) for v in values]
-    condition = known[0] if len(known) == 1 else bind_call("AND", known, span)
-    return bind_case([condition], [bind_call("ROW", values, span)], span)

@@ -101,10 +101,10 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
     Raises:
         SqlError: the function cannot be kept up to date.
     """
-    chosen = plan.end is not None or plan.end_column is not None
-    if chosen and lowering.settings.streaming and plan.function is not RankFunction.ROW_NUMBER:
+    if lowering.settings.streaming and plan.function is not RankFunction.ROW_NUMBER:
+        # Flink refuses the Top-N; numbering all rows, it counts equal ones in another way.
         raise SqlError(
-            f"a Top-N by {plan.function.value}() on a stream is not supported, as in Flink",
+            f"{plan.function.value}() OVER (…) on a stream is not supported",
             hint="Use ROW_NUMBER(), or SET 'execution.runtime-mode' = 'batch'.",
             span=plan.span,
         )

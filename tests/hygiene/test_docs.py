@@ -90,7 +90,7 @@ REFUSED = {
     "group windows": "SELECT COUNT(*) FROM t GROUP BY SESSION(ts, INTERVAL '1' MINUTE)",
     "`LATERAL TABLE`": "SELECT * FROM t, LATERAL TABLE(f(a))",
     "OVER windows": "SELECT COUNT(*) OVER (ORDER BY ts) FROM t",
-    "by a time without a condition": "SELECT ROW_NUMBER() OVER (ORDER BY ts) FROM t",
+    "row numbers by a time": "SELECT ROW_NUMBER() OVER (ORDER BY ts) FROM t",
     "`MATCH_RECOGNIZE`": "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS TRUE)",
     "`ORDER BY` a time": "SELECT a FROM t ORDER BY ts",
     "sub-queries in `ON`": "SELECT 1 FROM t JOIN t AS u ON t.a IN (SELECT a FROM t)",
