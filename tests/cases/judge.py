@@ -211,13 +211,21 @@ def _stream(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
                 return AGREE
         return _rows_agree(expectation, table, schema)
 
-    # What is linked to no assertion is judged only where nothing else tells of its statement.
-    linked = {e.get("run_index") for e in case["expectations"] if e["kind"] != "unlinked"}
+    # What is linked to no assertion, and updates without their old rows, are judged only where
+    # nothing else tells of their statement.
+    told = {e.get("run_index") for e in case["expectations"] if not _vague(e)}
     return _first_bad(
         lambda e=e: one(e)
         for e in case["expectations"]
-        if e["kind"] != "error" and (e["kind"] != "unlinked" or e.get("run_index") not in linked)
+        if e["kind"] != "error" and not (_vague(e) and e.get("run_index") in told)
     )
+
+
+def _vague(expectation: Mapping[str, Any]) -> bool:
+    kinds = (
+        {text[:2] for text in expectation["expected"]} if expectation["kind"] == "raw" else set()
+    )
+    return expectation["kind"] == "unlinked" or ("+U" in kinds and "-U" not in kinds)
 
 
 def _as_replayed(replay: Any, expectation: Mapping[str, Any], answer: Answer) -> bool:
@@ -238,11 +246,11 @@ def _rows_agree(expectation: Mapping[str, Any], table: Counter[Any], schema: Row
     if any(isinstance(row, list) for row in expected):
         return compare((_expected_text(row, schema) for row in expected), texts(table, schema))
     ours = texts(table, schema)
-    if expectation["kind"] == "raw" and any(re.match(r"[+-][IUD]\[", text) for text in expected):
-        folded: Counter[str] = Counter()
+    if expectation["kind"] == "raw" and any(re.match(r"[+-][IUD][\[(]", text) for text in expected):
+        held: Counter[str] = Counter()
         for text in expected:
-            folded[text[2:]] += 1 if text[:2] in ("+I", "+U") else -1
-        return compare(("+I" + normal_text(x) for x in (+folded).elements()), ours)
+            held[flat(normal_text(text))] += 1 if text[:2] in ("+I", "+U") else -1
+        return compare((+held).elements(), (flat(text) for text in ours))
     return compare((flat(normal_text(text)) for text in expected), (flat(text) for text in ours))
 
 
