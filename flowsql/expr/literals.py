@@ -89,7 +89,10 @@ def number_literal(text: str, span: Span | None = None) -> Literal:
         raise SqlError(f'"{text}" is not a number', span=span)
     whole, fraction, exponent = found[1], found[2], found[3]
     if exponent:
-        return _literal(DoubleType(), float(text), span)
+        number = float(text)
+        if number in (float("inf"), float("-inf")):
+            raise SqlError(f"number {text} is out of the range of DOUBLE", span=span)
+        return _literal(DoubleType(), number, span)
     if fraction is None or fraction == "":
         value = int(whole)
         if value < 1 << 31:
@@ -106,6 +109,8 @@ def number_literal(text: str, span: Span | None = None) -> Literal:
         )
     scale = len(fraction)
     precision = len(whole) + scale
+    if precision > MAX_PRECISION and not whole.strip("0"):
+        precision = scale
     if precision > MAX_PRECISION:
         raise SqlError(f"number {text} has more than {MAX_PRECISION} digits", span=span)
     return _literal(DecimalType(precision, scale), Decimal(f"{whole or 0}.{fraction}"), span)

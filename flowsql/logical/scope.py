@@ -175,10 +175,14 @@ class Scope:
             raise SqlError(f'name "{".".join(qualifier)}" is ambiguous', span=span)
         if owners:
             return [self.column(i, span) for i in self._of(owners[0])]
-        if any(f.name == qualifier[0] for f in self.row.fields):
+        column = any(f.name == qualifier[0] for f in self.row.fields)
+        table = any(r.answers_to(qualifier[:n]) for r in self.relations for n in (1, 2, 3))
+        if column or (table and len(qualifier) > 1):
             value = self.resolve(qualifier, span)
             if isinstance(value.type, RowType):
                 return [member(value, f.name, span) for f in value.type.fields]
+            kind = value.type.with_nullable(True)
+            raise SqlError(f'"{qualifier[-1]}" is {kind}, which is no ROW', span=span)
         raise self._no_relation(qualifier, span)
 
     def beside(self, other: Scope, row: RowType) -> Scope:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlglot import expressions as exp
 
 from flowsql.errors import Span, SqlError
-from flowsql.expr import Column, Expression, columns_read, transform
+from flowsql.expr import Column, Expression, FieldAccess, columns_read, transform
 from flowsql.logical.attached import Attachments, Placeholder
 from flowsql.logical.correlation import conjunction
 from flowsql.logical.expressions import ExpressionBinder, aggregates_in, looks_beside
@@ -308,6 +308,8 @@ def _label(node: exp.Expr, position: int) -> str:
 def _star_label(expression: Expression) -> str:
     if isinstance(expression, Column):
         return expression.name
+    if isinstance(expression, FieldAccess) and isinstance(expression.arg.type, RowType):
+        return expression.arg.type.names[expression.index]
     children = expression.children
     return _star_label(children[0]) if children else "EXPR$0"
 

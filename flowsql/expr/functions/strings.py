@@ -317,10 +317,16 @@ def _locate(needle: str, text: str, start: int = 1) -> int:
 
 
 def _instr(text: str, needle: str, start: int = 1, count: int = 1) -> int:
+    """From a negative `start` the text is searched backwards, counted from its end."""
+    if count < 1:
+        raise Fault("INSTR counts occurrences from 1")
+    if start < 0:
+        back = _instr(text[::-1], needle[::-1], -start, count) if needle else -start
+        return len(text) - back - len(needle) + 2 if back else 0
     if not needle:
         return 1
-    if start < 1 or count < 1:
-        raise Fault("INSTR counts positions and occurrences from 1")
+    if start == 0:
+        return 0
     at = start - 2
     for _ in range(count):
         at = text.find(needle, at + 1)

@@ -54,6 +54,7 @@ def test_types_and_values(literal: Literal, data_type: str, value: Any) -> None:
     [
         (lambda: number_literal("99999999999999999999"),
          "whole number 99999999999999999999 is out of the range of BIGINT"),
+        (lambda: number_literal("1e400"), "number 1e400 is out of the range of DOUBLE"),
         (lambda: bytes_literal("4"), "binary literal x'4' is not pairs of hexadecimal digits"),
         (lambda: date_literal("2020-02-30"), "cannot parse '2020-02-30' as DATE"),
         (lambda: interval_literal("1", "FORTNIGHT"), "cannot parse '1' as INTERVAL FORTNIGHT"),
