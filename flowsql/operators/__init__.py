@@ -18,6 +18,7 @@ from flowsql.operators.semi_join import SemiJoinOperator
 from flowsql.operators.set_operation import SetOperationOperator, copies
 from flowsql.operators.sink_materialize import SinkMaterializeOperator
 from flowsql.operators.sort import SortOperator
+from flowsql.operators.time_sort import TimeSortOperator
 from flowsql.operators.top_few import TopFewOperator
 from flowsql.operators.top_n import TopNOperator
 from flowsql.operators.tumble_assign import TumbleAssignOperator
@@ -47,6 +48,7 @@ __all__ = [
     "SetOperationOperator",
     "SinkMaterializeOperator",
     "SortOperator",
+    "TimeSortOperator",
     "TopFewOperator",
     "TopNOperator",
     "TumbleAssignOperator",

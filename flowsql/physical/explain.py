@@ -138,8 +138,8 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"Deduplicate(keys=[{_names(row, spec.keys)}], keeps the {keep} by {by})"
         case p.Limit():
             return f"Limit(offset={spec.offset}, fetch={spec.fetch})"
-        case p.Sort():
-            return f"Sort({_order(spec.order, row)})"
+        case p.Sort() | p.TimeSort():
+            return f"{type(spec).__name__}({_order(spec.order, row)})"
         case p.Unnest():
             kind = "left" if spec.outer else "inner"
             ordinal = ", with ordinality" if spec.ordinality else ""

@@ -40,6 +40,7 @@ from flowsql.physical.specs import (
     Sort,
     SortKey,
     Spec,
+    TimeSort,
     TumbleAssign,
     Union,
     Unnest,
@@ -148,7 +149,7 @@ def identify(
                 "time": None if spec.time is None else first[spec.time],
                 "last": spec.keep_last,
             }
-        case Sort():
+        case Sort() | TimeSort():
             form["order"] = _order(spec.order, first)
         case Unnest():
             form |= {
@@ -204,7 +205,15 @@ def _lineage(
     match spec:
         case Project():
             return tuple(_short(_expression(e, inputs[0])) for e in spec.expressions)
-        case Filter() | Normalize() | SinkMaterialize() | Deduplicate() | Limit() | Sort():
+        case (
+            Filter()
+            | Normalize()
+            | SinkMaterialize()
+            | Deduplicate()
+            | Limit()
+            | Sort()
+            | TimeSort()
+        ):
             return tuple(inputs[0])
         case Rank():
             return (*inputs[0], f"{digest}.rank") if spec.rank_column else tuple(inputs[0])

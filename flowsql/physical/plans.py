@@ -21,6 +21,7 @@ from flowsql.optimizer import optimize
 from flowsql.physical import specs as p
 from flowsql.physical.lower import Lowering
 from flowsql.physical.plan import PhysicalPlan
+from flowsql.physical.rows import sorted_by_time
 from flowsql.physical.sinks import lower_dead_letters
 
 __all__ = ["PlannedJob", "plan_job", "plan_select", "tables_of"]
@@ -90,7 +91,7 @@ def _ordered(query: LogicalPlan) -> tuple[LogicalPlan, tuple[p.SortKey, ...]]:
     """A query whose result is sorted when it is known, and how.
 
     A stream has no end at which its rows could be given in order. The final table of bounded ones
-    has: ORDER BY without LIMIT is left to whoever shows it.
+    has: ORDER BY without LIMIT is left to whoever shows it, unless time decides what is late.
     """
     chosen: Project | None = query if isinstance(query, Project) else None
     sort = query if chosen is None else chosen.input
@@ -104,7 +105,7 @@ def _ordered(query: LogicalPlan) -> tuple[LogicalPlan, tuple[p.SortKey, ...]]:
         return query, ()
     order = tuple(p.SortKey(places[k.column], k.descending, k.nulls_first) for k in sort.order)
     bounded = all(t.bounded for t in tables_of([query]).values())
-    if sort.fetch is not None or sort.offset or not bounded:
+    if sort.fetch is not None or sort.offset or not bounded or sorted_by_time(sort):
         return query, order
     return (sort.input if chosen is None else chosen.with_inputs((sort.input,))), order
 

@@ -55,6 +55,7 @@ __all__ = [
     "lower_set_operation",
     "lower_sort",
     "lower_unnest",
+    "sorted_by_time",
 ]
 
 Needed = frozenset[int]
@@ -285,11 +286,16 @@ def lower_sort(lowering: Lowering, plan: Sort, needed: Needed) -> Lowered:
     below = lowering.lower(plan.input, needed | {k.column for k in plan.order} or frozenset({0}))
     order = _order(plan.order, below)
     streaming = lowering.settings.streaming
-    if streaming and plan.fetch is None:
-        raise _unbounded(plan)
-    end = None if plan.fetch is None else plan.offset + plan.fetch
     node = below.node
     keys = node.upsert_keys
+    if streaming and plan.fetch is None:
+        if not sorted_by_time(plan) or node.mode is not ChangelogMode.APPEND:
+            raise _unbounded(plan)
+        made = lowering.builder.add(
+            p.TimeSort(order), (node,), node.output, ChangelogMode.APPEND, keys, span=plan.span
+        )
+        return Lowered(made, below.columns)
+    end = None if plan.fetch is None else plan.offset + plan.fetch
     if streaming and (order or node.mode is not ChangelogMode.APPEND):
         spec = p.Rank((), order, start=plan.offset + 1, end=end, input_mode=node.mode)
         one = ((),) if plan.fetch == 1 else ()
@@ -320,6 +326,14 @@ def lower_sort(lowering: Lowering, plan: Sort, needed: Needed) -> Lowered:
     return Lowered(node, below.columns)
 
 
+def sorted_by_time(plan: Sort) -> bool:
+    """Whether rows are ordered as event time goes on."""
+    if not plan.order or plan.offset or plan.order[0].descending:
+        return False
+    kind = plan.input.schema.types[plan.order[0].column]
+    return getattr(kind, "attribute", TimeAttribute.NONE) is TimeAttribute.ROWTIME
+
+
 def _unbounded(plan: Sort) -> SqlError:
     if not plan.order or plan.offset:
         return SqlError(
@@ -331,7 +345,7 @@ def _unbounded(plan: Sort) -> SqlError:
     timed = getattr(kind, "attribute", TimeAttribute.NONE) is not TimeAttribute.NONE
     if timed and not plan.order[0].descending:
         return not_supported(
-            "ORDER BY a time attribute on a stream",
+            "ORDER BY processing time, or event time of rows that change, on a stream",
             plan.span,
             "Add LIMIT n, or SET 'execution.runtime-mode' = 'batch'.",
         )

@@ -42,6 +42,7 @@ __all__ = [
     "Sort",
     "SortKey",
     "Spec",
+    "TimeSort",
     "TumbleAssign",
     "Union",
     "Unnest",
@@ -439,6 +440,17 @@ class Sort(Spec):
 
     Attributes:
         order: ORDER BY; equal rows keep their order of arrival.
+    """
+
+    order: tuple[SortKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSort(Spec):
+    """ORDER BY event time on a stream: APPEND to APPEND, rows up to the watermark, in order.
+
+    Attributes:
+        order: ORDER BY; the first column is the rowtime, ascending.
     """
 
     order: tuple[SortKey, ...]

@@ -23,6 +23,7 @@ from flowsql.physical.specs import (
     SinkMaterialize,
     SortKey,
     Spec,
+    TimeSort,
     WindowAggregate,
 )
 from flowsql.state.accumulators import GROUPS, accumulate_calls, accumulator_specs
@@ -90,6 +91,8 @@ def declare_state(
             return (KeyIndexSpec("keys", _types(inputs[0], spec.keys)),)
         case Deduplicate():
             return _best_row(spec.keys, time_order(spec), inputs[0])
+        case TimeSort():
+            return _time_sort(spec, inputs[0])
         case Limit():
             return (KeyIndexSpec("all", ()), ColumnsSpec("count", "all", (("rows", "int64"),)))
         case Normalize():
@@ -237,6 +240,15 @@ def keeps_range(spec: Rank) -> bool:
         and not spec.last
         and spec.function is RankFunction.ROW_NUMBER
         and (spec.end is not None or spec.end_column is not None)
+    )
+
+
+def _time_sort(spec: TimeSort, row: RowType) -> tuple[StateSpec, ...]:
+    return (
+        KeyIndexSpec("all", ()),
+        ColumnsSpec("columns", "all", (("given", "int64"), ("watermark", "int64"))),
+        RowsSpec("rows", row.fields),
+        OrderedSpec("order", "all", sort_columns(spec.order, row), "rows"),
     )
 
 

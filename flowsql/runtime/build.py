@@ -33,6 +33,7 @@ from flowsql.operators import (
     SetOperationOperator,
     SinkMaterializeOperator,
     SortOperator,
+    TimeSortOperator,
     TopFewOperator,
     TopNOperator,
     TumbleAssignOperator,
@@ -66,6 +67,7 @@ from flowsql.physical.specs import (
     SinkMaterialize,
     Sort,
     SortKey,
+    TimeSort,
     TumbleAssign,
     Union,
     Unnest,
@@ -181,6 +183,8 @@ def build_operator(
                 columns=tuple(k.column for k in spec.order),
                 order=sort_columns(spec.order, inputs[0].output),
             )
+        case TimeSort() as spec:
+            return TimeSortOperator(columns=tuple(k.column for k in spec.order), output=output)
         case Unnest() as spec:
             return _unnest(spec, node.output, inputs[0].output, settings)
         case Normalize() as spec:

@@ -92,7 +92,7 @@ REFUSED = {
     "OVER windows": "SELECT COUNT(*) OVER (ORDER BY ts) FROM t",
     "row numbers by a time": "SELECT ROW_NUMBER() OVER (ORDER BY ts) FROM t",
     "`MATCH_RECOGNIZE`": "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS TRUE)",
-    "`ORDER BY` a time": "SELECT a FROM t ORDER BY ts",
+    "`ORDER BY` processing time": "SELECT a FROM (SELECT a, PROCTIME() AS p FROM t) ORDER BY p",
     "sub-queries in `ON`": "SELECT 1 FROM t JOIN t AS u ON t.a IN (SELECT a FROM t)",
     "`COUNT` in `LATERAL (SELECT …)`": (
         "SELECT * FROM t, LATERAL (SELECT COUNT(*) AS n FROM t AS u WHERE u.a = t.a)"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsql.changelog import ChangelogMode
-from flowsql.physical.specs import Deduplicate, Limit, Rank, RankFunction, Sort, SortKey
+from flowsql.physical.specs import Deduplicate, Limit, Rank, RankFunction, Sort, SortKey, TimeSort
 from flowsql.types import (
     BigIntType,
     DoubleType,
@@ -269,3 +269,47 @@ def test_any_cut_gives_the_first_rows_of_each_window_once(data: st.DataObject) -
     assert run.counters.as_dict().get("late-rows", 0) == late
     if not windows:
         assert run.live()["rows"] == run.live()["partitions"] == 0
+
+
+TIMED = row_type(ts=TimestampType(3), x=IntType(), n=IntType(nullable=False))
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_any_cut_gives_rows_in_order_of_time(data: st.DataObject) -> None:
+    """A row is late where its time, or a later one, had been given when it came."""
+    run = Run(TimeSort((SortKey(0), SortKey(1))), [TIMED], TIMED, mode=ChangelogMode.APPEND)
+    waiting: list[tuple[int, Row]] = []
+    expected: list[Row] = []
+    given_, mark, reached = -1, -1, -1
+    late = number = 0
+    for _ in range(data.draw(st.integers(1, 5))):
+        batches = []
+        for _ in range(data.draw(st.integers(0, 2))):
+            rows, marks = [], []
+            for _ in range(data.draw(st.integers(1, 6))):
+                mark += data.draw(st.sampled_from([0, 0, 1, 2]))
+                time = max(0, mark + data.draw(st.integers(-3, 3)))
+                number += 1
+                row = (EPOCH + dt.timedelta(milliseconds=time), data.draw(INTS), number)
+                given_ = max([given_, *(t for t, _ in waiting if t <= mark)])
+                if time <= given_:
+                    late += 1
+                else:
+                    waiting.append((time, row))
+                rows.append(row)
+                marks.append(mark)
+            batches.append(changes(TIMED, rows, append=True, marks=marks))
+        rises = data.draw(st.booleans())
+        if rises:
+            mark = reached = max(mark, reached) + data.draw(st.sampled_from([1, 2, 1_000]))
+            due = [(t, r) for t, r in waiting if t <= reached]
+            waiting = [(t, r) for t, r in waiting if t > reached]
+            given_ = max([given_, *(t for t, _ in due)])
+            expected += ordered((SortKey(0), SortKey(1)), [r for _, r in due])
+        run.step(*batches, watermark=reached if rises else None)
+        assert [tuple(r[1:]) for r in run.out] == expected
+        if data.draw(st.booleans()):
+            run.restart()
+    assert run.counters.as_dict().get("late-rows", 0) == late
+    assert run.live()["rows"] == len(waiting)

@@ -193,7 +193,6 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
     ("sql", "what"),
     [
         ("SELECT COUNT(*) OVER (ORDER BY ts) FROM t", 'OVER with function "COUNT"'),
-        ("INSERT INTO log SELECT c, b FROM t ORDER BY ts", "ORDER BY a time attribute on a stream"),
         ("SELECT * FROM t WHERE a IN (SELECT MAX(y) FROM r WHERE r.id < t.a)",
          "a sub-query that reads the query around it below an aggregate"),
         ("SELECT a IN (SELECT y FROM r WHERE r.x = t.b) FROM t",
