@@ -6,6 +6,7 @@ It stands before the engine is loaded: that goes on behind it, and whatever need
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import shutil
@@ -233,10 +234,21 @@ class _Prompt:
             try:
                 self._loop()
             except _Terminated as end:
-                with contextlib.suppress(OSError):
-                    self._engine.shell.leave()
-                return 128 + end.number
-            return self._engine.shell.leave()
+                return self._end(end.number)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return self._end(signal.SIGHUP)
+            return self._engine.shell.leave() if self._engine.made is not None else 0
+
+    def _end(self, number: int) -> int:
+        """Leave without a question; a terminal that has gone takes no more words."""
+        if number == signal.SIGHUP:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for descriptor in (1, 2):
+                os.dup2(nowhere, descriptor)
+        self._engine.shell.leave()
+        return 128 + number
 
     def _loop(self) -> None:
         while True:
