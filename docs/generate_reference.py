@@ -159,16 +159,14 @@ def functions_page() -> str:
 
 def statements_page() -> str:
     """Statements that are refused by name."""
-    by_first: dict[str, list[str]] = {}
-    for name in sorted(set(REFUSED_STATEMENTS)):
-        by_first.setdefault(name.split()[0], []).append(f"`{name}`")
-    rows = [(f"`{first}`", ", ".join(names)) for first, names in sorted(by_first.items())]
-    clauses = ", ".join(f"`{name}`" for name in sorted(set(REFUSED_CLAUSES.values())))
+    rows = [(f"`{name}`", hint) for name, hint in sorted(REFUSED_STATEMENTS.items())]
+    clauses = [(f"`{name}`", hint) for name, hint in sorted(REFUSED_CLAUSES.values())]
     return (
-        "# Statements that are not there yet\n\nFlink, or its SQL client, has them. flowsql refuses "
-        'them by name ("statement … is not supported yet"), never as a syntax error.\n\n'
-        + _table(("begins with", "refused"), rows)
-        + f"\nAnd of statements that are there: {clauses}.\n"
+        "# Statements that are not there\n\nFlink, or its SQL client, has them. flowsql refuses them "
+        'by name ("statement … is not supported"), never as a syntax error.\n\n'
+        + _table(("begins with", "instead"), rows)
+        + "\nAnd of statements that are there:\n\n"
+        + _table(("clause", "instead"), clauses)
     )
 
 

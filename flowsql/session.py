@@ -29,22 +29,27 @@ from flowsql.connector import Connector
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.formats import find_format
-from flowsql.library.commands import Commands, Notice, text_result
+from flowsql.library.commands import Commands, Notice
 from flowsql.library.declare import declare_embedded
 from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
+from flowsql.library.jobs import JobList
 from flowsql.library.masking import attach_text, short_names, short_text, starred
 from flowsql.library.resolve import exactly_once, job_plan
-from flowsql.library.result import Result, ResultStream
+from flowsql.library.result import Result, ResultStream, text_result
 from flowsql.logical import Binder, PlanSettings
 from flowsql.physical import PlannedJob, explain, plan_job, plan_select, tables_of
 from flowsql.physical.specs import Collect, Scan
 from flowsql.runtime.clock import Clock
 from flowsql.runtime.job import Job
 from flowsql.sql import (
+    CreateTable,
+    DescribeJob,
     Explain,
     QueryStatement,
+    Show,
     Statement,
     StatementSet,
+    StopJob,
     parse_script,
 )
 from flowsql.sql import Insert as InsertStatement
@@ -98,6 +103,7 @@ class Session:
     ) -> None:
         self.config: dict[str, str] = {}
         self.jobs: list[Job] = []
+        self._job_list = JobList()
         self._catalog = Catalog()
         self._embedded = EmbeddedConnector()
         self._tell = events or (lambda _: None)
@@ -176,8 +182,12 @@ class Session:
                 return Prepared(self._select(planned, binder, sql))
             case InsertStatement() | StatementSet():
                 return self._job(self._plan(statement, binder), binder, sql)
+            case CreateTable(query=query) if query is not None:
+                return self._create_as(statement, binder, sql)
             case Explain():
-                return Prepared(self._explain(statement, binder))
+                return Prepared(self._explain(statement, binder, sql))
+            case Show(kind="JOBS") | DescribeJob() | StopJob():
+                return Prepared(self._job_list.run(statement))
             case _:
                 return Prepared(self._commands.run(statement, sql, binder))
 
@@ -186,6 +196,7 @@ class Session:
         answer = prepared.answer
         if isinstance(answer, Job):
             self.jobs.append(answer.start())
+            self._job_list.add(answer)
             if prepared.wait:
                 answer.wait()
         return answer
@@ -232,6 +243,7 @@ class Session:
 
         def begin() -> None:
             stream.on_close = job.stop
+            self._queries = [q for q in self._queries if q[0].running]
             self._queries.append((job, stream))
             threading.Thread(target=run, name=f"job {job.id}", daemon=True).start()
 
@@ -284,8 +296,20 @@ class Session:
         """Catalog and database in which a bare name is looked up."""
         return (self._catalog.current_catalog, self._catalog.current_database)
 
-    def _explain(self, statement: Explain, binder: Binder) -> Result:
-        planned = self._plan(statement.statement, binder)
+    def _create_as(self, statement: CreateTable, binder: Binder, sql: str) -> Prepared:
+        made = self._commands.create_as(
+            statement, sql, binder, lambda i: self._job(self._plan(i, binder), binder, sql)
+        )
+        return made or Prepared(text_result("result", ["OK"]))
+
+    def _explain(self, statement: Explain, binder: Binder, sql: str) -> Result:
+        explained = statement.statement
+        if isinstance(explained, CreateTable):
+            planned = self._commands.explain_as(
+                explained, sql, binder, lambda i: self._plan(i, binder)
+            )
+        else:
+            planned = self._plan(explained, binder)
         changelog = "CHANGELOG_MODE" in statement.details
         text = explain(planned.statements, planned.optimized, planned.plan, changelog=changelog)
         return text_result("result", [short_text(text, self._home)])

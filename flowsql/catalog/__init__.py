@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from flowsql.catalog.catalog import Catalog
+from flowsql.catalog.alter import altered, changed_options
+from flowsql.catalog.catalog import Catalog, OpenedCatalog
 from flowsql.catalog.declare import declare_table, declare_view
+from flowsql.catalog.derive import declare_as, declare_like
 from flowsql.catalog.objects import (
     CatalogColumn,
     CatalogTable,
     CatalogView,
     ColumnKind,
+    Database,
     ObjectPath,
     WatermarkClause,
 )
-from flowsql.catalog.show import show_create_table, show_create_view
+from flowsql.catalog.show import (
+    show_create_catalog,
+    show_create_database,
+    show_create_table,
+    show_create_view,
+)
+from flowsql.catalog.store import CatalogObject, MemoryStore, Store
 
 __all__ = [
     "Catalog",
     "CatalogColumn",
+    "CatalogObject",
     "CatalogTable",
     "CatalogView",
     "ColumnKind",
+    "Database",
+    "MemoryStore",
     "ObjectPath",
+    "OpenedCatalog",
+    "Store",
     "WatermarkClause",
+    "altered",
+    "changed_options",
+    "declare_as",
+    "declare_like",
     "declare_table",
     "declare_view",
+    "show_create_catalog",
+    "show_create_database",
     "show_create_table",
     "show_create_view",
 ]

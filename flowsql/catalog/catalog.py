@@ -1,15 +1,30 @@
-"""The catalogs of a session, in memory."""
+"""The catalogs of a session: what a name means, and statements that change it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from flowsql.catalog.objects import CatalogTable, CatalogView, ObjectPath
+from flowsql.catalog.objects import CatalogView, Database, ObjectPath
+from flowsql.catalog.store import CatalogObject, MemoryStore, Store
 from flowsql.errors import Span, SqlError, nearest
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "OpenedCatalog"]
 
-_Object = CatalogTable | CatalogView
+
+@dataclass(frozen=True, slots=True)
+class OpenedCatalog:
+    """One catalog of a session.
+
+    Attributes:
+        store: where its objects are kept.
+        options: WITH, as written.
+        comment: COMMENT.
+    """
+
+    store: Store
+    options: Mapping[str, str]
+    comment: str | None = None
 
 
 class Catalog:
@@ -23,9 +38,9 @@ class Catalog:
     ) -> None:
         self.current_catalog = catalog
         self.current_database = database
-        self._databases: dict[str, list[str]] = {catalog: [database]}
-        self._permanent: dict[ObjectPath, _Object] = {}
-        self._temporary: dict[ObjectPath, _Object] = {}
+        memory = OpenedCatalog(MemoryStore(database), {"type": "generic_in_memory"})
+        self._catalogs: dict[str, OpenedCatalog] = {catalog: memory}
+        self._temporary: dict[ObjectPath, CatalogObject] = {}
 
     # Names
 
@@ -57,7 +72,7 @@ class Catalog:
         parts: Sequence[str],
         span: Span | None = None,
         within: tuple[str, str] | None = None,
-    ) -> _Object:
+    ) -> CatalogObject:
         """The table or view of this name.
 
         Args:
@@ -74,19 +89,27 @@ class Catalog:
             raise self._unknown("table", path, parts, span)
         return found
 
-    def get(self, path: ObjectPath) -> _Object | None:
+    def get(self, path: ObjectPath) -> CatalogObject | None:
         """The table or view of this full name, or None."""
-        return self._temporary.get(path) or self._permanent.get(path)
+        return self._temporary.get(path) or self._permanent(path)
+
+    def temporary(self, path: ObjectPath) -> CatalogObject | None:
+        """The temporary table or view of this full name, or None."""
+        return self._temporary.get(path)
+
+    def _permanent(self, path: ObjectPath) -> CatalogObject | None:
+        opened = self._catalogs.get(path.catalog)
+        return opened.store.get(path) if opened is not None else None
 
     def _unknown(
         self, what: str, path: ObjectPath, parts: Sequence[str], span: Span | None
     ) -> SqlError:
         name = ".".join(parts)
-        if path.catalog not in self._databases:
-            return self._no_catalog(path.catalog, span)
-        if path.database not in self._databases[path.catalog]:
-            return self._no_database(path.catalog, path.database, span)
-        here = [p.name for p in self._all() if (p.catalog, p.database) == _home(path)]
+        try:
+            self._store(path.catalog, path.database, span)
+        except SqlError as error:
+            return error
+        here = [f.path.name for f in self.tables((path.catalog, path.database))]
         near = nearest(path.name, here)
         if near is not None:
             hint = f'Did you mean "{near}"?'
@@ -99,42 +122,183 @@ class Catalog:
         return SqlError(f'{what} "{name}" does not exist', hint=hint, span=span)
 
     def _no_catalog(self, name: str, span: Span | None) -> SqlError:
+        near = nearest(name, self._catalogs)
+        known = f"Catalogs: {', '.join(sorted(self._catalogs))}."
         return SqlError(
             f'catalog "{name}" does not exist',
-            hint=f"Catalogs: {', '.join(self._databases)}.",
+            hint=f'Did you mean "{near}"?' if near else known,
             span=span,
         )
 
     def _no_database(self, catalog: str, name: str, span: Span | None) -> SqlError:
+        known = self._catalogs[catalog].store.databases()
+        near = nearest(name, known)
         return SqlError(
             f'database "{name}" does not exist',
-            hint=f'Databases of "{catalog}": {", ".join(self._databases[catalog])}.',
+            hint=f'Did you mean "{near}"?'
+            if near
+            else f'Databases of "{catalog}": {", ".join(known)}.',
             span=span,
         )
 
-    def _all(self) -> dict[ObjectPath, _Object]:
-        return {**self._permanent, **self._temporary}
+    def _store(self, catalog: str, database: str, span: Span | None) -> Store:
+        """The store that has the database; raises SqlError if there is none."""
+        store = self.opened(catalog, span).store
+        if store.database(database) is None:
+            raise self._no_database(catalog, database, span)
+        return store
 
-    # Statements
+    # Catalogs
+
+    def opened(self, name: str, span: Span | None = None) -> OpenedCatalog:
+        """The catalog of this name; raises SqlError if there is none."""
+        if name not in self._catalogs:
+            raise self._no_catalog(name, span)
+        return self._catalogs[name]
+
+    @property
+    def catalogs(self) -> list[str]:
+        """The names of all catalogs, sorted."""
+        return sorted(self._catalogs)
 
     def use_catalog(self, name: str, span: Span | None = None) -> None:
-        """USE CATALOG; its first database becomes the current one."""
-        if name not in self._databases:
-            raise self._no_catalog(name, span)
+        """USE CATALOG; its default database becomes the current one."""
+        self.current_database = self.opened(name, span).store.default
         self.current_catalog = name
-        self.current_database = self._databases[name][0]
+
+    def add_catalog(
+        self,
+        name: str,
+        opening: Callable[[], OpenedCatalog],
+        *,
+        if_not_exists: bool = False,
+        span: Span | None = None,
+    ) -> None:
+        """CREATE CATALOG; `opening` is asked only if there is none of the name."""
+        if name not in self._catalogs:
+            self._catalogs[name] = opening()
+        elif not if_not_exists:
+            raise SqlError(
+                f'catalog "{name}" exists already',
+                hint=f"DROP CATALOG {name} closes it; IF NOT EXISTS keeps it.",
+                span=span,
+            )
+
+    def alter_catalog(self, name: str, opened: OpenedCatalog) -> None:
+        """What is said of a catalog that is there becomes this."""
+        self._catalogs[name] = opened
+
+    def drop_catalog(self, name: str, *, if_exists: bool = False, span: Span | None = None) -> None:
+        """DROP CATALOG: the session forgets it; what a persistent one keeps stays."""
+        if name not in self._catalogs and if_exists:
+            return
+        self.opened(name, span)
+        if name == self.current_catalog:
+            raise SqlError(
+                f'catalog "{name}" is the current one and cannot be dropped',
+                hint="USE CATALOG chooses another one.",
+                span=span,
+            )
+        del self._catalogs[name]
+        self._temporary = {p: o for p, o in self._temporary.items() if p.catalog != name}
+
+    # Databases
+
+    def database_path(self, parts: Sequence[str], span: Span | None = None) -> tuple[str, str]:
+        """Catalog and database that one or two names mean; the catalog is there."""
+        catalog, name = (self.current_catalog, *parts)[-2:]
+        self.opened(catalog, span)
+        return catalog, name
+
+    def databases(self, catalog: str | None = None, span: Span | None = None) -> list[str]:
+        """The databases of a catalog, of the current one if None."""
+        return self.opened(catalog or self.current_catalog, span).store.databases()
+
+    def database(self, parts: Sequence[str], span: Span | None = None) -> Database:
+        """The database of this name; raises SqlError if there is none."""
+        catalog, name = self.database_path(parts, span)
+        found = self.opened(catalog).store.database(name)
+        if found is None:
+            raise self._no_database(catalog, name, span)
+        return found
 
     def use_database(self, parts: Sequence[str], span: Span | None = None) -> None:
         """USE `[catalog.]database`."""
-        catalog, name = (self.current_catalog, *parts)[-2:]
-        if len(parts) > 2 or catalog not in self._databases:
-            raise self._no_catalog(".".join(parts[:-1]), span)
-        if name not in self._databases[catalog]:
-            raise self._no_database(catalog, name, span)
+        catalog, name = self.database_path(parts, span)
+        self._store(catalog, name, span)
         self.current_catalog, self.current_database = catalog, name
 
+    def create_database(
+        self,
+        parts: Sequence[str],
+        *,
+        comment: str | None = None,
+        options: tuple[tuple[str, str], ...] = (),
+        if_not_exists: bool = False,
+        span: Span | None = None,
+    ) -> None:
+        """CREATE DATABASE."""
+        catalog, name = self.database_path(parts, span)
+        store = self.opened(catalog).store
+        if store.database(name) is None:
+            store.put_database(Database(name, comment, options))
+        elif not if_not_exists:
+            raise SqlError(
+                f'database "{catalog}.{name}" exists already',
+                hint=f"DROP DATABASE {name} removes it; IF NOT EXISTS keeps it.",
+                span=span,
+            )
+
+    def alter_database(
+        self,
+        parts: Sequence[str],
+        change: Callable[[dict[str, str]], dict[str, str]],
+        span: Span | None = None,
+    ) -> None:
+        """ALTER DATABASE: `change` makes the new options of the old ones."""
+        database = self.database(parts, span)
+        catalog, _ = self.database_path(parts, span)
+        options = tuple(change(dict(database.options)).items())
+        self.opened(catalog).store.put_database(replace(database, options=options))
+
+    def drop_database(
+        self,
+        parts: Sequence[str],
+        *,
+        if_exists: bool = False,
+        cascade: bool = False,
+        span: Span | None = None,
+    ) -> None:
+        """DROP DATABASE; one that has tables only with CASCADE."""
+        catalog, name = self.database_path(parts, span)
+        store = self.opened(catalog).store
+        if store.database(name) is None and if_exists:
+            return
+        self._store(catalog, name, span)
+        if (catalog, name) == (self.current_catalog, self.current_database):
+            raise SqlError(
+                f'database "{name}" is the current one and cannot be dropped',
+                hint="USE chooses another one.",
+                span=span,
+            )
+        if name == store.default:
+            raise SqlError(
+                f'database "{name}" is the default of catalog "{catalog}" and cannot be dropped',
+                span=span,
+            )
+        if not cascade and self.tables((catalog, name)):
+            raise SqlError(
+                f'database "{name}" is not empty',
+                hint="DROP DATABASE … CASCADE drops its tables and views as well.",
+                span=span,
+            )
+        store.remove_database(name)
+        self._temporary = {p: o for p, o in self._temporary.items() if _home(p) != (catalog, name)}
+
+    # Tables and views
+
     def create(
-        self, added: _Object, *, if_not_exists: bool = False, span: Span | None = None
+        self, added: CatalogObject, *, if_not_exists: bool = False, span: Span | None = None
     ) -> bool:
         """Adds a table or view; False where IF NOT EXISTS left the old one.
 
@@ -142,15 +306,11 @@ class Catalog:
             SqlError: the name is taken, or its database does not exist.
         """
         path = added.path
-        if path.catalog not in self._databases:
-            raise self._no_catalog(path.catalog, span)
-        if path.database not in self._databases[path.catalog]:
-            raise self._no_database(path.catalog, path.database, span)
-        objects = self._temporary if added.temporary else self._permanent
-        if path in objects:
+        store = self._store(path.catalog, path.database, span)
+        old = self._temporary.get(path) if added.temporary else store.get(path)
+        if old is not None:
             if if_not_exists:
                 return False
-            old = objects[path]
             kind = "view" if isinstance(old, CatalogView) else "table"
             temporary = "TEMPORARY " if old.temporary else ""
             raise SqlError(
@@ -159,8 +319,64 @@ class Catalog:
                 "IF NOT EXISTS keeps it.",
                 span=span,
             )
-        objects[path] = added
+        self.put(added)
         return True
+
+    def put(self, added: CatalogObject) -> None:
+        """Keeps a table or view, in place of one of its name; its database is there."""
+        if added.temporary:
+            self._temporary[added.path] = added
+        else:
+            self.opened(added.path.catalog).store.put(added)
+
+    def forget(self, known: CatalogObject) -> None:
+        """Removes a table or view that is there."""
+        if known.temporary:
+            del self._temporary[known.path]
+        else:
+            self.opened(known.path.catalog).store.remove(known.path)
+
+    def rename(self, known: CatalogObject, parts: Sequence[str], span: Span | None = None) -> None:
+        """Gives a table or view that is there another name, within its database."""
+        path = self._path(parts, span, _home(known.path))
+        kind = "view" if isinstance(known, CatalogView) else "table"
+        if _home(path) != _home(known.path):
+            raise SqlError(f"a {kind} cannot be moved to another database", span=span)
+        if self.get(path) is not None:
+            raise SqlError(f'"{path}" exists already', span=span)
+        self.forget(known)
+        self.put(replace(known, path=path))
+
+    def permanent(
+        self, parts: Sequence[str], *, view: bool, span: Span | None = None
+    ) -> CatalogObject:
+        """The permanent table or view of this name, to change it.
+
+        Raises:
+            SqlError: there is none, it is of the other kind, or a temporary one hides it.
+        """
+        found = self.find(parts, span)
+        self._check_kind(found, parts, view=view, verb="ALTER", span=span)
+        if found.temporary:
+            what = "view" if view else "table"
+            raise SqlError(
+                f'temporary {what} "{".".join(parts)}" cannot be altered',
+                hint=f"Drop it and create it anew: DROP TEMPORARY {what.upper()}.",
+                span=span,
+            )
+        return found
+
+    @staticmethod
+    def _check_kind(
+        found: CatalogObject, parts: Sequence[str], *, view: bool, verb: str, span: Span | None
+    ) -> None:
+        if isinstance(found, CatalogView) is not view:
+            what, other = ("view", "table") if view else ("table", "view")
+            raise SqlError(
+                f'"{".".join(parts)}" is a {other}, not a {what}',
+                hint=f"Use {verb} {other.upper()}.",
+                span=span,
+            )
 
     def drop(
         self,
@@ -178,42 +394,39 @@ class Catalog:
         """
         path = self.path(parts, span)
         what = "view" if view else "table"
-        objects = self._temporary if temporary else self._permanent
-        hidden = not temporary and path in self._temporary
-        found = self._temporary[path] if hidden else objects.get(path)
+        above = self._temporary.get(path)
+        hidden = not temporary and above is not None
+        found = above if temporary or hidden else self._permanent(path)
         if found is None:
             if if_exists:
                 return False
             raise self._unknown(f"temporary {what}" if temporary else what, path, parts, span)
-        is_view = isinstance(found, CatalogView)
-        if is_view is not view:
-            other = "view" if is_view else "table"
-            raise SqlError(
-                f'"{".".join(parts)}" is a {other}, not a {what}',
-                hint=f"Use DROP {other.upper()}.",
-                span=span,
-            )
+        self._check_kind(found, parts, view=view, verb="DROP", span=span)
         if hidden:
             raise SqlError(
                 f'temporary {what} "{".".join(parts)}" must be dropped first',
                 hint=f"Use DROP TEMPORARY {what.upper()}.",
                 span=span,
             )
-        del objects[path]
+        self.forget(found)
         return True
 
-    def tables(self, database: Sequence[str] = (), span: Span | None = None) -> tuple[_Object, ...]:
+    def tables(
+        self, database: Sequence[str] = (), span: Span | None = None
+    ) -> tuple[CatalogObject, ...]:
         """Tables and views of a database (the current one if not given), by name."""
         if len(database) > 2:
             raise SqlError(f'name "{".".join(database)}" has too many parts', span=span)
-        catalog = database[0] if len(database) == 2 else self.current_catalog
-        name = database[-1] if database else self.current_database
-        if catalog not in self._databases:
-            raise self._no_catalog(catalog, span)
-        if name not in self._databases[catalog]:
-            raise self._no_database(catalog, name, span)
-        home = (catalog, name)
-        return tuple(found for path, found in sorted(self._all().items()) if _home(path) == home)
+        catalog, name = (
+            self.database_path(database, span)
+            if database
+            else (self.current_catalog, self.current_database)
+        )
+        store = self._store(catalog, name, span)
+        paths = {ObjectPath(catalog, name, n) for n in store.names(name)}
+        paths |= {p for p in self._temporary if _home(p) == (catalog, name)}
+        found = (self.get(path) for path in sorted(paths))
+        return tuple(f for f in found if f is not None)
 
 
 def _home(path: ObjectPath) -> tuple[str, str]:

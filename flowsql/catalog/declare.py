@@ -19,12 +19,24 @@ from flowsql.sql.statements import (
     ComputedColumn,
     CreateTable,
     CreateView,
+    Distribution,
     MetadataColumn,
     Name,
+    Option,
     PhysicalColumn,
+    Watermark,
 )
+from flowsql.types import quote_identifier
 
-__all__ = ["declare_table", "declare_view"]
+__all__ = [
+    "declare_column",
+    "declare_table",
+    "declare_view",
+    "distribution",
+    "given_options",
+    "watermark_clause",
+    "watermark_of",
+]
 
 
 def declare_table(statement: CreateTable, catalog: Catalog, script: str) -> CatalogTable:
@@ -47,21 +59,19 @@ def declare_table(statement: CreateTable, catalog: Catalog, script: str) -> Cata
         if name in seen:
             raise SqlError(f'column "{name}" is declared twice', span=column.name.span)
         seen.add(name)
-        columns.append(_column(column, script, in_key=name in key_names))
+        columns.append(declare_column(column, script, in_key=name in key_names))
     names = tuple(c.name for c in columns)
     _check_names(statement.partitioned_by, names, "PARTITIONED BY")
-    options: dict[str, str] = {}
-    for option in statement.options:
-        if option.key in options:
-            raise SqlError(f'option "{option.key}" is given twice', span=option.key_span)
-        options[option.key] = option.value
+    options = given_options(statement.options)
     return CatalogTable(
         path=catalog.path(statement.name.parts, statement.name.span),
         columns=tuple(columns),
         options=tuple(options.items()),
         primary_key=key_names,
-        watermark=_watermark(statement, names, script),
+        watermark=watermark_clause(statement, names, script),
         partition_keys=tuple(map(str, statement.partitioned_by)),
+        key_name=key.name if key else None,
+        distribution=distribution(statement.distribution, names),
         comment=statement.comment,
         temporary=statement.temporary,
         script=script,
@@ -90,9 +100,10 @@ def declare_view(statement: CreateView, catalog: Catalog, script: str) -> Catalo
     )
 
 
-def _column(
+def declare_column(
     column: PhysicalColumn | ComputedColumn | MetadataColumn, script: str, *, in_key: bool
 ) -> CatalogColumn:
+    """A column as it is written in `script`; one of the key is NOT NULL."""
     name = str(column.name)
     match column:
         case PhysicalColumn(type=data_type):
@@ -122,10 +133,16 @@ def _column(
             )
 
 
-def _watermark(statement: CreateTable, names: Sequence[str], script: str) -> WatermarkClause | None:
+def watermark_clause(
+    statement: CreateTable, names: Sequence[str], script: str
+) -> WatermarkClause | None:
+    """The watermark of a statement; raises SqlError if its column is not among `names`."""
     clause = statement.watermark
-    if clause is None:
-        return None
+    return None if clause is None else watermark_of(clause, names, script)
+
+
+def watermark_of(clause: Watermark, names: Sequence[str], script: str) -> WatermarkClause:
+    """A watermark as it is written in `script`; raises SqlError if its column is not known."""
     if len(clause.column.parts) > 1 and clause.column.parts[0] in names:
         raise SqlError(
             f'watermark on the nested column "{clause.column}" is not supported yet',
@@ -136,6 +153,27 @@ def _watermark(statement: CreateTable, names: Sequence[str], script: str) -> Wat
     return WatermarkClause(
         str(clause.column), clause.expression, _cut(script, span_of(clause.expression))
     )
+
+
+def distribution(clause: Distribution | None, names: Sequence[str]) -> str | None:
+    """What stands behind DISTRIBUTED, as SQL; raises SqlError if a column is not known."""
+    if clause is None:
+        return None
+    _check_names(clause.columns, names, "DISTRIBUTED BY")
+    buckets = f"INTO {clause.buckets} BUCKETS" if clause.buckets is not None else ""
+    columns = ", ".join(quote_identifier(str(c)) for c in clause.columns)
+    by = f"BY {clause.kind or ''}({columns})" if columns else ""
+    return f"{by} {buckets}".strip()
+
+
+def given_options(options: Sequence[Option]) -> dict[str, str]:
+    """The options of WITH; raises SqlError for a key that stands twice."""
+    given: dict[str, str] = {}
+    for option in options:
+        if option.key in given:
+            raise SqlError(f'option "{option.key}" is given twice', span=option.key_span)
+        given[option.key] = option.value
+    return given
 
 
 def _check_names(used: Sequence[Name], known: Sequence[str], where: str) -> None:

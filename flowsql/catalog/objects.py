@@ -20,6 +20,7 @@ __all__ = [
     "CatalogTable",
     "CatalogView",
     "ColumnKind",
+    "Database",
     "ObjectPath",
     "WatermarkClause",
 ]
@@ -40,6 +41,15 @@ class ObjectPath:
     def quoted(self) -> str:
         """The name as SQL text."""
         return ".".join(map(quote_identifier, (self.catalog, self.database, self.name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database, with what was said of it."""
+
+    name: str
+    comment: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 class ColumnKind(Enum):
@@ -95,6 +105,8 @@ class CatalogTable:
         primary_key: names, in order; those columns are NOT NULL.
         watermark: its event time, or None.
         partition_keys: PARTITIONED BY.
+        key_name: CONSTRAINT of the primary key.
+        distribution: what stands behind DISTRIBUTED; nothing is spread by it here.
         comment: COMMENT.
         temporary: shadows a permanent object of the same name.
         script: the text that the spans of `columns` and `watermark` point into.
@@ -107,6 +119,8 @@ class CatalogTable:
     primary_key: tuple[str, ...] = ()
     watermark: WatermarkClause | None = None
     partition_keys: tuple[str, ...] = ()
+    key_name: str | None = None
+    distribution: str | None = None
     comment: str | None = None
     temporary: bool = False
     script: str = field(default="", compare=False, repr=False)

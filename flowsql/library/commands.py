@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
-
-import pyarrow as pa
+from typing import TypeVar
 
 from flowsql.catalog import (
     Catalog,
     CatalogTable,
     CatalogView,
-    ColumnKind,
+    altered,
+    declare_as,
+    declare_like,
     declare_table,
     declare_view,
-    show_create_table,
-    show_create_view,
 )
 from flowsql.config.engine import is_ignored, parse_setting
-from flowsql.errors import FlowSQLError, InternalError, SqlError
-from flowsql.library.result import Result
-from flowsql.logical import Binder
+from flowsql.errors import FlowSQLError, SqlError
+from flowsql.library.administration import run_on_catalogs
+from flowsql.library.listing import Listing
+from flowsql.library.result import Result, rows_result, text_result
+from flowsql.logical import Binder, without_time
 from flowsql.sql import (
+    AlterTable,
+    AlterView,
     CreateTable,
     CreateView,
     Describe,
+    DescribeObject,
     DropTable,
     DropView,
+    Insert,
+    Name,
     Option,
+    OptionChange,
+    RenameTable,
     Reset,
     Set,
+    Show,
     ShowCreate,
-    ShowTables,
     Statement,
-    Use,
-    UseCatalog,
 )
-from flowsql.types import BooleanType, Field, RowType, VarCharType, arrow_schema
+from flowsql.types import Field, NullType, RowType
 
-__all__ = ["Commands", "text_result"]
+__all__ = ["Commands", "Notice"]
+
+Made = TypeVar("Made")
 
 
 class Commands:
@@ -78,12 +85,7 @@ class Commands:
         """
         match statement:
             case CreateTable():
-                table = declare_table(statement, self._catalog, script)
-                with _marking_options(statement.options):
-                    binder.tables.bind(table, span=statement.name.span)
-                self._catalog.create(
-                    table, if_not_exists=statement.if_not_exists, span=statement.name.span
-                )
+                self._create_table(statement, script, binder)
             case CreateView():
                 view = declare_view(statement, self._catalog, script)
                 binder.view(view)
@@ -98,27 +100,148 @@ class Commands:
                     if_exists=statement.if_exists,
                     span=statement.name.span,
                 )
-            case Use(name=name):
-                self._catalog.use_database(name.parts, name.span)
-            case UseCatalog(name=name):
-                self._catalog.use_catalog(str(name), name.span)
+            case AlterTable():
+                self._alter_table(statement, script, binder)
+            case AlterView():
+                self._alter_view(statement, script, binder)
             case Set():
                 return self._set(statement)
             case Reset():
                 self._reset(statement)
-            case ShowTables():
-                return self._show_tables(statement)
-            case ShowCreate():
-                return self._show_create(statement, binder)
-            case Describe():
-                return self._describe(statement, binder)
+            case Show() | ShowCreate() | Describe() | DescribeObject():
+                return Listing(self._catalog, binder).run(statement)
             case _:
-                raise InternalError(f"no command for {type(statement).__name__}")
+                run_on_catalogs(statement, self._catalog)
         return text_result("result", ["OK"])
+
+    # Tables and views
+
+    def _create_table(self, statement: CreateTable, script: str, binder: Binder) -> None:
+        make = declare_table if statement.like is None else declare_like
+        table = make(statement, self._catalog, script)
+        with _stated(table, script), _marking_options(statement.options):
+            binder.tables.bind(table, span=statement.name.span)
+        self._catalog.create(table, if_not_exists=statement.if_not_exists, span=statement.name.span)
+
+    def create_as(
+        self,
+        statement: CreateTable,
+        script: str,
+        binder: Binder,
+        plan: Callable[[Insert], Made],
+    ) -> Made | None:
+        """CREATE TABLE … AS: makes the table and gives what `plan` makes of the INSERT that fills it.
+
+        The table is taken back where the plan fails. None: IF NOT EXISTS found one.
+
+        Args:
+            statement: with a query.
+            script: the text its spans point into.
+            binder: binds under the present settings.
+            plan: called while the table is there.
+        """
+        name = statement.name
+        table, insert = self._table_as(statement, script, binder)
+        old = self._catalog.get(table.path)
+        if old is not None and old.temporary is not table.temporary:
+            old = None
+        if old is not None and not statement.replace and statement.if_not_exists:
+            return None
+        if statement.replace and isinstance(old, CatalogView):
+            raise SqlError(
+                f'"{name}" is a view, not a table', hint="Use DROP VIEW.", span=name.span
+            )
+        if statement.replace and old is not None:
+            self._catalog.put(table)
+        else:
+            self._catalog.create(table, span=name.span)
+        try:
+            return plan(insert)
+        except BaseException:
+            self._catalog.forget(table)
+            if old is not None:
+                self._catalog.put(old)
+            raise
+
+    def explain_as(
+        self,
+        statement: CreateTable,
+        script: str,
+        binder: Binder,
+        plan: Callable[[Insert], Made],
+    ) -> Made:
+        """What `plan` makes of the INSERT of a CREATE TABLE … AS, of which no table is left."""
+        table, insert = self._table_as(statement, script, binder)
+        hidden = self._catalog.temporary(table.path)
+        self._catalog.put(replace(table, temporary=True))
+        try:
+            return plan(insert)
+        finally:
+            self._catalog.forget(replace(table, temporary=True))
+            if hidden is not None:
+                self._catalog.put(hidden)
+
+    def _table_as(
+        self, statement: CreateTable, script: str, binder: Binder
+    ) -> tuple[CatalogTable, Insert]:
+        assert statement.query is not None
+        name = statement.name
+        schema = _plain(binder.query(statement.query).schema, statement)
+        table, columns = declare_as(statement, schema, self._catalog, script)
+        with _stated(table, script), _marking_options(statement.options):
+            binder.tables.bind(table, span=name.span)
+        insert = Insert(
+            table=name,
+            query=statement.query,
+            columns=tuple(Name((c,), name.span) for c in columns),
+            span=statement.span,
+        )
+        return table, insert
+
+    def _alter_table(self, statement: AlterTable, script: str, binder: Binder) -> None:
+        name = statement.name
+        if statement.if_exists and self._catalog.get(self._catalog.path(name.parts)) is None:
+            return
+        table = self._catalog.permanent(name.parts, view=False, span=name.span)
+        assert isinstance(table, CatalogTable)
+        change = statement.alteration
+        if isinstance(change, RenameTable):
+            self._catalog.rename(table, change.new.parts, change.new.span)
+            return
+        changed = altered(table, change, self._catalog, script)
+        given = change.set if isinstance(change, OptionChange) else ()
+        with _stated(changed, script), _marking_options(given):
+            binder.tables.bind(changed, span=name.span)
+        self._catalog.put(changed)
+
+    def _alter_view(self, statement: AlterView, script: str, binder: Binder) -> None:
+        name = statement.name
+        if statement.if_exists and self._catalog.get(self._catalog.path(name.parts)) is None:
+            return
+        view = self._catalog.permanent(name.parts, view=True, span=name.span)
+        assert isinstance(view, CatalogView)
+        if statement.rename is not None:
+            self._catalog.rename(view, statement.rename.new.parts, statement.rename.new.span)
+            return
+        assert statement.query is not None
+        made = CreateView(
+            name=name, query=statement.query, comment=view.comment, span=statement.span
+        )
+        changed = declare_view(made, self._catalog, script)
+        binder.view(changed)
+        self._catalog.put(changed)
+        try:
+            binder.view(changed)
+        except FlowSQLError:
+            # Another view that it reads may read it.
+            self._catalog.put(view)
+            raise
+
+    # Settings
 
     def _set(self, statement: Set) -> Result:
         if statement.key is None or statement.value is None:
-            return _rows(("key", "value"), [[k, v] for k, v in sorted(self._config.items())])
+            return rows_result(("key", "value"), [[k, v] for k, v in sorted(self._config.items())])
         try:
             parse_setting(statement.key, statement.value)
         except FlowSQLError as error:
@@ -148,63 +271,6 @@ class Commands:
         if statement.key in self._given:
             self._config[statement.key] = self._given[statement.key]
 
-    def _show_tables(self, statement: ShowTables) -> Result:
-        database = statement.database
-        found = self._catalog.tables(
-            database.parts if database else (), database.span if database else None
-        )
-        views = statement.kind == "VIEWS"
-        names = [f.path.name for f in found if not views or isinstance(f, CatalogView)]
-        if statement.like is not None:
-            pattern = _like(statement.like)
-            names = [n for n in names if bool(pattern.fullmatch(n)) is not statement.negated]
-        return text_result("view name" if views else "table name", names)
-
-    def _show_create(self, statement: ShowCreate, binder: Binder) -> Result:
-        found = self._catalog.find(statement.name.parts, statement.name.span)
-        is_view = isinstance(found, CatalogView)
-        if is_view is not (statement.kind == "VIEW"):
-            actual = "VIEW" if is_view else "TABLE"
-            raise SqlError(
-                f'"{statement.name}" is a {actual.lower()}',
-                hint=f"Use SHOW CREATE {actual}.",
-                span=statement.name.span,
-            )
-        if isinstance(found, CatalogView):
-            return text_result("result", [show_create_view(found)])
-        return text_result("result", [show_create_table(found, binder.tables.secrets(found))])
-
-    def _describe(self, statement: Describe, binder: Binder) -> Result:
-        found = self._catalog.find(statement.name.parts, statement.name.span)
-        if isinstance(found, CatalogView):
-            fields = binder.view(found).fields
-            extras = ["" for _ in fields]
-            comments = ["" for _ in fields]
-        else:
-            fields = binder.tables.bind(found, span=statement.name.span).schema.fields
-            extras = [_extras(found, i) for i in range(len(fields))]
-            comments = [c.comment or "" for c in found.columns]
-        key = found.primary_key if isinstance(found, CatalogTable) else ()
-        marks = {}
-        if isinstance(found, CatalogTable) and found.watermark is not None:
-            marks = {found.watermark.column: found.watermark.text}
-        rows = [
-            [
-                field.name,
-                str(replace(field.type, nullable=True)),
-                field.type.nullable,
-                f"PRI({', '.join(key)})" if field.name in key else None,
-                extra or None,
-                marks.get(field.name),
-                comment or None,
-            ]
-            for field, extra, comment in zip(fields, extras, comments, strict=True)
-        ]
-        names = ("name", "type", "null", "key", "extras", "watermark", "comment")
-        if not any(comments):
-            rows = [row[:-1] for row in rows]
-        return _rows(names[: len(rows[0])] if rows else names, rows)
-
 
 class Notice:
     """Tells of settings that Flink knows and that have no effect here, each once."""
@@ -232,40 +298,31 @@ def _marking_options(options: Sequence[Option]) -> Iterator[None]:
     except FlowSQLError as error:
         for option in options:
             if option.key == error.option:
-                error.span = option.key_span.to(option.value_span)
+                # Of a table that was stated anew the error shows that text.
+                error.sql, error.span = None, option.key_span.to(option.value_span)
         raise
 
 
-def _extras(table: CatalogTable, index: int) -> str:
-    column = table.columns[index]
-    match column.kind:
-        case ColumnKind.COMPUTED:
-            return f"AS {column.text}"
-        case ColumnKind.METADATA:
-            source = f" FROM '{column.metadata_key}'" if column.metadata_key != column.name else ""
-            return f"METADATA{source}{' VIRTUAL' if column.virtual else ''}"
-        case ColumnKind.PHYSICAL:
-            return ""
+@contextlib.contextmanager
+def _stated(table: CatalogTable, script: str) -> Iterator[None]:
+    """An error that shows another text than the user's says what it is."""
+    try:
+        yield
+    except FlowSQLError as error:
+        if error.sql == table.script != script:
+            error.detail = error.detail or "This is the whole table as it would be declared."
+        raise
 
 
-def _like(pattern: str) -> re.Pattern[str]:
-    parts = {"%": ".*", "_": "."}
-    return re.compile("".join(parts.get(c, re.escape(c)) for c in pattern), re.DOTALL)
-
-
-def text_result(column: str, values: Sequence[str]) -> Result:
-    """One STRING column, known at once."""
-    return _rows((column,), [[v] for v in values])
-
-
-def _rows(names: Sequence[str], rows: Sequence[Sequence[str | bool | None]]) -> Result:
-    fields = tuple(
-        Field(n, BooleanType() if rows and isinstance(rows[0][i], bool) else VarCharType())
-        for i, n in enumerate(names)
+def _plain(schema: RowType, statement: CreateTable) -> RowType:
+    """The columns as a table has them: without time attributes, each with a type."""
+    for field in schema.fields:
+        if isinstance(field.type, NullType):
+            raise SqlError(
+                f'column "{field.name}" of the query has no type',
+                hint="Write CAST(NULL AS …).",
+                span=statement.name.span,
+            )
+    return RowType(
+        tuple(Field(f.name, without_time(f.type)) for f in schema.fields), nullable=False
     )
-    schema = RowType(fields, nullable=False)
-    arrow = arrow_schema(schema)
-    columns = [pa.array([row[i] for row in rows], f.type) for i, f in enumerate(arrow)]
-    if not rows:
-        return Result(schema)
-    return Result(schema, (pa.RecordBatch.from_arrays(columns, schema=arrow),))

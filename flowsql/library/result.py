@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,9 @@ from flowsql.changelog import Changes, concat_changes, net
 from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.library.sorting import sorted_table
 from flowsql.physical.specs import SortKey
-from flowsql.types import RowType, arrow_schema
+from flowsql.types import BooleanType, Field, RowType, VarCharType, arrow_schema
 
-__all__ = ["Result", "ResultStream"]
+__all__ = ["Result", "ResultStream", "rows_result", "text_result"]
 
 _END = object()
 _WAIT = 0.2
@@ -182,3 +182,22 @@ class Result:
         """End the query, if it still runs."""
         if self.stream is not None:
             self.stream.close()
+
+
+def text_result(column: str, values: Sequence[str]) -> Result:
+    """One STRING column, known at once."""
+    return rows_result((column,), [[v] for v in values])
+
+
+def rows_result(names: Sequence[str], rows: Sequence[Sequence[str | bool | None]]) -> Result:
+    """Rows known at once: STRING columns, and BOOLEAN ones where the first row has one."""
+    fields = tuple(
+        Field(n, BooleanType() if rows and isinstance(rows[0][i], bool) else VarCharType())
+        for i, n in enumerate(names)
+    )
+    schema = RowType(fields, nullable=False)
+    arrow = arrow_schema(schema)
+    columns = [pa.array([row[i] for row in rows], f.type) for i, f in enumerate(arrow)]
+    if not rows:
+        return Result(schema)
+    return Result(schema, (pa.RecordBatch.from_arrays(columns, schema=arrow),))

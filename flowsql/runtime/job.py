@@ -125,6 +125,25 @@ class Job:
         if self.board.state == "restarting" and threading.current_thread() is not self._thread:
             self.wait()
 
+    def stop_with_savepoint(
+        self, path: Path | str | None = None, *, drain: bool = False, timeout: float | None = None
+    ) -> Path:
+        """Ask the job to end, wait until it has, and give the folder of its last checkpoint's copy.
+
+        Args:
+            path: of the folder; unset: as for `checkpoint`.
+            drain: as for `stop`.
+            timeout: seconds until the copy is there.
+
+        Raises:
+            StateError: as for `stop`; or the savepoint failed.
+        """
+        request = Request(None if path is None else Path(path).absolute())
+        self._ask_to_stop(drain=drain, request=request)
+        made = _outcome(self.id, request, timeout)
+        self.wait()
+        return made
+
     def _ask_to_stop(self, *, drain: bool, request: Request | None) -> None:
         execution = self._execution
         if drain and execution is not None and any(o.held for o in execution.graph.outlets):
@@ -188,12 +207,7 @@ class Job:
                 raise StateError(f'job "{self.id}" is over')
             self._requests.append(request)
         self._wake()
-        if not request.done.wait(timeout):
-            raise StateError(f'job "{self.id}" took no checkpoint in time')
-        if request.error is not None:
-            raise request.error
-        assert request.path is not None
-        return request.path
+        return _outcome(self.id, request, timeout)
 
     def _wake(self) -> None:
         execution = self._execution
@@ -473,6 +487,16 @@ class Job:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
         self._settled.set()
+
+
+def _outcome(job: str, request: Request, timeout: float | None) -> Path:
+    """The folder that was asked for; raises StateError if it was not made."""
+    if not request.done.wait(timeout):
+        raise StateError(f'job "{job}" took no checkpoint in time')
+    if request.error is not None:
+        raise request.error
+    assert request.path is not None
+    return request.path
 
 
 def _default_build() -> Build:

@@ -23,9 +23,10 @@ from flowsql.sql import statements as s
 from flowsql.sql.cursor import bounded, misspelt, spoken
 from flowsql.sql.dialect import Query, QueryParser, span_of
 from flowsql.sql.keywords import RESERVED
+from flowsql.sql.parts import Leaf
 from flowsql.sql.splitter import Piece, pieces
 from flowsql.sql.tokens import Kind, Token, tokenize
-from flowsql.sql.transformer import Leaf, StatementBuilder
+from flowsql.sql.transformer import StatementBuilder
 from flowsql.sql.unsupported import refuse_at, refuse_statement
 
 __all__ = ["parse_piece", "parse_script", "parse_statement"]
@@ -34,6 +35,7 @@ _END = "$END"
 _WORDS = {
     "IDENTIFIER": "a name",
     "STRING": "a string in single quotes",
+    "NUMBER": "a number",
     "HINTS": "a hint",
     "TYPE": "a data type",
     "EXPRESSION": "an expression",
@@ -168,9 +170,15 @@ def _leaf(cursor: QueryParser, steps: _Steps) -> Leaf | None:
     if name and may("IDENTIFIER"):
         cursor.advance()
         return Leaf("IDENTIFIER", token.value, token.span)
+    if token.kind is Kind.WORD and may("WORD"):
+        cursor.advance()
+        return Leaf("WORD", token.value, token.span)
     if token.kind is Kind.STRING and may("STRING"):
         cursor.advance()
         return Leaf("STRING", token.value, token.span)
+    if token.kind is Kind.NUMBER and may("NUMBER"):
+        cursor.advance()
+        return Leaf("NUMBER", token.value, token.span)
     if token.kind is Kind.HINT and may("HINTS"):
         return Leaf("HINTS", cursor.hints(), cursor.since(token.start))
     if token.kind is Kind.WORD and may("TYPE"):

@@ -1,6 +1,6 @@
-"""The statements, as frozen values; every one knows where it stands in the script.
+"""Statements that define and fill tables, as frozen values; each knows where it stands.
 
-Queries and expressions inside are nodes of `flowsql.sql.dialect`; types are `flowsql.types`.
+`administration` and `alterations` hold the others. Queries and expressions inside are nodes of `flowsql.sql.dialect`; types are `flowsql.types`.
 Adding a statement: a class here, a rule in `statements.lark`, a method in `transformer.py`.
 """
 
@@ -19,11 +19,12 @@ __all__ = [
     "ComputedColumn",
     "CreateTable",
     "CreateView",
-    "Describe",
+    "Distribution",
     "DropTable",
     "DropView",
     "Explain",
     "Insert",
+    "LikeOption",
     "MetadataColumn",
     "Name",
     "Option",
@@ -33,12 +34,9 @@ __all__ = [
     "QueryStatement",
     "Reset",
     "Set",
-    "ShowCreate",
-    "ShowTables",
     "Statement",
     "StatementSet",
-    "Use",
-    "UseCatalog",
+    "TableLike",
     "Watermark",
 ]
 
@@ -121,9 +119,40 @@ class Watermark:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """`DISTRIBUTED BY [HASH|RANGE](columns) [INTO n BUCKETS]`."""
+
+    kind: str | None
+    columns: tuple[Name, ...]
+    buckets: int | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class LikeOption:
+    """`INCLUDING ALL` and the like; both words in upper case."""
+
+    strategy: str
+    what: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class TableLike:
+    """`LIKE source [(options)]`."""
+
+    source: Name
+    options: tuple[LikeOption, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateTable(Statement):
-    """`CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) …`."""
+    """`CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) … [LIKE source | AS query]`.
+
+    `order` are the columns of `CREATE TABLE t (a, b) … AS`, which only puts the query's columns in
+    order; `replace` says that the table may be there.
+    """
 
     name: Name
     columns: tuple[Column, ...]
@@ -131,9 +160,14 @@ class CreateTable(Statement):
     watermark: Watermark | None = None
     comment: str | None = None
     partitioned_by: tuple[Name, ...] = ()
+    distribution: Distribution | None = None
     options: tuple[Option, ...] = ()
     temporary: bool = False
     if_not_exists: bool = False
+    like: TableLike | None = None
+    query: Query | None = None
+    order: tuple[Name, ...] = ()
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,48 +255,8 @@ class Reset(Statement):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseCatalog(Statement):
-    """`USE CATALOG name`."""
-
-    name: Name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use(Statement):
-    """`USE [catalog.]database`."""
-
-    name: Name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowTables(Statement):
-    """`SHOW TABLES|VIEWS [FROM database] [[NOT] LIKE 'pattern']`; `kind` is the word."""
-
-    kind: str
-    database: Name | None = None
-    like: str | None = None
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowCreate(Statement):
-    """`SHOW CREATE TABLE|VIEW name`; `kind` is the word."""
-
-    kind: str
-    name: Name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Describe(Statement):
-    """`DESCRIBE [EXTENDED] name`."""
-
-    name: Name
-    extended: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Explain(Statement):
     """`EXPLAIN [CHANGELOG_MODE, …] [PLAN FOR] statement`; `details` in upper case."""
 
-    statement: Insert | StatementSet | QueryStatement
+    statement: Insert | StatementSet | QueryStatement | CreateTable
     details: tuple[str, ...] = ()

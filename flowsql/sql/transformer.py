@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+import dataclasses
+from typing import Any
 
 from lark import Transformer
 
-from flowsql.errors import Span, SqlError, nearest
+from flowsql.errors import SqlError, nearest
 from flowsql.sql import statements as s
+from flowsql.sql.administration_rules import AdministrationRules
+from flowsql.sql.alteration_rules import AlterationRules
+from flowsql.sql.parts import NOWHERE, Leaf, Parts, Rule, leaf, must, one, value
 
-__all__ = ["Leaf", "StatementBuilder"]
+__all__ = ["StatementBuilder"]
 
-T = TypeVar("T")
-Parts = list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A token as the grammar sees it: `type` names the terminal, `value` is what was read."""
-
-    type: str
-    value: Any
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """A rule that is only a part of others."""
-
-    rule: str
-    value: Any
-    span: Span
-
-
-_NOWHERE = Span(0, 0)
 _NOT_ENFORCED = (
     "flowsql does not own the data and cannot enforce a key: write PRIMARY KEY … NOT ENFORCED."
 )
 
 
-class StatementBuilder(Transformer[Leaf, Any]):
+_NEVER_OVERWRITTEN = {"ALL", "CONSTRAINTS", "DISTRIBUTION", "PARTITIONS"}
+
+
+class StatementBuilder(AdministrationRules, AlterationRules, Transformer[Leaf, Any]):
     """Builds statements bottom-up, without their span, which the caller knows."""
 
     def start(self, parts: Parts) -> s.Statement:
@@ -63,17 +46,17 @@ class StatementBuilder(Transformer[Leaf, Any]):
         """Column names in brackets."""
         return tuple(parts)
 
-    def comment(self, parts: Parts) -> _Rule:
+    def comment(self, parts: Parts) -> Rule:
         """`COMMENT '…'`."""
-        return _Rule("comment", parts[0].value, parts[0].span)
+        return Rule("comment", parts[0].value, parts[0].span)
 
-    def temporary(self, parts: Parts) -> _Rule:
+    def temporary(self, parts: Parts) -> Rule:
         """`TEMPORARY`."""
-        return _Rule("temporary", True, parts[0].span)
+        return Rule("temporary", True, parts[0].span)
 
-    def if_not_exists(self, parts: Parts) -> _Rule:
+    def if_not_exists(self, parts: Parts) -> Rule:
         """`IF NOT EXISTS`."""
-        return _Rule("if", True, parts[0].span)
+        return Rule("if", True, parts[0].span)
 
     if_exists = if_not_exists
 
@@ -82,32 +65,32 @@ class StatementBuilder(Transformer[Leaf, Any]):
     def physical(self, parts: Parts) -> tuple[s.Column, s.PrimaryKey | None]:
         """A column and the key that may be declared with it."""
         name, data_type = parts[0], parts[1].value
-        key = _one(parts, s.PrimaryKey)
+        key = one(parts, s.PrimaryKey)
         if key is not None:
-            key = replace(key, columns=(name,))
-        return s.PhysicalColumn(name, data_type, _value(parts, "comment")), key
+            key = dataclasses.replace(key, columns=(name,))
+        return s.PhysicalColumn(name, data_type, value(parts, "comment")), key
 
     def computed(self, parts: Parts) -> s.ComputedColumn:
         """A computed column."""
-        return s.ComputedColumn(parts[0], parts[1].value, _value(parts, "comment"))
+        return s.ComputedColumn(parts[0], parts[1].value, value(parts, "comment"))
 
     def metadata(self, parts: Parts) -> s.MetadataColumn:
         """A metadata column."""
         return s.MetadataColumn(
             parts[0],
             parts[1].value,
-            _value(parts, "key"),
-            virtual=bool(_value(parts, "virtual")),
-            comment=_value(parts, "comment"),
+            value(parts, "key"),
+            virtual=bool(value(parts, "virtual")),
+            comment=value(parts, "comment"),
         )
 
-    def metadata_key(self, parts: Parts) -> _Rule:
+    def metadata_key(self, parts: Parts) -> Rule:
         """`FROM 'key'`."""
-        return _Rule("key", parts[0].value, parts[0].span)
+        return Rule("key", parts[0].value, parts[0].span)
 
-    def virtual(self, parts: Parts) -> _Rule:
+    def virtual(self, parts: Parts) -> Rule:
         """`VIRTUAL`."""
-        return _Rule("virtual", True, parts[0].span)
+        return Rule("virtual", True, parts[0].span)
 
     def column_key(self, parts: Parts) -> s.PrimaryKey:
         """A key of one column, whose name comes later."""
@@ -133,23 +116,70 @@ class StatementBuilder(Transformer[Leaf, Any]):
         leaf = parts[4]
         return s.Watermark(parts[2], leaf.value, parts[0].span.to(leaf.span))
 
-    def partitioned_by(self, parts: Parts) -> _Rule:
+    def partitioned_by(self, parts: Parts) -> Rule:
         """`PARTITIONED BY (…)`."""
-        return _Rule("partitioned", parts[0], _NOWHERE)
+        return Rule("partitioned", parts[0], NOWHERE)
 
     def option(self, parts: Parts) -> s.Option:
         """One option."""
         key, value = parts
         return s.Option(key.value, value.value, key.span, value.span)
 
-    def options(self, parts: Parts) -> _Rule:
+    def options(self, parts: Parts) -> Rule:
         """All options; a key stands once."""
         seen: set[str] = set()
         for option in parts:
             if option.key in seen:
                 raise SqlError(f'option "{option.key}" is given twice', span=option.key_span)
             seen.add(option.key)
-        return _Rule("options", tuple(parts), _NOWHERE)
+        return Rule("options", tuple(parts), NOWHERE)
+
+    def bare(self, parts: Parts) -> Rule:
+        """A column without a type."""
+        return Rule("bare", parts[0], parts[0].span)
+
+    def or_replace(self, parts: Parts) -> Rule:
+        """`OR REPLACE`."""
+        return Rule("replace", True, parts[0].span.to(parts[-1].span))
+
+    replace = or_replace
+
+    def distribution(self, parts: Parts) -> s.Distribution:
+        """How rows are spread over buckets."""
+        words = {p.type: p for p in parts if isinstance(p, Leaf)}
+        number = words.get("NUMBER")
+        if number is not None and not number.value.isdigit():
+            raise SqlError("the number of buckets must be a whole number", span=number.span)
+        return s.Distribution(
+            kind="HASH" if "HASH" in words else "RANGE" if "RANGE" in words else None,
+            columns=one(parts, tuple) or (),
+            buckets=int(number.value) if number is not None else None,
+            span=parts[0].span.to(parts[1].span),
+        )
+
+    def like_option(self, parts: Parts) -> s.LikeOption:
+        """One option of LIKE."""
+        strategy, what = parts
+        if strategy.type == "OVERWRITING" and what.type in _NEVER_OVERWRITTEN:
+            raise SqlError(
+                f"OVERWRITING {what.type} is not possible",
+                span=strategy.span.to(what.span),
+                hint=f"Write INCLUDING {what.type} or EXCLUDING {what.type}.",
+            )
+        return s.LikeOption(strategy.type, what.type, strategy.span.to(what.span))
+
+    def like(self, parts: Parts) -> s.TableLike:
+        """`LIKE`; what is said of a feature is said once."""
+        seen: set[str] = set()
+        for option in parts[1:]:
+            if option.what in seen:
+                raise SqlError(f"LIKE says twice what becomes of {option.what}", span=option.span)
+            seen.add(option.what)
+        return s.TableLike(parts[0], tuple(parts[1:]))
+
+    def as_query(self, parts: Parts) -> Rule:
+        """`AS query`."""
+        return Rule("query", parts[0].value, parts[0].span)
 
     def create_table(self, parts: Parts) -> s.CreateTable:
         """A table; it has one key and one watermark at most."""
@@ -172,17 +202,45 @@ class StatementBuilder(Transformer[Leaf, Any]):
             if column.name.parts[0] in seen:
                 raise SqlError(f'column "{column.name}" is declared twice', span=column.name.span)
             seen.add(column.name.parts[0])
+        like, query = one(parts, s.TableLike), value(parts, "query")
+        names = [p for p in parts if isinstance(p, Rule) and p.rule == "bare"]
+        if names and (query is None or columns or keys or watermarks):
+            raise SqlError(
+                f'column "{names[0].value}" has no type',
+                span=names[0].span,
+                hint="Names alone put the columns of CREATE TABLE … AS in order."
+                if query is not None
+                else None,
+            )
+        if value(parts, "replace") and query is None:
+            raise SqlError(
+                "CREATE OR REPLACE TABLE needs AS with a query",
+                span=next(p.span for p in parts if isinstance(p, Rule) and p.rule == "replace"),
+                hint="DROP TABLE IF EXISTS before CREATE TABLE does the same.",
+            )
+        name = must(parts, s.Name)
+        if not columns and not names and like is None and query is None:
+            raise SqlError(f'table "{name}" has no columns', span=name.span)
+        if value(parts, "replace") and value(parts, "if"):
+            raise SqlError("OR REPLACE and IF NOT EXISTS exclude each other", span=name.span)
+        if keys and like is None and query is None:
+            columns = list(_keyed(columns, keys[0]))
         return s.CreateTable(
-            name=_must(parts, s.Name),
-            columns=_keyed(columns, keys[0]) if keys else tuple(columns),
+            name=name,
+            columns=tuple(columns),
             primary_key=keys[0] if keys else None,
             watermark=watermarks[0] if watermarks else None,
-            comment=_value(parts, "comment"),
-            partitioned_by=_value(parts, "partitioned") or (),
-            options=_value(parts, "options") or (),
-            temporary=bool(_value(parts, "temporary")),
-            if_not_exists=bool(_value(parts, "if")),
-            span=_NOWHERE,
+            comment=value(parts, "comment"),
+            partitioned_by=value(parts, "partitioned") or (),
+            distribution=one(parts, s.Distribution),
+            options=value(parts, "options") or (),
+            temporary=bool(value(parts, "temporary")),
+            if_not_exists=bool(value(parts, "if")),
+            like=like,
+            query=query,
+            order=tuple(n.value for n in names),
+            replace=bool(value(parts, "replace")),
+            span=NOWHERE,
         )
 
     # Views
@@ -190,23 +248,23 @@ class StatementBuilder(Transformer[Leaf, Any]):
     def create_view(self, parts: Parts) -> s.CreateView:
         """A view."""
         return s.CreateView(
-            name=_must(parts, s.Name),
-            query=_leaf(parts, "QUERY").value,
-            columns=_one(parts, tuple) or (),
-            comment=_value(parts, "comment"),
-            temporary=bool(_value(parts, "temporary")),
-            if_not_exists=bool(_value(parts, "if")),
-            span=_NOWHERE,
+            name=must(parts, s.Name),
+            query=leaf(parts, "QUERY").value,
+            columns=one(parts, tuple) or (),
+            comment=value(parts, "comment"),
+            temporary=bool(value(parts, "temporary")),
+            if_not_exists=bool(value(parts, "if")),
+            span=NOWHERE,
         )
 
     def drop(self, parts: Parts) -> s.DropTable | s.DropView:
         """DROP of either kind."""
         table = any(isinstance(p, Leaf) and p.type == "TABLE" for p in parts)
         return (s.DropTable if table else s.DropView)(
-            name=_must(parts, s.Name),
-            temporary=bool(_value(parts, "temporary")),
-            if_exists=bool(_value(parts, "if")),
-            span=_NOWHERE,
+            name=must(parts, s.Name),
+            temporary=bool(value(parts, "temporary")),
+            if_exists=bool(value(parts, "if")),
+            span=NOWHERE,
         )
 
     # Jobs
@@ -215,23 +273,23 @@ class StatementBuilder(Transformer[Leaf, Any]):
         """A column of PARTITION."""
         return s.PartitionValue(parts[0], parts[1].value if len(parts) > 1 else None)
 
-    def partition(self, parts: Parts) -> _Rule:
+    def partition(self, parts: Parts) -> Rule:
         """`PARTITION (…)`."""
-        return _Rule("partition", tuple(parts), _NOWHERE)
+        return Rule("partition", tuple(parts), NOWHERE)
 
-    def on_conflict(self, parts: Parts) -> _Rule:
+    def on_conflict(self, parts: Parts) -> Rule:
         """`ON CONFLICT DO …`."""
-        return _Rule("on_conflict", parts[-1].value.upper(), parts[0].span.to(parts[-1].span))
+        return Rule("on_conflict", parts[-1].value.upper(), parts[0].span.to(parts[-1].span))
 
     def insert(self, parts: Parts) -> s.Insert:
         """An INSERT."""
-        query = _leaf(parts, "QUERY")
+        query = leaf(parts, "QUERY")
         hints = [p for p in parts if isinstance(p, Leaf) and p.type == "HINTS"]
-        conflict = [p for p in parts if isinstance(p, _Rule) and p.rule == "on_conflict"]
+        conflict = [p for p in parts if isinstance(p, Rule) and p.rule == "on_conflict"]
         return s.Insert(
-            table=_must(parts, s.Name),
+            table=must(parts, s.Name),
             query=query.value,
-            partition=_value(parts, "partition") or (),
+            partition=value(parts, "partition") or (),
             columns=next((p for p in parts if isinstance(p, tuple)), ()),
             hints=tuple(hints[0].value) if hints else (),
             on_conflict=conflict[0].value if conflict else None,
@@ -240,7 +298,7 @@ class StatementBuilder(Transformer[Leaf, Any]):
 
     def statement_set(self, parts: Parts) -> s.StatementSet:
         """All INSERTs of a set."""
-        return s.StatementSet(inserts=tuple(parts), span=_NOWHERE)
+        return s.StatementSet(inserts=tuple(parts), span=NOWHERE)
 
     explained_set = statement_set
 
@@ -253,83 +311,34 @@ class StatementBuilder(Transformer[Leaf, Any]):
         word: str = parts[0].value
         return word.upper()
 
-    def details(self, parts: Parts) -> _Rule:
+    def details(self, parts: Parts) -> Rule:
         """The words of EXPLAIN."""
-        return _Rule("details", tuple(parts), _NOWHERE)
+        return Rule("details", tuple(parts), NOWHERE)
 
     def explain(self, parts: Parts) -> s.Explain:
-        """EXPLAIN."""
-        return s.Explain(statement=parts[-1], details=_value(parts, "details") or (), span=_NOWHERE)
+        """EXPLAIN; of a table only with the query that fills it."""
+        explained = parts[-1]
+        if isinstance(explained, s.CreateTable) and explained.query is None:
+            raise SqlError(
+                "only a CREATE TABLE … AS has a plan to explain",
+                span=explained.name.span,
+                hint="SHOW CREATE TABLE and DESCRIBE tell what a table is.",
+            )
+        return s.Explain(statement=parts[-1], details=value(parts, "details") or (), span=NOWHERE)
 
     # Session
 
     def set(self, parts: Parts) -> s.Set:
         """SET."""
         if not parts:
-            return s.Set(span=_NOWHERE)
-        return s.Set(
-            key=parts[0].value, value=parts[1].value, key_span=parts[0].span, span=_NOWHERE
-        )
+            return s.Set(span=NOWHERE)
+        return s.Set(key=parts[0].value, value=parts[1].value, key_span=parts[0].span, span=NOWHERE)
 
     def reset(self, parts: Parts) -> s.Reset:
         """RESET."""
         if not parts:
-            return s.Reset(span=_NOWHERE)
-        return s.Reset(key=parts[0].value, key_span=parts[0].span, span=_NOWHERE)
-
-    def catalog(self, parts: Parts) -> _Rule:
-        """The word CATALOG."""
-        return _Rule("catalog", True, parts[0].span)
-
-    def use(self, parts: Parts) -> s.Use | s.UseCatalog:
-        """USE of either kind."""
-        kind = s.UseCatalog if _value(parts, "catalog") else s.Use
-        name = _must(parts, s.Name)
-        most = 1 if kind is s.UseCatalog else 2
-        if len(name.parts) > most:
-            raise SqlError(f'"{name}" has more than {most} part{"s" * (most > 1)}', span=name.span)
-        return kind(name=name, span=_NOWHERE)
-
-    def show_tables(self, parts: Parts) -> s.ShowTables:
-        """SHOW TABLES and SHOW VIEWS."""
-        words = [p.type for p in parts if isinstance(p, Leaf)]
-        return s.ShowTables(
-            kind=words[1],
-            database=_one(parts, s.Name),
-            like=parts[-1].value if words[-1] == "STRING" else None,
-            negated="NOT" in words,
-            span=_NOWHERE,
-        )
-
-    def show_create(self, parts: Parts) -> s.ShowCreate:
-        """SHOW CREATE."""
-        return s.ShowCreate(kind=parts[2].type, name=parts[3], span=_NOWHERE)
-
-    def extended(self, parts: Parts) -> _Rule:
-        """The word EXTENDED."""
-        return _Rule("extended", True, parts[0].span)
-
-    def describe(self, parts: Parts) -> s.Describe:
-        """DESCRIBE."""
-        return s.Describe(
-            name=_must(parts, s.Name), extended=bool(_value(parts, "extended")), span=_NOWHERE
-        )
-
-
-def _one(parts: Parts, kind: type[T]) -> T | None:
-    return next((p for p in parts if isinstance(p, kind)), None)
-
-
-def _must(parts: Parts, kind: type[T]) -> T:
-    return next(p for p in parts if isinstance(p, kind))
-
-
-def _leaf(parts: Parts, terminal: str) -> Leaf:
-    return next(p for p in parts if isinstance(p, Leaf) and p.type == terminal)
-
-
-def _value(parts: Parts, rule: str) -> Any:
-    return next((p.value for p in parts if isinstance(p, _Rule) and p.rule == rule), None)
+            return s.Reset(span=NOWHERE)
+        return s.Reset(key=parts[0].value, key_span=parts[0].span, span=NOWHERE)
 
 
 def _keyed(columns: list[s.Column], key: s.PrimaryKey) -> tuple[s.Column, ...]:
@@ -347,7 +356,7 @@ def _keyed(columns: list[s.Column], key: s.PrimaryKey) -> tuple[s.Column, ...]:
         if name.parts[0] in names[:i]:
             raise SqlError(f'column "{name}" stands in the primary key twice', span=name.span)
     return tuple(
-        replace(c, type=c.type.not_null())
+        dataclasses.replace(c, type=c.type.not_null())
         if isinstance(c, s.PhysicalColumn) and c.name.parts[0] in names
         else c
         for c in columns

@@ -1,4 +1,4 @@
-"""Statements of Flink that flowsql has not yet: refused by their name, never as a syntax error."""
+"""Statements of Flink that flowsql does not have: refused by their name, with what to do instead."""
 
 from __future__ import annotations
 
@@ -10,37 +10,80 @@ from flowsql.sql.tokens import Token
 
 __all__ = ["REFUSED_CLAUSES", "REFUSED_STATEMENTS", "refuse_at", "refuse_statement"]
 
-_OBJECTS = (
-    *("MATERIALIZED TABLE", "TEMPORARY SYSTEM FUNCTION", "TEMPORARY FUNCTION", "FUNCTION"),
-    *("CATALOG", "DATABASE", "TEMPORARY MODEL", "MODEL", "CONNECTION", "TEMPORARY CONNECTION"),
+_VIEW = "ALTER VIEW v AS SELECT … changes a view; DROP VIEW IF EXISTS makes room for a new one."
+_ROWS = (
+    "INSERT OVERWRITE in batch mode writes a table anew; "
+    "rows of a table with a PRIMARY KEY are changed by an INSERT of their new values."
 )
-REFUSED_STATEMENTS = (
-    *(f"{verb} {what}" for verb in ("CREATE", "DROP", "ALTER") for what in _OBJECTS),
-    *("CREATE OR REPLACE TEMPORARY VIEW", "CREATE OR REPLACE VIEW", "CREATE OR REPLACE TABLE"),
-    *("CREATE OR REPLACE", "CREATE OR ALTER", "ALTER TABLE", "ALTER VIEW", "REPLACE TABLE"),
-    *("INSERT OVERWRITE", "UPSERT INTO", "DELETE FROM", "UPDATE", "MERGE INTO", "TRUNCATE TABLE"),
-    *("ANALYZE TABLE", "CALL", "COMPILE AND EXECUTE PLAN", "COMPILE PLAN", "EXECUTE PLAN"),
-    *("LOAD MODULE", "UNLOAD MODULE", "USE MODULES", "ADD JAR", "REMOVE JAR", "STOP JOB"),
-    *("ADD CUSTOMJAR", "CLEAR", "QUIT", "EXIT", "HELP"),
-    *(f"SHOW {what}" for what in ("CATALOGS", "DATABASES", "CURRENT CATALOG", "CURRENT DATABASE")),
-    *(f"SHOW {what}" for what in ("FUNCTIONS", "USER FUNCTIONS", "MODULES", "FULL MODULES")),
-    *(f"SHOW {what}" for what in ("JARS", "JOBS", "COLUMNS", "PARTITIONS", "PROCEDURES", "MODELS")),
-    *(f"SHOW {what}" for what in ("CONNECTIONS", "MATERIALIZED TABLES", "CREATE CATALOG")),
-    *(f"SHOW CREATE {what}" for what in ("MATERIALIZED TABLE", "MODEL", "CONNECTION", "FUNCTION")),
-    *(f"{v} {w}" for v in ("DESCRIBE", "DESC") for w in ("CATALOG", "DATABASE", "JOB", "FUNCTION")),
+_JAR = "flowsql runs no Java: connectors and formats are Python packages, installed with pip."
+_MODEL = "Call the model in the program that takes the rows, or in a connector of your own."
+_CONNECTION = "Give the options of the connection to every table, secrets as ${NAME}."
+_MATERIALIZED = (
+    "CREATE TABLE t WITH (…) AS SELECT … makes a table and a job that keeps it up to date."
 )
+_FUNCTION = "Built-in functions are listed by SHOW FUNCTIONS."
+_PROCEDURE = "Flink's procedures belong to catalogs of connectors, and flowsql has no such catalog."
+_PARTITION = "Partitions of the filesystem connector are folders; they come with the rows."
+
+REFUSED_STATEMENTS: dict[str, str] = {
+    **{
+        f"{verb} {kind}MATERIALIZED TABLE": _MATERIALIZED
+        for verb, kind in (("CREATE", ""), ("CREATE OR ALTER", ""), ("DROP", ""), ("ALTER", ""))
+    },
+    "SHOW MATERIALIZED TABLES": _MATERIALIZED,
+    "SHOW CREATE MATERIALIZED TABLE": _MATERIALIZED,
+    **{
+        f"{verb} {kind}FUNCTION": _FUNCTION
+        for verb in ("CREATE", "DROP", "ALTER")
+        for kind in ("", "TEMPORARY ", "TEMPORARY SYSTEM ")
+    },
+    "SHOW CREATE FUNCTION": _FUNCTION,
+    **{
+        f"{verb} {kind}MODEL": _MODEL
+        for verb in ("CREATE", "DROP", "ALTER")
+        for kind in ("", "TEMPORARY ")
+    },
+    **{f"{verb} MODEL": _MODEL for verb in ("SHOW CREATE", "DESCRIBE", "DESC")},
+    "SHOW MODELS": _MODEL,
+    **{
+        f"{verb} {kind}CONNECTION": _CONNECTION
+        for verb in ("CREATE", "DROP", "ALTER")
+        for kind in ("", "TEMPORARY ", "TEMPORARY SYSTEM ")
+    },
+    **{f"{verb} CONNECTION": _CONNECTION for verb in ("SHOW CREATE", "DESCRIBE", "DESC")},
+    "SHOW CONNECTIONS": _CONNECTION,
+    "CREATE OR REPLACE VIEW": _VIEW,
+    "CREATE OR REPLACE TEMPORARY VIEW": _VIEW,
+    "CREATE OR ALTER TABLE": "ALTER TABLE changes a table; CREATE OR REPLACE TABLE … AS makes it anew.",
+    "UPSERT INTO": "INSERT INTO a table with a PRIMARY KEY changes the rows of known keys.",
+    "DELETE FROM": _ROWS,
+    "UPDATE": _ROWS,
+    "MERGE INTO": _ROWS,
+    "INSERT OVERWRITE": "INSERT INTO a new path; ALTER TABLE … SET ('path' = …) then points to it.",
+    "TRUNCATE TABLE": "Remove the files or rows where they are kept: in the folder, or in the database.",
+    "ANALYZE TABLE": "Plans do not depend on statistics here: leave it out.",
+    "CALL": _PROCEDURE,
+    "SHOW PROCEDURES": _PROCEDURE,
+    "SHOW PARTITIONS": _PARTITION,
+    "COMPILE PLAN": "A checkpoint keeps the plan of its job; a restart goes on with it.",
+    "COMPILE AND EXECUTE PLAN": "Run the INSERT itself; a checkpoint keeps the plan of its job.",
+    "EXECUTE PLAN": "Run the INSERT itself; a checkpoint keeps the plan of its job.",
+    "ADD JAR": _JAR,
+    "ADD CUSTOMJAR": _JAR,
+    "REMOVE JAR": _JAR,
+    "CLEAR": "It belongs to the prompt, not into a file.",
+    "QUIT": "It belongs to the prompt, not into a file.",
+    "EXIT": "It belongs to the prompt, not into a file.",
+    "HELP": "It belongs to the prompt, not into a file.",
+}
 _BY_FIRST: dict[str, list[list[str]]] = {}
 for _text in sorted(REFUSED_STATEMENTS, key=len, reverse=True):
     _BY_FIRST.setdefault(_text.split()[0], []).append(_text.split())
-_PLURALS = {"FUNCTIONS", "DATABASES", "CATALOGS"}
 
-# Behind the word, what a statement that begins so may go on with in Flink.
+# First and later word of a statement: the name of the clause, and what to do instead.
 REFUSED_CLAUSES = {
-    ("CREATE", "LIKE"): "CREATE TABLE … LIKE",
-    ("CREATE", "AS"): "CREATE TABLE … AS SELECT",
-    ("CREATE", "DISTRIBUTED"): "DISTRIBUTED BY",
-    ("SHOW", "ILIKE"): "ILIKE",
-    ("DROP", "CASCADE"): "CASCADE",
+    ("DROP", "CASCADE"): ("CASCADE", "Drop what reads the table by itself."),
+    ("ALTER", "PARTITION"): ("PARTITION of ALTER TABLE", _PARTITION),
 }
 
 
@@ -51,14 +94,16 @@ def refuse_statement(tokens: Sequence[Token], piece: Piece) -> None:
         if last <= piece.last and [t.key for t in tokens[piece.first : last]] == words:
             name = " ".join(words)
             raise SqlError(
-                f"statement {name} is not supported yet",
+                f"statement {name} is not supported",
                 span=Span(tokens[piece.first].start, tokens[last - 1].end),
+                hint=REFUSED_STATEMENTS[name],
             )
 
 
 def refuse_at(tokens: Sequence[Token], piece: Piece, at: int) -> None:
     """Raise SqlError if the token at `at` begins a clause of Flink that we do not have."""
-    name = REFUSED_CLAUSES.get((tokens[piece.first].key, tokens[at].key))
+    found = REFUSED_CLAUSES.get((tokens[piece.first].key, tokens[at].key))
     depth = sum((t.key == "(") - (t.key == ")") for t in tokens[piece.first : at])
-    if name is not None and at < piece.last and depth == 0:
-        raise SqlError(f"{name} is not supported yet", span=tokens[at].span)
+    if found is not None and at < piece.last and depth == 0:
+        name, hint = found
+        raise SqlError(f"{name} is not supported", span=tokens[at].span, hint=hint)

@@ -6,6 +6,7 @@ import pytest
 
 from flowsql import types as t
 from flowsql.errors import SqlError
+from flowsql.sql import administration as a
 from flowsql.sql import parse_script, parse_statement
 from flowsql.sql import statements as s
 from tests.unit.sql.reading import error, show
@@ -73,7 +74,7 @@ def test_a_key_may_stand_with_its_column() -> None:
 def test_words_that_flink_does_not_reserve_are_names() -> None:
     """Also where the grammar knows them."""
     assert _table("CREATE TABLE if (key INT, metadata INT, temporary INT)").name.parts == ("if",)
-    assert isinstance(parse_statement("USE catalog"), s.Use)
+    assert isinstance(parse_statement("USE catalog"), a.Use)
 
 
 def test_positions_of_names_and_options() -> None:
@@ -187,15 +188,11 @@ def test_session_statements() -> None:
     assert (all_.key, all_.value) == (None, None)
     assert (one.key, one.value) == ("a", "b")
     assert (reset_all.key, reset.key) == (None, "a")
-    assert (s.UseCatalog, ("c",)) == (type(catalog), catalog.name.parts)
-    assert (s.Use, ("c", "d")) == (type(use), use.name.parts)
-    assert (tables.kind, tables.database, tables.like) == ("TABLES", None, None)
-    assert (
-        views.kind,
-        views.database.parts,
-        views.like,
-        views.negated,
-    ) == ("VIEWS", ("c", "d"), "x%", True)
+    assert (a.UseCatalog, ("c",)) == (type(catalog), catalog.name.parts)
+    assert (a.Use, ("c", "d")) == (type(use), use.name.parts)
+    assert (tables.kind, tables.name, tables.like) == ("TABLES", None, None)
+    assert (views.kind, views.name.parts) == ("VIEWS", ("c", "d"))
+    assert views.like == a.Like("x%", negated=True)
     assert (create.kind, create.name.parts, view.kind) == ("TABLE", ("t",), "VIEW")
     assert (describe.extended, desc.extended, desc.name.parts) == (False, True, ("a", "t"))
 
@@ -213,7 +210,8 @@ def test_session_statements() -> None:
         (
             "CREATE TABEL t (a INT)",
             (
-                'SqlError at 1:8: expected "TABLE", "TEMPORARY" or "VIEW", found "TABEL"\n'
+                'SqlError at 1:8: expected "CATALOG", "DATABASE", "OR", "TABLE", "TEMPORARY" or "VIEW", '
+                'found "TABEL"\n'
                 '  CREATE TABEL t (a INT)\n         ^^^^^\nHint: Did you mean "TABLE"?'
             ),
         ),
@@ -262,34 +260,48 @@ def test_session_statements() -> None:
         ("CREATE TABLE t (a INT) WITH (k = 'v')", 'expected a string in single quotes or ")"'),
         ("CREATE TABLE t (a INT,)", 'expected a name, "CONSTRAINT"'),
         ("CREATE TABLE a.b.c.d (a INT)", "a name has at most three parts"),
-        ("CREATE TABLE t LIKE u", "CREATE TABLE … LIKE is not supported yet"),
-        ("CREATE TABLE t (a INT) AS SELECT 1", "CREATE TABLE … AS SELECT is not supported yet"),
+        ("CREATE TABLE t WITH ('a'='b')", 'table "t" has no columns'),
+        ("CREATE TABLE t (a)", 'column "a" has no type'),
+        (
+            "CREATE TABLE t (a, b INT) AS SELECT 1",
+            "Hint: Names alone put the columns of CREATE TABLE … AS in order.",
+        ),
+        ("CREATE OR REPLACE TABLE t (a INT)", "CREATE OR REPLACE TABLE needs AS with a query"),
+        ("CREATE OR REPLACE TABLE IF NOT EXISTS t AS SELECT 1", "exclude each other"),
+        ("CREATE TABLE t LIKE u (OVERWRITING ALL)", "OVERWRITING ALL is not possible"),
+        (
+            "CREATE TABLE t LIKE u (INCLUDING ALL EXCLUDING ALL)",
+            "LIKE says twice what becomes of ALL",
+        ),
+        (
+            "CREATE TABLE t (a INT) DISTRIBUTED INTO 1.5 BUCKETS",
+            "the number of buckets must be a whole number",
+        ),
         ("CREATE TABLE t (a INT AS b)", 'found "AS"'),
         ("CREATE TABLE t (a TIMESTAMP(3) *ROWTIME*)", 'found "*"'),
-        ("CREATE TABLE t (a INT) DISTRIBUTED BY (a)", "DISTRIBUTED BY is not supported yet"),
+        ("CREATE TEMPORARY FUNCTION f AS 'x'", "CREATE TEMPORARY FUNCTION is not supported"),
+        ("ALTER TABLE t SET ()", "expected a string in single quotes"),
+        ("ALTER TABLE t RESET ()", "expected a string in single quotes"),
+        ("ALTER TABLE t SET ('a'='1', 'a'='2')", 'option "a" is given twice'),
         (
-            "CREATE OR REPLACE TABLE t (a INT)",
-            "statement CREATE OR REPLACE TABLE is not supported yet",
+            "ALTER TABLE t ADD (WATERMARK FOR a AS a, WATERMARK FOR b AS b)",
+            "a table has only one watermark",
         ),
-        ("CREATE CATALOG c WITH ('a'='b')", "statement CREATE CATALOG is not supported yet"),
-        ("CREATE TEMPORARY FUNCTION f AS 'x'", "CREATE TEMPORARY FUNCTION is not supported yet"),
+        ("ALTER TABLE t ADD PARTITION (a = 1)", "PARTITION of ALTER TABLE is not supported"),
+        ("SHOW CREATE CATALOG a.b", '"a.b" has more than 1 part'),
+        ("EXPLAIN CREATE TABLE t (a INT)", "only a CREATE TABLE … AS has a plan to explain"),
         (
-            "ALTER TABLE t RENAME TO u",
+            "TRUNCATE TABLE t",
             (
-                "SqlError at 1:1: statement ALTER TABLE is not supported yet\n"
-                "  ALTER TABLE t RENAME TO u\n  ^^^^^^^^^^^"
+                "SqlError at 1:1: statement TRUNCATE TABLE is not supported\n"
+                "  TRUNCATE TABLE t\n  ^^^^^^^^^^^^^^\nHint: "
             ),
         ),
-        ("INSERT OVERWRITE t SELECT 1", "statement INSERT OVERWRITE is not supported yet"),
-        ("DELETE FROM t", "statement DELETE FROM is not supported yet"),
-        ("UPDATE t SET a = 1", "statement UPDATE is not supported yet"),
-        ("CALL p()", "statement CALL is not supported yet"),
-        ("ANALYZE TABLE t COMPUTE STATISTICS", "statement ANALYZE TABLE is not supported yet"),
-        ("TRUNCATE TABLE t", "statement TRUNCATE TABLE is not supported yet"),
-        ("SHOW FUNCTIONS", "statement SHOW FUNCTIONS is not supported yet"),
-        ("SHOW TABLES ILIKE 'x'", "ILIKE is not supported yet"),
-        ("USE MODULES a", "statement USE MODULES is not supported yet"),
-        ("DESCRIBE CATALOG c", "statement DESCRIBE CATALOG is not supported yet"),
+        ("INSERT OVERWRITE t SELECT 1", "statement INSERT OVERWRITE is not supported"),
+        ("DELETE FROM t", "statement DELETE FROM is not supported"),
+        ("UPDATE t SET a = 1", "statement UPDATE is not supported"),
+        ("CALL p()", "statement CALL is not supported"),
+        ("ANALYZE TABLE t COMPUTE STATISTICS", "statement ANALYZE TABLE is not supported"),
         ("show tabels", 'Hint: Did you mean "TABLES"?'),
         ("SET a = b", "Hint: Key and value are quoted: SET 'key' = 'value'."),
         ("USE a.b.c", '"a.b.c" has more than 2 parts'),

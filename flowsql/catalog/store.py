@@ -1,0 +1,87 @@
+"""Where the databases and objects of one catalog are kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from flowsql.catalog.objects import CatalogTable, CatalogView, Database, ObjectPath
+
+__all__ = ["CatalogObject", "MemoryStore", "Store"]
+
+CatalogObject = CatalogTable | CatalogView
+
+
+class Store(ABC):
+    """One catalog: its databases, by name, and their permanent tables and views.
+
+    Attributes:
+        default: the database that USE CATALOG makes the current one.
+    """
+
+    default: str
+
+    @abstractmethod
+    def databases(self) -> list[str]:
+        """The names of all databases, sorted."""
+
+    @abstractmethod
+    def database(self, name: str) -> Database | None:
+        """The database of this name."""
+
+    @abstractmethod
+    def put_database(self, database: Database) -> None:
+        """Make a database, or change what is said of it."""
+
+    @abstractmethod
+    def remove_database(self, name: str) -> None:
+        """Remove a database and all in it."""
+
+    @abstractmethod
+    def names(self, database: str) -> list[str]:
+        """The names of the tables and views of a database that is there, sorted."""
+
+    @abstractmethod
+    def get(self, path: ObjectPath) -> CatalogObject | None:
+        """The table or view of this name, or None."""
+
+    @abstractmethod
+    def put(self, added: CatalogObject) -> None:
+        """Keep a table or view, in place of one of its name; its database is there."""
+
+    @abstractmethod
+    def remove(self, path: ObjectPath) -> None:
+        """Forget a table or view that is there."""
+
+
+class MemoryStore(Store):
+    """A catalog that lives as long as its session; `'type' = 'generic_in_memory'`."""
+
+    def __init__(self, default: str = "default") -> None:
+        self.default = default
+        self._databases = {default: Database(default)}
+        self._objects: dict[ObjectPath, CatalogObject] = {}
+
+    def databases(self) -> list[str]:
+        return sorted(self._databases)
+
+    def database(self, name: str) -> Database | None:
+        return self._databases.get(name)
+
+    def put_database(self, database: Database) -> None:
+        self._databases[database.name] = database
+
+    def remove_database(self, name: str) -> None:
+        del self._databases[name]
+        self._objects = {p: o for p, o in self._objects.items() if p.database != name}
+
+    def names(self, database: str) -> list[str]:
+        return sorted(p.name for p in self._objects if p.database == database)
+
+    def get(self, path: ObjectPath) -> CatalogObject | None:
+        return self._objects.get(path)
+
+    def put(self, added: CatalogObject) -> None:
+        self._objects[added.path] = added
+
+    def remove(self, path: ObjectPath) -> None:
+        del self._objects[path]
