@@ -15,7 +15,6 @@ import pytest
 
 import flowsql
 from flowsql.changelog import ChangelogMode
-from flowsql.library.result import Result
 from flowsql.runtime.job import Job
 from tests.unit.library.feeds import SCHEMA, changes, rows, shown
 
@@ -587,19 +586,3 @@ def test_importing_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[] True\n"
-
-
-def test_the_final_table_is_sorted(session: flowsql.Session) -> None:
-    """ORDER BY of a query over bounded tables, though a stream has no end."""
-    table = pa.table({"a": [2.0, None, float("nan"), 1.0, 2.0], "b": ["x", "y", "z", "v", "w"]})
-    session.from_arrow("s", table)
-    result = session.execute("SELECT a, b FROM s ORDER BY a DESC, b")
-    assert isinstance(result, Result)
-    assert not result.append
-    assert [b for _, b in result.fetchall()] == ["z", "w", "x", "v", "y"]
-    rising = session.execute("SELECT b, a FROM s ORDER BY 2 NULLS LAST, 1 DESC")
-    assert isinstance(rising, Result)
-    assert [b for b, _ in rising.fetchall()] == ["v", "x", "w", "z", "y"]
-    top = session.execute("SELECT b FROM s ORDER BY b DESC LIMIT 2 OFFSET 1")
-    assert isinstance(top, Result)
-    assert top.fetchall() == [("y",), ("x",)]
