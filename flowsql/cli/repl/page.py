@@ -98,8 +98,12 @@ class Page:
         self._at_end = self._record is None
 
     def shift(self, columns: int) -> None:
-        """Left or right by whole columns."""
+        """Left or right by whole columns; where one row is shown, to other rows."""
         self.touched = True
+        if self._record is not None:
+            self.cursor = max(0, min(self.cursor + columns, self._count - 1))
+            self.open()
+            return
         near = min(range(len(self._edges)), key=lambda i: abs(self._edges[i] - self._left))
         self._left = self._edges[max(0, min(len(self._edges) - 1, near + columns))]
 
@@ -165,13 +169,16 @@ class Page:
         return [crop(line, self._left, width) for line in lines]
 
     def fits(self, width: int, height: int) -> bool:
-        """Whether the whole table can be printed without wrapping or scrolling."""
+        """Whether the whole table can be printed without wrapping or scrolling; then it is a page."""
         if self.table is None or not self._count:
             return True
         if self._count > height:
             return False
         self._tableau.fit(self.table)
-        return len(self._tableau.rule()) <= width
+        if len(self._tableau.rule()) > width:
+            return False
+        self._height, self.top = self._count, 0
+        return True
 
     @property
     def place(self) -> str:

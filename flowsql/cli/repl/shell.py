@@ -48,6 +48,10 @@ class Outcome(Protocol):
     def foot(self) -> str:
         """Below it."""
 
+    @property
+    def seconds(self) -> float:
+        """That the query ran."""
+
 
 class Live(Protocol):
     """Shows a query's rows as they change, until it is over or nobody looks any more."""
@@ -168,9 +172,10 @@ class Shell:
     # Results
 
     def _show(self, answer: Result, text: str, began: float) -> None:
-        def took() -> str:
+        def took(seconds: float | None = None) -> str:
             timed = self.option("sql-client.display.print-time-cost")
-            return f" ({time.monotonic() - began:.2f} s)" if timed else ""
+            shown = time.monotonic() - began if seconds is None else seconds
+            return f" ({shown:.2f} s)" if timed else ""
 
         if answer.stream is None and answer.schema.names == ("result",):
             self._told_at_once([value for (value,) in answer.fetchall()], took())
@@ -187,7 +192,7 @@ class Shell:
                     title=" ".join(text.split()),
                     interrupted=lambda: self._interrupts.asked,
                 )
-                print("\n".join([*outcome.lines, outcome.foot + took()]), flush=True)
+                print("\n".join([*outcome.lines, outcome.foot + took(outcome.seconds)]), flush=True)
                 return
             ResultPrinter(
                 self._console,

@@ -35,8 +35,8 @@ _FOOT_LINES = 6  # rules, names, foot and the next prompt, of a table that is pr
 _STYLE = Style.from_dict(
     {"title": "bold", "head": "bold", "rule": "", "cursor": "reverse", "keys": "reverse"}
 )
-_KEYS = "q leave  ↑↓ row  PgUp/PgDn page  Home/End  ←→ column  Enter whole row  Space hold"
-_RECORD_KEYS = "q back  ↑↓ scroll"
+_KEYS = "q leave  ↑↓ PgUp PgDn Home End  ←→ columns  Enter whole row  Space hold"
+_RECORD_KEYS = "q back  ↑↓ PgUp PgDn scroll  ←→ other rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,13 @@ class Outcome:
         lines: of the table.
         foot: below it.
         whole: the query came to its end.
+        seconds: that it ran.
     """
 
     lines: tuple[str, ...]
     foot: str
     whole: bool
+    seconds: float
 
 
 class LiveView:
@@ -201,7 +203,7 @@ class LiveView:
         return text
 
     def _headline(self, width: int) -> str:
-        how = "over" if self._over.is_set() else "held" if self._held else "running"
+        how = "finished" if self._over.is_set() else "held" if self._held else "running"
         took = self._took if self._over.is_set() else time.monotonic() - self._began
         parts = [self._page.place, f"{self._live.received:,} changes", f"{took:.1f} s", how]
         if self._live.dropped:
@@ -264,9 +266,8 @@ class LiveView:
         width, _ = self._size()
         table = page.table
         if table is None or not table.num_rows:
-            return Outcome(
-                (), "Empty set" if whole else "No rows so far; the query was ended", whole
-            )
+            foot = "Empty set" if whole else "No rows so far; the query was ended"
+            return Outcome((), foot, whole, self._took)
         lines = page.plain(width)
         count = table.num_rows
         said = f"{count:,} row{'s' * (count != 1)} in set" if whole else f"{count:,} rows so far"
@@ -276,4 +277,4 @@ class LiveView:
             said += f"; the query was ended after {self._live.received:,} changes"
         if self._live.dropped:
             said += f"; the first {self._live.dropped:,} rows were not kept"
-        return Outcome(tuple(lines), said, whole)
+        return Outcome(tuple(lines), said, whole, self._took)

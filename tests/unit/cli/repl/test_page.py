@@ -99,6 +99,11 @@ def test_one_row_by_itself() -> None:
         "              two and three and four \\x1",
         "              b[2J",
     ]
+    looked.table = table(3)
+    looked.shift(-1)
+    assert lines(looked, height=4)[0] == "row 2 of 3"
+    looked.shift(9)
+    assert lines(looked, height=4)[0] == "row 3 of 3"
     looked.close()
     assert not looked.opened
 

@@ -97,7 +97,7 @@ def query() -> Iterator[Query]:
 def test_what_is_over_at_once_is_only_printed(query: Query) -> None:
     """Nothing is drawn over the screen."""
     query.show(bounded=True)
-    query.put((INSERT, 1, 10), (UPDATE_BEFORE, 1, 10), (UPDATE_AFTER, 1, 11))
+    query.put((INSERT, 1, 10), (INSERT, 2, 20), (UPDATE_BEFORE, 1, 10), (UPDATE_AFTER, 1, 11))
     query.stream.finish(None)
     outcome = query.left()
     assert outcome.whole
@@ -106,9 +106,10 @@ def test_what_is_over_at_once_is_only_printed(query: Query) -> None:
         "| k |  n |",
         "+---+----+",
         "| 1 | 11 |",
+        "| 2 | 20 |",
         "+---+----+",
     ]
-    assert outcome.foot == "1 row in set"
+    assert outcome.foot == "2 rows in set"
     assert not any(query.screen.lines)
 
 
@@ -183,7 +184,7 @@ def test_a_long_result_stays_until_it_is_left(query: Query) -> None:
     query.show(bounded=True)
     query.put(*((INSERT, k, k) for k in range(30)))
     query.stream.finish(None)
-    query.sees("over")
+    query.sees("finished")
     assert query.outcome is None
     query.keys.send_text("q")
     outcome = query.left()
