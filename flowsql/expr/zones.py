@@ -62,13 +62,18 @@ def local_from_utc(array: Any, zone: str) -> Any:
     return pc.local_timestamp(array.cast(pa.timestamp(array.type.unit, tz=name)))
 
 
-def utc_from_local(array: Any, zone: str) -> Any:
-    """Local times (timestamp without tz) as instants (tz=UTC) of the same unit."""
+def utc_from_local(array: Any, zone: str, *, later: bool = False) -> Any:
+    """Local times (timestamp without tz) as instants (tz=UTC) of the same unit.
+
+    A time that comes twice is the first, or with `later` the second, as Java's older classes
+    have it.
+    """
     utc = pa.timestamp(array.type.unit, tz="UTC")
     name = arrow_zone(zone)
     if name is None:
         return array.view(utc)
-    before = pc.assume_timezone(array, name, ambiguous="earliest", nonexistent="earliest")
+    ambiguous = "latest" if later else "earliest"
+    before = pc.assume_timezone(array, name, ambiguous=ambiguous, nonexistent="earliest")
     offset = numbers(pc.local_timestamp(before)) - numbers(before)
     nulls = null_mask(array) if array.null_count else None
     return build((numbers(array) - offset).astype(np.int64), utc, nulls)

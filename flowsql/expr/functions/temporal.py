@@ -41,7 +41,7 @@ from flowsql.expr.vector import (
     row_count,
     validity,
 )
-from flowsql.expr.zones import local_from_utc, utc_from_local
+from flowsql.expr.zones import local_from_utc
 from flowsql.types import (
     BigIntType,
     DataType,
@@ -305,10 +305,11 @@ def _round_make(name: str) -> Any:
                 return build(moved.astype(np.int32), array.type, nulls)
             per_ms = 1_000_000 if array.type.unit == "ns" else 1000
             moved = _round_instants(unit, numbers(array), per_ms, up)
-            made = build(moved, array.type, nulls)
             if isinstance(source, LocalZonedTimestampType):
-                return utc_from_local(made, settings.local_time_zone)
-            return made
+                # By the offset of the value, as in Flink, though midnight may have had another.
+                offset = numbers(array) - numbers(value)
+                return build(moved - offset, value.type, nulls)
+            return build(moved, array.type, nulls)
 
         return kernel
 

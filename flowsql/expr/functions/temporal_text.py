@@ -323,7 +323,7 @@ def _unix_timestamp_make(call: Call, settings: EvalSettings) -> Kernel:
         millis = each(_simple, pa.int64(), *given)
         failed = null_mask(millis)
         local = build(numbers(millis) * 1000, _US, failed)
-        seconds = numbers(utc_from_local(local, zone)) // 1_000_000
+        seconds = numbers(utc_from_local(local, zone, later=True)) // 1_000_000
         rows = row_count(given)
         nulls = validity(*(as_array(v, rows) for v in given))
         return build(np.where(failed, _FAILED, seconds), pa.int64(), nulls)
@@ -369,7 +369,7 @@ def _convert_one(text: str, source: str, target: str) -> str | None:
     if millis is None:
         return None
     local = pa.array([millis * 1000], _US)
-    instant = utc_from_local(local, _known_zone(source))
+    instant = utc_from_local(local, _known_zone(source), later=True)
     moved = local_from_utc(instant, _known_zone(target))
     return format_local(numbers(moved), 10**6, _DEFAULT)[0].as_py()
 
