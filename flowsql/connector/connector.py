@@ -36,6 +36,7 @@ class Connector(ABC):
         roles: what its tables can be used as.
         formats: True where it takes `'format' = …` (and the format's options).
         metadata: metadata key → type, for METADATA columns.
+        overwrites: its sinks heed `ConnectorTable.overwrite`.
         exclusive: a second job of the process on the same group is refused at planning.
     """
 
@@ -44,6 +45,7 @@ class Connector(ABC):
     roles: ClassVar[frozenset[Role]]
     formats: ClassVar[bool] = False
     metadata: ClassVar[Mapping[str, DataType]] = {}
+    overwrites: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
 
     def check(self, table: ConnectorTable, role: Role) -> None:

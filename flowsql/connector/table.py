@@ -28,6 +28,9 @@ class ConnectorTable:
         local_time_zone: `table.local-time-zone`, for text forms.
         places: where the options are written; `places.mark(error)` shows an error with `option`
             there, which is worth it for errors at the start of a job.
+        overwrite: a sink's rows take the place of those that are there (INSERT OVERWRITE, in batch
+            mode): of all, or, where the table is partitioned, of those of each partition that
+            gets rows.
     """
 
     name: str
@@ -39,6 +42,7 @@ class ConnectorTable:
     metadata: Mapping[str, str] = field(default_factory=dict)
     local_time_zone: str = "UTC"
     places: OptionPlaces = field(default_factory=OptionPlaces, compare=False, repr=False)
+    overwrite: bool = False
 
     @property
     def decoded(self) -> tuple[str, ...]:

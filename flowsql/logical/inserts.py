@@ -35,8 +35,14 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
     if isinstance(found, CatalogView):
         raise SqlError(f'"{name}" is a view and cannot be written', span=name.span)
     target = binder.tables.bind(
-        found, role=Role.SINK, hints=hint_options(statement.hints), span=name.span
+        found,
+        role=Role.SINK,
+        hints=hint_options(statement.hints),
+        overwrite=statement.overwrite,
+        span=name.span,
     )
+    if statement.overwrite:
+        _check_overwrite(statement, target, streaming=binder.tables.settings.streaming)
     if statement.on_conflict is not None and (
         not target.primary_key or target.sink_modes <= {ChangelogMode.APPEND}
     ):
@@ -86,6 +92,30 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
     )
     deduplicate = statement.on_conflict is not None
     return Insert(target, cast, not_null, deduplicate, span=name.span)
+
+
+def _check_overwrite(statement: s.Insert, target: BoundTable, *, streaming: bool) -> None:
+    span = statement.table.span
+    if streaming:
+        raise SqlError(
+            "INSERT OVERWRITE is not possible in streaming mode",
+            hint="SET 'execution.runtime-mode' = 'batch', or use INSERT INTO.",
+            span=span,
+        )
+    if not target.connector.overwrites:
+        raise SqlError(
+            f'connector "{target.connector.name}" cannot overwrite',
+            hint='Connector "filesystem" can. INSERT INTO adds rows.',
+            span=span,
+        )
+    fixed = {str(p.column) for p in statement.partition if p.value is not None}
+    if fixed and fixed == set(target.partition_keys):
+        raise SqlError(
+            "INSERT OVERWRITE of one partition is not supported",
+            hint="Give the value as a column of the query: each partition that gets rows is "
+            "overwritten, the others stay.",
+            span=statement.partition[0].column.span,
+        )
 
 
 def _stored(row: RowType, at: int, name: str, kind: DataType, span: Span) -> Expression:

@@ -48,6 +48,12 @@ def _union(inserts: Sequence[Insert]) -> Insert:
     first = inserts[0]
     if len(inserts) == 1:
         return first
+    if first.target.settings.overwrite:
+        raise SqlError(
+            f'table "{first.target.declared}" is overwritten twice by one job',
+            hint="Write one INSERT OVERWRITE with UNION ALL.",
+            span=inserts[1].span,
+        )
     inputs = tuple(i.input for i in inserts)
     return replace(
         first,

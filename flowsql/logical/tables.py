@@ -54,6 +54,7 @@ class Tables:
         *,
         role: Role | None = None,
         hints: Mapping[str, str] | None = None,
+        overwrite: bool = False,
         span: Span | None = None,
     ) -> BoundTable:
         """The table with its columns bound and its options read.
@@ -63,6 +64,7 @@ class Tables:
             role: what it is used as; its connector is asked whether it can. None: only bound, as
                 for CREATE TABLE and DESCRIBE.
             hints: OPTIONS of a hint, over those of the declaration.
+            overwrite: a sink takes the place of what is there; its name says so.
             span: where the statement names the table.
 
         Raises:
@@ -74,12 +76,16 @@ class Tables:
         except FlowSQLError as error:
             raise error.with_sql(table.script) from None
         try:
-            return self._with_options(table, columns, watermark, role, dict(hints or {}))
+            bound = self._with_options(table, columns, watermark, role, dict(hints or {}))
         except FlowSQLError as error:
             table.places.without(hints or {}).mark(error)
             if error.span is None and error.sql is None:
                 error.span = span
             raise
+        if not overwrite:
+            return bound
+        facts = replace(bound.settings, overwrite=True)
+        return replace(bound, name=f"{bound.name}#overwrite", settings=facts)
 
     # Columns
 

@@ -210,7 +210,7 @@ class PartitionValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Insert(Statement):
-    """`INSERT INTO table [PARTITION (…)] [(columns)] query [ON CONFLICT DO …]`.
+    """`INSERT INTO|OVERWRITE table [PARTITION (…)] [(columns)] query [ON CONFLICT DO …]`.
 
     `on_conflict` is ERROR, NOTHING, DEDUPLICATE or None; hints stand behind the table's name.
     """
@@ -221,6 +221,7 @@ class Insert(Statement):
     columns: tuple[Name, ...] = ()
     hints: tuple[exp.Expr, ...] = ()
     on_conflict: str | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -293,6 +293,7 @@ class StatementBuilder(AdministrationRules, AlterationRules, Transformer[Leaf, A
             columns=next((p for p in parts if isinstance(p, tuple)), ()),
             hints=tuple(hints[0].value) if hints else (),
             on_conflict=conflict[0].value if conflict else None,
+            overwrite=parts[1].type == "OVERWRITE",
             span=parts[0].span.to(conflict[0].span if conflict else query.span),
         )
 

@@ -59,7 +59,6 @@ REFUSED_STATEMENTS: dict[str, str] = {
     "DELETE FROM": _ROWS,
     "UPDATE": _ROWS,
     "MERGE INTO": _ROWS,
-    "INSERT OVERWRITE": "INSERT INTO a new path; ALTER TABLE … SET ('path' = …) then points to it.",
     "TRUNCATE TABLE": "Remove the files or rows where they are kept: in the folder, or in the database.",
     "ANALYZE TABLE": "Plans do not depend on statistics here: leave it out.",
     "CALL": _PROCEDURE,

@@ -37,6 +37,10 @@ renamed to `<path>/part-<run>-<attempt>-<checkpoint>-<opening>-<n>.<format>` whe
 complete. `.flowsql` also holds the marker `committed.json`, by which a restart knows what the
 folder has: remove it only together with the rows, and while no job runs. The path must be a folder
 or one that can be made. Only inserts are taken.
+
+**INSERT OVERWRITE** (batch mode) puts the new files in place and then removes the old ones, of the
+whole table, or of each partition that gets rows. A process that dies in between leaves both; its
+restart removes the old ones.
 """
 
 from __future__ import annotations

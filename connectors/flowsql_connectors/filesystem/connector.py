@@ -45,6 +45,7 @@ class FilesystemConnector(Connector):
     options = OPTIONS
     roles = frozenset({Role.SCAN, Role.SINK})
     formats = True
+    overwrites = True
     metadata = {  # noqa: RUF012 - declared as Mapping by the contract
         "file.path": VarCharType(nullable=False),
         "file.name": VarCharType(nullable=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import stat
 import time
@@ -30,7 +31,7 @@ from flowsql.connector import (
 from flowsql.errors import ConnectorError, DataError, InternalError
 from flowsql.formats import BulkWriter, Encoder, Format, find_format, value_text
 from flowsql_connectors.filesystem.connector import file_table
-from flowsql_connectors.filesystem.paths import local_path, partition_folder
+from flowsql_connectors.filesystem.paths import is_hidden, local_path, partition_folder
 from flowsql_connectors.filesystem.staging import Pages, StagedFile, Staging
 
 __all__ = ["FilesystemSink"]
@@ -53,6 +54,8 @@ class FilesystemSink(Sink):
 
     def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
         self._check_root()
+        if self._table.overwrite:
+            self._check_links()
         staging = Staging(self._root, context.attempt.job, self._table.name)
         try:
             staging.create()
@@ -82,6 +85,17 @@ class FilesystemSink(Sink):
                 "A sink writes many files: 'path' must be a folder, which is made if it is not "
                 "there.",
             )
+
+    def _check_links(self) -> None:
+        """What a reader finds through a link is not ours to remove."""
+        for path, folders, _ in os.walk(self._root):
+            for name in folders:
+                if not is_hidden(name) and (Path(path) / name).is_symlink():
+                    raise self._wrong_path(
+                        f'"{Path(path) / name}" is a link to a folder, which INSERT OVERWRITE '
+                        "would have to empty",
+                        "Put the files themselves there, or use INSERT INTO.",
+                    )
 
     def _unwritable(self, error: OSError) -> ConnectorError:
         return self._wrong_path(
@@ -155,7 +169,9 @@ class FilesystemWriter(Writer):
     def prepare(self, checkpoint: int) -> JSON | None:
         for folder in list(self._open):
             self._roll(folder)
-        if not self._closed:
+        # An empty result takes the place of what is there, too.
+        clears = self._table.overwrite and not self._table.partition_keys
+        if not self._closed and not clears:
             return None
         for file in self._closed:
             file.staged.finish()
@@ -178,6 +194,7 @@ class FilesystemWriter(Writer):
             "run": attempt.run,
             "checkpoint": checkpoint,
             "files": files,
+            "overwrite": self._table.overwrite,
         }
 
     def commit(self, token: JSON) -> None:
@@ -200,6 +217,9 @@ class FilesystemWriter(Writer):
                     )
             for folder in folders:
                 fsync_dir(folder)
+            if token.get("overwrite") and not done:
+                # The new rows are there: a crash before the end leaves both, and this is done again.
+                self._remove_others(token)
             if not done:
                 self._staging.mark(run, checkpoint)
         except OSError as error:
@@ -207,6 +227,24 @@ class FilesystemWriter(Writer):
                 f'could not commit files to "{root}": {error.strerror}',
                 hint="Trying again is safe.",
             ) from None
+
+    def _remove_others(self, token: JSON) -> None:
+        """Remove what other runs wrote: all, or in the partitions that the token fills."""
+        root = self._staging.root
+        if not self._table.partition_keys:
+            places = [root]
+        else:
+            places = sorted({(root / final).parent for _, final in _files(token)})
+        mine = f"part-{token['run']}-"
+        for place in places:
+            for path, folders, names in os.walk(place):
+                folders[:] = [f for f in folders if not is_hidden(f)]
+                folder = Path(path)
+                gone = [n for n in names if not is_hidden(n) and not n.startswith(mine)]
+                for name in gone:
+                    remove(folder / name)
+                if gone:
+                    fsync_dir(folder)
 
     def abort(self, token: JSON) -> None:
         for staged, _ in _files(token):

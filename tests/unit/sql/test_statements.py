@@ -129,6 +129,14 @@ def test_insert_with_every_clause() -> None:
     assert insert.on_conflict == "NOTHING"
 
 
+def test_insert_overwrite() -> None:
+    """TABLE may stand in front of the name."""
+    for text in ("INSERT OVERWRITE t SELECT 1", "INSERT OVERWRITE TABLE t (a) SELECT 1"):
+        insert = parse_statement(text)
+        assert isinstance(insert, s.Insert)
+        assert (insert.overwrite, insert.table.parts) == (True, ("t",))
+
+
 @pytest.mark.parametrize(
     "query", ["VALUES (1), (2)", "(SELECT 1)", "WITH a AS (SELECT 1) SELECT * FROM a", "TABLE a"]
 )
@@ -297,7 +305,6 @@ def test_session_statements() -> None:
                 "  TRUNCATE TABLE t\n  ^^^^^^^^^^^^^^\nHint: "
             ),
         ),
-        ("INSERT OVERWRITE t SELECT 1", "statement INSERT OVERWRITE is not supported"),
         ("DELETE FROM t", "statement DELETE FROM is not supported"),
         ("UPDATE t SET a = 1", "statement UPDATE is not supported"),
         ("CALL p()", "statement CALL is not supported"),
