@@ -9,7 +9,8 @@ In → out, one step each:
 Requires: upsert by `keys`; `-U` counts as a deletion. A column that the source left out because it
 did not change is filled from the row before; where there is none, that is an error.
 Emits: retract; one net change a key and step, nothing where the row stays the same. A deletion of a
-key that is not there is ignored.
+key that is not there is ignored. Rows that carry their time are changed one by one instead, each
+change with the mark of its row: whether it is late must not depend on what else the step brings.
 State: `keys` (key → slot), `keys_columns` (its row's number), `rows` (the other columns); freed with
 the deletion.
 Cost: per row one look-up of its key, one row stored.
@@ -29,6 +30,7 @@ from flowsql.changelog import (
     UPDATE_BEFORE,
     Changes,
     Keys,
+    Marks,
     split_changes,
 )
 from flowsql.errors import DataError
@@ -75,26 +77,46 @@ class LastRows:
         self.constants = constants
 
     def changes(
-        self, index: KeyIndex, rows: Rows, slots: Ints, before: Ints, after: Ints
+        self,
+        index: KeyIndex,
+        rows: Rows,
+        slots: Ints,
+        before: Ints,
+        after: Ints,
+        *,
+        marks: Marks | None = None,
     ) -> Iterator[Changes]:
-        """The net change of each key, a `-U` right before its `+U`.
+        """Changes of keys in the order given, a `-U` right before its `+U`.
 
         Args:
             index: of the keys.
             rows: the stored rows, among them those removed in this step.
-            slots: int64[n], different keys.
-            before: int64[n], each key's row number + 1 at the start of the step, 0 for none.
-            after: int64[n], the same now.
+            slots: int64[n], the keys.
+            before: int64[n], each key's row number + 1 before the change, 0 for none.
+            after: int64[n], the same behind it.
+            marks: of the n changes, or None.
         """
         moved = (before != after).nonzero()[0]
         for at in range(0, len(moved), _EMIT):
             part = moved[at : at + _EMIT]
             yield from self._part(
-                index, rows, slots.take(part), before.take(part), after.take(part)
+                index,
+                rows,
+                slots.take(part),
+                before.take(part),
+                after.take(part),
+                marks=None if marks is None else marks.take(part),
             )
 
     def _part(
-        self, index: KeyIndex, rows: Rows, slots: Ints, before: Ints, after: Ints
+        self,
+        index: KeyIndex,
+        rows: Rows,
+        slots: Ints,
+        before: Ints,
+        after: Ints,
+        *,
+        marks: Marks | None,
     ) -> Iterator[Changes]:
         # A key's old row, then its new one, where it has them.
         numbers = np.stack([before, after], axis=1).ravel()
@@ -122,7 +144,8 @@ class LastRows:
         ]
         arrays += [pa.repeat(constant, len(which)) for constant in self.constants]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.output)
-        yield from split_changes(Changes(batch, kinds))
+        told = None if marks is None else marks.take(which)
+        yield from split_changes(Changes(batch, kinds, None, told))
 
     def _same(self, values: pa.RecordBatch, paired: Ints) -> Bools | None:
         """bool[n]: rows of pairs that are equal; None where there are none.
@@ -175,20 +198,20 @@ class NormalizeOperator(Operator):
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
         if self._waiting.add(changes):
-            self._ingest_waiting()
-        return iter(())
+            yield from self._ingest_waiting()
 
-    def _ingest_waiting(self) -> None:
+    def _ingest_waiting(self) -> Iterator[Changes]:
         changes = self._waiting.take()
         if changes is not None:
-            self._ingest(changes)
+            yield from self._ingest(changes)
 
-    def _ingest(self, changes: Changes) -> None:
+    def _ingest(self, changes: Changes) -> Iterator[Changes]:
         batch, form = changes.batch, self._form
         arrays = [batch.column(c) for c in form.keys]
         slots, _ = self._index.ensure(Keys.of(arrays, form.key_types, len(changes)))
+        timed = changes.marks is not None and changes.marks.watermark is not None
         fresh = self._touched.add(slots, self._index.capacity)
-        if len(fresh):
+        if len(fresh) and not timed:
             self._before.append(self._columns.read(fresh, "row"))
         order = sort_stable(slots)
         stays = changes.signs > 0
@@ -197,6 +220,11 @@ class NormalizeOperator(Operator):
         ordered = slots.take(order)
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = ordered[1:] != ordered[:-1]
+        if timed:
+            yield from self._each(
+                batch, slots, order, is_last=is_last, stays=stays, marks=changes.marks
+            )
+            return
         last = np.sort(order[is_last])
         where = slots.take(last)
         replaced = self._columns.read(where, "row")
@@ -209,6 +237,33 @@ class NormalizeOperator(Operator):
             values = batch.select(list(form.stored)).take(pa.array(last.take(kept)))
             after[kept] = self._rows.append(values) + 1
         self._columns.write(where, "row", after)
+
+    def _each(
+        self,
+        batch: pa.RecordBatch,
+        slots: Ints,
+        order: Ints,
+        *,
+        is_last: Bools,
+        stays: Bools,
+        marks: Marks | None,
+    ) -> Iterator[Changes]:
+        """Every change of a batch, in the order of its rows."""
+        after = np.zeros(len(slots), np.int64)
+        kept = stays.nonzero()[0]
+        if len(kept):
+            values = batch.select(list(self._form.stored)).take(pa.array(kept))
+            after[kept] = self._rows.append(values) + 1
+        before = np.empty(len(slots), np.int64)
+        before[order[1:]] = after.take(order[:-1])
+        first = order[np.concatenate([[True], is_last[:-1]])]
+        before[first] = self._columns.read(slots.take(first), "row")
+        last = order[is_last]
+        self._columns.write(slots.take(last), "row", after.take(last))
+        replaced = before[before > 0]
+        if len(replaced):
+            self._rows.remove(replaced - 1)
+        yield from self._form.changes(self._index, self._rows, slots, before, after, marks=marks)
 
     def _fill(self, changes: Changes, slots: Ints, order: Ints, stays: Bools) -> pa.RecordBatch:
         """The batch with every value that was not sent taken from the row before it."""
@@ -258,14 +313,15 @@ class NormalizeOperator(Operator):
         return origin, stored - 1
 
     def flush(self) -> Iterator[Changes]:
-        self._ingest_waiting()
+        yield from self._ingest_waiting()
         if self._touched.size:
             slots = self._touched.slots()
-            before = np.concatenate(self._before)
             after = self._columns.read(slots, "row")
             gone = slots[after == 0]
             if len(gone):
                 self._index.free(gone)
-            yield from self._form.changes(self._index, self._rows, slots, before, after)
+            if self._before:
+                before = np.concatenate(self._before)
+                yield from self._form.changes(self._index, self._rows, slots, before, after)
         self._touched.clear()
         self._before = []

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowsql.changelog import ChangelogMode
+from flowsql.changelog import ChangelogMode, Changes, Marks
 from flowsql.physical.specs import Normalize, SinkMaterialize
 from flowsql.types import DoubleType, IntType, VarCharType
 from tests.property.operators.changelogs import (
@@ -77,6 +78,7 @@ def upserts(draw: st.DrawFn) -> list[tuple[str, Row, tuple[bool, bool]]]:
 def test_the_last_row_by_key(data: st.DataObject) -> None:
     """Any cut gives the last row of each key, columns that were left out filled in."""
     items = data.draw(upserts())
+    timed = data.draw(st.booleans())
     run = Run(Normalize((0,)), [ROW], ROW, mode=ChangelogMode.RETRACT)
     table: dict[Any, Row] = {}
     start = 0
@@ -86,7 +88,11 @@ def test_the_last_row_by_key(data: st.DataObject) -> None:
             part = items[start:stop]
             start = stop
             masks = {"s": [m[0] for *_, m in part], "x": [m[1] for *_, m in part]}
-            batches.append(changes(ROW, [(k, *r) for k, r, _ in part], unchanged=masks))
+            batch = changes(ROW, [(k, *r) for k, r, _ in part], unchanged=masks)
+            if timed:
+                marks = Marks(np.arange(len(part)))
+                batch = Changes(batch.batch, batch.codes, batch.unchanged, marks)
+            batches.append(batch)
             for kind, row, left_out in part:
                 if kind == "-":
                     table.pop(row[0], None)
