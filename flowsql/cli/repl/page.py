@@ -19,6 +19,7 @@ Line: TypeAlias = tuple[str, str]  # style, text
 
 _HEAD_LINES = 2
 _GAP = "  "
+_LEAST_VALUE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +212,19 @@ class Page:
     def _record_lines(self, record: _Record, width: int, height: int) -> list[Line]:
         names = max(text_width(name) for name, _, _ in record.fields)
         types = min(24, max(len(kind) for _, kind, _ in record.fields))
-        room = max(10, width - names - types - 2 * len(_GAP))
+        if width - names - types - 2 * len(_GAP) < _LEAST_VALUE:
+            types = 0  # the value is what one wants to see
+        gap = _GAP if types else ""
+        room = max(10, width - names - types - len(_GAP) - len(gap))
         body: list[Line] = []
         for name, kind, value in record.fields:
             texts = [part for line in value.split("\n") for part in _wrapped(printable(line), room)]
             pad = " " * (names - text_width(name))
-            short = kind if len(kind) <= types else f"{kind[: types - 1]}…"
+            short = "" if not types else kind if len(kind) <= types else f"{kind[: types - 1]}…"
             for number, text in enumerate(texts):
-                front = (
-                    f"{name}{pad}{_GAP}{short:<{types}}"
-                    if not number
-                    else " " * (names + types + len(_GAP))
-                )
+                front = " " * (names + len(gap) + types)
+                if not number:
+                    front = f"{name}{pad}{gap}{short:<{types}}"
                 body.append(("", f"{front}{_GAP}{text}"))
         self._record_top = max(0, min(self._record_top, len(body) - (height - _HEAD_LINES)))
         head: list[Line] = [

@@ -239,6 +239,10 @@ class _Prompt:
                 if error.errno != errno.EIO:
                     raise
                 return self._end(signal.SIGHUP)
+            except Exception:
+                # A mistake of ours is no reason to lose what jobs have done.
+                self._engine.shell.session.close()
+                raise
             return self._engine.shell.leave() if self._engine.made is not None else 0
 
     def _end(self, number: int) -> int:
@@ -252,16 +256,17 @@ class _Prompt:
 
     def _loop(self) -> None:
         while True:
-            try:
-                text = self._ask()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                if self._may_leave():
+            with contextlib.suppress(KeyboardInterrupt):
+                try:
+                    text = self._ask()
+                except EOFError:
+                    text = "QUIT"
+                if text.strip() and not self._goes_on(text) and self._may_leave():
                     return
-                continue
-            if text.strip() and not self._engine.shell.run(text) and self._may_leave():
-                return
+
+    def _goes_on(self, text: str) -> bool:
+        """Run what was typed; False to leave, for which the engine need not be loaded."""
+        return (text != "QUIT" or self._engine.made is not None) and self._engine.shell.run(text)
 
     def _ask(self) -> str:
         if self._engine.made is not None:

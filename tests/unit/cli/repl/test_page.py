@@ -108,6 +108,13 @@ def test_one_row_by_itself() -> None:
     assert not looked.opened
 
 
+def test_one_row_in_a_narrow_terminal() -> None:
+    """Values come before types."""
+    looked = page(1, text="one two three")
+    looked.open()
+    assert lines(looked, width=20, height=10)[2:] == ["k     0", "text  one two three"]
+
+
 def test_null_and_nothing() -> None:
     """NULL is told from text; there is no row to open where there is none."""
     looked = page(1, text=None)
