@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -27,9 +28,10 @@ from flowsql.config import (
 )
 from flowsql.connector import Connector
 from flowsql.connector.plugins import find_connector
-from flowsql.errors import ConfigError, FlowSQLError
+from flowsql.errors import ConfigError, FlowSQLError, Span
 from flowsql.formats import find_format
 from flowsql.library.commands import Commands, Notice
+from flowsql.library.compiled import CompiledPlan, read_plan, statement_text, write_plan
 from flowsql.library.declare import declare_embedded
 from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
 from flowsql.library.jobs import JobList
@@ -42,8 +44,10 @@ from flowsql.physical.specs import Collect, Scan
 from flowsql.runtime.clock import Clock
 from flowsql.runtime.job import Job
 from flowsql.sql import (
+    CompilePlan,
     CreateTable,
     DescribeJob,
+    ExecutePlan,
     Explain,
     QueryStatement,
     Show,
@@ -51,6 +55,7 @@ from flowsql.sql import (
     StatementSet,
     StopJob,
     parse_script,
+    parse_statement,
 )
 from flowsql.sql import Insert as InsertStatement
 from flowsql.types import RowType, row_type_of
@@ -186,6 +191,10 @@ class Session:
                 return self._create_as(statement, binder, sql)
             case Explain():
                 return Prepared(self._explain(statement, binder, sql))
+            case CompilePlan():
+                return self._compile(statement, binder, sql)
+            case ExecutePlan(path=path, path_span=span):
+                return self._execute_plan(path, span)
             case Show(kind="JOBS") | DescribeJob() | StopJob():
                 return Prepared(self._job_list.run(statement))
             case _:
@@ -302,6 +311,33 @@ class Session:
         )
         return made or Prepared(text_result("result", ["OK"]))
 
+    def _compile(self, statement: CompilePlan, binder: Binder, sql: str) -> Prepared:
+        path, span = Path(statement.path), statement.path_span
+        ok = Prepared(text_result("result", ["OK"]))
+        if path.exists() and statement.execute:
+            return self._execute_plan(statement.path, span)
+        if path.exists():
+            if statement.if_not_exists:
+                return ok
+            raise ConfigError(
+                f'plan "{path}" exists already',
+                hint="Remove it to compile it anew; IF NOT EXISTS keeps it.",
+                span=span,
+            )
+        planned = self._plan(statement.statement, binder)
+        text = statement_text(statement.statement, sql)
+        write_plan(path, CompiledPlan(text, self._home, planned.plan), span)
+        return self._job(planned, binder, sql) if statement.execute else ok
+
+    def _execute_plan(self, path: str, span: Span) -> Prepared:
+        compiled = read_plan(Path(path), span)
+        statement = parse_statement(compiled.statement)
+        assert isinstance(statement, InsertStatement | StatementSet)
+        binder = self._binder()
+        with self._catalog.at(*compiled.home), self.reading(compiled.statement):
+            planned = self._plan(statement, binder)
+        return self._job(compiled.of(planned, path, span), binder, compiled.statement)
+
     def _explain(self, statement: Explain, binder: Binder, sql: str) -> Result:
         explained = statement.statement
         if isinstance(explained, CreateTable):
@@ -310,8 +346,9 @@ class Session:
             )
         else:
             planned = self._plan(explained, binder)
-        changelog = "CHANGELOG_MODE" in statement.details
-        text = explain(planned.statements, planned.optimized, planned.plan, changelog=changelog)
+        text = explain(
+            planned.statements, planned.optimized, planned.plan, details=statement.details
+        )
         return text_result("result", [short_text(text, self._home)])
 
     # Settings and tables

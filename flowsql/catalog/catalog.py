@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flowsql.catalog.objects import CatalogView, Database, ObjectPath
@@ -227,6 +228,16 @@ class Catalog:
         catalog, name = self.database_path(parts, span)
         self._store(catalog, name, span)
         self.current_catalog, self.current_database = catalog, name
+
+    @contextlib.contextmanager
+    def at(self, catalog: str, database: str) -> Iterator[None]:
+        """Within the context this is the current database; raises SqlError if there is none."""
+        before = (self.current_catalog, self.current_database)
+        self.use_database((catalog, database))
+        try:
+            yield
+        finally:
+            self.current_catalog, self.current_database = before
 
     def create_database(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Container, Sequence
 from typing import assert_never
 
 from flowsql.changelog import ChangelogMode
@@ -13,7 +14,7 @@ from flowsql.physical.plan import PhysicalNode, PhysicalPlan
 from flowsql.physical.state_specs import stored_columns
 from flowsql.types import RowType
 
-__all__ = ["describe", "explain", "explain_plan"]
+__all__ = ["describe", "explain", "explain_json", "explain_plan"]
 
 
 def explain(
@@ -21,7 +22,7 @@ def explain(
     optimized: Sequence[LogicalPlan],
     plan: PhysicalPlan,
     *,
-    changelog: bool = False,
+    details: Container[str] = (),
 ) -> str:
     """EXPLAIN of a job.
 
@@ -29,7 +30,8 @@ def explain(
         statements: bound, unoptimised.
         optimized: after all rules.
         plan: the physical plan.
-        changelog: CHANGELOG_MODE was asked for: modes, keys and state are shown.
+        details: words of EXPLAIN. CHANGELOG_MODE shows modes, keys and state, JSON_EXECUTION_PLAN
+            the plan as JSON; ESTIMATED_COST and PLAN_ADVICE say that there is none.
     """
     parts = [
         "== Abstract Syntax Tree ==",
@@ -39,9 +41,39 @@ def explain(
         *(s.tree() for s in optimized),
         "",
         "== Execution Plan ==",
-        explain_plan(plan, changelog=changelog),
+        explain_plan(plan, changelog="CHANGELOG_MODE" in details),
     ]
+    if "ESTIMATED_COST" in details:
+        parts += ["", "== Estimated Cost ==", "not estimated: plans do not depend on statistics"]
+    if "PLAN_ADVICE" in details:
+        parts += ["", "== Plan Advice ==", "no available advice"]
+    if "JSON_EXECUTION_PLAN" in details:
+        parts += ["", "== Physical Execution Plan ==", explain_json(plan)]
     return "\n".join(parts)
+
+
+def explain_json(plan: PhysicalPlan) -> str:
+    """JSON_EXECUTION_PLAN: the nodes in Flink's shape."""
+    numbers = {node.id: i for i, node in enumerate(plan.nodes, start=1)}
+    nodes = {node.id: node for node in plan.nodes}
+    pacts = {p.Scan: "Data Source", p.Values: "Data Source", p.Sink: "Data Sink"}
+    shown = []
+    for node in plan.nodes:
+        text = describe(node, [nodes[i] for i in node.inputs])
+        entry: dict[str, object] = {
+            "id": numbers[node.id],
+            "type": f"{type(node.spec).__name__}[{numbers[node.id]}]",
+            "pact": pacts.get(type(node.spec), "Operator"),
+            "contents": text,
+            "parallelism": 1,
+        }
+        if node.inputs:
+            entry["predecessors"] = [
+                {"id": numbers[i], "ship_strategy": "FORWARD", "side": "second"}
+                for i in node.inputs
+            ]
+        shown.append(entry)
+    return json.dumps({"nodes": shown}, ensure_ascii=False, indent=2)
 
 
 def explain_plan(plan: PhysicalPlan, *, changelog: bool = True) -> str:

@@ -16,12 +16,14 @@ from flowsql.types import DataType
 
 __all__ = [
     "Column",
+    "CompilePlan",
     "ComputedColumn",
     "CreateTable",
     "CreateView",
     "Distribution",
     "DropTable",
     "DropView",
+    "ExecutePlan",
     "Explain",
     "Insert",
     "LikeOption",
@@ -261,3 +263,22 @@ class Explain(Statement):
 
     statement: Insert | StatementSet | QueryStatement | CreateTable
     details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompilePlan(Statement):
+    """`COMPILE [AND EXECUTE] PLAN 'file' [IF NOT EXISTS] FOR statement`."""
+
+    path: str
+    path_span: Span
+    statement: Insert | StatementSet
+    if_not_exists: bool = False
+    execute: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutePlan(Statement):
+    """`EXECUTE PLAN 'file'`."""
+
+    path: str
+    path_span: Span

@@ -307,6 +307,22 @@ class StatementBuilder(AdministrationRules, AlterationRules, Transformer[Leaf, A
         """A query by itself."""
         return s.QueryStatement(query=parts[0].value, span=parts[0].span)
 
+    def compile_plan(self, parts: Parts) -> s.CompilePlan:
+        """COMPILE PLAN."""
+        path = leaf(parts, "STRING")
+        return s.CompilePlan(
+            path=path.value,
+            path_span=path.span,
+            statement=parts[-1],
+            if_not_exists=bool(value(parts, "if")),
+            execute=parts[1].type == "AND",
+            span=NOWHERE,
+        )
+
+    def execute_plan(self, parts: Parts) -> s.ExecutePlan:
+        """EXECUTE PLAN."""
+        return s.ExecutePlan(path=parts[0].value, path_span=parts[0].span, span=NOWHERE)
+
     def detail(self, parts: Parts) -> str:
         """A word of EXPLAIN."""
         word: str = parts[0].value

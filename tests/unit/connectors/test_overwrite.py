@@ -109,13 +109,17 @@ def test_rows_are_there_whenever_the_process_ends(
         ("INSERT OVERWRITE hole SELECT a FROM plain", 'connector "blackhole" cannot overwrite'),
         ("INSERT OVERWRITE plain SELECT a FROM plain", "is read and written by one job"),
         (
-            "EXECUTE STATEMENT SET BEGIN INSERT OVERWRITE plain SELECT a FROM parts; "
-            "INSERT OVERWRITE plain SELECT a FROM parts; END",
+            (
+                "EXECUTE STATEMENT SET BEGIN INSERT OVERWRITE plain SELECT a FROM parts; "
+                "INSERT OVERWRITE plain SELECT a FROM parts; END"
+            ),
             "is overwritten twice by one job",
         ),
         (
-            "EXECUTE STATEMENT SET BEGIN INSERT OVERWRITE plain SELECT a FROM parts; "
-            "INSERT INTO plain SELECT a FROM parts; END",
+            (
+                "EXECUTE STATEMENT SET BEGIN INSERT OVERWRITE plain SELECT a FROM parts; "
+                "INSERT INTO plain SELECT a FROM parts; END"
+            ),
             "is written with different options by one job",
         ),
         (
