@@ -164,6 +164,15 @@ def truncate_precision(array: Any, precision: int) -> Any:
     return build(whole, array.type, _nulls(array))
 
 
+_YEAR_1 = -62_135_596_800_000_000  # microseconds
+
+
+def _has_year_0(array: Any) -> bool:
+    """Whether a timestamp in microseconds lies before the year 1, which has no text."""
+    low = pc.min(array).value if array.type.unit == "us" else None
+    return low is not None and int(low) < _YEAR_1
+
+
 def _from_text(array: Any, plain: Any, slow: Any, precision: int) -> Any:
     """Arrow reads the two usual forms; all other text goes to the parser."""
     lengths = pc.binary_length(array)
@@ -176,9 +185,11 @@ def _from_text(array: Any, plain: Any, slow: Any, precision: int) -> Any:
         and not pc.any(pc.match_substring(array, "T")).as_py()
     ):
         try:
-            return array.cast(plain)
+            found = array.cast(plain)
         except pa.ArrowInvalid:
-            pass
+            found = None
+        if found is not None and not _has_year_0(found):
+            return found
     nanos = slow(array)
     if plain.unit == "ns":
         return nanos.view(plain)

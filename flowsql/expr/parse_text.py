@@ -150,7 +150,9 @@ def parse_timestamp(text: str) -> int:
         raise bad
     year, month, day = int(found[1]), int(found[2]), int(found[3])
     hour, minute, second = (int(found[i] or 0) for i in (4, 5, 6))
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
+    if not (year and 1 <= month <= 12 and 1 <= day <= 31):
+        raise bad
+    if not (hour < 24 and minute < 60 and second < 60):
         raise bad
     day = min(day, days_in_month(year, month))
     seconds = days_from_civil(year, month, day) * 86400 + (hour * 60 + minute) * 60 + second

@@ -34,6 +34,9 @@ _UNITS = {
 class SyntaxParser(CallParser):
     """Calls and constructors that are more than a name and arguments."""
 
+    rounding = False
+    """Whether what is read stands in CEIL or FLOOR, which may go on with TO."""
+
     def special(self) -> exp.Expr | None:
         """What has a syntax of its own; None if nothing such comes."""
         key = self.token.key
@@ -115,7 +118,9 @@ class SyntaxParser(CallParser):
 
     def _ceil_floor(self) -> exp.Expr:
         name = self.begin()
+        before, self.rounding = self.rounding, True
         this = self.expression()
+        self.rounding = before
         unit = self.unit() if self.take("TO") else None
         if unit is None and self.take(","):
             raise self.unexpected(")", "TO")
@@ -272,10 +277,12 @@ class SyntaxParser(CallParser):
             if first == "SECOND" and self.take(","):
                 fraction = self._small_number()
             self.expect(")")
-        if self.token.key == "TO" and times == 1:
+        group = _LARGE if first in _LARGE else _SMALL
+        later = [unit for unit in group if group[unit] > group[first]]
+        # In FLOOR(a - INTERVAL '1' YEAR TO DAY) the unit behind TO is that of FLOOR.
+        other = self.peek().key in TIME_UNITS and self.peek().key not in later
+        if self.token.key == "TO" and times == 1 and not (other and self.rounding):
             self.advance()
-            group = _LARGE if first in _LARGE else _SMALL
-            later = [unit for unit in group if group[unit] > group[first]]
             last = self.take_any(later)
             if last is None:
                 raise self.unexpected(*(later or ["no unit smaller than " + single.value]))
