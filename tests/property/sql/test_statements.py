@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import flowsql
 from flowsql.errors import FlowSQLError, InternalError
 from flowsql.sql import split
@@ -59,6 +61,27 @@ _STATEMENTS = (
     "CREATE TEMPORARY VIEW IF NOT EXISTS w (p, q) AS SELECT a, CAST(b AS DATE) FROM t",
     "DESCRIBE t", "SHOW CREATE TABLE k", "SHOW TABLES LIKE 'x%'", "DROP TABLE IF EXISTS k",
     "SET 'parallelism.default' = '1'", "USE default_database", "RESET 'pipeline.name'",
+    ("CREATE TABLE n (q AS id * 2) DISTRIBUTED BY HASH(id) INTO 4 BUCKETS WITH ('a' = 'b') "
+    "LIKE k (INCLUDING ALL EXCLUDING CONSTRAINTS OVERWRITING OPTIONS)"),
+    ("CREATE OR REPLACE TABLE s (w STRING, l AS UPPER(w), PRIMARY KEY (id) NOT ENFORCED) COMMENT 'c' "
+    "WITH ('connector' = 'blackhole') AS SELECT id, x AS w FROM k"),
+    "CREATE TABLE n (x, id) WITH ('connector' = 'blackhole') AS SELECT id, x FROM k",
+    "ALTER TABLE k ADD (z INT COMMENT 'c' FIRST, q AS z + 1 AFTER id, CONSTRAINT c PRIMARY KEY (x) NOT ENFORCED)",
+    "ALTER TABLE t MODIFY (a BIGINT AFTER b, WATERMARK FOR ts AS ts - INTERVAL '9' SECOND)",
+    "ALTER TABLE t DROP (b, d)", "ALTER TABLE t DROP WATERMARK", "ALTER TABLE k DROP CONSTRAINT PK_id",
+    "ALTER TABLE t RENAME b TO bb", "ALTER TABLE IF EXISTS s RENAME TO ss", "ALTER TABLE s SET ('a' = 'b')",
+    "ALTER TABLE files RESET ('format', 'path')", "ALTER VIEW v AS SELECT a AS n, b FROM t", "ALTER VIEW v RENAME TO w",
+    "CREATE CATALOG IF NOT EXISTS c COMMENT 'x' WITH ('type' = 'generic_in_memory', 'default-database' = 'd')",
+    "CREATE DATABASE c.d COMMENT 'x' WITH ('a' = 'b')", "DROP DATABASE IF EXISTS default_database CASCADE",
+    "ALTER CATALOG default_catalog SET ('default-database' = 'd')", "ALTER DATABASE default_database SET ('a' = 'b')",
+    "SHOW DATABASES FROM default_catalog NOT ILIKE 'd%'", "SHOW COLUMNS IN default_database.t LIKE 'a_'",
+    "SHOW FUNCTIONS LIKE 'JSON%'", "SHOW CURRENT DATABASE", "SHOW CREATE CATALOG default_catalog", "SHOW JOBS",
+    "DESCRIBE DATABASE EXTENDED default_database", "DESCRIBE FUNCTION EXTENDED upper", "DESCRIBE JOB 'x'",
+    "STOP JOB 'x' WITH SAVEPOINT WITH DRAIN", "LOAD MODULE core WITH ('a' = 'b')", "USE MODULES core, core",
+    "COMPILE PLAN 'p.json' IF NOT EXISTS FOR INSERT INTO s SELECT a, b FROM t", "EXECUTE PLAN 'p.json'",
+    "EXPLAIN ESTIMATED_COST, JSON_EXECUTION_PLAN CREATE TABLE n WITH ('connector' = 'blackhole') AS SELECT a FROM t",
+    "INSERT OVERWRITE files SELECT c, b FROM t", "DELETE FROM t WHERE a = 1", "UPDATE k SET x = 'a' WHERE id = 1",
+    "TRUNCATE TABLE t", "CALL f(1)", "ADD JAR 'x.jar'", "CREATE MODEL m WITH ('a' = 'b')",
 )  # fmt: skip
 _STRANGERS = (
     "(",
@@ -168,8 +191,11 @@ def _refusal(declarations: str, text: str) -> FlowSQLError | None:
     return None
 
 
-def test_a_broken_statement_is_refused_at_its_place() -> None:
+def test_a_broken_statement_is_refused_at_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Planned, or an error with a position, in reasonable time."""
+    monkeypatch.chdir(tmp_path)
     rng = random.Random(_SEED)
     origins = list(_statements())
     refused = 0
