@@ -6,65 +6,29 @@ its own reads on from the same tokens and hands the grammar one leaf.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from copy import copy
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from importlib.resources import files
-from typing import Any
-
-from lark import Lark
-from lark.exceptions import UnexpectedToken
-from lark.lexer import Lexer, LexerState
-from lark.parsers.lalr_analysis import Shift
+from typing import TYPE_CHECKING
 
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.sql import statements as s
 from flowsql.sql.cursor import bounded, misspelt, spoken
 from flowsql.sql.dialect import Query, QueryParser, span_of
 from flowsql.sql.keywords import RESERVED
-from flowsql.sql.parts import Leaf
+from flowsql.sql.parts import END, Leaf
 from flowsql.sql.splitter import Piece, pieces
 from flowsql.sql.tokens import Kind, Token, tokenize
-from flowsql.sql.transformer import StatementBuilder
 from flowsql.sql.unsupported import refuse_at, refuse_statement
+
+if TYPE_CHECKING:
+    from flowsql.sql.lalr import Steps
 
 __all__ = ["parse_piece", "parse_script", "parse_statement"]
 
-_END = "$END"
-_WORDS = {
-    "IDENTIFIER": "a name",
-    "STRING": "a string in single quotes",
-    "NUMBER": "a number",
-    "HINTS": "a hint",
-    "TYPE": "a data type",
-    "EXPRESSION": "an expression",
-    "QUERY": "a query",
-    _END: "the end of the statement",
-}
 _STARTS = (
     *("SELECT", "WITH", "VALUES", "CREATE", "DROP", "INSERT", "EXECUTE", "EXPLAIN", "SET"),
     *("RESET", "USE", "SHOW", "DESCRIBE", "ALTER", "BEGIN"),
 )
-
-
-class _NoLexer(Lexer):
-    """Lark must have one; the tokens are fed by hand."""
-
-    def __init__(self, lexer_conf: Any) -> None:
-        pass
-
-    def lex(self, lexer_state: LexerState, parser_state: Any) -> Iterator[Any]:
-        """Never asked."""
-        raise NotImplementedError
-
-
-@cache
-def _grammar() -> tuple[Lark, dict[str, str]]:
-    """The grammar and, for each word and symbol in it, the terminal's name."""
-    text = files("flowsql.sql").joinpath("statements.lark").read_text(encoding="utf-8")
-    lark = Lark(text, parser="lalr", lexer=_NoLexer, transformer=StatementBuilder())
-    return lark, {t.pattern.value: t.name for t in lark.terminals if t.pattern is not None}
 
 
 def parse_script(text: str) -> tuple[s.Statement, ...]:
@@ -96,45 +60,6 @@ def parse_piece(text: str, piece: Piece) -> s.Statement:
     return _parse(text, tokenize(text), piece)
 
 
-class _Steps:
-    """The LALR parser at one place in a statement."""
-
-    def __init__(self, lark: Lark, terminals: dict[str, str]) -> None:
-        self.terminals = terminals
-        self.parser: Any = lark.parse_interactive()
-
-    def may_take(self, terminal: str) -> bool:
-        """Whether this terminal may come next: what a pending reduction allows is tried out."""
-        step = self.parser.choices().get(terminal)
-        if step is None:
-            return False
-        if step[0] is Shift:
-            return True
-        trial = self.parser.parser_state.copy(deepcopy_values=False)
-        trial.parse_conf = copy(trial.parse_conf)
-        trial.parse_conf.callbacks = {}
-        try:
-            trial.feed_token(Leaf(terminal, "", Span(0, 0)), is_end=terminal == _END)
-        except UnexpectedToken:
-            return False
-        return True
-
-    def take(self, leaf: Leaf) -> Any:
-        """Go on over `leaf`, which may come; the result behind the end."""
-        return self.parser.feed_token(leaf)
-
-    def expected(self) -> list[str]:
-        """What may come next, as errors call it."""
-        names = {name: text for text, name in self.terminals.items()}
-        may = [t for t in self.parser.choices() if t.isupper() and self.may_take(t)]
-        words = sorted(names[t] for t in may if t in names)
-        return (
-            [_WORDS[t] for t in _WORDS if t in may and t != _END]
-            + words
-            + ([_WORDS[_END]] if _END in may else [])
-        )
-
-
 def _parse(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
     with bounded(piece.span):
         return _statement(text, tokens, piece)
@@ -143,20 +68,26 @@ def _parse(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
 def _statement(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
     refuse_statement(tokens, piece)
     cursor = QueryParser(text, tokens, piece.first)
-    steps = _Steps(*_grammar())
+    if cursor.token.key != "(" and cursor.query_follows():
+        query = cursor.query()
+        if cursor.at == piece.last:
+            return s.QueryStatement(query=query, span=piece.span)
+    from flowsql.sql.lalr import Steps  # noqa: PLC0415 - loads lark
+
+    cursor, steps = QueryParser(text, tokens, piece.first), Steps()
     while cursor.at < piece.last:
         leaf = _leaf(cursor, steps)
         if leaf is None:
             raise _syntax_error(cursor, steps, piece)
         steps.take(leaf)
-    if not steps.may_take(_END):
+    if not steps.may_take(END):
         raise _syntax_error(cursor, steps, piece)
-    found = steps.take(Leaf(_END, "", cursor.token.span))
+    found = steps.take(Leaf(END, "", cursor.token.span))
     assert isinstance(found, s.Statement)
     return replace(found, span=piece.span)
 
 
-def _leaf(cursor: QueryParser, steps: _Steps) -> Leaf | None:
+def _leaf(cursor: QueryParser, steps: Steps) -> Leaf | None:
     """The next leaf, and the cursor behind it; None if nothing that may come does."""
     token, may = cursor.token, steps.may_take
     if _query_comes(cursor, steps):
@@ -189,7 +120,7 @@ def _leaf(cursor: QueryParser, steps: _Steps) -> Leaf | None:
     return None
 
 
-def _query_comes(cursor: QueryParser, steps: _Steps) -> bool:
+def _query_comes(cursor: QueryParser, steps: Steps) -> bool:
     if cursor.token.key == "(":
         column_list = not cursor.query_follows(1) and cursor.peek().key != "("
         return steps.may_take("QUERY") and not (column_list and steps.may_take("LPAR"))
@@ -206,7 +137,7 @@ def _on_its_own_line(cursor: QueryParser) -> bool:
     return "\n" in cursor.text[before.end : cursor.token.start]
 
 
-def _syntax_error(cursor: QueryParser, steps: _Steps, piece: Piece) -> SqlError:
+def _syntax_error(cursor: QueryParser, steps: Steps, piece: Piece) -> SqlError:
     token = cursor.token
     refuse_at(cursor.tokens, piece, cursor.at)
     if cursor.at == piece.first:
@@ -222,7 +153,7 @@ def _syntax_error(cursor: QueryParser, steps: _Steps, piece: Piece) -> SqlError:
             span=token.span,
             hint="Key and value are quoted: SET 'key' = 'value'.",
         )
-    if token.key in _STARTS and steps.may_take(_END) and _on_its_own_line(cursor):
+    if token.key in _STARTS and steps.may_take(END) and _on_its_own_line(cursor):
         return SqlError(
             f'expected ";" in front of {spoken(token)}, which begins another statement',
             span=token.span,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from flowsql.errors import Span
 
-__all__ = ["NOWHERE", "Leaf", "Parts", "Rule", "leaf", "must", "one", "value"]
+__all__ = ["END", "NOWHERE", "Leaf", "Parts", "Rule", "leaf", "must", "one", "value"]
 
 T = TypeVar("T")
 Parts = list[Any]
@@ -32,6 +32,7 @@ class Rule:
 
 
 NOWHERE = Span(0, 0)
+END = "$END"
 
 
 def one(parts: Parts, kind: type[T]) -> T | None:
