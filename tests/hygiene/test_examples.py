@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -14,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "sql_examples").glob("*.sql"))
 
-
-FLOWSQL = Path(sys.executable).with_name("flowsql")
+# Another installation's, such as that of the wheel, where it is named.
+FLOWSQL = Path(os.environ.get("FLOWSQL_COMMAND") or Path(sys.executable).with_name("flowsql"))
 ENDLESS = [e for e in EXAMPLES if "Ctrl-C ends it" in e.read_text()]
 
 
