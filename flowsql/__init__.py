@@ -27,6 +27,7 @@ from flowsql.errors import (
 
 if TYPE_CHECKING:
     from flowsql.changelog import Changes
+    from flowsql.expr.python_functions import udf
     from flowsql.library.embedded import Watermark
     from flowsql.library.result import Result
     from flowsql.session import Session, connect
@@ -46,6 +47,7 @@ __all__ = [
     "Watermark",
     "__version__",
     "connect",
+    "udf",
 ]
 
 __version__ = "0.1.0"
@@ -56,6 +58,7 @@ _LAZY = {
     "Session": "flowsql.session",
     "Watermark": "flowsql.library.embedded",
     "connect": "flowsql.session",
+    "udf": "flowsql.expr.python_functions",
 }
 
 

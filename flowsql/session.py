@@ -34,11 +34,12 @@ from flowsql.library.commands import Commands, Notice
 from flowsql.library.compiled import CompiledPlan, read_plan, statement_text, write_plan
 from flowsql.library.declare import declare_embedded
 from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
+from flowsql.library.functions import add_function, look_in
 from flowsql.library.jobs import JobList
 from flowsql.library.masking import attach_text, short_names, short_text, starred
 from flowsql.library.resolve import exactly_once, job_plan
 from flowsql.library.result import Result, ResultStream, text_result
-from flowsql.logical import Binder, PlanSettings
+from flowsql.logical import Binder, PlanSettings, functions_of
 from flowsql.physical import PlannedJob, explain, plan_job, plan_select, tables_of
 from flowsql.physical.specs import Collect, Scan
 from flowsql.runtime.clock import Clock
@@ -157,14 +158,17 @@ class Session:
         prepared: list[Prepared] = []
         with self.reading(sql):
             for statement in parse_script(sql):
-                made = self._prepare(statement, sql)
+                with functions_of(self._catalog):
+                    made = self._prepare(statement, sql)
                 self._check_name(made, prepared, statement)
                 prepared.append(made)
         return tuple(prepared)
 
     def run(self, statement: Statement, sql: str) -> Result | Job:
         """Run one parsed statement of the text `sql`; raises as `execute`."""
-        return self.start(self._prepare(statement, sql))
+        with functions_of(self._catalog):
+            prepared = self._prepare(statement, sql)
+        return self.start(prepared)
 
     @contextlib.contextmanager
     def reading(self, sql: str) -> Iterator[None]:
@@ -212,6 +216,7 @@ class Session:
 
     def _binder(self) -> Binder:
         values = self._values()
+        look_in((values["python.files"] or "").split(","))
         settings = PlanSettings(
             streaming=values["execution.runtime-mode"] == "streaming",
             local_time_zone=values["table.local-time-zone"],
@@ -426,6 +431,18 @@ class Session:
         row = schema if isinstance(schema, RowType) else row_type_of(schema)
         given = EmbeddedInput(steps, _mode(steps, mode), stepwise=True)
         self._declare(name, row, given, primary_key, watermark)
+
+    def create_temporary_function(self, name: str, function: Callable[..., Any]) -> None:
+        """Make a Python function known to SQL until the session ends.
+
+        Args:
+            name: what SQL calls it; case does not matter.
+            function: declared with `flowsql.udf`, or annotated.
+
+        Raises:
+            FlowSQLError: the name is taken, or the function does not say its types.
+        """
+        add_function(name, function, self._catalog)
 
     def _declare(
         self,

@@ -6,6 +6,7 @@ from flowsql.catalog.alter import altered, changed_options
 from flowsql.catalog.catalog import Catalog, OpenedCatalog
 from flowsql.catalog.declare import declare_table, declare_view
 from flowsql.catalog.derive import declare_as, declare_like
+from flowsql.catalog.functions import UserFunction, UserFunctions
 from flowsql.catalog.objects import (
     CatalogColumn,
     CatalogTable,
@@ -35,6 +36,8 @@ __all__ = [
     "ObjectPath",
     "OpenedCatalog",
     "Store",
+    "UserFunction",
+    "UserFunctions",
     "WatermarkClause",
     "altered",
     "changed_options",

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from flowsql.catalog.functions import UserFunctions
 from flowsql.catalog.objects import CatalogView, Database, ObjectPath
 from flowsql.catalog.store import CatalogObject, MemoryStore, Store
 from flowsql.errors import Span, SqlError, nearest
@@ -42,6 +43,7 @@ class Catalog:
         memory = OpenedCatalog(MemoryStore(database), {"type": "generic_in_memory"})
         self._catalogs: dict[str, OpenedCatalog] = {catalog: memory}
         self._temporary: dict[ObjectPath, CatalogObject] = {}
+        self.functions = UserFunctions()
 
     # Names
 
@@ -52,6 +54,12 @@ class Catalog:
             SqlError: more than three parts.
         """
         return self._path(parts, span, (self.current_catalog, self.current_database))
+
+    def path_within(
+        self, parts: Sequence[str], within: tuple[str, str], span: Span | None = None
+    ) -> ObjectPath:
+        """The full name that `parts` mean in a catalog and database; raises as `path`."""
+        return self._path(parts, span, within)
 
     def _path(self, parts: Sequence[str], span: Span | None, within: tuple[str, str]) -> ObjectPath:
         match tuple(parts):
@@ -202,6 +210,7 @@ class Catalog:
             )
         del self._catalogs[name]
         self._temporary = {p: o for p, o in self._temporary.items() if p.catalog != name}
+        self.functions.drop_where(lambda p: p.catalog == name)
 
     # Databases
 
@@ -305,6 +314,7 @@ class Catalog:
             )
         store.remove_database(name)
         self._temporary = {p: o for p, o in self._temporary.items() if _home(p) != (catalog, name)}
+        self.functions.drop_where(lambda p: _home(p) == (catalog, name))
 
     # Tables and views
 

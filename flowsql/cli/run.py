@@ -25,6 +25,7 @@ from flowsql.cli.results import ResultPrinter
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.errors import FlowSQLError
 from flowsql.expr import EvalSettings
+from flowsql.library.functions import look_in
 from flowsql.library.result import Result
 from flowsql.runtime.job import Job
 from flowsql.session import Prepared, Session
@@ -100,6 +101,8 @@ def run_file(
     """
     text = _read(file)
     name = _name(file, text)
+    if file != "-":
+        look_in([str(Path(file).parent)])
     return run_text(text, name, settings, start=start, fresh=fresh, debug=debug, form=form)
 
 

@@ -70,6 +70,8 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "until the tables are consistent, or every row at once.", "consistent",
            choices=("consistent", "progressive")),
     Option("pipeline.reader", _O.ENUM, "Where readers run.", "thread", choices=("thread",)),
+    Option("python.files", _O.STRING, "Folders where modules of Python functions are looked for too, "
+           "with commas between; relative ones begin at the current folder.", flink_default="(none)"),
     Option("parallelism.default", _O.INT, "Readers and writers of a table at most.", 1),
     Option("memory.process", _O.MEMORY, "Memory the process may use: three fifths for state, a "
            "fifth for queues; a job whose state needs more fails. Unset: no limit."),

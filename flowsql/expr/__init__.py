@@ -46,6 +46,8 @@ from flowsql.expr.nodes import (
     transform,
     walk,
 )
+from flowsql.expr.python_calls import bind_python_call, python_function, signatures
+from flowsql.expr.python_functions import PythonFunction, keep_function, written_place
 from flowsql.expr.render import render
 from flowsql.expr.settings import EvalSettings, StepClock
 from flowsql.expr.text import to_text
@@ -66,6 +68,7 @@ __all__ = [
     "Literal",
     "Predicate",
     "Projection",
+    "PythonFunction",
     "StepClock",
     "all_aggregates",
     "all_functions",
@@ -74,6 +77,7 @@ __all__ = [
     "bind_call",
     "bind_case",
     "bind_cast",
+    "bind_python_call",
     "boolean_literal",
     "bytes_literal",
     "can_cast",
@@ -90,13 +94,17 @@ __all__ = [
     "is_aggregate",
     "is_constant",
     "is_deterministic",
+    "keep_function",
     "null_literal",
     "number_literal",
+    "python_function",
     "render",
+    "signatures",
     "string_literal",
     "time_literal",
     "timestamp_literal",
     "to_text",
     "transform",
     "walk",
+    "written_place",
 ]

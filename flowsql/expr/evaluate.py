@@ -21,7 +21,7 @@ from flowsql.expr.analysis import is_deterministic
 from flowsql.expr.casting import cast_kernel
 from flowsql.expr.faults import Fault
 from flowsql.expr.frame import Frame
-from flowsql.expr.functions.catalogue import overload_of
+from flowsql.expr.functions.catalogue import find_function, overload_of
 from flowsql.expr.lazy import Branch, Run, conjunction, first_not_null, searched_case
 from flowsql.expr.nodes import (
     Call,
@@ -34,6 +34,7 @@ from flowsql.expr.nodes import (
     columns_read,
     walk,
 )
+from flowsql.expr.python_functions import PREFIX
 from flowsql.expr.render import render
 from flowsql.expr.settings import EvalSettings, StepClock
 from flowsql.expr.vector import Kernel, Value, as_array, true_mask
@@ -144,7 +145,7 @@ class _Compiler:
         self, node: Expression, kernel: Kernel, args: list[_Compiled], *, total: bool
     ) -> _Compiled:
         total = total and all(a.total for a in args)
-        if args and all(a.scalar for a in args):
+        if args and all(a.scalar for a in args) and not _draws_by_row(node):
             return _once(node, _on_one_row(node, kernel, [a.run for a in args]))
         place = _placed(node)
         match [a.run for a in args]:
@@ -238,7 +239,13 @@ def _constant_frame() -> Frame:
 
 
 def _draws_by_row(node: Expression) -> bool:
-    return isinstance(node, Call) and node.function in {"RAND", "UUID", "RAND_INTEGER"}
+    """Whether another value is made for each row, whatever the arguments are."""
+    if not isinstance(node, Call):
+        return False
+    if node.function.startswith(PREFIX):
+        function = find_function(node.function)
+        return function is not None and not function.deterministic
+    return not node.args and node.function in {"RAND", "UUID", "RAND_INTEGER"}
 
 
 def _member(index: int) -> Kernel:
@@ -315,7 +322,7 @@ class Projection:
 
     def _named(self, batch: Any, clock: StepClock, fault: Fault) -> DataError:
         low, high = 0, batch.num_rows
-        while high - low > 1:
+        while high - low > 1 and not fault.whole:
             middle = (low + high) // 2
             try:
                 self._evaluate(batch.slice(low, middle - low), clock)
@@ -329,6 +336,8 @@ class Projection:
         }
         values = ", ".join(f"{names[i]} = {_shown(batch.column(i)[low])}" for i in read[:8])
         where = f"Row {low + 1} of the batch" + (f": {values}." if values else ".")
+        if fault.whole:
+            where = f"The batch has {batch.num_rows:,} row{'s' * (batch.num_rows != 1)}."
         return DataError(
             f'{fault.message} in "{fault.expression}"' if fault.expression else fault.message,
             detail=where,

@@ -13,12 +13,14 @@ class Fault(Exception):  # noqa: N818 - never reaches a user: evaluate.py turns 
     Attributes:
         message: the fact, as a user reads it.
         hint: its cure, or None.
+        whole: it is said of all rows together: no row is looked for.
         span: the failing expression's place in the SQL, set while the fault rises.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, whole: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.whole = whole
         self.span: Span | None = None
         self.expression: str | None = None

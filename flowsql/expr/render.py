@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowsql.expr.nodes import Call, Case, Cast, Column, Expression, FieldAccess, Literal
+from flowsql.expr.python_functions import PREFIX, label_of
 from flowsql.types import RowType
 from flowsql.types.common import is_character
 
@@ -53,7 +54,8 @@ def render(node: Expression) -> str:
                 return f"NOT {_operand(args[0])}"
             if name == "IN":
                 return f"{_operand(args[0])} IN ({', '.join(map(render, args[1:]))})"
-            return f"{name}({', '.join(map(render, args))})"
+            shown = label_of(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else name
+            return f"{shown}({', '.join(map(render, args))})"
         case _:
             return type(node).__name__
 

@@ -20,16 +20,20 @@ from flowsql.catalog import (
 from flowsql.config.engine import is_ignored, parse_setting
 from flowsql.errors import FlowSQLError, SqlError
 from flowsql.library.administration import run_on_catalogs
+from flowsql.library.functions import run_on_functions
 from flowsql.library.listing import Listing
 from flowsql.library.result import Result, rows_result, text_result
 from flowsql.logical import Binder, without_time
 from flowsql.sql import (
+    AlterFunction,
     AlterTable,
     AlterView,
+    CreateFunction,
     CreateTable,
     CreateView,
     Describe,
     DescribeObject,
+    DropFunction,
     DropTable,
     DropView,
     Insert,
@@ -108,6 +112,8 @@ class Commands:
                 return self._set(statement)
             case Reset():
                 self._reset(statement)
+            case CreateFunction() | AlterFunction() | DropFunction():
+                run_on_functions(statement, self._catalog)
             case Show() | ShowCreate() | Describe() | DescribeObject():
                 return Listing(self._catalog, binder).run(statement)
             case _:

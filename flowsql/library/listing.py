@@ -16,10 +16,10 @@ from flowsql.catalog import (
     show_create_view,
 )
 from flowsql.errors import InternalError, SqlError, nearest
-from flowsql.expr import all_aggregates, all_functions
+from flowsql.expr import all_aggregates, all_functions, python_function, signatures
 from flowsql.library.administration import MODULE
 from flowsql.library.result import Result, rows_result, text_result
-from flowsql.logical import Binder
+from flowsql.logical import Binder, is_built_in
 from flowsql.sql import Describe, DescribeObject, Like, Name, Show, ShowCreate
 
 __all__ = ["Listing"]
@@ -71,7 +71,7 @@ class Listing:
             case DescribeObject(kind="DATABASE"):
                 return self._describe_database(statement)
             case DescribeObject():
-                return _describe_function(statement)
+                return self._describe_function(statement)
 
     def _names(self, statement: Show) -> list[str]:
         name = statement.name
@@ -90,8 +90,12 @@ class Listing:
             case "FUNCTIONS":
                 if parts:
                     self._catalog.database(parts, span)
-                return sorted(_functions())
-            case "USER FUNCTIONS" | "JARS":
+                return sorted({*_functions(), *self._user_functions(parts)})
+            case "USER FUNCTIONS":
+                if parts:
+                    self._catalog.database(parts, span)
+                return self._user_functions(parts)
+            case "JARS":
                 return []
             case "CURRENT CATALOG":
                 return [self._catalog.current_catalog]
@@ -101,6 +105,31 @@ class Listing:
                 return [MODULE]
             case kind:
                 raise InternalError(f"no SHOW {kind}")
+
+    def _user_functions(self, database: tuple[str, ...]) -> list[str]:
+        home = (self._catalog.current_catalog, self._catalog.current_database)
+        return self._catalog.functions.names(
+            *(self._catalog.database_path(database) if database else home)
+        )
+
+    def _describe_function(self, statement: DescribeObject) -> Result:
+        name, functions = statement.name, self._catalog.functions
+        system = functions.system(str(name)) if len(name.parts) == 1 else None
+        found = system or functions.find(self._catalog.path(name.parts, name.span))
+        if found is None or (len(name.parts) == 1 and is_built_in(str(name))):
+            return _describe_built_in(statement, self._user_functions(()))
+        rows: list[list[str | bool | None]] = [
+            ["is system function", str(found.path is None).lower()],
+            ["is temporary", str(found.temporary).lower()],
+            ["class name", found.place],
+            ["function language", "PYTHON"],
+        ]
+        if statement.extended:
+            scalar = python_function(found.place)
+            rows += [["kind", "SCALAR"], ["is deterministic", str(scalar.deterministic).lower()]]
+            rows += [["signature", text] for text in signatures(found.name, found.place)]
+            rows += [["description", scalar.doc]] * bool(scalar.doc)
+        return rows_result(_INFO, rows)
 
     def _create(self, statement: ShowCreate) -> str:
         name = statement.name
@@ -177,12 +206,12 @@ def _functions() -> dict[str, str]:
     return scalar | {f.name: f.name for f in all_aggregates()}
 
 
-def _describe_function(statement: DescribeObject) -> Result:
+def _describe_built_in(statement: DescribeObject, others: Iterable[str]) -> Result:
     name = statement.name
     key = name.parts[-1].upper()
     known = _functions()
     if key not in known or len(name.parts) > 1:
-        near = nearest(key, known)
+        near = nearest(key, [*known, *others])
         raise SqlError(
             f'function "{name}" does not exist',
             hint=f'Did you mean "{near}"?' if near else "SHOW FUNCTIONS lists all.",

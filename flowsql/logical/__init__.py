@@ -40,6 +40,7 @@ from flowsql.logical.table import BoundColumn, BoundTable, BoundWatermark
 from flowsql.logical.table_options import TABLE_OPTIONS
 from flowsql.logical.tables import Tables, connector_table
 from flowsql.logical.tree import tree
+from flowsql.logical.user_functions import functions_of, is_built_in
 from flowsql.logical.windows import window_columns
 
 __all__ = [
@@ -78,6 +79,8 @@ __all__ = [
     "connector_table",
     "elements",
     "fingerprint",
+    "functions_of",
+    "is_built_in",
     "one_sink_a_table",
     "tree",
     "window_columns",

@@ -27,6 +27,7 @@ from flowsql.logical.json_calls import JSON_CALLS, bind_json
 from flowsql.logical.plan import without_time
 from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Scope, member
+from flowsql.logical.user_functions import bind_user_call
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import (
@@ -428,6 +429,9 @@ class ExpressionBinder:
         ):
             if node.args.get(clause):
                 raise SqlError(f'"{name}" is no aggregate function and takes no {text}', span=span)
+        declared = bind_user_call(node, lambda: [self.value(a) for a in node.arguments], span)
+        if declared is not None:
+            return declared
         if node.args.get("qualifier"):
             full = ".".join([*(p.this for p in node.args["qualifier"]), name])
             raise SqlError(f'function "{full}" does not exist', span=span)

@@ -22,6 +22,7 @@ from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.table import BoundTable
 from flowsql.logical.tumble import bind_tumble
 from flowsql.logical.unnest import bind_unnest
+from flowsql.logical.user_functions import functions_within
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import RowType
@@ -115,7 +116,8 @@ class RelationBinder:
             raise SqlError(f'view "{full}" reads itself', span=span)
         inner = type(names)(within=view.database, views=(*names.views, full))
         try:
-            plan = self._queries.query(view.query, inner)
+            with functions_within(view.database):
+                plan = self._queries.query(view.query, inner)
         except FlowSQLError as error:
             if error.span is None:
                 raise

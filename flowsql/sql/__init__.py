@@ -50,6 +50,7 @@ from flowsql.sql.alterations import (
     SchemaPart,
 )
 from flowsql.sql.dialect import parse_expression, parse_query, span_of
+from flowsql.sql.function_statements import AlterFunction, CreateFunction, DropFunction
 from flowsql.sql.grammar import parse_piece, parse_script, parse_statement
 from flowsql.sql.splitter import Piece, split
 from flowsql.sql.statements import (
@@ -84,6 +85,7 @@ __all__ = [
     "AddParts",
     "AlterCatalog",
     "AlterDatabase",
+    "AlterFunction",
     "AlterTable",
     "AlterView",
     "Alteration",
@@ -92,6 +94,7 @@ __all__ = [
     "ComputedColumn",
     "CreateCatalog",
     "CreateDatabase",
+    "CreateFunction",
     "CreateTable",
     "CreateView",
     "Describe",
@@ -101,6 +104,7 @@ __all__ = [
     "DropCatalog",
     "DropColumns",
     "DropDatabase",
+    "DropFunction",
     "DropPart",
     "DropTable",
     "DropView",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from flowsql.errors import SqlError
 from flowsql.sql import administration as a
 from flowsql.sql import statements as s
+from flowsql.sql.function_rules import FunctionRules
 from flowsql.sql.parts import NOWHERE, Leaf, Parts, Rule, leaf, must, one, value
 
 __all__ = ["AdministrationRules"]
 
 
-class AdministrationRules:
+class AdministrationRules(FunctionRules):
     """Part of `StatementBuilder`."""
 
     def catalog(self, parts: Parts) -> Rule:

@@ -21,7 +21,7 @@ _CONNECTION = "Give the options of the connection to every table, secrets as ${N
 _MATERIALIZED = (
     "CREATE TABLE t WITH (…) AS SELECT … makes a table and a job that keeps it up to date."
 )
-_FUNCTION = "Built-in functions are listed by SHOW FUNCTIONS."
+_FUNCTION = "DESCRIBE FUNCTION EXTENDED f tells what a function is."
 _PROCEDURE = "Flink's procedures belong to catalogs of connectors, and flowsql has no such catalog."
 _PARTITION = "Partitions of the filesystem connector are folders; they come with the rows."
 
@@ -32,11 +32,6 @@ REFUSED_STATEMENTS: dict[str, str] = {
     },
     "SHOW MATERIALIZED TABLES": _MATERIALIZED,
     "SHOW CREATE MATERIALIZED TABLE": _MATERIALIZED,
-    **{
-        f"{verb} {kind}FUNCTION": _FUNCTION
-        for verb in ("CREATE", "DROP", "ALTER")
-        for kind in ("", "TEMPORARY ", "TEMPORARY SYSTEM ")
-    },
     "SHOW CREATE FUNCTION": _FUNCTION,
     **{
         f"{verb} {kind}MODEL": _MODEL

@@ -26,6 +26,8 @@ from flowsql.expr.functions import (
     temporal_text,
 )
 from flowsql.expr.nodes import Call
+from flowsql.expr.python_calls import python_function, python_overload
+from flowsql.expr.python_functions import PREFIX
 from flowsql.expr.registry import Function, Overload
 
 __all__ = ["all_functions", "find_function", "overload_of"]
@@ -67,7 +69,9 @@ _TABLE = _table(_FAMILIES)
 
 
 def find_function(name: str) -> Function | None:
-    """The function of that name in upper case, or None."""
+    """The function of that name in upper case, or at the place behind `PREFIX`; or None."""
+    if name.startswith(PREFIX):
+        return python_function(name.removeprefix(PREFIX))
     return _TABLE.get(name)
 
 
@@ -78,6 +82,8 @@ def all_functions() -> dict[str, Function]:
 
 def overload_of(call: Call) -> Overload:
     """The overload that a bound call runs."""
+    if call.function.startswith(PREFIX):
+        return python_overload(call)
     function = _TABLE.get(call.function)
     if function is None:
         raise InternalError(f'function "{call.function}" is not in the catalogue')

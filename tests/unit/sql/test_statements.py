@@ -218,7 +218,7 @@ def test_session_statements() -> None:
         (
             "CREATE TABEL t (a INT)",
             (
-                'SqlError at 1:8: expected "CATALOG", "DATABASE", "OR", "TABLE", "TEMPORARY" or "VIEW", '
+                'SqlError at 1:8: expected "CATALOG", "DATABASE", "FUNCTION", "OR", "TABLE", "TEMPORARY" or "VIEW", '
                 'found "TABEL"\n'
                 '  CREATE TABEL t (a INT)\n         ^^^^^\nHint: Did you mean "TABLE"?'
             ),
@@ -287,7 +287,8 @@ def test_session_statements() -> None:
         ),
         ("CREATE TABLE t (a INT AS b)", 'found "AS"'),
         ("CREATE TABLE t (a TIMESTAMP(3) *ROWTIME*)", 'found "*"'),
-        ("CREATE TEMPORARY FUNCTION f AS 'x'", "CREATE TEMPORARY FUNCTION is not supported"),
+        ("CREATE TEMPORARY FUNCTION f AS 'x' USING JAR 'y'", "USING JAR is not supported"),
+        ("CREATE FUNCTION f AS 'x' LANGUAGE C", 'there is no language "C" for functions'),
         ("ALTER TABLE t SET ()", "expected a string in single quotes"),
         ("ALTER TABLE t RESET ()", "expected a string in single quotes"),
         ("ALTER TABLE t SET ('a'='1', 'a'='2')", 'option "a" is given twice'),
