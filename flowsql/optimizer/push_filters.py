@@ -39,7 +39,9 @@ from flowsql.logical import (
     Union,
     Unnest,
 )
+from flowsql.optimizer.infer_filters import inferred
 from flowsql.optimizer.rewrite import conjunction, conjuncts, moved, substituted
+from flowsql.optimizer.unique_keys import equalities
 
 __all__ = ["push_filters"]
 
@@ -61,7 +63,8 @@ def _push(plan: LogicalPlan, parts: list[Expression]) -> LogicalPlan:
     """`Filter(parts)` over `plan`, pushed down."""
     match plan:
         case Filter():
-            return _push(plan.input, [*conjuncts(plan.condition), *parts])
+            own = list(conjuncts(plan.condition))
+            return _push(plan.input, [*own, *(p for p in parts if p not in own)])
         case Project():
             free = [p for p in parts if _may_pass(p, plan)]
             stay = [p for p in parts if p not in free]
@@ -148,11 +151,35 @@ def _push_join(plan: Join, parts: list[Expression]) -> LogicalPlan:
         else:
             on.append(part)
     shift = {i + width: i for i in range(len(plan.right.schema.fields))}
+    right = [moved(p, shift) for p in right]
+    condition = conjunction([*on, *later])
+    pairs, _ = equalities(condition, width)
+    # What only ON asks of the side that is not preserved says nothing of the other.
+    more_right = (
+        inferred(
+            [*left, *_asked(plan.left)],
+            [*right, *_asked(plan.right)],
+            [(a, b) for a, b, _ in pairs],
+            plan.right,
+        )
+        if kept_left
+        else []
+    )
+    more_left = (
+        inferred(
+            [*right, *_asked(plan.right)],
+            [*left, *_asked(plan.left)],
+            [(b, a) for a, b, _ in pairs],
+            plan.left,
+        )
+        if kept_right
+        else []
+    )
     joined = replace(
         plan,
-        left=_push(plan.left, left),
-        right=_push(plan.right, [moved(p, shift) for p in right]),
-        condition=conjunction([*on, *later]),
+        left=_push(plan.left, [*left, *more_left]),
+        right=_push(plan.right, [*right, *more_right]),
+        condition=condition,
     )
     return _filtered(joined, above)
 
@@ -173,13 +200,30 @@ def _push_semi_join(plan: SemiJoin, parts: list[Expression]) -> LogicalPlan:
         else:
             on.append(part)
     shift = {i + width: i for i in range(len(plan.right.schema.fields))}
+    right = [moved(p, shift) for p in right]
+    condition = plan.condition if plan.null_aware else conjunction(on)
+    more_left: list[Expression] = []
+    more_right: list[Expression] = []
+    # NOT IN asks whether there is any row, and any NULL.
+    if not plan.null_aware:
+        pairs, _ = equalities(condition, width)
+        lefts, rights = [*left, *_asked(plan.left)], [*right, *_asked(plan.right)]
+        more_right = inferred(lefts, rights, [(a, b) for a, b, _ in pairs], plan.right)
+        if not plan.anti:
+            more_left = inferred(rights, lefts, [(b, a) for a, b, _ in pairs], plan.left)
     joined = replace(
         plan,
-        left=_push(plan.left, left),
-        right=_push(plan.right, [moved(p, shift) for p in right]),
-        condition=plan.condition if plan.null_aware else conjunction(on),
+        left=_push(plan.left, [*left, *more_left]),
+        right=_push(plan.right, [*right, *more_right]),
+        condition=condition,
     )
     return _filtered(joined, above)
+
+
+def _asked(plan: LogicalPlan) -> list[Expression]:
+    """What a plan asks of its rows before all else."""
+    found = conjuncts(plan.condition) if isinstance(plan, Filter) else ()
+    return [p for p in found if _total(p)]
 
 
 def _side(part: Expression, width: int) -> str:

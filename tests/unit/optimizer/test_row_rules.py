@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flowsql.logical import LogicalPlan
+from flowsql.logical import Join, LogicalPlan, SemiJoin
+from flowsql.optimizer import optimize
 from flowsql.optimizer.join_keys import join_keys
 from flowsql.optimizer.prune_columns import prune_columns
 from flowsql.optimizer.prune_empty import prune_empty
@@ -27,6 +28,11 @@ def bound(planner: Planner, sql: str) -> LogicalPlan:
 def shown(plan: LogicalPlan) -> str:
     """The plan's tree under short names."""
     return plan.tree().replace("default_catalog.default_database.", "")
+
+
+def optimized(planner: Planner, sql: str) -> str:
+    """The plan after all rules."""
+    return shown(optimize([bound(planner, sql)], planner.settings)[0])
 
 
 def test_a_filter_by_number_is_a_top_n(planner: Planner) -> None:
@@ -366,3 +372,44 @@ Project(x)
    └─ Project(x, ARRAY(y) AS items)
       └─ Scan(r, columns=[x, y])
 """)
+
+
+@pytest.mark.parametrize(
+    ("sql", "left", "right"),
+    [
+        ("SELECT c, y FROM t JOIN r ON a = id WHERE a > 3", "a > 3", "id > 3"),
+        ("SELECT c, y FROM t JOIN r ON a = id AND id IN (1, 2)", "a IN (1, 2)", "id IN (1, 2)"),
+        ("SELECT c, y FROM t LEFT JOIN r ON a = id WHERE a > 3", "a > 3", "id > 3"),
+        ("SELECT c, y FROM t LEFT JOIN r ON a = id AND id > 3", "", "id > 3"),
+        ("SELECT c, y FROM t RIGHT JOIN r ON a = id AND a > 3", "a > 3", ""),
+        ("SELECT c, y FROM t FULL JOIN r ON a = id WHERE a > 3", "", ""),
+        ("SELECT c, y FROM t JOIN r ON a = id WHERE c > 3", "c > 3", ""),
+        ("SELECT c FROM t WHERE a > 3 AND a IN (SELECT id FROM r)", "a > 3", "id > 3"),
+        ("SELECT c FROM t WHERE a IN (SELECT id FROM r WHERE id > 3)", "a > 3", "id > 3"),
+        (
+            "SELECT c FROM t WHERE EXISTS (SELECT 1 FROM r WHERE id = a AND id + t.a > 3)",
+            "",
+            "",
+        ),
+        ("SELECT c FROM t WHERE a > 3 AND NOT EXISTS (SELECT 1 FROM r WHERE id = a)",
+         "a > 3", "id > 3"),
+        ("SELECT c FROM t WHERE a > 3 AND a NOT IN (SELECT y FROM r)", "a > 3", ""),
+    ],
+)  # fmt: skip
+def test_filters_are_inferred_through_equality(
+    planner: Planner, sql: str, left: str, right: str
+) -> None:
+    """From a preserved side to the other, and between the sides of an inner join."""
+    plan = optimize([bound(planner, sql)], planner.settings)[0]
+    while not isinstance(plan, Join | SemiJoin):
+        plan = plan.inputs[0]
+    for side, expected in zip(plan.inputs, (left, right), strict=True):
+        tree = shown(side)
+        assert (f"Filter({expected})" in tree) if expected else ("Filter" not in tree)
+
+
+def test_floats_infer_nothing(planner: Planner) -> None:
+    """0.0 and -0.0 are equal, and two values."""
+    planner.bind("CREATE TABLE f (p DOUBLE, q DOUBLE) WITH ('connector' = 'toy')")
+    shown_plan = optimized(planner, "SELECT 1 FROM f JOIN f AS g ON f.p = g.q WHERE f.p > 3")
+    assert shown_plan.count("Filter") == 1
