@@ -116,6 +116,20 @@ def test_what_is_not_there_yet_is_refused() -> None:
             session.prepare(sql)
 
 
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "reference").glob("[cf]o*.md")), ids=lambda p: p.stem
+)
+def test_tables_of_the_reference_can_be_created(page: Path) -> None:
+    """Every CREATE TABLE that stands there as an example is taken as it is."""
+    examples = re.findall(
+        r"(?m)^    CREATE TABLE (?:.*\n)(?:    .*\n)*?    .*\);$", page.read_text()
+    )
+    for example in examples:
+        with flowsql.connect() as session:
+            session.execute(example)
+    assert examples or page.stem != "connectors"
+
+
 def test_make_help_names_every_target() -> None:
     """`make` alone is the way in."""
     shown = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
@@ -140,9 +154,10 @@ def test_the_readme_shows_what_happens(tmp_path: Path, monkeypatch: pytest.Monke
     assert code.rstrip().endswith(f"# {told.stdout.strip()}")
 
 
-def test_the_library_page_shows_what_happens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["library", "python-functions"])
+def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
     """Its blocks run one after the other and print what stands behind `#` and below them."""
-    text = (ROOT / "docs" / "library.md").read_text()
+    text = (ROOT / "docs" / f"{page}.md").read_text()
     blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.DOTALL)
     expected = ""
     for kind, block in blocks:

@@ -1,8 +1,8 @@
 """Files in a folder, read and written.
 
     CREATE TABLE bid (
-      auction BIGINT, price BIGINT, ts TIMESTAMP(3), day STRING
-    ) PARTITIONED BY (day) WITH (
+      auction BIGINT, price BIGINT, ts TIMESTAMP(3), dt STRING
+    ) PARTITIONED BY (dt) WITH (
       'connector' = 'filesystem',
       'path' = '/data/bids',
       'format' = 'parquet',
@@ -28,7 +28,7 @@ read: each file is read once, and rows added to it would be lost. Bring new rows
 file that was read may be removed; one that was read in part must stay until it is read.
 
 **Partitions.** PARTITIONED BY columns are not in the files but in the names of their folders,
-in the order of the clause: `day=2020-01-05/kind=a%2Fb/`. Characters that do not go into a name are
+in the order of the clause: `dt=2020-01-05/kind=a%2Fb/`. Characters that do not go into a name are
 written as `%XX`; NULL and empty text as `partition.default-name`. A file in another folder is
 refused.
 

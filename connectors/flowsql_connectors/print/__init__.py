@@ -1,6 +1,6 @@
 """Writes every row to standard output, as it comes.
 
-    CREATE TABLE out (
+    CREATE TABLE console (
       id BIGINT, name STRING
     ) WITH (
       'connector' = 'print',

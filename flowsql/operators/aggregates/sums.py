@@ -66,7 +66,9 @@ def add_float(columns: Columns, what: Accumulator, batch: Batch, chosen: Selecti
     """One value after the other in order of arrival, so that the cut into batches is not seen."""
     assert what.arg is not None
     vector = columns.vector(what.name)
-    np.add.at(vector, chosen.slots, chosen.pick(batch.values(what.arg)).astype(vector.dtype))
+    values = chosen.pick(batch.values(what.arg)).astype(vector.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite sum is an answer
+        np.add.at(vector, chosen.slots, values)
 
 
 def add_float_retract(columns: Columns, what: Accumulator, batch: Batch, chosen: Selection) -> None:
@@ -82,7 +84,8 @@ def add_float_retract(columns: Columns, what: Accumulator, batch: Batch, chosen:
         for (name, _), mask in zip(what.columns[1:], kinds, strict=True):
             np.add.at(columns.vector(name), slots[mask], signs[mask].astype(np.int64))
         slots, signs, values = slots[finite], signs[finite], values[finite]
-    np.add.at(vector, slots, values * signs.astype(vector.dtype))
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.add.at(vector, slots, values * signs.astype(vector.dtype))
 
 
 def add_decimal(columns: Columns, what: Accumulator, batch: Batch, chosen: Selection) -> None:

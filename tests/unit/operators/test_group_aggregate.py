@@ -235,6 +235,16 @@ def test_a_sum_of_negative_zeros_is_zero() -> None:
     assert math.copysign(1, total) == 1
 
 
+@pytest.mark.parametrize("mode", ["append", "retract"])
+def test_a_sum_may_become_infinite(mode: str) -> None:
+    """An answer like any other: nothing is printed on the way."""
+    row = row_type(x=DoubleType())
+    r = run(row, [], ["SUM x"], mode)
+    rows = [(1e308,), (1e308,)]
+    given = rows if mode == "append" else [("+", *x) for x in rows]
+    assert r.step(changes(row, given, append=mode == "append"))[-1] == ("+", math.inf)
+
+
 def test_the_first_nan_and_the_first_zero_stay() -> None:
     """Where rows only come, floats are compared by `<`; recorded from Flink 2.3."""
     row = row_type(k=VarCharType(), x=DoubleType(), y=FloatType())
