@@ -116,18 +116,14 @@ def test_what_is_not_there_yet_is_refused() -> None:
             session.prepare(sql)
 
 
-@pytest.mark.parametrize(
-    "page", sorted((ROOT / "docs" / "reference").glob("[cf]o*.md")), ids=lambda p: p.stem
-)
-def test_tables_of_the_reference_can_be_created(page: Path) -> None:
+def test_tables_of_the_reference_can_be_created() -> None:
     """Every CREATE TABLE that stands there as an example is taken as it is."""
-    examples = re.findall(
-        r"(?m)^    CREATE TABLE (?:.*\n)(?:    .*\n)*?    .*\);$", page.read_text()
-    )
+    page = (ROOT / "docs" / "reference" / "connectors.md").read_text()
+    examples = re.findall(r"(?m)^    CREATE TABLE (?:.*\n)(?:    .*\n)*?    .*\);$", page)
+    assert len(examples) >= 8
     for example in examples:
         with flowsql.connect() as session:
             session.execute(example)
-    assert examples or page.stem != "connectors"
 
 
 def test_make_help_names_every_target() -> None:
