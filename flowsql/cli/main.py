@@ -264,6 +264,8 @@ def _run(options: argparse.Namespace) -> int:
 def _shell(options: argparse.Namespace) -> int:
     """Without a command: statements of the command line or of a pipe, else the prompt."""
     options.debug = options.shell_debug
+    if "" not in sys.path:
+        sys.path.append("")  # modules of Python functions in the current folder
     settings = dict(_setting(text) for text in options.shell_settings)
     form = options.format or "table"
     piped = options.statements is not None or not (sys.stdin.isatty() and sys.stdout.isatty())

@@ -101,8 +101,6 @@ def run_file(
     """
     text = _read(file)
     name = _name(file, text)
-    if file != "-":
-        look_in([str(Path(file).parent)])
     return run_text(text, name, settings, start=start, fresh=fresh, debug=debug, form=form)
 
 
@@ -314,6 +312,8 @@ def tune() -> None:
 
 
 def _read(file: str) -> str:
+    """The text; modules of Python functions are found beside it from now on."""
+    look_in(["." if file == "-" else str(Path(file).parent)])
     if file == "-":
         return sys.stdin.read()
     return read_file(file)

@@ -29,7 +29,8 @@ def shell(example: Path, word: str, folder: Path) -> None:
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if e not in ENDLESS], ids=lambda p: p.stem)
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     """`flowsql run` ends well, in a folder of its own."""
-    shutil.copy(example, tmp_path)
+    for file in (example, *example.parent.glob("*.py")):
+        shutil.copy(file, tmp_path)
     shell(example, "First", tmp_path)
     done = subprocess.run(
         [FLOWSQL, "run", example.name],

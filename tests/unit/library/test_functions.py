@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -17,7 +18,10 @@ import pytest
 
 import flowsql
 from flowsql import udf
+from flowsql.expr import Call, Column, EvalSettings, compile_projection
+from flowsql.expr.python_functions import PREFIX, declared
 from flowsql.runtime.job import Job
+from flowsql.types import BigIntType, Field, RowType, VarCharType
 
 EARLY = dt.datetime.fromisoformat("1969-12-31T23:59:59.999999")
 NEW_YEAR = dt.datetime.fromisoformat("2024-01-01T00:00:00")
@@ -473,3 +477,43 @@ def test_a_job_goes_on_from_a_checkpoint(module: Any, tmp_path: Path) -> None:
             job.wait()
     manifests = [p.read_text() for p in (tmp_path / "state").rglob("*manifest*") if p.is_file()]
     assert any("PYTHON code_of_test.twice" in text for text in manifests)
+
+
+@pytest.mark.parametrize("args", [["run", "code/job.sql"], ["-e", "{text}"]])
+def test_modules_beside_the_script_or_in_the_current_folder(
+    args: list[str], tmp_path: Path
+) -> None:
+    """`flowsql run` looks beside the script, `-e` in the current folder."""
+    text = "CREATE FUNCTION one AS 'ones.one' LANGUAGE PYTHON; SELECT one() AS n;"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "job.sql").write_text(text)
+    folder = tmp_path / "code" if args[0] == "run" else tmp_path
+    (folder / "ones.py").write_text("def one() -> int:\n    return 1\n")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("flowsql"), *(a.replace("{text}", text) for a in args)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| 1 |" in done.stdout
+
+
+def test_a_plan_that_was_made_with_other_types_is_refused(session: flowsql.Session) -> None:
+    """The stored call has the types of then."""
+    del session
+    place = "code_of_test.twice"
+    column_of_text = Column(type=VarCharType(), index=0, name="s")
+    call = Call(type=BigIntType(), function=f"{PREFIX}{place}", args=(column_of_text,))
+    with pytest.raises(flowsql.ConfigError) as caught:
+        compile_projection([call], RowType((Field("s", VarCharType()),)), EvalSettings())
+    assert f'"{place}" has other types than in the plan: (STRING) → BIGINT' in str(caught.value)
+
+
+def test_an_object_that_is_not_here_is_missed() -> None:
+    """A plan of another process, in which it was given."""
+    with pytest.raises(flowsql.ConfigError) as caught:
+        declared("<never_given>")
+    assert 'function "never_given" of the stored plan is not here' in str(caught.value)
+    assert "call create_temporary_function before the statement" in str(caught.value)
