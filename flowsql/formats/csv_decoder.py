@@ -225,12 +225,16 @@ class CsvDecoder(Decoder):
                 fields.extend([None] * (width - len(fields)))
             if len(fields) != width:
                 plural = "" if len(fields) == 1 else "s"
-                bad[number] = f"record has {len(fields)} field{plural}, expected {width}"
+                bad[number] = (
+                    f"record has {len(fields)} field{plural}, expected {width}"
+                    if record
+                    else f"line is empty, expected {width} fields"
+                )
                 continue
             kept.append(number)
             rows.append(fields)
         columns = list(zip(*rows, strict=True)) if rows else [()] * width
-        cells = BadCells(len(rows))
+        cells = BadCells(len(rows), empty=" ('csv.null-literal' = '' makes it NULL)")
         arrays = []
         for field in self._fields:
             text = pa.array(columns[self._names.index(field.name)], pa.string())

@@ -78,13 +78,18 @@ def _spread(
 class BadCells:
     """The first cell of each row that cannot be taken.
 
+    Args:
+        rows: of the batch.
+        empty: what to say of an unreadable cell without any text.
+
     Attributes:
         reasons: row → why it is bad.
         missing: rows with a NULL in a NOT NULL column: bad even where unreadable cells are not.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, empty: str = "") -> None:
         self._rows = rows
+        self._empty = empty
         self.reasons: dict[int, str] = {}
         self.missing: set[int] = set()
 
@@ -114,7 +119,8 @@ class BadCells:
                 if len(text) > _SHOWN:
                     text = text[:_SHOWN] + "…"
                 nature = field.type.with_nullable(nullable=True)
-                self.reasons[row] = f'column "{field.name}": "{text}" cannot be read as {nature}'
+                why = f'column "{field.name}": "{text}" cannot be read as {nature}'
+                self.reasons[row] = why if text else why + self._empty
 
 
 def assemble(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flowsql.catalog import CatalogColumn, CatalogTable, ColumnKind
@@ -183,6 +183,7 @@ class Tables:
         where = f'table "{table.path.name}"'
         given = {**dict(table.options), **hints}
         if "connector" not in given:
+            _refuse_misspelt("connector", given, where)
             raise ConfigError(
                 f"{where} has no connector",
                 hint="Add WITH ('connector' = '…').",
@@ -260,6 +261,8 @@ class Tables:
         option = named or _FORMAT
         if "format" not in given:
             if option.required:
+                unknown = [k for k in given if not any(o.matches(k) for o in declared)]
+                _refuse_misspelt("format", unknown, where)
                 raise ConfigError(f'{where} needs option "format"', hint="Such as 'csv' or 'json'.")
             return (*declared, option)
         try:
@@ -356,6 +359,15 @@ def _identity(declared: Sequence[Option], given: Mapping[str, str]) -> tuple[tup
 def _without_spans(expression: Expression) -> Expression:
     """Spans of a declaration point into another text than the statement that reads it."""
     return transform(expression, lambda e: replace(e, span=None))
+
+
+def _refuse_misspelt(wanted: str, given: Iterable[str], where: str) -> None:
+    """One of the keys may be meant for the one that is missing."""
+    near = nearest(wanted, given)
+    if near is not None:
+        raise ConfigError(
+            f'{where} has no option "{near}"', hint=f'Did you mean "{wanted}"?', option=near
+        )
 
 
 def connector_table(

@@ -128,7 +128,14 @@ def test_reads_as_flink(columns: str, block: bytes, options: dict, rows: list) -
 @pytest.mark.parametrize(
     ("columns", "block", "bad"),
     [
-        ("a INT, b STRING", b"1,x\n,y\n", (2, 'column "a": "" cannot be read as INT')),
+        (
+            "a INT, b STRING",
+            b"1,x\n,y\n",
+            (
+                2,
+                "column \"a\": \"\" cannot be read as INT ('csv.null-literal' = '' makes it NULL)",
+            ),
+        ),
         ("a INT", b"0x10\n", (1, 'column "a": "0x10" cannot be read as INT')),
         ("a INT", b"1.5\n", (1, 'column "a": "1.5" cannot be read as INT')),
         ("a TINYINT", b"300\n", (1, 'column "a": "300" cannot be read as TINYINT')),
@@ -157,7 +164,7 @@ def test_reads_as_flink(columns: str, block: bytes, options: dict, rows: list) -
         ),
         ("a BYTES", b"aGVsbG8\n", (1, 'column "a": "aGVsbG8" cannot be read as BYTES')),
         ("a ARRAY<INT>", b"1;;2\n", (1, 'column "a": "1;;2" cannot be read as ARRAY<INT>')),
-        (AB, b"1,x\n\n2,y\n", (2, "record has 1 field, expected 2")),
+        (AB, b"1,x\n\n2,y\n", (2, "line is empty, expected 2 fields")),
         (AB, b"1,2,3\n2,y\n", (1, "record has 3 fields, expected 2")),
         (AB, b'"a"b,x\nc,d\n', (1, "text after a closing quote")),
         (AB, b'"ab,x\nc,d\n', (1, "quote is never closed")),

@@ -291,6 +291,7 @@ def test_a_window_join_is_refused(planner: Planner) -> None:
     ("ddl", "message"),
     [
         ("CREATE TABLE x (a INT)", "has no connector"),
+        ("CREATE TABLE x (a INT) WITH ('conector' = 'toy')", 'Did you mean "connector"?'),
         ("CREATE TABLE x (a INT) WITH ('connector' = 'toi')", 'connector "toi" does not exist'),
         ("CREATE TABLE x (a INT) WITH ('connector' = 'toy', 'pth' = 'x')", 'Did you mean "path"?'),
         ("CREATE TABLE x (a INT) WITH ('connector' = 'toy', 'port' = 'x')", "a whole number"),
