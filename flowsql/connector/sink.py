@@ -111,3 +111,7 @@ class Sink(ABC):
         """The target's own marker of this job, or None where it keeps none."""
         del job
         return None
+
+    def holders(self) -> Sequence[str]:
+        """The jobs whose rows the target holds by its own markers, in order of their names."""
+        return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from flowsql.runtime.targets import (
     Holding,
     accepts,
     emptying,
+    held_by,
     holdings,
     known_holdings,
     named,
@@ -175,12 +176,13 @@ class Starting:
         record = self._record
         plan = self._plan.plan
         if record is None:
-            return Start(None, JobRecord(new_run(), 1), self._last, plan)
+            first = JobRecord(new_run(), 1)
+            return Start(None, first, self._last, plan, self._added())
         if not fresh and not record.finished:
             # Killed before its first checkpoint: the same run begins again.
             again = JobRecord(record.run, record.attempt + 1, past=record.past)
-            notice = "beginning again: it ended before its first checkpoint"
-            return Start(None, again, self._last, plan, notice)
+            notice = ["beginning again: it ended before its first checkpoint", self._added()]
+            return Start(None, again, self._last, plan, "; ".join(n for n in notice if n))
         past = [*record.past, *([record.run] if record.finished else [])]
         new = JobRecord(new_run(), 1, past=past)
         return Start(None, new, self._last, plan, self._new_run_notice(record))
@@ -193,15 +195,27 @@ class Starting:
         else:
             left = f", checkpoint {self._last} is left aside" if self._numbers else ""
             why = f"this is a new run, as --fresh asks{left}"
-        held = [h.table for h in known_holdings(self._job, self._plan)]
-        if held:
-            return (
-                f"{why}: all input is read again, and its rows are ADDED to those that "
-                f"{named(held)} got from the last run"
-            )
+        added = self._added()
+        if added:
+            return f"{why}: all input is read again, and {added}"
         targets = [n.spec.table for n in self._plan.plan.nodes if isinstance(n.spec, Sink)]
         into = f" to {named(targets)}" if targets else ""
         return f"{why}: all input is read again, and its rows are written again{into}"
+
+    def _added(self) -> str:
+        """That the targets hold rows already, and whose; empty where they don't."""
+        by_jobs: dict[tuple[str, ...], list[str]] = {}
+        for table, jobs in held_by(self._plan).items():
+            by_jobs.setdefault(jobs, []).append(table)
+        held = []
+        for jobs, tables in by_jobs.items():
+            if jobs == (self._job,):
+                held.append(f"{named(tables)} got from the last run")
+            else:
+                hold = "holds" if len(tables) == 1 else "hold"
+                several = "job" if len(jobs) == 1 else "jobs"
+                held.append(f"{named(tables)} {hold} of {several} {named(jobs)}")
+        return f"its rows are ADDED to those that {' and that '.join(held)}" if held else ""
 
     def _finished_at(self, run: str) -> str | None:
         assert self._folder is not None
@@ -233,7 +247,7 @@ class Starting:
                 if checkpoint is None:
                     raise self._would_double(holds, held)
                 if not accepts(held, checkpoint.manifest):
-                    raise self._behind(holds, held, checkpoint)
+                    raise self._behind(holds, held, checkpoint, job)
 
     def _would_double(self, holds: str, held: Holding) -> StateError:
         goes_on = self._goes_on()
@@ -253,7 +267,7 @@ class Starting:
             f"{holds}, and the job would start anew", hint=f"{first} {self._begin_anew()}"
         )
 
-    def _behind(self, holds: str, held: Holding, checkpoint: Checkpoint) -> StateError:
+    def _behind(self, holds: str, held: Holding, checkpoint: Checkpoint, job: str) -> StateError:
         manifest = checkpoint.manifest
         goes_on = self._goes_on()
         if goes_on is not None and goes_on.folder != checkpoint.folder:
@@ -270,7 +284,7 @@ class Starting:
             f"{holds}, and the job would go back to checkpoint {manifest.checkpoint} of run "
             f'"{manifest.run}"',
             detail=f'The checkpoint is "{checkpoint.folder}".',
-            hint=f"{first} {self._begin_anew()}",
+            hint=f"{first} {self._begin_anew(() if job == self._job else (job,))}",
         )
 
     # -- cures --------------------------------------------------------------------------------
@@ -344,9 +358,10 @@ class Starting:
             return f'Go on with --from "{found.folder}".{again}'
         return f"Bring back the folder from a copy. {self._begin_anew()}"
 
-    def _begin_anew(self) -> str:
-        """How to begin anew, whatever the targets hold."""
-        first = emptying(self._held())
+    def _begin_anew(self, others: Sequence[str] = ()) -> str:
+        """How to begin anew, whatever the targets hold of this job and the others named."""
+        foreign = [h for job in others for h in known_holdings(job, self._plan)]
+        first = emptying([*self._held(), *foreign])
         if first:
             return (
                 f"To begin anew, {first} and run with --fresh; or give the job another "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from flowsql.errors import FlowSQLError
 from flowsql.physical.specs import Sink
 from flowsql.runtime.graph import JobPlan
 
-__all__ = ["Holding", "accepts", "emptying", "holdings", "named"]
+__all__ = ["Holding", "accepts", "emptying", "held_by", "holdings", "known_holdings", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,25 @@ def known_holdings(job: str, plan: JobPlan) -> list[Holding]:
         return holdings(job, plan)
     except FlowSQLError:
         return []
+
+
+def held_by(plan: JobPlan) -> dict[str, tuple[str, ...]]:
+    """Target tables to which a job adds its rows → the jobs whose rows they hold by now.
+
+    What is written anew is left out, as is a target that does not answer.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for node in plan.plan.nodes:
+        if not isinstance(node.spec, Sink):
+            continue
+        resolved = plan.sink_table(node.spec.table)
+        if resolved.table.overwrite:
+            continue
+        with contextlib.suppress(FlowSQLError):
+            jobs = tuple(resolved.connector.sink(resolved.table).holders())
+            if jobs:
+                found[node.spec.table] = jobs
+    return found
 
 
 def named(tables: Sequence[str]) -> str:

@@ -220,6 +220,9 @@ class _PartsSink(Sink):
             return None
         return Committed(**json.loads(marker.read_text()))
 
+    def holders(self) -> Sequence[str]:
+        return sorted(p.name[8:] for p in self._given.folder.glob(".marker-*") if not p.suffix)
+
 
 class _PartsWriter(Writer):
     def __init__(self, given: Parts, context: ConnectorContext) -> None:

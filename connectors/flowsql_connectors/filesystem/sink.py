@@ -32,7 +32,7 @@ from flowsql.errors import ConnectorError, DataError, InternalError
 from flowsql.formats import BulkWriter, Encoder, Format, find_format, value_text
 from flowsql_connectors.filesystem.connector import file_table
 from flowsql_connectors.filesystem.paths import is_hidden, local_path, partition_folder
-from flowsql_connectors.filesystem.staging import Pages, StagedFile, Staging
+from flowsql_connectors.filesystem.staging import Pages, StagedFile, Staging, marked_jobs
 
 __all__ = ["FilesystemSink"]
 
@@ -68,6 +68,9 @@ class FilesystemSink(Sink):
     def committed(self, job: str) -> Committed | None:
         self._check_root()
         return Staging(self._root, job, self._table.name).committed()
+
+    def holders(self) -> Sequence[str]:
+        return marked_jobs(self._root)
 
     def _check_root(self) -> None:
         """What stands at the path, or above it, must be a folder."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from flowsql.connector import (
     Committed,
@@ -24,8 +25,9 @@ from flowsql.connector import (
     write_file,
 )
 from flowsql.errors import ConnectorError
+from flowsql_connectors.filesystem.paths import is_hidden
 
-__all__ = ["StagedFile", "Staging"]
+__all__ = ["Pages", "StagedFile", "Staging", "marked_jobs"]
 
 _MARKER = "committed.json"
 _FORMAT = 1
@@ -168,3 +170,18 @@ class Staging:
             if path.name != _MARKER and path.name not in kept:
                 remove(path)
         fsync_dir(self.folder)
+
+
+def marked_jobs(root: Path) -> list[str]:
+    """The jobs whose rows a folder holds, by their markers; none where no file is left."""
+    found = {unquote(p.parent.name.partition("@")[0]) for p in root.glob(f".flowsql/*/{_MARKER}")}
+    return sorted(found) if found and _holds_files(root) else []
+
+
+def _holds_files(root: Path) -> bool:
+    """Whether there is a file that a reader would find."""
+    for _, folders, names in os.walk(root):
+        folders[:] = [f for f in folders if not is_hidden(f)]
+        if not all(map(is_hidden, names)):
+            return True
+    return False

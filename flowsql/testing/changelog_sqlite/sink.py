@@ -75,6 +75,12 @@ class ChangelogSqliteSink(Sink):
         with _connect(self._path) as connection:
             return _marker(connection, job, self._name)
 
+    def holders(self) -> Sequence[str]:
+        if not self._path.exists():
+            return ()
+        with _connect(self._path) as connection:
+            return _marked_jobs(connection, self._name)
+
 
 def _stem(context: ConnectorContext, name: str) -> str:
     # Brackets and the like would be read as a pattern.
@@ -252,6 +258,16 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
         raise ConnectorError(f'could not write to "{path}": {error}') from None
     finally:
         connection.close()
+
+
+def _marked_jobs(connection: sqlite3.Connection, name: str) -> list[str]:
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_MARKERS,)).fetchone()
+    if not known:
+        return []
+    found = connection.execute(
+        f"SELECT job FROM {_quoted(_MARKERS)} WHERE name = ? ORDER BY job", (name,)
+    )
+    return [job for (job,) in found]
 
 
 def _marker(connection: sqlite3.Connection, job: str, name: str) -> Committed | None:

@@ -234,6 +234,11 @@ def test_another_jobs_checkpoint(bench: Bench) -> None:
     with pytest.raises(StateError) as caught:
         bench.run(Numbers(5000), job_id="more", recovery_path=aside)
     assert 'table "parts" holds rows of job "sums" up to checkpoint' in caught.value.message
+    # What is offered must not double the other job's rows.
+    assert (caught.value.hint or "").endswith(
+        'To begin anew, empty "parts" together with what it knows of the job and run with --fresh; '
+        "or give the job another 'pipeline.name' and another target."
+    )
     elsewhere = Parts(bench.folder / "elsewhere")
     bench.events.clear()
     bench.run(Numbers(5000, size=100), job_id="more", recovery_path=aside, target=elsewhere)
@@ -241,6 +246,26 @@ def test_another_jobs_checkpoint(bench: Bench) -> None:
     assert bench.events == [
         f'resuming from checkpoint {number} at "{aside}", which job "sums" took'
     ]
+
+
+def test_rows_of_other_jobs_are_told(bench: Bench) -> None:
+    """Whoever adds to what a target holds is told whose rows these are, however it begins."""
+    bench.run(Numbers(100))
+    assert bench.events == []
+    said = 'its rows are ADDED to those that "parts" holds of job "sums"'
+    bench.stop_after(endless(), 300, job_id="more", fresh=True)
+    assert bench.events == [said]
+    bench.events.clear()
+    bench.run(Numbers(5000, size=100), job_id="more")
+    (resumed,) = bench.events
+    assert resumed.startswith("resuming from checkpoint ")
+    bench.events.clear()
+    bench.run(Numbers(100))
+    (again,) = bench.events
+    assert again.endswith(
+        ': all input is read again, and its rows are ADDED to those that "parts" holds of jobs '
+        '"more" and "sums"'
+    )
 
 
 def test_what_a_start_tells(bench: Bench) -> None:

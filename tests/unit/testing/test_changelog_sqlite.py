@@ -55,6 +55,17 @@ def test_the_last_change_of_a_key_wins(tmp_path: Path) -> None:
     assert rows == [("a, b", "c"), ("x", "y")]
 
 
+def test_the_file_knows_whose_rows_it_holds(tmp_path: Path) -> None:
+    """By its markers; none before the first commit."""
+    table = _table(tmp_path, ("k",))
+    sink = SQLITE.sink(table)
+    assert tuple(sink.holders()) == ()
+    _run(table, tmp_path, _changes(("+I", "a", "1")))
+    job = attempt_context(tmp_path / "job").attempt.job
+    assert list(sink.holders()) == [job]
+    assert sink.committed(job) is not None
+
+
 def test_updates_need_no_before_image(tmp_path: Path) -> None:
     """A retract changelog and an upsert changelog give one table."""
     for name, first in (("r", [("-U", "a", "1")]), ("u", [])):
