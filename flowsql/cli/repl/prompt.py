@@ -167,10 +167,12 @@ class _Engine:
         from flowsql.cli.repl.complete import Completions  # noqa: PLC0415
         from flowsql.cli.repl.shell import Shell  # noqa: PLC0415
         from flowsql.cli.run import tune  # noqa: PLC0415
+        from flowsql.library.functions import look_in  # noqa: PLC0415
         from flowsql.session import Session  # noqa: PLC0415
 
         tune()
         gc.freeze()
+        look_in(["."])
         session = Session(
             self._settings,
             # No job goes on where one of an earlier day was, unless its name is given.

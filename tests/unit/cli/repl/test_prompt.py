@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,22 @@ def test_statements_before_the_prompt(keys: PipeInput, capsys: pytest.CaptureFix
     assert "| 7 |" in typed(keys, "SELECT a FROM v;\r\x04", capsys, init="a.sql")[1]
     Path("b.sql").write_text("SELECT 8 AS a; QUIT;")
     assert typed(keys, "", capsys, init="b.sql")[0] == 0
+
+
+def test_python_functions_of_the_current_folder(
+    keys: PipeInput, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are found, as for other statements without a file."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("of_the_prompt.py").write_text(
+        "from flowsql import udf\n\n\n"
+        "@udf(result_type='BIGINT', input_types=['BIGINT'])\n"
+        "def twice(n):\n    return n * 2\n"
+    )
+    text = (
+        "CREATE FUNCTION twice AS 'of_the_prompt.twice' LANGUAGE PYTHON;\rSELECT twice(21) AS a;\r"
+    )
+    assert "| 42 |" in typed(keys, f"{text}\x04", capsys)[1]
 
 
 def test_leaving_asks_about_jobs(
