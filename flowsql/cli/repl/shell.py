@@ -250,7 +250,7 @@ class Shell:
             self._told.update(ended)
         for job in ended:
             if job.error is None:
-                self._say(status_line(job.status()))
+                self._say(status_line(job.status(), self._console.width - 3))
             else:
                 self._say(f'job "{job.id}" failed')
                 self.fail(job.error)
