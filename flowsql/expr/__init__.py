@@ -47,7 +47,7 @@ from flowsql.expr.nodes import (
     walk,
 )
 from flowsql.expr.python_calls import bind_python_call, python_function, signatures
-from flowsql.expr.python_functions import PythonFunction, keep_function, written_place
+from flowsql.expr.python_functions import PythonFunction, keep_function, look_up, written_place
 from flowsql.expr.render import render
 from flowsql.expr.settings import EvalSettings, StepClock
 from flowsql.expr.text import to_text
@@ -95,6 +95,7 @@ __all__ = [
     "is_constant",
     "is_deterministic",
     "keep_function",
+    "look_up",
     "null_literal",
     "number_literal",
     "python_function",

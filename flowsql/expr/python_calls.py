@@ -89,10 +89,13 @@ def bind_python_call(
     return resolve(known, args, span, name)
 
 
-@cache
 def python_function(place: str) -> Function:
     """The registry's entry for the function at a place; raises ConfigError if there is none."""
-    python = declared(place)
+    return _entry(place, declared(place))
+
+
+@cache
+def _entry(place: str, python: PythonFunction) -> Function:
     label = label_of(place)
     kernel = _on_arrays(python, label) if python.arrow else _on_values(python, label)
     result = python.result_type

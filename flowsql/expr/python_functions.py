@@ -50,6 +50,7 @@ __all__ = [
     "declared",
     "keep_function",
     "label_of",
+    "look_up",
     "udf",
     "written_place",
 ]
@@ -293,7 +294,7 @@ def _check(data_type: DataType, name: str, *, arrow: bool) -> None:
 # Where functions are found
 
 _given: dict[str, PythonFunction] = {}
-_found: dict[str, PythonFunction] = {}
+_found: dict[str, tuple[Any, PythonFunction]] = {}
 _lock = threading.Lock()
 
 
@@ -312,6 +313,7 @@ def keep_function(name: str, f: Callable[..., Any]) -> str:
     if "<" not in place and not place.startswith("__main__."):
         try:
             if _attribute(place) is f:
+                look_up(place)
                 return place
         except (ConfigError, ValueError):
             pass
@@ -339,13 +341,25 @@ def label_of(place: str) -> str:
     return place[1:-1].partition("#")[0] if place.startswith("<") else place
 
 
+def look_up(place: str) -> PythonFunction:
+    """The function that a module has now, which may have been loaded again; raises as `declared`."""
+    target = _attribute(place)
+    known = _found.get(place)
+    if known is None or known[0] is not target:
+        made = target if isinstance(target, PythonFunction) else _plain(target, place)
+        known = _found[place] = (target, made)
+    return known[1]
+
+
 def declared(place: str) -> PythonFunction:
-    """The function at a place, imported if need be; the same object as long as the process lives.
+    """The function at a place, imported if need be.
 
     Raises:
         ConfigError: there is none.
     """
-    found = _given.get(place) or _found.get(place)
+    found = _given.get(place)
+    if found is None and place in _found:
+        return _found[place][1]
     if found is None:
         if place.startswith("<"):
             raise ConfigError(
@@ -353,9 +367,7 @@ def declared(place: str) -> PythonFunction:
                 hint="It was given as an object that cannot be imported: call "
                 "create_temporary_function before the statement, or put it into a module.",
             )
-        target = _attribute(place)
-        made = target if isinstance(target, PythonFunction) else _plain(target, place)
-        found = _found.setdefault(place, made)
+        found = look_up(place)
     return found
 
 

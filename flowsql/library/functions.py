@@ -11,7 +11,7 @@ from typing import Any
 
 from flowsql.catalog import Catalog, ObjectPath, UserFunction
 from flowsql.errors import FlowSQLError, Span, SqlError, nearest
-from flowsql.expr import keep_function, python_function, written_place
+from flowsql.expr import keep_function, look_up, written_place
 from flowsql.logical import is_built_in
 from flowsql.sql import AlterFunction, CreateFunction, DropFunction
 
@@ -162,7 +162,7 @@ def _checked_place(statement: CreateFunction | AlterFunction) -> str:
         )
     try:
         place = written_place(statement.place)
-        python_function(place)
+        look_up(place)
     except FlowSQLError as error:
         error.span = error.span or statement.place_span
         raise

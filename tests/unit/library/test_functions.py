@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import math
 import random
 import subprocess
@@ -517,3 +518,17 @@ def test_an_object_that_is_not_here_is_missed() -> None:
         declared("<never_given>")
     assert 'function "never_given" of the stored plan is not here' in str(caught.value)
     assert "call create_temporary_function before the statement" in str(caught.value)
+
+
+def test_a_module_that_is_loaded_again_is_taken_again(
+    session: flowsql.Session, module: Any, tmp_path: Path
+) -> None:
+    """By the next CREATE FUNCTION, or when the new object is given."""
+    assert column(session, "SELECT twices(2)") == [4]
+    (tmp_path / "code_of_test.py").write_text("def twice(x: int) -> int:\n    return -2 * x + 1\n")
+    importlib.reload(module)
+    session.execute("CREATE TEMPORARY FUNCTION other AS 'code_of_test.twice' LANGUAGE PYTHON")
+    assert column(session, "SELECT other(2)") == [-3]
+    with flowsql.connect() as fresh:
+        fresh.create_temporary_function("given", module.twice)
+        assert column(fresh, "SELECT given(2)") == [-3]
