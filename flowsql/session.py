@@ -28,7 +28,7 @@ from flowsql.config import (
 )
 from flowsql.connector import Connector
 from flowsql.connector.plugins import find_connector
-from flowsql.errors import ConfigError, FlowSQLError, Span
+from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError
 from flowsql.formats import find_format
 from flowsql.library.commands import Commands, Notice
 from flowsql.library.compiled import CompiledPlan, read_plan, statement_text, write_plan
@@ -121,8 +121,14 @@ class Session:
         self._fresh = fresh
         self._start = start
         self._started = 0
+        self._closed = False
         self._queries: list[tuple[Job, ResultStream]] = []
         for key, value in (config or {}).items():
+            if not isinstance(key, str) or not isinstance(value, str):
+                raise ConfigError(
+                    f"setting {key!r}: {value!r} is not text",
+                    hint="Give both as strings, as SET takes them: {'parallelism.default': '1'}.",
+                )
             parse_setting(key, value)
             if is_ignored(key):
                 self._notice(key)
@@ -155,6 +161,10 @@ class Session:
         Raises:
             FlowSQLError: as `execute`.
         """
+        if self._closed:
+            raise ConfigError("the session is closed", hint="Open one: flowsql.connect().")
+        if not isinstance(sql, str):
+            raise SqlError(f"statements are text, not {type(sql).__name__}")
         prepared: list[Prepared] = []
         with self.reading(sql):
             for statement in parse_script(sql):
@@ -428,8 +438,18 @@ class Session:
             mode: `append`, `retract` or `upsert`; unset: append where `steps` is a sequence without
                 row kinds, else retract.
         """
+        if not isinstance(schema, pa.Schema | RowType):
+            raise ConfigError(
+                f'table "{name}": the schema is a {type(schema).__name__}',
+                hint="Give a pyarrow Schema: pa.schema([('id', pa.int64()), ('name', pa.string())]).",
+            )
         row = schema if isinstance(schema, RowType) else row_type_of(schema)
-        given = EmbeddedInput(steps, _mode(steps, mode), stepwise=True)
+        form = _mode(steps, mode)
+        if form is ChangelogMode.UPSERT and not primary_key:
+            raise ConfigError(
+                f'table "{name}": upserts need a key', hint="Name its columns: primary_key=['id']."
+            )
+        given = EmbeddedInput(steps, form, stepwise=True)
         self._declare(name, row, given, primary_key, watermark)
 
     def create_temporary_function(self, name: str, function: Callable[..., Any]) -> None:
@@ -474,6 +494,7 @@ class Session:
 
     def close(self) -> None:
         """Stop what still runs, jobs with a last checkpoint, and wait until it is over."""
+        self._closed = True
         self.stop()
         for _, stream in self._queries:
             stream.close()

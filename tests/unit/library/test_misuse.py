@@ -1,0 +1,50 @@
+"""What a program gets wrong where it calls the library: an error with the cure, never a stray one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import flowsql
+
+SCHEMA = pa.schema([("k", pa.int64())])
+
+
+@pytest.mark.parametrize(
+    ("call", "message", "hint"),
+    [
+        (
+            lambda _: flowsql.connect({"parallelism.default": 5}),  # type: ignore[dict-item]
+            "setting 'parallelism.default': 5 is not text",
+            "as SET takes them",
+        ),
+        (lambda s: s.execute(None), "statements are text, not NoneType", None),
+        (
+            lambda s: s.from_changes("t", {"k": "BIGINT"}, []),
+            'table "t": the schema is a dict',
+            "pa.schema(",
+        ),
+        (
+            lambda s: s.from_changes("t", SCHEMA, [], mode="upsert"),
+            'table "t": upserts need a key',
+            "primary_key=",
+        ),
+    ],
+)
+def test_misuse(call: Callable[[Any], object], message: str, hint: str | None) -> None:
+    """Caught where it is made."""
+    with flowsql.connect() as session, pytest.raises(flowsql.FlowSQLError) as caught:
+        call(session)
+    assert caught.value.message == message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_a_closed_session_is_closed() -> None:
+    """It starts nothing that nobody would stop."""
+    session = flowsql.connect()
+    session.close()
+    with pytest.raises(flowsql.ConfigError, match="the session is closed"):
+        session.execute("SELECT 1")
