@@ -24,6 +24,7 @@ from flowsql.errors import (
     SqlError,
     StateError,
 )
+from flowsql.version import __version__
 
 if TYPE_CHECKING:
     from flowsql.changelog import Changes
@@ -49,8 +50,6 @@ __all__ = [
     "connect",
     "udf",
 ]
-
-__version__ = "0.1.0"
 
 _LAZY = {
     "Changes": "flowsql.changelog",

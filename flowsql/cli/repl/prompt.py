@@ -34,8 +34,8 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from flowsql import __version__
 from flowsql.cli.console import Console
+from flowsql.version import __version__
 
 if TYPE_CHECKING:
     from flowsql.cli.repl.complete import Completions
