@@ -1,7 +1,7 @@
 """COMPILE PLAN and EXECUTE PLAN: a job's plan in a file.
 
-The file is JSON: `format`, `statement` (its SQL), `catalog` and `database` (where its names are
-looked up), and `plan`, as a checkpoint's manifest holds it.
+The file is JSON: `format`, `flowsql` (the version that wrote it), `statement` (its SQL), `catalog`
+and `database` (where its names are looked up), and `plan`, as a checkpoint's manifest holds it.
 When it is executed the statement is bound again, to find its tables; the plan that runs is the
 file's, so that another version or another rule never changes how a job computes. Tables that have
 changed since make another statement of it, which is refused.
@@ -72,6 +72,7 @@ def write_plan(path: Path, compiled: CompiledPlan, span: Span) -> None:
     catalog, database = compiled.home
     content = {
         "format": _FORMAT,
+        "flowsql": __version__,
         "statement": compiled.statement,
         "catalog": catalog,
         "database": database,
