@@ -27,7 +27,7 @@ from flowsql.connector import (
     Source,
     Split,
 )
-from flowsql.errors import ConnectorError, DataError
+from flowsql.errors import ConfigError, ConnectorError, DataError
 from flowsql.types import LocalZonedTimestampType, RowType, TimestampType, arrow_schema
 
 __all__ = ["Batches", "EmbeddedConnector", "EmbeddedInput", "Item", "Watermark"]
@@ -75,21 +75,37 @@ class EmbeddedConnector(Connector):
         taken.inputs = dict(self.inputs)
         return taken
 
+    def check(self, table: ConnectorTable, role: Role) -> None:
+        super().check(table, role)
+        self._given(table)
+
     def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
-        return self.inputs[table.name].mode
+        return self._given(table).mode
+
+    def _given(self, table: ConnectorTable) -> EmbeddedInput:
+        """The input of a table, whose name may have the digest of a hint behind it."""
+        for name in (table.name, table.name.rpartition("#")[0]):
+            if name in self.inputs:
+                return self.inputs[name]
+        raise ConfigError(
+            f'table "{table.name}" holds no data',
+            detail='A table of connector "embedded" is given its rows by the program.',
+            hint="Session.from_arrow and Session.from_changes make such tables; LIKE, a catalog of "
+            "files or a hand-written CREATE TABLE cannot.",
+        )
 
     def bounded(self, table: ConnectorTable) -> bool:
         del table
         return True
 
     def group(self, table: ConnectorTable) -> Hashable:
-        return None if self.inputs[table.name].stepwise else table.name
+        return None if self._given(table).stepwise else table.name
 
     def open_source(
         self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext
     ) -> Source:
         del position, context
-        return _EmbeddedSource({t.name: (t, self.inputs[t.name]) for t in tables})
+        return _EmbeddedSource({t.name: (t, self._given(t)) for t in tables})
 
 
 class _EmbeddedSource(Source):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import flowsql
@@ -109,6 +110,17 @@ def test_like_refuses_what_collides(session: flowsql.Session, sql: str, message:
     assert message in text
     assert "^" in text
     assert "t" not in names(session, "SHOW TABLES")
+
+
+def test_rows_of_the_program_are_not_taken_along(session: flowsql.Session) -> None:
+    """LIKE takes a declaration; the rows of an embedded table are its own, hints or not."""
+    session.from_arrow("given", pa.table({"a": [1, 2]}))
+    session.execute("CREATE TABLE t LIKE given")
+    text = failing(session, "SELECT * FROM t")
+    assert 'table "t" holds no data' in text
+    assert "^" in text
+    hinted = "SELECT COUNT(*) FROM given /*+ OPTIONS('scan.bad-record' = 'skip') */"
+    assert rows(session, hinted) == [(2,)]
 
 
 # AS
