@@ -39,8 +39,8 @@ def attach_text(error: FlowSQLError, sql: str) -> FlowSQLError:
 def short_names(error: FlowSQLError, database: tuple[str, str]) -> FlowSQLError:
     """The error with the tables of that catalog and database called by their bare names."""
     prefix = re.escape(".".join(database))
-    # Behind "#" stands a digest of the options of a hint.
-    pattern = re.compile(rf"(?<![\w.]){prefix}\.(\w+)(?:#[0-9a-f]{{8}})?")
+    # Behind "#" stands a digest of the options of a hint, or what an INSERT does.
+    pattern = re.compile(rf"(?<![\w.]){prefix}\.(\w+)(?:#[0-9a-f]{{8}})?(?:#overwrite)?")
     for part in (error, *error.more):
         _reword(part, lambda text: pattern.sub(r"\1", text))
     return error

@@ -144,3 +144,13 @@ def test_a_linked_folder_is_not_emptied(session: flowsql.Session, tmp_path: Path
     (tmp_path / "plain/link").symlink_to(tmp_path / "other")
     assert "is a link to a folder" in failing(session, "INSERT OVERWRITE plain VALUES (1)")
     assert (tmp_path / "other/file.csv").exists()
+
+
+def test_errors_call_the_table_by_its_name(session: flowsql.Session, tmp_path: Path) -> None:
+    """As an INSERT INTO does."""
+    (tmp_path / "taken").write_text("")
+    session.execute(
+        "CREATE TABLE taken (a INT) "
+        "WITH ('connector' = 'filesystem', 'path' = 'taken', 'format' = 'csv')"
+    )
+    assert 'is a file (table "taken")' in failing(session, "INSERT OVERWRITE taken VALUES (1)")
