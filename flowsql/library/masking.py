@@ -15,6 +15,8 @@ __all__ = ["attach_text", "short_names", "short_text", "starred"]
 _TELLING = ("password", "passwd", "secret", "token", "credential", "api-key", "apikey", "jaas")
 
 _CONNECTOR = re.compile(r"'connector'\s*=\s*'([^']*)'")
+# In front of a name: within a path, such as that of a marker, all of it counts.
+_NO_PATH = r"(?<![\w.@/-])"
 _MIN_LENGTH = 4  # a shorter value may be part of any word of a message
 
 
@@ -40,7 +42,7 @@ def short_names(error: FlowSQLError, database: tuple[str, str]) -> FlowSQLError:
     """The error with the tables of that catalog and database called by their bare names."""
     prefix = re.escape(".".join(database))
     # Behind "#" stands a digest of the options of a hint, or what an INSERT does.
-    pattern = re.compile(rf"(?<![\w.]){prefix}\.(\w+)(?:#[0-9a-f]{{8}})?(?:#overwrite)?")
+    pattern = re.compile(rf"{_NO_PATH}{prefix}\.(\w+)(?:#[0-9a-f]{{8}})?(?:#overwrite)?")
     for part in (error, *error.more):
         _reword(part, lambda text: pattern.sub(r"\1", text))
     return error
@@ -48,7 +50,7 @@ def short_names(error: FlowSQLError, database: tuple[str, str]) -> FlowSQLError:
 
 def short_text(text: str, database: tuple[str, str]) -> str:
     """A plan or log line in which the tables of that catalog and database have bare names."""
-    return re.sub(rf"(?<![\w.]){re.escape('.'.join(database))}\.(?=\w)", "", text)
+    return re.sub(rf"{_NO_PATH}{re.escape('.'.join(database))}\.(?=\w)", "", text)
 
 
 def _reword(error: FlowSQLError, change: Callable[[str], str]) -> None:

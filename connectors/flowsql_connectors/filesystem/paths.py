@@ -9,7 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 from flowsql.errors import ConfigError
 
-__all__ = ["is_hidden", "local_path", "parse_partition", "partition_folder", "path_regex"]
+__all__ = [
+    "is_hidden",
+    "local_path",
+    "parse_partition",
+    "partition_folder",
+    "path_regex",
+    "readable",
+]
 
 # The characters that Hive and Flink write as %XX.
 _ESCAPED = frozenset("\"#%'*/:=?\\\x7f{[]^") | frozenset(map(chr, range(32)))
@@ -44,6 +51,11 @@ def path_regex(pattern: str) -> re.Pattern[str]:
         ) from None
 
 
+def readable(name: str) -> str:
+    r"""A name or path as text: bytes that are not UTF-8 are written `\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def is_hidden(name: str) -> bool:
     """Whether readers leave a file or folder of this name out."""
     return name.startswith((".", "_"))
@@ -71,6 +83,6 @@ def parse_partition(
         key, equals, text = folder.partition("=")
         if not equals:
             return None
-        value = _unescape(text)
-        found[_unescape(key)] = None if value == default else value
+        value = _unescape(readable(text))
+        found[_unescape(readable(key))] = None if value == default else value
     return found if list(found) == list(keys) else None

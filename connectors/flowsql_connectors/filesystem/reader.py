@@ -28,6 +28,7 @@ from flowsql.formats import (
 )
 from flowsql.types import DateType, LocalZonedTimestampType, TimestampType, arrow_schema, arrow_type
 from flowsql_connectors.filesystem.connector import FilesystemConnector, file_table
+from flowsql_connectors.filesystem.paths import readable
 from flowsql_connectors.filesystem.stamps import RENAME, Stamp, changed
 
 __all__ = ["FilesystemReader"]
@@ -61,7 +62,7 @@ class FilesystemReader(Reader):
                 known = (position.get("connector"), position.get("format"))
                 if known != ("filesystem", _FORMAT):
                     raise ConnectorError(
-                        f'the stored position of "{split.payload["path"]}" cannot be read',
+                        f'the stored position of "{readable(split.payload["path"])}" cannot be read',
                         detail=f"It was written by {known[0]!r}, format {known[1]!r}.",
                     )
                 had = Stamp.read(position)
@@ -117,7 +118,7 @@ class FilesystemReader(Reader):
         """Refuses what Flink decompresses by its name: its bytes would be bad records."""
         if self._decoder is not None and path.endswith(_COMPRESSED):
             raise ConnectorError(
-                f'"{path}" is compressed (table "{self._table.name}"), which is not supported yet',
+                f'"{readable(path)}" is compressed (table "{self._table.name}"), which is not supported yet',
                 hint="Decompress it, or leave it out with 'source.path.regex-pattern'.",
             )
 
@@ -132,7 +133,7 @@ class FilesystemReader(Reader):
                 handle = Path(path).open("rb")  # noqa: SIM115 - read over many polls
             except OSError as error:
                 raise ConnectorError(
-                    f'could not open "{path}" (table "{self._table.name}"): {error.strerror}',
+                    f'could not open "{readable(path)}" (table "{self._table.name}"): {error.strerror}',
                     hint="A file must stay until it is read, and be readable.",
                 ) from None
             held = _Held(handle, path, Stamp.read(self._split.payload))
@@ -175,7 +176,9 @@ class _Held:
         try:
             return self.handle.read(size)
         except OSError as error:
-            raise ConnectorError(f'could not read "{self.path}": {error.strerror}') from None
+            raise ConnectorError(
+                f'could not read "{readable(self.path)}": {error.strerror}'
+            ) from None
 
 
 class _File(Protocol):
@@ -269,8 +272,9 @@ class _TextFile:
                 # All rows of a record stay together.
                 last = int(np.searchsorted(owners, owners[last - 1], side="right"))
             record = int(owners[last]) if last < total else decoded.records
+        place = readable(self._held.path)
         bad = [
-            BadRecord(self._table, f"{self._held.path}:{block.line + b.line}", b.raw, b.reason)
+            BadRecord(self._table, f"{place}:{block.line + b.line}", b.raw, b.reason)
             for b in decoded.bad
             if block.record <= b.record < record
         ]
@@ -371,8 +375,8 @@ class _Columns:
                 constants[key] = self._partition_value(key, split)
         path = Path(split.payload["path"])
         known = {
-            "file.path": str(path),
-            "file.name": path.name,
+            "file.path": readable(str(path)),
+            "file.name": readable(path.name),
             "file.size": split.payload["size"],
             "file.modification-time": split.payload["mtime_ms"] * 1000,
         }
@@ -398,6 +402,6 @@ class _Columns:
         if parsed.bad is not None:
             raise ConnectorError(
                 f'partition "{key}={text}" of table "{self._table.name}" cannot be read as {kind}',
-                detail=f"It is in the path of {split.payload['path']}.",
+                detail=f"It is in the path of {readable(split.payload['path'])}.",
             )
         return parsed.values[0]

@@ -12,7 +12,13 @@ from flowsql.connector import JSON, ConnectorTable, Reader, Source, Split
 from flowsql.errors import ConnectorError
 from flowsql.formats import find_format
 from flowsql_connectors.filesystem.connector import file_table
-from flowsql_connectors.filesystem.paths import is_hidden, local_path, parse_partition, path_regex
+from flowsql_connectors.filesystem.paths import (
+    is_hidden,
+    local_path,
+    parse_partition,
+    path_regex,
+    readable,
+)
 from flowsql_connectors.filesystem.reader import FilesystemReader
 from flowsql_connectors.filesystem.stamps import RENAME, Stamp, changed
 
@@ -105,7 +111,7 @@ class FilesystemSource(Source):
     def gone(self, splits: Sequence[str]) -> None:
         name = splits[0]
         raise ConnectorError(
-            f'"{self._root / name if self._root.is_dir() else self._root}" was read in part and is '
+            f'"{readable(str(self._root / name if self._root.is_dir() else self._root))}" was read in part and is '
             f'gone (table "{self._table.name}")',
             detail=None if len(splits) == 1 else f"So are {len(splits) - 1} others.",
             hint="Bring the file back as it was, with its time of change; or begin anew with "
@@ -133,7 +139,7 @@ class FilesystemSource(Source):
 
     def _unreadable(self, path: Path | str, error: OSError) -> ConnectorError:
         made = ConnectorError(
-            f'could not read "{path}" (table "{self._table.name}"): {error.strerror}',
+            f'could not read "{readable(str(path))}" (table "{self._table.name}"): {error.strerror}',
             hint="The user who runs the job needs the right to read it.",
             option="path",
         )
@@ -240,7 +246,7 @@ class FilesystemSource(Source):
         if values is None:
             shape = "/".join(f"{k}=…" for k in keys)
             raise ConnectorError(
-                f'"{self._root / identity}" is in no partition of table "{self._table.name}"',
+                f'"{readable(str(self._root / identity))}" is in no partition of table "{self._table.name}"',
                 hint=f"Its files stand in folders {shape}; move the file, or give it a name that "
                 'begins with "_".',
             )

@@ -145,16 +145,26 @@ class Staging:
         make_dirs(self.folder)
 
     def committed(self) -> Committed | None:
-        """What the marker says."""
+        """What the marker says; raises ConnectorError where it cannot be read."""
+        path = self.folder / _MARKER
         try:
-            marker = json.loads((self.folder / _MARKER).read_bytes())
+            marker = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise ConnectorError(
-                f'could not read the marker "{self.folder / _MARKER}": {error}'
-            ) from None
-        return Committed(marker["run"], marker["checkpoint"], str(self.folder / _MARKER))
+        except OSError as error:
+            raise ConnectorError(f'could not read the marker "{path}": {error.strerror}') from None
+        except ValueError:
+            marker = None
+        if isinstance(marker, dict):
+            run, checkpoint = marker.get("run"), marker.get("checkpoint")
+            if isinstance(run, str) and type(checkpoint) is int:
+                return Committed(run, checkpoint, str(path))
+        raise ConnectorError(
+            f'marker "{path}" is damaged',
+            detail="It says up to which checkpoint the folder holds the job's rows.",
+            hint="Bring it back from a copy. To begin anew, empty the folder, remove the marker and "
+            "run with --fresh.",
+        )
 
     def mark(self, run: str, checkpoint: int) -> None:
         """Set the marker, durably."""

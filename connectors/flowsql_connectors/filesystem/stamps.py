@@ -9,6 +9,7 @@ from typing import Any
 
 from flowsql.connector import JSON
 from flowsql.errors import ConnectorError
+from flowsql_connectors.filesystem.paths import readable
 
 __all__ = ["RENAME", "Stamp", "changed"]
 
@@ -54,4 +55,4 @@ def changed(path: Path | str, had: Stamp, has: Stamp, *, when: str, hint: str) -
     detail = f"It had {had.size} bytes and has {has.size} now."
     if had.size == has.size:
         detail = f"It has {has.size} bytes as before, but was written again."
-    return ConnectorError(f'"{path}" has changed {when}', detail=detail, hint=hint)
+    return ConnectorError(f'"{readable(str(path))}" has changed {when}', detail=detail, hint=hint)
