@@ -80,6 +80,8 @@ class Manifest:
         tokens: sink → tokens in order, each `{"checkpoint", "token", "files"}`; `files` are the
             token's bulk, name → path in `files` below.
         files: all files beside this one.
+        committed: sink with a marker of its own → the last checkpoint that was committed to it
+            when this one was taken. Older manifests don't say.
     """
 
     job: str
@@ -97,17 +99,23 @@ class Manifest:
     tables: dict[str, list[SegmentEntry]]
     tokens: dict[str, list[JSON]]
     files: list[FileEntry]
+    committed: dict[str, int] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """The content of `manifest.json`."""
         inner = {"format": FORMAT, "version": FORMAT_VERSION, **asdict(self)}
         outer = {"manifest": inner, "sha256": _hash(inner)}
-        return json.dumps(outer, indent=1, ensure_ascii=False).encode()
+        return _bytes(json.dumps(outer, indent=1, ensure_ascii=False))
 
 
 def _hash(inner: Mapping[str, Any]) -> str:
     text = json.dumps(inner, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_bytes(text)).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    # Names of files that are not UTF-8 stand in positions, as half surrogate pairs.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -63,6 +63,7 @@ class Content:
         linked: owner → (entry, file): pieces that stand in files which never change again; the
             entry's `file` is their name.
         tokens: sink → its tokens that may not be committed yet, oldest first.
+        committed: as in `Manifest`; the writer's own copy.
     """
 
     job: str
@@ -80,6 +81,7 @@ class Content:
     segments: dict[str, list[Segment]]
     tokens: dict[str, list[PendingToken]]
     linked: dict[str, list[tuple[SegmentEntry, Path]]] = field(default_factory=dict)
+    committed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ class CheckpointStore:
                 content.job, content.run, content.attempt, content.checkpoint, content.step,
                 content.created, content.finished, content.fingerprint, content.plan,
                 content.sources, content.watermarks, content.operators, tables, tokens, files,
+                content.committed,
             )  # fmt: skip
             fsync_dir(folder)
             proceed()

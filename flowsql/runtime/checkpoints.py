@@ -273,6 +273,7 @@ class Checkpointer:
             fingerprint=self._fingerprint,
             plan=self._plan,
             tokens={s: list(t) for s, t in self._tokens.items()},
+            committed=dict(self._execution.committed),
             **snapshot_of(self._execution),
         )
 
@@ -312,11 +313,9 @@ class Checkpointer:
 
     def _commit(self) -> None:
         """Make the rows of every prepared checkpoint visible, oldest first."""
-        for sink, writer in self._execution.writers.items():
-            tokens = self._tokens[sink]
+        for sink, tokens in self._tokens.items():
             while tokens:
-                with kill_point("commit"):
-                    writer.commit(tokens[0].token)
+                self._execution.commit(sink, tokens[0].checkpoint, tokens[0].token)
                 del tokens[0]
 
     def _retain(self) -> None:

@@ -11,6 +11,7 @@ from flowsql.changelog import Changes
 from flowsql.checkpoint import Checkpoint
 from flowsql.config import EngineSettings
 from flowsql.connector import (
+    JSON,
     BadRecord,
     ConnectorContext,
     ConnectorTable,
@@ -19,6 +20,7 @@ from flowsql.connector import (
     Writer,
     kill_point,
 )
+from flowsql.connector import Sink as ConnectorSink
 from flowsql.errors import DataError, InternalError
 from flowsql.expr import StepClock
 from flowsql.physical.specs import BadRecordPolicy, Scan, Sink
@@ -75,6 +77,7 @@ class Execution:
         ready: notified when there may be something to do.
         step_number: of the last step.
         over: nothing is left: every source is read to its end, and time with it.
+        committed: sink that keeps a marker → the last checkpoint of this job committed to it.
     """
 
     def __init__(self, given: Surroundings) -> None:
@@ -84,6 +87,8 @@ class Execution:
         self.over = False
         self.groups: list[SourceGroup] = []
         self.writers: dict[str, Writer] = {}
+        self.committed: dict[str, int] = {}
+        self._sinks: dict[str, ConnectorSink] = {}
         self.writer_stores: dict[str, StateStore] = {}
         self.graph = Graph()
         self.durations = Durations()
@@ -140,7 +145,15 @@ class Execution:
         )
 
     def _open_writers(self, checkpoint: Checkpoint | None) -> None:
-        """Writers with the tokens of the checkpoint, which are committed (again)."""
+        """Writers with the tokens of the checkpoint, which are committed (again).
+
+        All are opened before the first commits: what one of them refuses changes no other target.
+        """
+        known = {} if checkpoint is None else checkpoint.manifest.committed
+        if checkpoint is not None and checkpoint.manifest.job == self._given.context.attempt.job:
+            # What another job committed stands under its name.
+            self.committed = dict(known)
+        pending: list[tuple[str, int, JSON]] = []
         for node in self._given.job.plan.nodes:
             if not isinstance(node.spec, Sink):
                 continue
@@ -148,15 +161,23 @@ class Execution:
             tokens = [] if checkpoint is None else checkpoint.manifest.tokens.get(node.id, [])
             sink = resolved.connector.sink(resolved.table)
             writer = sink.open(self._context(), [t["token"] for t in tokens])
-            self.writers[node.id] = writer
+            self.writers[node.id], self._sinks[node.id] = writer, sink
             store = StateStore.open(writer.state)
             if checkpoint is not None and store.tables:
                 store.restore(checkpoint.segments(f"{node.id}/writer"))
             self.writer_stores[node.id] = store
             writer.open_state(store.tables)
-            for token in tokens:
-                with kill_point("commit"):
-                    writer.commit(token["token"])
+            pending += [(node.id, t["checkpoint"], t["token"]) for t in tokens]
+        for sink_id, number, token in pending:
+            self.commit(sink_id, number, token)
+
+    def commit(self, sink: str, checkpoint: int, token: JSON) -> None:
+        """Make visible what a sink prepared for a checkpoint."""
+        with kill_point("commit"):
+            self.writers[sink].commit(token)
+        marks = sink in self.committed
+        if marks or self._sinks[sink].committed(self._given.context.attempt.job) is not None:
+            self.committed[sink] = checkpoint
 
     def _restore_nodes(self, checkpoint: Checkpoint) -> None:
         stored = checkpoint.manifest.operators

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from flowsql.checkpoint import Checkpoint, Manifest, load
 from flowsql.connector import JSON
-from flowsql.errors import StateError
+from flowsql.errors import FlowSQLError, StateError
 from flowsql.physical import PhysicalPlan
 from flowsql.physical.specs import Sink
 from flowsql.runtime.folder import JobFolder, JobRecord, new_run
@@ -21,6 +21,7 @@ from flowsql.runtime.targets import (
     held_by,
     holdings,
     known_holdings,
+    lost,
     named,
 )
 
@@ -248,6 +249,28 @@ class Starting:
                     raise self._would_double(holds, held)
                 if not accepts(held, checkpoint.manifest):
                     raise self._behind(holds, held, checkpoint, job)
+        # Another job's checkpoint may be taken into another target, as its start tells.
+        if checkpoint is not None and checkpoint.manifest.job == self._job:
+            missing = lost(self._plan, checkpoint.manifest)
+            if missing:
+                raise self._lost(missing, checkpoint)
+
+    def _lost(self, missing: dict[str, int], checkpoint: Checkpoint) -> StateError:
+        table, number = next(iter(missing.items()))
+        manifest = checkpoint.manifest
+        found = self._acceptable(checkpoint.folder)
+        first = (
+            f'Go on with --from "{found.folder}".'
+            if found is not None
+            else f"Bring back {named(list(missing))} from a copy, with what is known there of the job."
+        )
+        return StateError(
+            f'table "{table}" has lost the rows of job "{manifest.job}": up to checkpoint {number} '
+            f'of run "{manifest.run}" they were committed to it, and it does not know of them',
+            detail=f"The job would go on from checkpoint {manifest.checkpoint} at "
+            f'"{checkpoint.folder}", and rows from before would be missing for good.',
+            hint=f"{first} {self._begin_anew(bare=list(missing))}",
+        )
 
     def _would_double(self, holds: str, held: Holding) -> StateError:
         goes_on = self._goes_on()
@@ -296,8 +319,14 @@ class Starting:
         except StateError:
             return False
         manifest = found.manifest
-        same = manifest.fingerprint == self._plan.plan.fingerprint
-        return same and all(accepts(h, manifest) for h in held)
+        if manifest.fingerprint != self._plan.plan.fingerprint:
+            return False
+        if not all(accepts(h, manifest) for h in held):
+            return False
+        try:
+            return manifest.job != self._job or not lost(self._plan, manifest)
+        except FlowSQLError:
+            return False
 
     def _goes_on(self) -> Checkpoint | None:
         """What a start without arguments would take; None where it would not or be refused."""
@@ -358,10 +387,15 @@ class Starting:
             return f'Go on with --from "{found.folder}".{again}'
         return f"Bring back the folder from a copy. {self._begin_anew()}"
 
-    def _begin_anew(self, others: Sequence[str] = ()) -> str:
-        """How to begin anew, whatever the targets hold of this job and the others named."""
+    def _begin_anew(self, others: Sequence[str] = (), bare: Sequence[str] = ()) -> str:
+        """How to begin anew, whatever the targets hold of this job and the others named.
+
+        Args:
+            others: jobs.
+            bare: tables that may hold rows without a marker.
+        """
         foreign = [h for job in others for h in known_holdings(job, self._plan)]
-        first = emptying([*self._held(), *foreign])
+        first = emptying([*self._held(), *foreign], bare)
         if first:
             return (
                 f"To begin anew, {first} and run with --fresh; or give the job another "

@@ -12,7 +12,16 @@ from flowsql.errors import FlowSQLError
 from flowsql.physical.specs import Sink
 from flowsql.runtime.graph import JobPlan
 
-__all__ = ["Holding", "accepts", "emptying", "held_by", "holdings", "known_holdings", "named"]
+__all__ = [
+    "Holding",
+    "accepts",
+    "emptying",
+    "held_by",
+    "holdings",
+    "known_holdings",
+    "lost",
+    "named",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +50,42 @@ def accepts(holding: Holding, manifest: Manifest) -> bool:
     return found.run == manifest.run and found.checkpoint <= manifest.checkpoint
 
 
-def emptying(held: Sequence[Holding]) -> str:
-    """What must be done before a job may begin anew, as the beginning of a sentence; may be empty."""
-    if not held:
+def lost(plan: JobPlan, manifest: Manifest) -> dict[str, int]:
+    """Target tables without what was committed to them → the checkpoint that was committed.
+
+    Such a target has no marker any more, or one from before: it was removed, or an old copy stands
+    in its place. Going on from the manifest would leave out all rows from before.
+
+    Args:
+        plan: of the job.
+        manifest: that it would go on from, taken by itself.
+    """
+    found = {}
+    for node in plan.plan.nodes:
+        number = manifest.committed.get(node.id)
+        if not isinstance(node.spec, Sink) or number is None:
+            continue
+        resolved = plan.sink_table(node.spec.table)
+        sink = resolved.connector.sink(resolved.table)
+        marker = sink.committed(manifest.job)
+        if marker is None or (marker.run == manifest.run and marker.checkpoint < number):
+            found[node.spec.table] = number
+    return found
+
+
+def emptying(held: Sequence[Holding], bare: Sequence[str] = ()) -> str:
+    """What must be done before a job may begin anew, as the beginning of a sentence; may be empty.
+
+    Args:
+        held: targets with a marker.
+        bare: tables that may hold rows though they have none.
+    """
+    if not held and not bare:
         return ""
     places = [f'"{h.found.place}"' for h in held if h.found.place is not None]
-    what = f"empty {named([h.table for h in held])}"
+    what = f"empty {named([*(h.table for h in held), *bare])}"
+    if not held:
+        return what
     if len(places) == len(held):
         return f"{what}, remove {_listed(places)}"
     return f"{what} together with what it knows of the job"

@@ -57,6 +57,8 @@ class FilesystemSink(Sink):
         if self._table.overwrite:
             self._check_links()
         staging = Staging(self._root, context.attempt.job, self._table.name)
+        for token in previous_tokens:
+            _check_there(staging, token)
         try:
             staging.create()
             kept = {staged for token in previous_tokens for staged, _ in _files(token)}
@@ -201,9 +203,7 @@ class FilesystemWriter(Writer):
         }
 
     def commit(self, token: JSON) -> None:
-        run, checkpoint = token["run"], token["checkpoint"]
-        marker = self._staging.committed()
-        done = marker is not None and marker.run == run and marker.checkpoint >= checkpoint
+        done = _check_there(self._staging, token)
         root = self._staging.root
         folders: dict[Path, None] = {}
         try:
@@ -213,18 +213,13 @@ class FilesystemWriter(Writer):
                     make_dirs(target.parent)
                     replace(source, target)
                     folders[target.parent] = None
-                elif not target.exists() and not done:
-                    raise ConnectorError(
-                        f'"{source}" is gone before its checkpoint was committed',
-                        hint="Rows are lost; start from an older savepoint with another path.",
-                    )
             for folder in folders:
                 fsync_dir(folder)
             if token.get("overwrite") and not done:
                 # The new rows are there: a crash before the end leaves both, and this is done again.
                 self._remove_others(token)
             if not done:
-                self._staging.mark(run, checkpoint)
+                self._staging.mark(token["run"], token["checkpoint"])
         except OSError as error:
             raise ConnectorError(
                 f'could not commit files to "{root}": {error.strerror}',
@@ -318,6 +313,23 @@ class FilesystemWriter(Writer):
             rows = order[starts[i] : starts[i + 1]]
             values = texts[int(rows[0])].as_py()
             yield f"{partition_folder(values, default)}/", inside.take(pa.array(rows))
+
+
+def _check_there(staging: Staging, token: JSON) -> bool:
+    """Whether a token is committed by now; raises ConnectorError where it cannot be any more."""
+    marker = staging.committed()
+    run, number = token["run"], token["checkpoint"]
+    if marker is not None and marker.run == run and marker.checkpoint >= number:
+        return True
+    for staged, final in _files(token):
+        source = staging.folder / staged
+        if not source.exists() and not (staging.root / final).exists():
+            raise ConnectorError(
+                f'"{source}" is gone before its checkpoint was committed',
+                hint=f'Bring back "{staging.root}" from a copy, with what is hidden in it. To begin '
+                "anew, empty it and run with --fresh.",
+            )
+    return False
 
 
 def _flush(file: _Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 from pathlib import Path
 
@@ -253,3 +254,25 @@ def test_giving_up_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="too late"):
         s.write(content(1), stop)
     assert not s.path(1).exists()
+
+
+def test_names_that_are_no_utf8_stand_in_a_manifest(tmp_path: Path) -> None:
+    """A position names files, whatever their names."""
+    position = {"position": {"splits": {"\udcff.csv": {"at": 1}}}}
+    s = store(tmp_path)
+    s.write(content(1, sources={"g": position}), go_on)
+    assert s.load(1).manifest.sources == {"g": position}
+
+
+def test_a_manifest_that_does_not_say_what_is_committed(tmp_path: Path) -> None:
+    """As older ones: nothing is known of it."""
+    s = store(tmp_path)
+    assert s.write(content(1, committed={"sink": 7}), go_on).manifest.committed == {"sink": 7}
+    path = s.path(1) / "manifest.json"
+    assert s.load(1).manifest.committed == {"sink": 7}
+    inner = json.loads(path.read_text())["manifest"]
+    del inner["committed"]
+    text = json.dumps(inner, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps({"manifest": inner, "sha256": digest}))
+    assert s.load(1).manifest.committed == {}

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -416,3 +418,50 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
             # As in Flink.
             nothing["o"] = [None]
         assert [row, nothing] == rows, fmt
+
+
+def test_a_name_that_is_no_utf8_is_readable(tmp_path: Path) -> None:
+    """As a value, as a partition, and as the place of a bad record."""
+    write_file(tmp_path / os.fsdecode(b"day=\xfe/\xff.csv"), "1\nx\n")
+    table = files_table(
+        tmp_path,
+        "a INT, day STRING",
+        partition_keys=("day",),
+        metadata={"p": "file.path", "n": "file.name"},
+    )
+    rows, bad = read_rows(table)
+    path = rf"{tmp_path}/day=\xfe/\xff.csv"
+    assert rows == [{"a": 1, "day": r"\xfe", "p": path, "n": r"\xff.csv"}]
+    assert [b.place for b in bad] == [f"{path}:2"]
+
+
+def test_what_is_lost_before_its_commit_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """The folder is gone, with what was prepared in it."""
+    out = tmp_path / "out"
+    table = files_table(out)
+    writer = _writer(table, tmp_path)
+    writer.write(_batch(1))
+    token = writer.prepare(1)
+    shutil.rmtree(out)
+    with pytest.raises(ConnectorError, match="is gone before its checkpoint was") as caught:
+        _writer(table, tmp_path, token)
+    assert caught.value.hint == (
+        f'Bring back "{out}" from a copy, with what is hidden in it. To begin anew, empty it and '
+        "run with --fresh."
+    )
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', '{"run": "r", "checkpoint": "1"}'])
+def test_a_damaged_marker_is_named(tmp_path: Path, content: str) -> None:
+    """Empty, cut off, or without its parts."""
+    table = files_table(tmp_path / "out")
+    writer = _writer(table, tmp_path)
+    writer.write(_batch(1))
+    writer.commit(writer.prepare(1))
+    (marker,) = (tmp_path / "out").glob(".flowsql/*/committed.json")
+    marker.write_text(content)
+    with pytest.raises(ConnectorError) as caught:
+        FILESYSTEM.sink(table).committed("job")
+    assert caught.value.message == f'marker "{marker}" is damaged'
+    assert (caught.value.hint or "").startswith("Bring it back from a copy. To begin anew, empty")

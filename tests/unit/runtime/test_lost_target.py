@@ -1,0 +1,65 @@
+"""A target that does not know any more what was committed to it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flowsql.errors import StateError
+from tests.recovery.toys import Numbers, committed_changes, expected_sums, fold
+from tests.unit.runtime.bench import Bench, endless
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Empty."""
+    return Bench(tmp_path)
+
+
+def test_a_target_that_lost_its_rows_is_refused(bench: Bench) -> None:
+    """What was committed is gone with its marker: going on would leave it out; both cures work."""
+    bench.stop_after(endless(), 500)
+    bench.stop_after(endless(), 500)
+    newest = bench.store().load(bench.store().numbers()[-1])
+    assert newest.manifest.committed
+    aside = bench.folder / "aside"
+    bench.out.rename(aside)
+    with pytest.raises(StateError) as caught:
+        bench.run(Numbers(5000, size=100))
+    (known,) = newest.manifest.committed.values()
+    assert caught.value.message == (
+        f'table "parts" has lost the rows of job "sums": up to checkpoint {known} of run '
+        f'"{newest.manifest.run}" they were committed to it, and it does not know of them'
+    )
+    assert caught.value.hint == (
+        'Bring back "parts" from a copy, with what is known there of the job. To begin anew, empty '
+        "\"parts\" and run with --fresh; or give the job another 'pipeline.name' and another target."
+    )
+    assert not bench.out.exists()
+    aside.rename(bench.out)
+    bench.run(Numbers(5000, size=100))
+    assert fold(committed_changes(bench.out)) == expected_sums(5000)
+
+
+def test_a_lost_target_can_be_filled_anew(bench: Bench) -> None:
+    """With `--fresh`, as the refusal says; the checkpoints of before are left aside."""
+    bench.stop_after(endless(), 500)
+    bench.stop_after(endless(), 500)
+    shutil.rmtree(bench.out)
+    bench.run(Numbers(5000, size=100), fresh=True)
+    assert fold(committed_changes(bench.out)) == expected_sums(5000)
+
+
+def test_an_old_copy_of_a_target_is_refused(bench: Bench) -> None:
+    """Its marker stands before what is known to be committed."""
+    bench.stop_after(endless(), 300)
+    aside = bench.folder / "aside"
+    shutil.copytree(bench.out, aside)
+    bench.stop_after(endless(), 600)
+    bench.stop_after(endless(), 600)
+    shutil.rmtree(bench.out)
+    aside.rename(bench.out)
+    with pytest.raises(StateError, match='table "parts" has lost the rows of job "sums"'):
+        bench.run(Numbers(5000, size=100))
