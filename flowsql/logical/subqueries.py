@@ -48,6 +48,7 @@ from flowsql.logical.plan import (
     JoinKind,
     LogicalPlan,
     Project,
+    Union,
     Values,
     without_time,
 )
@@ -155,7 +156,7 @@ class SubQueries:
             return SemiJoin(plan, pulled.plan, condition, anti=test.negated, span=test.span)
         left = [bind(e) for e in test.left]
         _check_width(inner, len(left), test.span)
-        if len(left) == 1 and _always_a_row(inner):
+        if len(left) == 1 and _one_of_outer(inner):
             return self._compare(plan, test, left[0], inner)
         plan = self.beside.attach(plan)
         left = [self.beside.settle(e) for e in left]
@@ -486,7 +487,25 @@ def _at_most_one(plan: LogicalPlan) -> bool:
 
 
 def _always_a_row(plan: LogicalPlan) -> bool:
-    """Whether it gives a row whatever its input: a global aggregate does."""
+    """Whether it has a row whatever its input, as a global aggregate has.
+
+    EXISTS over it is TRUE from the start, also on a stream that gives no row before it has one.
+    """
+    match plan:
+        case Aggregate():
+            return not plan.keys or _always_a_row(plan.input)
+        case Values():
+            return bool(plan.rows)
+        case Sort():
+            return plan.fetch != 0 and not plan.offset and _always_a_row(plan.input)
+        case Union():
+            return any(map(_always_a_row, plan.parts))
+        case _:
+            return isinstance(plan, Project) and _always_a_row(plan.input)
+
+
+def _one_of_outer(plan: LogicalPlan) -> bool:
+    """Whether it is one row for each row around: a global aggregate that reads that."""
     while isinstance(plan, Project):
         plan = plan.input
     return isinstance(plan, Aggregate) and not plan.keys and reads_outer(plan)
