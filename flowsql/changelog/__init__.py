@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowsql.changelog.canonical import many_forms
 from flowsql.changelog.changes import (
     DELETE,
     INSERT,
@@ -38,6 +39,7 @@ __all__ = [
     "concat_changes",
     "kind_names",
     "label",
+    "many_forms",
     "net",
     "split_changes",
     "upsert_form",

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.changelog.hashing import ragged
-from flowsql.types import ArrayType, DataType, IntType, MapType, MultisetType
+from flowsql.types import ArrayType, DataType, IntType, MapType, MultisetType, RowType
 
-__all__ = ["canonical_bytes"]
+__all__ = ["canonical_bytes", "many_forms"]
 
 Ints = npt.NDArray[np.int64]
 Encode = Callable[[Sequence[pa.Array], Sequence[DataType]], pa.Array]
@@ -48,6 +48,22 @@ def canonical_bytes(array: pa.Array, data_type: DataType, encode: Encode) -> pa.
     table = pa.table({"row": pa.array(row), "key": encode([keys], [key])})
     order = pc.sort_indices(table, [("row", "ascending"), ("key", "ascending")])
     return _join(encode([keys.take(order), values.take(order)], [key, value]), counts)
+
+
+def many_forms(data_type: DataType) -> bool:
+    """Whether equal values of the type can be told apart: the entries of a MAP have an order.
+
+    A value of such a type cannot stand for another that equals it.
+    """
+    match data_type:
+        case MapType() | MultisetType():
+            return True
+        case ArrayType(element=element):
+            return many_forms(element)
+        case RowType(fields=fields):
+            return any(many_forms(f.type) for f in fields)
+        case _:
+            return False
 
 
 def _offsets(array: pa.Array) -> Ints:

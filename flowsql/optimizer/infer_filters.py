@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from flowsql.changelog import many_forms
 from flowsql.expr import Expression, columns_read
 from flowsql.logical import LogicalPlan
 from flowsql.optimizer.rewrite import columns_of, substituted
-from flowsql.types import DoubleType, FloatType
+from flowsql.types import ArrayType, DataType, DoubleType, FloatType, RowType
 
 __all__ = ["inferred"]
 
@@ -32,11 +33,8 @@ def inferred(
         pairs: equal columns, (one side's, the other side's).
         to: the other side.
     """
-    # Equal numbers of these types may still be two values: 0.0 and -0.0.
     columns = columns_of(to)
-    places = {
-        a: columns[b] for a, b in pairs if not isinstance(columns[b].type, FloatType | DoubleType)
-    }
+    places = {a: columns[b] for a, b in pairs if not _distinct(columns[b].type)}
     had = list(known)
     found: list[Expression] = []
     for part in parts:
@@ -47,3 +45,16 @@ def inferred(
         if made not in had and made not in found:
             found.append(made)
     return found
+
+
+def _distinct(kind: DataType) -> bool:
+    """Whether equal values may be two: 0.0 and -0.0, maps whose entries stand in another order."""
+    match kind:
+        case FloatType() | DoubleType():
+            return True
+        case ArrayType(element=element):
+            return _distinct(element)
+        case RowType(fields=fields):
+            return any(_distinct(f.type) for f in fields)
+        case _:
+            return many_forms(kind)

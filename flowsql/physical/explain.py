@@ -235,9 +235,11 @@ def _semi_join(spec: p.SemiJoin, inputs: Sequence[PhysicalNode]) -> str:
     if spec.condition is not None:
         parts.append(render(spec.condition))
     shown = " AND ".join(parts) or "TRUE"
-    stores = [f"left: {spec.left.layout.value}, stores [{_names(left, stored_columns(spec.left))}]"]
+    stores = [
+        f"left: {spec.left.layout.value}, stores [{_names(left, stored_columns(spec.left, left))}]"
+    ]
     if spec.condition is not None:
-        stored = _names(right, stored_columns(spec.right))
+        stored = _names(right, stored_columns(spec.right, right))
         stores.append(f"right: {spec.right.layout.value}, stores [{stored}]")
     else:
         stores.append("right: counts by key")
@@ -267,7 +269,7 @@ def _join(spec: p.Join, inputs: Sequence[PhysicalNode]) -> str:
     sides = [
         f"{name}: {side.layout.value}"
         f"{f' [{_names(row, side.unique_key)}]' if side.unique_key else ''}"
-        f", stores [{_names(row, stored_columns(side))}]"
+        f", stores [{_names(row, stored_columns(side, row))}]"
         for name, side, row in (("left", spec.left, left), ("right", spec.right, right))
     ]
     return f"Join({spec.kind.value}, {' AND '.join(on)}, {'; '.join(sides)})"

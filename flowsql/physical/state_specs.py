@@ -6,7 +6,9 @@ accumulators of aggregates are declared in `flowsql.state.accumulators`.
 
 from __future__ import annotations
 
-from flowsql.changelog import ChangelogMode
+from collections.abc import Iterable
+
+from flowsql.changelog import ChangelogMode, many_forms
 from flowsql.physical.specs import (
     Deduplicate,
     GroupAggregate,
@@ -125,13 +127,18 @@ def _window_aggregate(spec: WindowAggregate, row: RowType) -> tuple[StateSpec, .
     )
 
 
-def stored_columns(side: JoinSide) -> tuple[int, ...]:
+def stored_columns(side: JoinSide, row: RowType) -> tuple[int, ...]:
     """The input columns that a join side stores: those given or read, but the join key's.
 
-    The key's values are known from the row that finds the stored one. There is always a column,
-    since Arrow cannot count rows that have none.
+    The key's values are known from the row that finds the stored one, unless equal ones can be told
+    apart. There is always a column, since Arrow cannot count rows that have none.
     """
-    return tuple(c for c in side.columns if c not in side.keys) or side.keys[:1]
+    return _unknown(side.columns, side.keys, row) or side.keys[:1]
+
+
+def _unknown(columns: Iterable[int], keys: tuple[int, ...], row: RowType) -> tuple[int, ...]:
+    """The columns whose values do not follow from an equal key."""
+    return tuple(c for c in columns if c not in keys or many_forms(row.fields[c].type))
 
 
 def _join(spec: Join, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
@@ -149,7 +156,7 @@ def _join(spec: Join, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
             mutable = (("padded", "int64"),)
             if spec.condition is not None:
                 mutable += (("matches", "int64"),)
-        stored = stored_columns(side)
+        stored = stored_columns(side, row)
         tables.append(RowsSpec(f"{name}_rows", tuple(row.fields[c] for c in stored), mutable))
         if side.layout is SideLayout.KEY_IS_UNIQUE:
             fixed.append((f"{name}_row", "int64"))
@@ -179,7 +186,7 @@ def _semi_join(spec: SemiJoin, inputs: tuple[RowType, ...]) -> tuple[StateSpec, 
                 mutable += (("matches", "int64"),)
         elif spec.condition is None:
             continue
-        stored = stored_columns(side)
+        stored = stored_columns(side, row)
         tables.append(RowsSpec(f"{name}_rows", tuple(row.fields[c] for c in stored), mutable))
         if side.layout is SideLayout.KEY_IS_UNIQUE:
             fixed.append((f"{name}_row", "int64"))
@@ -312,8 +319,8 @@ def _top_n(spec: Rank, row: RowType) -> tuple[StateSpec, ...]:
 def rank_columns(spec: Rank, row: RowType) -> tuple[int, ...]:
     """The columns that `Rank` stores: all but the partition's, unless the order reads them."""
     sort = {k.column for k in spec.order}
-    stored = (i for i in range(len(row.fields)) if i not in spec.partition or i in sort)
-    return tuple(stored) or spec.partition[:1]
+    known = tuple(k for k in spec.partition if k not in sort)
+    return _unknown(range(len(row.fields)), known, row) or spec.partition[:1]
 
 
 def _preserved(kind: JoinKind, side: str) -> bool:
@@ -322,7 +329,7 @@ def _preserved(kind: JoinKind, side: str) -> bool:
 
 def stored_value_columns(keys: tuple[int, ...], row: RowType) -> tuple[int, ...]:
     """The columns `Normalize` stores beside the key; there is always one."""
-    return tuple(i for i in range(len(row.fields)) if i not in keys) or keys[:1]
+    return _unknown(range(len(row.fields)), keys, row) or keys[:1]
 
 
 def _last_row(keys: tuple[int, ...], row: RowType) -> tuple[StateSpec, ...]:

@@ -365,7 +365,7 @@ def _unnest(spec: Unnest, output: RowType, row: RowType, settings: EvalSettings)
 
 
 def _join_side(name: str, side: JoinSide, row: RowType) -> JoinSideState:
-    stored = stored_columns(side)
+    stored = stored_columns(side, row)
     ids = side.unique_key if side.layout is SideLayout.HAS_UNIQUE_KEY else stored
     return JoinSideState(
         name=name,
