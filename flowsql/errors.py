@@ -99,16 +99,21 @@ class FlowSQLError(Exception):
         return before.count("\n") + 1, self.span.start - (before.rfind("\n") + 1) + 1
 
     def __str__(self) -> str:
-        return "\n".join(e.alone() for e in (self, *self.more))
+        return self.text()
 
-    def alone(self) -> str:
+    def text(self, width: int | None = None) -> str:
+        """As `str`, for a terminal of so many columns, where carets below a line that wraps lie."""
+        return "\n".join(e.alone(width) for e in (self, *self.more))
+
+    def alone(self, width: int | None = None) -> str:
         """What the user reads of this error, without `more`."""
         at = self.position
         place = f" at {at[0]}:{at[1]}" if at else ""
         lines = [f"{type(self).__name__}{place}: {self.message}"]
         if at is not None and self.span is not None and self.sql is not None:
             line = self.sql.split("\n")[at[0] - 1].rstrip("\r")
-            lines += _marked(line, at[1] - 1, self.span.end - self.span.start)
+            widest = _WIDEST if width is None else max(_NARROWEST, min(_WIDEST, width - 4))
+            lines += _marked(line, at[1] - 1, self.span.end - self.span.start, widest)
         if self.detail:
             lines.append(f"Detail: {self.detail}")
         if self.hint:
@@ -116,15 +121,17 @@ class FlowSQLError(Exception):
         return "\n".join(lines)
 
 
-_WIDEST = 160  # columns of a line that are shown; of a longer one, what stands around the mark
+# Columns of a line that are shown; of a longer one, what stands around the mark.
+_WIDEST = 160
+_NARROWEST = 20
 
 
-def _marked(line: str, start: int, length: int) -> list[str]:
+def _marked(line: str, start: int, length: int, widest: int) -> list[str]:
     """The line, and below it carets under `length` characters from `start` on."""
-    if len(line) > _WIDEST:
-        first = max(0, min(start - _WIDEST // 2, len(line) - _WIDEST))
-        shown = line[first : first + _WIDEST]
-        before, after = "…" * (first > 0), "…" * (first + _WIDEST < len(line))
+    if len(line) > widest:
+        first = max(0, min(start - widest // 2, len(line) - widest))
+        shown = line[first : first + widest]
+        before, after = "…" * (first > 0), "…" * (first + widest < len(line))
         line, start = f"{before}{shown}{after}", start - first + len(before)
         length = min(length, len(line) - len(after) - start)
     # A tab in front of the caret keeps it under the text it marks.

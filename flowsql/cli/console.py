@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
+from flowsql.errors import FlowSQLError
+
 __all__ = ["Console"]
 
 
@@ -58,6 +60,10 @@ class Console:
         with self._lock:
             self.write(self._err, f"{text}\n")
             self.flush(self._err)
+
+    def fail(self, error: FlowSQLError) -> None:
+        """An error on standard error; the SQL it shows is no wider than a terminal's line."""
+        self.tell(error.text(self.width if self.interactive else None))
 
     @property
     def width(self) -> int:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flowsql.cli.statusline import count_text, operator_table, status_line
+from flowsql.cli.statusline import count_text, mishaps, operator_table, status_line
 from flowsql.errors import FlowSQLError, StateError, nearest
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
@@ -87,7 +87,8 @@ def _jobs(folder: Path) -> list[str]:
 def _status(parent: Path, job: str) -> dict[str, Any]:
     """What the job answers; where nobody runs it, what it said last, with no `pid`.
 
-    `resumes_from` is the number of the checkpoint that the next start goes on from.
+    `resumes_from` is the number of the checkpoint that the next start goes on from; where that is
+    damaged, `refusal` says so.
     """
     folder = JobFolder(parent, job)
     try:
@@ -105,7 +106,13 @@ def _status(parent: Path, job: str) -> dict[str, Any]:
         status["state"] = "finished"
     numbers = folder.store.numbers()
     resumes = max(numbers) if numbers and not finished else None
-    return {**status, "pid": None, "resumes_from": resumes}
+    found = {**status, "pid": None, "resumes_from": resumes}
+    if resumes is not None:
+        try:
+            folder.store.load(resumes)
+        except FlowSQLError as error:
+            found |= {"resumes_from": None, "refusal": error.message}
+    return found
 
 
 def _ended(status: dict[str, Any]) -> str:
@@ -120,13 +127,16 @@ def _ended(status: dict[str, Any]) -> str:
             for key, label in (("rows_in", "in"), ("rows_out", "out"))
             if key in status
         ]
+        parts += mishaps(status)
     number = status.get("resumes_from")
     if status["state"] == "finished":
         last = (status.get("checkpoint") or {}).get("number")
         parts += [f"checkpoint {last}"] if last is not None else []
         parts.append("a start begins a new run")
+    elif status.get("refusal"):
+        parts.append(f"a start is refused: {status['refusal']}")
     elif number is None:
-        parts.append("has no checkpoint")
+        parts.append("has no checkpoint, a start begins at the beginning")
     else:
         parts.append(f"a start goes on from checkpoint {number}")
     if status["error"]:

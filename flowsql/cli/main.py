@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from flowsql import __version__
+from flowsql.cli.console import Console
 from flowsql.errors import ConfigError, FlowSQLError, InternalError
+from flowsql.version import __version__
 
 __all__ = ["main"]
 
@@ -23,11 +24,13 @@ statements from standard input have stdin-<hash of the text>-1, ...
 
 Where a job starts: a job that was stopped, failed or was killed goes on from its last checkpoint. One
 that finished, or was stopped with --drain, begins a new run: it reads all input again and adds its
-rows to what the target tables hold. --from latest refuses that.
+rows to what the target tables hold. --from latest refuses that. --fresh begins a new run in either
+case; after a stop it is refused while an exactly-once target holds rows of the run left behind.
 
 Ctrl-C or SIGTERM stops the jobs with a last checkpoint; a second one, a second or more later, ends
 the process at once. Exit codes: 0 finished or stopped, 1 a job failed or was stopped without a last
-checkpoint, 2 bad SQL or option, 3 a preflight check failed, 130 or 143 ended at once.
+checkpoint, 2 bad SQL or option, 3 a connector's check before the start failed (no connector that
+comes with flowsql makes one), 130 or 143 ended at once.
 """
 
 _SHELL_RULES = """\
@@ -42,8 +45,8 @@ Jobs that -e starts are called sql-<hash of the text>-1, ... unless 'pipeline.na
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code.
 
-    0 finished or stopped, 1 a job failed, 2 bad SQL or option, 3 a preflight check failed,
-    130 or 143 ended at once by SIGINT or SIGTERM.
+    0 finished or stopped, 1 a job failed, 2 bad SQL or option, 3 a connector's check before the
+    start failed, 130 or 143 ended at once by SIGINT or SIGTERM.
     """
     with _ending_at_once(own_process=arguments is None):
         parser = _parser()
@@ -103,7 +106,7 @@ def _ending_at_once(*, own_process: bool) -> Iterator[None]:
 def _failed(error: FlowSQLError, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    print(error, file=sys.stderr)
+    Console().fail(error)
     return error.exit_code
 
 

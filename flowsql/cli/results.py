@@ -16,7 +16,7 @@ from flowsql.errors import FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.result import Result
 
-__all__ = ["ResultPrinter"]
+__all__ = ["ResultPrinter", "left_out"]
 
 JSON = dict[str, Any]
 
@@ -154,6 +154,24 @@ class ResultPrinter:
             table = answer.fold(held.changes)
             print(tableau.table(table, whole=whole) + self._behind(), flush=True)
         return whole
+
+
+def left_out(answer: Result) -> str | None:
+    """That a query's rows are not all there are: what its status counts as left out."""
+    status = {} if answer.status is None else answer.status()
+    bad, late = status.get("bad_records", 0), status.get("late_rows", 0)
+    parts = []
+    if bad:
+        parts.append(f"{_counted(bad, 'record')} that could not be read ('scan.bad-record')")
+    if late:
+        parts.append(f"{_counted(late, 'row')} that came after the watermark")
+    if not parts:
+        return None
+    return f"left out: {' and '.join(parts)}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 class _Held:

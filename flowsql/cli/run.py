@@ -21,7 +21,7 @@ import pyarrow as pa
 from flowsql.cli.console import Console
 from flowsql.cli.repl.commands import read_file, scripts
 from flowsql.cli.repl.records import RecordPrinter
-from flowsql.cli.results import ResultPrinter
+from flowsql.cli.results import ResultPrinter, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.errors import FlowSQLError
 from flowsql.expr import EvalSettings
@@ -87,8 +87,8 @@ def run_file(
     Args:
         file: of the statements; `-` for standard input.
         settings: of the session.
-        start: path of the checkpoint that jobs start from; `latest`: jobs that would begin anew
-            are refused.
+        start: path of the checkpoint that jobs start from; `latest`: jobs that are finished are
+            left as they are where others are not, and none begins a first or a new run.
         fresh: jobs begin anew even where there is a checkpoint.
         debug: show stack traces.
         form: of results: `table`, `csv` or `json`.
@@ -137,20 +137,29 @@ def run_text(
     stopping = _Stopping(session, console)
     console.on_broken_pipe = stopping.ask
     with console.attached(), stopping, session:
-        return _Run(session, console, stopping, debug=debug, form=form).run(text)
+        made = _Run(session, console, stopping, debug=debug, form=form, latest=start == "latest")
+        return made.run(text)
 
 
 class _Run:
     """The statements of one file, one after the other."""
 
     def __init__(
-        self, session: Session, console: Console, stopping: _Stopping, *, debug: bool, form: str
+        self,
+        session: Session,
+        console: Console,
+        stopping: _Stopping,
+        *,
+        debug: bool,
+        form: str,
+        latest: bool,
     ) -> None:
         self._session = session
         self._console = console
         self._stopping = stopping
         self._debug = debug
         self._form = form
+        self._latest = latest
         self._told: set[str] = set()
 
     def run(self, text: str) -> int:
@@ -160,17 +169,56 @@ class _Run:
         statements = [(part, made) for part in parts for made in self._session.prepare(part)]
         if not statements:
             self._console.log("there is no statement to run")
+        if self._latest:
+            finished = self._finished([prepared for _, prepared in statements])
+            statements = [s for s in statements if s[1].answer not in finished]
         for part, prepared in statements:
             if self._stopping.asked:
                 break
-            with self._session.reading(part):
-                code = self._begin(prepared)
+            try:
+                with self._session.reading(part):
+                    code = self._begin(prepared)
+            except FlowSQLError as error:
+                if not self._session.jobs:
+                    raise
+                return self._fail(error)
             if code:
                 self._session.stop()
                 return max(code, self._watch(self._session.jobs))
         # What was loaded lives as long as the process: the collector need not look at it again.
         gc.freeze()
         return self._watch(self._session.jobs)
+
+    def _finished(self, statements: Sequence[Prepared]) -> list[Job]:
+        """The jobs that are left as they are; none where all are finished: each is refused then."""
+        jobs = [p.answer for p in statements if isinstance(p.answer, Job)]
+        finished = [job for job in jobs if job.finished_before]
+        if len(finished) == len(jobs):
+            return []
+        for job in finished:
+            self._console.log(f'job "{job.id}" is finished and left as it is')
+        return finished
+
+    def _fail(self, error: FlowSQLError) -> int:
+        """A statement failed behind jobs that were started: none of them may go on unseen."""
+        self._tell_error(error)
+        running = [job for job in self._session.jobs if job.running]
+        ending = [job for job in running if job.bounded]
+        if ending:
+            self._console.log(f"waiting for {_named(ending)}, started before it")
+        stopped = [job for job in running if job not in ending]
+        if stopped:
+            self._console.log(f"stopping {_named(stopped)} with a last checkpoint")
+        for job in stopped:
+            # One that ends without a last checkpoint says so in its error.
+            with contextlib.suppress(FlowSQLError):
+                job.stop()
+        return max(error.exit_code, self._watch(self._session.jobs))
+
+    def _tell_error(self, error: FlowSQLError) -> None:
+        if self._debug:
+            traceback.print_exception(error)
+        self._console.fail(error)
 
     def _begin(self, prepared: Prepared) -> int:
         if isinstance(prepared.answer, Result):
@@ -185,9 +233,12 @@ class _Run:
                 )
             else:
                 printer = RecordPrinter(self._form, settings, lambda: self._stopping.asked)
-            return 0 if printer.show(prepared.answer) else self._stopping.code
+            whole = printer.show(prepared.answer)
+            if missing := left_out(prepared.answer):
+                self._console.log(missing)
+            return 0 if whole else self._stopping.code
         job = prepared.answer
-        self._announce(job, prepared.at_commit)
+        job.on_start = lambda: self._announce(job, prepared.at_commit)
         self._session.start(Prepared(job))
         if self._stopping.asked:
             with contextlib.suppress(FlowSQLError):
@@ -241,12 +292,11 @@ class _Run:
                 self._console.log(status_line(status))
             else:
                 # Why it failed is told in full right below.
-                began = status["attempt"] is not None
-                line = status_line({**status, "error": None}) if began else f"{job.id}: not started"
+                line = f"{job.id}: not started"
+                if job.board.opened:
+                    line = status_line({**status, "error": None})
                 self._console.log(line)
-                if self._debug:
-                    traceback.print_exception(job.error)
-                self._console.tell(str(job.error))
+                self._tell_error(job.error)
 
 
 class _Stopping:
@@ -303,6 +353,10 @@ class _Stopping:
             again = "; Ctrl-C again ends it at once" if self._console.interactive else ""
             self._console.log(f"stopping with a last checkpoint{again}")
         self._session.stop()
+
+
+def _named(jobs: Sequence[Job]) -> str:
+    return f"job{'s' * (len(jobs) > 1)} " + ", ".join(f'"{job.id}"' for job in jobs)
 
 
 def tune() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flowsql.cli.console import Console
 
-__all__ = ["StatusReporter", "bytes_text", "count_text", "operator_table", "status_line"]
+__all__ = ["StatusReporter", "bytes_text", "count_text", "mishaps", "operator_table", "status_line"]
 
 JSON = dict[str, Any]
 
@@ -73,13 +73,21 @@ def _parts(status: JSON, level: int) -> dict[str, str]:
     size = bytes_text(status.get("state_bytes", 0), tight=tight)
     parts["state"] = size if level == _SHORTEST else f"state {size}"
     parts |= _checkpoint(status.get("checkpoint") or {}, level)
-    mishaps = [f"{count(key)} {label}" for key, label in _MISHAPS if status.get(key)]
-    if mishaps:
-        parts["mishaps"] = "  ".join(mishaps)
+    if found := mishaps(status, tight=tight):
+        parts["mishaps"] = "  ".join(found)
     wrong = _wrong(status)
     if wrong is not None:
         parts["error"] = wrong.splitlines()[0]
     return parts
+
+
+def mishaps(status: JSON, *, tight: bool = False) -> list[str]:
+    """Counts of what a user should look at, such as `3 late` and `1 bad`."""
+    return [
+        f"{count_text(status[key], tight=tight)} {label}"
+        for key, label in _MISHAPS
+        if status.get(key)
+    ]
 
 
 def _wrong(status: JSON) -> str | None:
@@ -127,10 +135,10 @@ def operator_table(status: JSON) -> list[str]:
         rows.append(
             (
                 operator["title"].replace(_DEFAULT_DATABASE, ""),
-                count_text(operator["rows_in"], tight=True),
-                count_text(operator["rows_out"], tight=True),
+                count_text(operator["rows_in"]),
+                count_text(operator["rows_out"]),
                 "" if mark is None else _instant(mark),
-                bytes_text(state, tight=True) if operator.get("state") else "",
+                bytes_text(state) if operator.get("state") else "",
                 f"{ms['p50']:.2f}" if ms else "",
                 f"{ms['p99']:.2f}" if ms else "",
             )
@@ -186,7 +194,8 @@ def bytes_text(number: float, *, tight: bool = False) -> str:
     """A size, short; without a blank where it is to be tight."""
     gap = "" if tight else " "
     for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
-        if number >= size:
+        # Never four digits: what would be 1018.8 kB is 1.0 MB.
+        if number >= 1000 * (size >> 10):
             return f"{number / size:.1f}{gap}{unit}"
     return f"{number:.0f}{gap}B"
 

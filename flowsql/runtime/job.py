@@ -13,6 +13,7 @@ from typing import Any
 from flowsql.config import EngineSettings
 from flowsql.connector import JSON, Attempt, ConnectorContext
 from flowsql.errors import FlowSQLError, StateError
+from flowsql.physical.specs import Scan
 from flowsql.runtime.checkpoints import Checkpointer, Request
 from flowsql.runtime.clock import Clock, SystemClock, monotonic
 from flowsql.runtime.control import ControlServer
@@ -50,6 +51,11 @@ class Job:
         codec: plans as JSON.
         present: gives an error of the job the user's words: the text that its span points into,
             and names as the user writes them.
+
+    Attributes:
+        on_start: called once, in the engine's thread, when all is open and nothing read yet.
+        board: what it says of itself.
+        error: why it failed.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class Job:
         self._over = threading.Event()
         self._ending = False
         self._thread: threading.Thread | None = None
+        self.on_start: Callable[[], None] = lambda: None
         self.board = StatusBoard(job_id)
         self.error: FlowSQLError | None = None
 
@@ -197,6 +204,22 @@ class Job:
         return self.board.status(self._execution, self._checkpointer)
 
     @property
+    def bounded(self) -> bool:
+        """It ends by itself: everything that it reads does."""
+        reads = {n.spec.table for n in self._plan.plan.nodes if isinstance(n.spec, Scan)}
+        found = [self._plan.tables[name] for name in reads]
+        return all(r.connector.bounded(r.table) for r in found)
+
+    @property
+    def finished_before(self) -> bool:
+        """Its last run is over, and a start would begin a new one; False where nobody can tell."""
+        try:
+            record = JobFolder(self._settings.checkpoint_dir, self.id).record()
+        except (OSError, FlowSQLError):
+            return False
+        return record is not None and record.finished
+
+    @property
     def running(self) -> bool:
         """It has not ended yet."""
         return not self._over.is_set()
@@ -275,8 +298,6 @@ class Job:
         # A stored plan has no places in the text: where it is the one planned now, that one runs.
         same = self._plan.plan == start.plan
         plan = self._plan if same else replace(self._plan, plan=start.plan)
-        if start.notice:
-            self._say(start.notice)
         takes = self._persistent and self._settings.checkpoint_interval > 0
         restarts = Restarts(self._settings.restart, checkpoints=takes)
         while True:
@@ -289,6 +310,7 @@ class Job:
                 if again is None and self._stop is not None and self._keeps(error):
                     raise self._without_last_checkpoint(error, start) from raised
                 if again is None:
+                    self._say_why_not(error, restarts)
                     raise error from raised
                 start = again
             else:
@@ -312,6 +334,14 @@ class Job:
         )
         numbers = self._folder.store.numbers()
         return Start(found, record, max([start.last, *numbers]), start.plan)
+
+    def _say_why_not(self, error: FlowSQLError, restarts: Restarts) -> None:
+        """A strategy that was asked for and not used: the message says why."""
+        if self._folder is None or self._stop is not None:
+            return
+        why = restarts.why_not(error, stepped=self.board.steps > 0)
+        if why:
+            error.detail = why if error.detail is None else f"{error.detail}\n{why}"
 
     def _keeps(self, error: FlowSQLError) -> bool:
         """Whether it keeps checkpoints, and such an error is what it had no last one for."""
@@ -343,8 +373,11 @@ class Job:
         attempt = Attempt(self.id, start.record.run, start.record.attempt)
         if folder is not None:
             folder.write_record(start.record)
+            self.board.begun(attempt)
             folder.empty_pending()
             folder.store.clean(start.checkpoint)
+        else:
+            self.board.begun(attempt)
         execution = Execution(self._surroundings(plan, attempt))
         self._execution = execution
         try:
@@ -360,7 +393,12 @@ class Job:
                 notify=execution.wake,
                 keep=self._kept_in(),
             )
-            self.board.started(attempt)
+            first = not self.board.opened
+            self.board.started()
+            if first:
+                self.on_start()
+                if start.notice:
+                    self._say(start.notice)
             if start.checkpoint is not None and start.checkpoint.manifest.finished:
                 # Killed between the last manifest and its commits, which are made by now.
                 self._finish(start, finished=True)
@@ -437,8 +475,8 @@ class Job:
         used, largest = self.board.largest_table()
         if used > limit * _STATE_SHARE:
             raise StateError(
-                f"state of {used >> 20} MiB cannot be kept in memory",
-                detail=f"Its share of 'memory.process' is {int(limit * _STATE_SHARE) >> 20} MiB; "
+                f"state of {used >> 20} MB cannot be kept in memory",
+                detail=f"Its share of 'memory.process' is {int(limit * _STATE_SHARE) >> 20} MB; "
                 f"the largest table is {largest}.",
                 hint="Give the process more with SET 'memory.process', or let the statement keep "
                 "less.",

@@ -60,3 +60,22 @@ class Restarts:
         delay = min(self._delay * spread, float(strategy.max_delay))
         self._delay = min(self._delay * strategy.multiplier, float(strategy.max_delay))
         return delay / 1000
+
+    def why_not(self, error: FlowSQLError, *, stepped: bool) -> str:
+        """Why a failure ended the job, a sentence; empty where nobody asked for restarts.
+
+        Args:
+            error: what happened.
+            stepped: the job made a step before it failed.
+        """
+        strategy = self._strategy
+        if strategy.type is None or self._never:
+            return ""
+        if not stepped:
+            reason = "it failed before its first step"
+        elif not may_pass(error):
+            reason = "trying again cannot mend this"
+        else:
+            tried = self.failures - 1
+            reason = f"it was tried again {tried} time{'s' * (tried != 1)}, and that is the limit"
+        return f"Not restarted, though 'restart-strategy.type' is '{strategy.type}': {reason}."

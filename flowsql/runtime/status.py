@@ -31,6 +31,7 @@ class StatusBoard:
     Attributes:
         state: as shown.
         steps: of this process's attempts.
+        opened: an attempt of this process got as far as its first step.
         ended: when the job was over, ISO 8601 in UTC.
     """
 
@@ -47,11 +48,18 @@ class StatusBoard:
         self._rate_out = Rate()
         self.state = "created"
         self.steps = 0
+        self.opened = False
         self.ended: str | None = None
 
-    def started(self, attempt: Attempt) -> None:
-        """An attempt was opened."""
+    def begun(self, attempt: Attempt) -> None:
+        """An attempt was written down; what is counted begins again with it."""
         self._attempt = attempt
+        self._rates = (0.0, 0.0)
+        self._rate_in, self._rate_out = Rate(), Rate()
+
+    def started(self) -> None:
+        """It was opened."""
+        self.opened = True
         self._error = None
 
     def restarting(self, error: FlowSQLError) -> None:

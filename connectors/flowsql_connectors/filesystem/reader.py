@@ -67,7 +67,7 @@ class FilesystemReader(Reader):
                     )
                 had = Stamp.read(position)
                 if had.differs(stamp):
-                    raise _changed(split.payload["path"], had, stamp)
+                    raise _changed(split.payload["path"], had, stamp, ", and cannot be read on")
             start = {"format": _FORMAT, "connector": "filesystem", **stamp.json()}
             self._positions[split.id] = position or start
             self._waiting.append((split, position, time.monotonic()))
@@ -152,9 +152,9 @@ class FilesystemReader(Reader):
         return self._file
 
 
-def _changed(path: str, had: Stamp, has: Stamp) -> ConnectorError:
+def _changed(path: str, had: Stamp, has: Stamp, more: str = "") -> ConnectorError:
     hint = f"Files must be complete when they get their name. {RENAME}"
-    return changed(path, had, has, when="while it was being read", hint=hint)
+    return changed(path, had, has, when=f"while it was being read{more}", hint=hint)
 
 
 @dataclass(slots=True)

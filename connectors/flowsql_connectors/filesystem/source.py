@@ -179,7 +179,7 @@ class FilesystemSource(Source):
                 path,
                 had,
                 has,
-                when="after it was read",
+                when="after it was read, and cannot be read again",
                 hint="Its new rows are not read. Move it out of the folder or give it a name that "
                 f'begins with "_", and bring them in a file of another name. {RENAME}',
             )

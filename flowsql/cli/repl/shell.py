@@ -16,7 +16,7 @@ from flowsql.cli.console import Console
 from flowsql.cli.repl.commands import Command, alone, command_of, read_file
 from flowsql.cli.repl.help import HELP, SHORT
 from flowsql.cli.repl.tree import wrapped_plan
-from flowsql.cli.results import ResultPrinter
+from flowsql.cli.results import ResultPrinter, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.config import ENGINE_OPTIONS, parse_setting
 from flowsql.errors import ConfigError, FlowSQLError, InternalError
@@ -138,7 +138,7 @@ class Shell:
         """Show an error."""
         if self._debug or self.option("sql-client.verbose"):
             traceback.print_exception(error)
-        self._console.tell(str(error))
+        self._console.fail(error)
 
     def option(self, key: str) -> Any:
         """The value of a setting as it is now."""
@@ -193,6 +193,7 @@ class Shell:
                     interrupted=lambda: self._interrupts.asked,
                 )
                 print("\n".join([*outcome.lines, outcome.foot + took(outcome.seconds)]), flush=True)
+                self._tell_left_out(answer)
                 return
             ResultPrinter(
                 self._console,
@@ -202,6 +203,11 @@ class Shell:
                 every_change=mode == "changelog",
                 behind=took,
             ).show(answer)
+        self._tell_left_out(answer)
+
+    def _tell_left_out(self, answer: Result) -> None:
+        if missing := left_out(answer):
+            self._say(missing)
 
     def _told_at_once(self, texts: Sequence[str], took: str) -> None:
         """`OK`, a plan, or a statement shown back."""

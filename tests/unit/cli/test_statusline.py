@@ -96,9 +96,9 @@ def test_a_table_of_operators() -> None:
     }
     join = scan | {"title": "Join", "watermark": None, "ms": {}, "state": {"a": {"bytes": 2048}}}
     assert operator_table({"operators": [scan, join]}) == [
-        "operator  rows in  rows out            watermark  state  p50 ms  p99 ms",
-        "Scan t          5         5  2026-01-01 10:00:00           0.10    1.25",
-        "Join            5         5                       2.0kB                ",
+        "operator  rows in  rows out            watermark   state  p50 ms  p99 ms",
+        "Scan t          5         5  2026-01-01 10:00:00            0.10    1.25",
+        "Join            5         5                       2.0 kB                ",
     ]
     over = scan | {"watermark": (1 << 63) - 1}
     assert "watermark" not in operator_table({"operators": [join, over]})[0]
@@ -119,9 +119,11 @@ def test_a_job_that_failed_or_has_not_begun() -> None:
     ("number", "rows", "size"),
     [
         (0, "0", "0 B"),
-        (1023, "1023", "1023 B"),
+        (999, "999", "999 B"),
+        (1023, "1023", "1.0 kB"),
         (9999, "9999", "9.8 kB"),
         (10_000, "10.0 k", "9.8 kB"),
+        (1_043_251, "1.0 M", "1.0 MB"),
         (2_500_000, "2.5 M", "2.4 MB"),
         (3_000_000_000, "3.0 G", "2.8 GB"),
     ],

@@ -75,3 +75,21 @@ def test_exponential_delay_grows_and_resets() -> None:
     )
     assert [made.next_delay(AWAY, float(t)) for t in range(4)] == [1.0, 2.0, 3.0, 3.0]
     assert made.next_delay(AWAY, 100.0) == 1.0
+
+
+def test_why_a_strategy_was_not_used() -> None:
+    """Half a line, where one was asked for."""
+    fixed = {"type": "fixed-delay", "fixed_delay.attempts": "1"}
+    made = restarts(**fixed)
+    said = "Not restarted, though 'restart-strategy.type' is 'fixed-delay': "
+    wrong = DataError("a record cannot be decoded")
+    assert made.why_not(AWAY, stepped=False) == f"{said}it failed before its first step."
+    assert made.why_not(wrong, stepped=True) == f"{said}trying again cannot mend this."
+    assert made.next_delay(AWAY, 0.0) is not None
+    assert made.next_delay(AWAY, 1.0) is None
+    assert (
+        made.why_not(AWAY, stepped=True)
+        == f"{said}it was tried again 1 time, and that is the limit."
+    )
+    assert restarts().why_not(wrong, stepped=True) == ""
+    assert restarts(type="none").why_not(wrong, stepped=True) == ""

@@ -167,7 +167,8 @@ def test_a_cure_is_offered_where_it_works(bench: Bench) -> None:
             bench.run(Numbers(500, size=100))
         newest = paths[-1] / "manifest.json"
         assert caught.value.message == f'checkpoint file "{newest}" is damaged'
-        left = [p for n, p in zip(numbers, paths, strict=True) if n < number]
+        saved = load(kept).manifest.checkpoint
+        left = [p for n, p in zip(numbers, paths, strict=True) if saved <= n < number]
         cure = left[-1] if left else kept
         assert caught.value.hint == (
             f'Go on with --from "{cure}". Targets that are not exactly-once get the rows since '
