@@ -93,8 +93,8 @@ class Session:
         name: what jobs are called that `pipeline.name` does not name; a number follows.
         events: told what a user wants to read in a log, a line each.
         fresh: jobs begin anew even where there is a checkpoint to resume from.
-        start: path of a checkpoint that jobs start from, whatever SET says; or `latest`: jobs that
-            would begin anew are refused.
+        start: path of a checkpoint that jobs start from, whatever SET says; or `latest`: jobs
+            that would begin a first or a new run are refused.
     """
 
     def __init__(

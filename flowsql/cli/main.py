@@ -24,8 +24,10 @@ statements from standard input have stdin-<hash of the text>-1, ...
 
 Where a job starts: a job that was stopped, failed or was killed goes on from its last checkpoint. One
 that finished, or was stopped with --drain, begins a new run: it reads all input again and adds its
-rows to what the target tables hold. --from latest refuses that. --fresh begins a new run in either
-case; after a stop it is refused while an exactly-once target holds rows of the run left behind.
+rows to what the target tables hold. --from latest never does that: of several jobs of a file it
+starts those that are not finished and leaves the others; if all are finished, it refuses. --fresh
+begins a new run in either case; after a stop it is refused while an exactly-once target holds rows of
+the run left behind.
 
 Ctrl-C or SIGTERM stops the jobs with a last checkpoint; a second one, a second or more later, ends
 the process at once. Exit codes: 0 finished or stopped, 1 a job failed or was stopped without a last
@@ -156,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "--from",
         dest="start",
         metavar="latest|PATH",
-        help="checkpoint or savepoint to start from; latest: refuse to begin anew",
+        help="checkpoint or savepoint to start from; latest: go on, and begin no new run",
     )
     start.add_argument("--fresh", action="store_true", help="begin anew, without a checkpoint")
 

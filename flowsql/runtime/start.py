@@ -87,7 +87,8 @@ class Starting:
         Args:
             path: a checkpoint or savepoint that is to be taken.
             fresh: begin anew even where there is something to resume.
-            resume: refuse to begin anew.
+            resume: refuse to begin a first or a new run; one that ended before its first checkpoint
+                begins again.
 
         Raises:
             StateError: the checkpoint is damaged, foreign, or of another statement; a target holds
@@ -103,7 +104,8 @@ class Starting:
                 start = self._restored(found)
                 self._check_targets(start)
                 return start
-        if resume:
+        record = self._record
+        if resume and (record is None or record.finished):
             raise self._nothing_to_resume()
         start = self._anew(fresh=fresh)
         self._check_targets(start)
