@@ -113,7 +113,9 @@ class Console:
         if self._drawn:
             # A terminal that was made narrower has wrapped them.
             rows = sum(1 + max(0, len(line) - 1) // (self.width + 1) for line in self._drawn)
-            self._err.write(f"\x1b[{rows}F\x1b[J")
+            # Row by row: some terminals keep a screen that is erased whole, and show it again when
+            # they become wider.
+            self._err.write("\x1b[F\x1b[2K" * rows)
             self._err.flush()
             self._drawn = []
 
