@@ -238,7 +238,7 @@ class AggregateOutput:
         function: its name.
         type: the result type.
         value: number of the accumulator with the sum, extreme, values or count.
-        count: number of the accumulator with the count of non-NULL values.
+        count: number of the accumulator with the count of non-NULL values, `value` itself or one before it.
         constants: see `AggregateCall`.
     """
 

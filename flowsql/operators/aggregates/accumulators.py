@@ -44,14 +44,18 @@ _ADD: dict[AccumulatorKind, _Add] = {
     AccumulatorKind.SUM_INTEGER: sums.add_integer,
     AccumulatorKind.SUM_FLOAT: sums.add_float,
     AccumulatorKind.SUM_DOUBLE: sums.add_float,
-    AccumulatorKind.SUM_FLOAT_RETRACT: sums.add_float_retract,
-    AccumulatorKind.SUM_DOUBLE_RETRACT: sums.add_float_retract,
     AccumulatorKind.SUM_DECIMAL: sums.add_decimal,
     AccumulatorKind.EXTREME_WORD: extremes.raise_word,
     AccumulatorKind.EXTREME_VALUE: extremes.raise_value,
-    AccumulatorKind.MOMENTS: moments.add_moments,
     AccumulatorKind.FIRST: arrivals.keep_first,
     AccumulatorKind.LAST: arrivals.keep_last,
+}
+# Of floats, which begin anew where the count of values comes down to zero.
+_AddCounted = Callable[[Columns, Accumulator, Batch, Selection, str], None]
+_ADD_COUNTED: dict[AccumulatorKind, _AddCounted] = {
+    AccumulatorKind.SUM_FLOAT_RETRACT: sums.add_float_retract,
+    AccumulatorKind.SUM_DOUBLE_RETRACT: sums.add_float_retract,
+    AccumulatorKind.MOMENTS: moments.add_moments,
 }
 
 # Kinds whose values are no fixed columns, and are read when a snapshot is taken.
@@ -117,6 +121,8 @@ class Accumulators:
             for a in plan.accumulators
             if a.kind in _LISTS
         }
+        # The column that counts an accumulator's values, which is fed before it.
+        self._counts = {o.value: plan.accumulators[o.count].name for o in plan.outputs}
 
     def open(self, state: Mapping[str, Any]) -> None:
         """Take the tables."""
@@ -138,7 +144,7 @@ class Accumulators:
             ends: int64[n] milliseconds, when each row's window is over; None without windows.
         """
         fed = [d.feed(batch, ends) for d in self._distinct]
-        for a in self.plan.accumulators:
+        for i, a in enumerate(self.plan.accumulators):
             if a.distinct is not None:
                 chosen = fed[a.distinct]
             else:
@@ -149,6 +155,8 @@ class Accumulators:
                 percentiles.add_values(self._ordered[a.name], a, batch, chosen)
             elif a.kind in _LISTS:
                 self._lists[a.name].feed(batch, chosen)
+            elif a.kind in _ADD_COUNTED:
+                _ADD_COUNTED[a.kind](self.columns, a, batch, chosen, self._counts[i])
             else:
                 _ADD[a.kind](self.columns, a, batch, chosen)
 

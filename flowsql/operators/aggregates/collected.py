@@ -8,8 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.changelog import Keys
+from flowsql.changelog.key_layout import KeyLayout, LeafKind
 from flowsql.errors import DataError, InternalError
 from flowsql.expr.nodes import LiteralValue
+from flowsql.state import SortColumn
+from flowsql.state.order import OrderLayout
 from flowsql.types import (
     BigIntType,
     DataType,
@@ -90,10 +93,13 @@ def _where(there: npt.NDArray[np.bool_], values: pa.Array) -> pa.Array:
 
 
 def _multisets(data_type: MultisetType, group: Ints, values: pa.Array, groups: int) -> pa.Array:
-    """Each value with how often it occurs, in order of first arrival."""
+    """Each value with how often it occurs, in an order that follows from the content alone.
+
+    A row that is taken back must be written as it was given, whatever came and went in between.
+    """
     element = data_type.element.with_nullable(nullable=True)
     ids, first = Keys.of([pa.array(group), values], (_GROUP, element), len(group)).group()
-    order = np.argsort(first)
+    order = np.lexsort((*_order(values, first, element), group.take(first)))
     first = first.take(order)
     times = np.bincount(ids, minlength=len(first)).take(order)
     counts = np.bincount(group.take(first), minlength=groups)
@@ -103,6 +109,21 @@ def _multisets(data_type: MultisetType, group: Ints, values: pa.Array, groups: i
         pa.array(times.astype(np.int32)),
         arrow_type(data_type),
     )
+
+
+def _order(values: pa.Array, rows: Ints, data_type: DataType) -> list[npt.NDArray[np.uint64]]:
+    """Words by which to sort the values at `rows`, the last one first.
+
+    Values that have no order are sorted by their normal form.
+    """
+    chosen = values.take(pa.array(rows))
+    kind = KeyLayout.of((data_type,)).leaves[0].kind
+    if kind in (LeafKind.NULL, LeafKind.NESTED, LeafKind.STRUCT):
+        normal = Keys.of([chosen], (data_type,), len(rows))
+        words = [*normal.words, *(() if normal.nulls is None else (normal.nulls,))]
+    else:
+        words = OrderLayout([SortColumn(data_type)]).encode([chosen]).words
+    return words[::-1]
 
 
 def _objects(group: Ints, values: list[pa.Array], groups: int) -> pa.Array:

@@ -95,5 +95,7 @@ def _at(share: float, values: Doubles, ends: Ints, counts: Ints, before: Ints) -
         values.take(np.searchsorted(ends, before + place.astype(np.int64), side="right"))
         for place in (low, high)
     )
-    between = (high - position) * first + (position - low) * second
+    # Between infinities, or beside one, there may be no number: an answer like any other.
+    with np.errstate(over="ignore", invalid="ignore"):
+        between = (high - position) * first + (position - low) * second
     return np.where(first == second, first, np.where(low == high, first, between))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowsql.operators.aggregates.decimals import quotient, words_of
+from flowsql.operators.aggregates.renewal import renewal
 from flowsql.operators.aggregates.results import Result
 from flowsql.operators.aggregates.selection import Batch, Selection
 from flowsql.operators.vectors import Vector, limbs_of
@@ -71,8 +72,20 @@ def add_float(columns: Columns, what: Accumulator, batch: Batch, chosen: Selecti
         np.add.at(vector, chosen.slots, values)
 
 
-def add_float_retract(columns: Columns, what: Accumulator, batch: Batch, chosen: Selection) -> None:
-    """As `add_float`; NaN and the infinities, which no subtraction takes back, are counted."""
+def add_float_retract(
+    columns: Columns, what: Accumulator, batch: Batch, chosen: Selection, count: str
+) -> None:
+    """As `add_float`; a sum begins anew where the last value leaves.
+
+    NaN and the infinities, which no subtraction takes back, are counted.
+
+    Args:
+        columns: the accumulators.
+        what: the accumulator.
+        batch: the rows.
+        chosen: those of them that are added or taken back.
+        count: the column with the number of values, these among them.
+    """
     assert what.arg is not None
     assert chosen.signs is not None
     vector = columns.vector(what.name)
@@ -84,6 +97,14 @@ def add_float_retract(columns: Columns, what: Accumulator, batch: Batch, chosen:
         for (name, _), mask in zip(what.columns[1:], kinds, strict=True):
             np.add.at(columns.vector(name), slots[mask], signs[mask].astype(np.int64))
         slots, signs, values = slots[finite], signs[finite], values[finite]
+    if not len(slots):
+        return
+    aside = tuple(name for name, _ in what.columns[1:])
+    anew = renewal(columns, count, aside, slots, signs)
+    if anew is not None:
+        vector[anew.slots] = 0
+        slots, signs = slots.take(anew.rows), signs.take(anew.rows)
+        values = values.take(anew.rows)
     with np.errstate(over="ignore", invalid="ignore"):
         np.add.at(vector, slots, values * signs.astype(vector.dtype))
 
