@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowsql.changelog.canonical import many_forms
+from flowsql.changelog.canonical import in_order, many_forms
 from flowsql.changelog.changes import (
     DELETE,
     INSERT,
@@ -37,6 +37,7 @@ __all__ = [
     "Kinds",
     "Marks",
     "concat_changes",
+    "in_order",
     "kind_names",
     "label",
     "many_forms",

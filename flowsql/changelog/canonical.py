@@ -15,9 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.changelog.hashing import ragged
-from flowsql.types import ArrayType, DataType, IntType, MapType, MultisetType, RowType
+from flowsql.types import (
+    ArrayType,
+    DataType,
+    Field,
+    IntType,
+    MapType,
+    MultisetType,
+    RowType,
+)
 
-__all__ = ["canonical_bytes", "many_forms"]
+__all__ = ["canonical_bytes", "in_order", "many_forms"]
 
 Ints = npt.NDArray[np.int64]
 Encode = Callable[[Sequence[pa.Array], Sequence[DataType]], pa.Array]
@@ -64,6 +72,27 @@ def many_forms(data_type: DataType) -> bool:
             return any(many_forms(f.type) for f in fields)
         case _:
             return False
+
+
+def in_order(data_type: DataType) -> DataType:
+    """The type with an ARRAY of entries for each MAP and MULTISET: only what is the same is equal.
+
+    Arrow casts a column of the one type to the other.
+    """
+    if not many_forms(data_type):
+        return data_type
+    match data_type:
+        case MapType(key=key, value=value):
+            entry = (Field("key", in_order(key)), Field("value", in_order(value)))
+        case MultisetType(element=element):
+            entry = (Field("key", in_order(element)), Field("value", IntType()))
+        case ArrayType(element=element):
+            return ArrayType(in_order(element))
+        case RowType(fields=fields):
+            return RowType(tuple(Field(f.name, in_order(f.type)) for f in fields))
+        case _:
+            return data_type
+    return ArrayType(RowType(entry))
 
 
 def _offsets(array: pa.Array) -> Ints:

@@ -31,6 +31,7 @@ from flowsql.changelog import (
     Changes,
     Keys,
     Marks,
+    in_order,
     split_changes,
 )
 from flowsql.errors import DataError
@@ -39,7 +40,7 @@ from flowsql.operators.sequence import sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.operators.waiting import Waiting
 from flowsql.state import Columns, KeyIndex, Rows
-from flowsql.types import RowType
+from flowsql.types import RowType, arrow_type
 
 __all__ = ["LastRows", "NormalizeOperator"]
 
@@ -72,6 +73,8 @@ class LastRows:
         self.key_types = tuple(row.fields[c].type for c in keys)
         self.stored = stored
         self.stored_types = tuple(row.fields[c].type for c in stored)
+        # A row whose equal values can be told apart is not the same.
+        self._compared = tuple(in_order(t) for t in self.stored_types)
         self.output = output
         self.width = len(row.fields)
         self.constants = constants
@@ -148,7 +151,7 @@ class LastRows:
         yield from split_changes(Changes(batch, kinds, None, told))
 
     def _same(self, values: pa.RecordBatch, paired: Ints) -> Bools | None:
-        """bool[n]: rows of pairs that are equal; None where there are none.
+        """bool[n]: rows of pairs that are the same; None where there are none.
 
         Args:
             values: stored columns of all rows.
@@ -156,7 +159,13 @@ class LastRows:
         """
         if not len(paired):
             return None
-        keys = Keys.of(values.columns, self.stored_types, values.num_rows)
+        columns = [
+            column if kind is compared else column.cast(arrow_type(compared))
+            for column, kind, compared in zip(
+                values.columns, self.stored_types, self._compared, strict=True
+            )
+        ]
+        keys = Keys.of(columns, self._compared, values.num_rows)
         equal = keys.equal(paired[::2], keys, paired[1::2])
         if not equal.any():
             return None

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flowsql.changelog import Keys
+from flowsql.changelog import Keys, in_order, many_forms
 from flowsql.types import (
     ArrayType,
     BigIntType,
@@ -29,6 +29,7 @@ from flowsql.types import (
     VarCharType,
     arrow_type,
 )
+from flowsql.types.parser import parse_type
 
 
 def groups(data_type: DataType, values: list[Any]) -> list[int]:
@@ -148,3 +149,35 @@ def test_the_unseeded_hash_is_fixed() -> None:
 
 
 EXPECTED_GROUPS = [0, 40, 0, 51, 0, 63, 42, 31, 51, 36]
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "equal"),
+    [
+        ("MAP<STRING, INT>", [[("a", 1), ("b", 2)], [("b", 2), ("a", 1)]], False),
+        ("MAP<STRING, INT>", [[("a", 1), ("b", None)], [("a", 1), ("b", None)]], True),
+        ("MULTISET<INT>", [[(1, 2), (3, 1)], [(3, 1), (1, 2)]], False),
+        ("MAP<STRING, INT>", [None, None], True),
+        ("MAP<STRING, INT>", [None, []], False),
+        ("ARRAY<MAP<STRING, INT>>", [[[("a", 1), ("b", 2)]], [[("b", 2), ("a", 1)]]], False),
+        ("MAP<INT, MAP<INT, INT>>", [[(1, [(1, 1), (2, 2)])], [(1, [(2, 2), (1, 1)])]], False),
+        ("ROW<m MAP<INT, INT>>", [{"m": [(1, 1), (2, 2)]}, {"m": [(2, 2), (1, 1)]}], False),
+    ],
+)
+def test_in_order_only_the_same_is_equal(text: str, values: list[Any], equal: bool) -> None:
+    """Equal maps may be told apart; as arrays of entries they are compared with their order."""
+    kind = parse_type(text)
+    assert many_forms(kind)
+    ordered = in_order(kind)
+    assert not many_forms(ordered)
+    cast = pa.array(values, arrow_type(kind)).cast(arrow_type(ordered))
+    keys = Keys.of([cast], [ordered])
+    assert bool(keys.equal(np.array([0]), keys, np.array([1]))[0]) is equal
+
+
+@pytest.mark.parametrize("text", ["INT", "DOUBLE", "STRING", "ARRAY<ROW<a INT, b STRING>>"])
+def test_most_types_have_one_form(text: str) -> None:
+    """Nothing is compared in another way, or stored twice, without need."""
+    kind = parse_type(text)
+    assert not many_forms(kind)
+    assert in_order(kind) is kind
