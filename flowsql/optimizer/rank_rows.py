@@ -14,6 +14,7 @@ from flowsql.optimizer.rewrite import bottom_up, conjunction, conjuncts
 
 __all__ = ["rank_rows"]
 
+_WHOLE = frozenset({"TINYINT", "SMALLINT", "INT", "BIGINT"})
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
 
@@ -81,7 +82,11 @@ def _compared(part: Expression, number: int) -> tuple[str, Expression] | None:
 
 def _bare(expression: Expression) -> Expression:
     """A column below casts that keep its value: INT and BIGINT are compared as BIGINT."""
-    while isinstance(expression, Cast) and expression.type.root == "BIGINT":
+    while (
+        isinstance(expression, Cast)
+        and expression.type.root == "BIGINT"
+        and expression.arg.type.root in _WHOLE
+    ):
         expression = expression.arg
     return expression
 
