@@ -205,6 +205,7 @@ class Accumulators:
                     group=group,
                     values=values,
                     groups=len(slots),
+                    append=not self.plan.retract,
                 )
             case _:
                 return self.columns.read(slots, name)

@@ -37,6 +37,7 @@ def collected(
     group: Ints,
     values: list[pa.Array],
     groups: int,
+    append: bool,
 ) -> pa.Array:
     """One value a group.
 
@@ -47,6 +48,7 @@ def collected(
         group: int64[n], ascending, the group of each value.
         values: the stored columns, n values each, in order of arrival within a group.
         groups: how many groups there are.
+        append: values only come, none is taken back.
     """
     counts = np.bincount(group, minlength=groups)
     match function:
@@ -61,7 +63,7 @@ def collected(
             return _where(counts > 0, lists)
         case "COLLECT":
             assert isinstance(data_type, MultisetType)
-            return _multisets(data_type, group, values[0], groups)
+            return _multisets(data_type, group, values[0], groups, append=append)
         case "JSON_ARRAYAGG":
             texts = pc.fill_null(values[0], "null")
             joined = pc.binary_join(_lists(counts, texts), ",")
@@ -92,14 +94,21 @@ def _where(there: npt.NDArray[np.bool_], values: pa.Array) -> pa.Array:
     return values.take(pa.array(rows, mask=~there))
 
 
-def _multisets(data_type: MultisetType, group: Ints, values: pa.Array, groups: int) -> pa.Array:
-    """Each value with how often it occurs, in an order that follows from the content alone.
+def _multisets(
+    data_type: MultisetType, group: Ints, values: pa.Array, groups: int, *, append: bool
+) -> pa.Array:
+    """Each value with how often it occurs: in order of first arrival where values only come.
 
-    A row that is taken back must be written as it was given, whatever came and went in between.
+    Else in an order that follows from the content alone: a row that is taken back must be written
+    as it was given, whatever came and went in between.
     """
     element = data_type.element.with_nullable(nullable=True)
     ids, first = Keys.of([pa.array(group), values], (_GROUP, element), len(group)).group()
-    order = np.lexsort((*_order(values, first, element), group.take(first)))
+    order = (
+        np.argsort(first)
+        if append
+        else np.lexsort((*_order(values, first, element), group.take(first)))
+    )
     first = first.take(order)
     times = np.bincount(ids, minlength=len(first)).take(order)
     counts = np.bincount(group.take(first), minlength=groups)

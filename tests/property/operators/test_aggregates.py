@@ -136,7 +136,8 @@ def value(call: str, items: Sequence[Item], append: bool) -> Any:
     if function == "COLLECT":
         counts = Counter(map(normal, values))
         first = {normal(v): v for v in reversed(values)}
-        return sorted(((first[k], n) for k, n in counts.items()), key=lambda e: order(e[0]))
+        entries = [(first[k], n) for k, n in counts.items()]
+        return entries if append else sorted(entries, key=lambda e: order(e[0]))
     if function == "JSON_ARRAYAGG":
         return "[" + ",".join("null" if v is None else v for v in values) + "]"
     if constant == "IGNORE NULLS":
