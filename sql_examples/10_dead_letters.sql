@@ -5,7 +5,7 @@
 CREATE TABLE unreadable (
   table_name STRING,  -- the table that was read
   place STRING,       -- file and line
-  record BYTES,       -- as it stands there
+  record BYTES,       -- as it stands there; csv and json write BYTES as base64
   reason STRING
 ) WITH (
   'connector' = 'filesystem',
