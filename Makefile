@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test test-all rewrite bench demo reference clean
+.PHONY: help install check fix test test-all rewrite bench demo reference grammar clean
 
 help:
 	@echo "make demo      run the example job live on data it makes itself, then look at its result"
@@ -17,6 +17,7 @@ help:
 	@echo "make rewrite   write actual output into the script tests; review the diff"
 	@echo "make bench     every benchmark, one line each (minutes)"
 	@echo "make reference  write docs/reference from the code's own tables"
+	@echo "make grammar   write the statement parser's tables from flowsql/sql/statements.lark"
 	@echo "make clean     remove build products and caches"
 
 install: $(INSTALLED)
@@ -52,6 +53,9 @@ bench: $(INSTALLED)
 
 reference: $(INSTALLED)
 	$(BIN)/python docs/generate_reference.py
+
+grammar: $(INSTALLED)
+	$(BIN)/python -m flowsql.sql.make_tables
 
 demo: $(INSTALLED)
 	$(BIN)/python sql_examples/demo/run.py

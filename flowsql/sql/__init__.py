@@ -5,12 +5,12 @@
     split(text), parse_piece(text, piece)   → one after the other, for a prompt
 
 `statements`, `administration` and `alterations` list what there is; queries and expressions inside are sqlglot nodes, listed by
-`flowsql.sql.dialect`. The road: `tokens` → `splitter` → `grammar` (lark, `statements.lark`) →
+`flowsql.sql.dialect`. The road: `tokens` → `splitter` → `grammar` (`statements.lark`) →
 `transformer`, with `dialect` reading every query and expression and `flowsql.types.parser` every
 type. Each mistake is an SqlError with a span; a statement Flink has and we do not is refused by
 name (`unsupported`).
 
-Importing this loads sqlglot and lark: do it late.
+Importing this loads sqlglot: do it late.
 """
 
 from __future__ import annotations

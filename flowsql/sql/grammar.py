@@ -1,4 +1,4 @@
-"""Statements: lark's grammar driven token by token.
+"""Statements: the grammar `statements.lark` driven token by token.
 
 The grammar says what may come next; where that is a query, an expression or a type, the parser of
 its own reads on from the same tokens and hands the grammar one leaf.
@@ -72,7 +72,7 @@ def _statement(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
         query = cursor.query()
         if cursor.at == piece.last:
             return s.QueryStatement(query=query, span=piece.span)
-    from flowsql.sql.lalr import Steps  # noqa: PLC0415 - loads lark
+    from flowsql.sql.lalr import Steps  # noqa: PLC0415 - scripts of queries need no statements
 
     cursor, steps = QueryParser(text, tokens, piece.first), Steps()
     while cursor.at < piece.last:

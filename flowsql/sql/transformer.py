@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
-
-from lark import Transformer
 
 from flowsql.errors import SqlError, nearest
 from flowsql.sql import statements as s
@@ -23,7 +20,7 @@ _NOT_ENFORCED = (
 _NEVER_OVERWRITTEN = {"ALL", "CONSTRAINTS", "DISTRIBUTION", "PARTITIONS"}
 
 
-class StatementBuilder(AdministrationRules, AlterationRules, Transformer[Leaf, Any]):
+class StatementBuilder(AdministrationRules, AlterationRules):
     """Builds statements bottom-up, without their span, which the caller knows."""
 
     def start(self, parts: Parts) -> s.Statement:
