@@ -25,6 +25,7 @@ from flowsql.types.datatypes import DataType
 
 __all__ = [
     "Aggregate",
+    "Binary",
     "Filter",
     "Insert",
     "Join",
@@ -33,6 +34,7 @@ __all__ = [
     "Project",
     "Scan",
     "Tumble",
+    "Unary",
     "Union",
     "Values",
     "Window",
@@ -82,6 +84,35 @@ class LogicalPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Unary(LogicalPlan):
+    """Base of nodes over one input."""
+
+    input: LogicalPlan
+
+    @property
+    def inputs(self) -> tuple[LogicalPlan, ...]:
+        return (self.input,)
+
+    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
+        return replace(self, input=inputs[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(LogicalPlan):
+    """Base of nodes over two inputs."""
+
+    left: LogicalPlan
+    right: LogicalPlan
+
+    @property
+    def inputs(self) -> tuple[LogicalPlan, ...]:
+        return (self.left, self.right)
+
+    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
+        return replace(self, left=inputs[0], right=inputs[1])
+
+
+@dataclass(frozen=True, slots=True)
 class Scan(LogicalPlan):
     """Columns of a table.
 
@@ -120,43 +151,27 @@ class Values(LogicalPlan):
 
 
 @dataclass(frozen=True, slots=True)
-class Filter(LogicalPlan):
+class Filter(Unary):
     """Rows for which the condition is TRUE."""
 
-    input: LogicalPlan
     condition: Expression
 
     def _fields(self) -> tuple[Field, ...]:
         return self.input.schema.fields
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
 
     def __str__(self) -> str:
         return f"Filter({render(self.condition)})"
 
 
 @dataclass(frozen=True, slots=True)
-class Project(LogicalPlan):
+class Project(Unary):
     """Other columns for the same rows."""
 
-    input: LogicalPlan
     expressions: tuple[Expression, ...]
     names: tuple[str, ...]
 
     def _fields(self) -> tuple[Field, ...]:
         return tuple(Field(n, e.type) for n, e in zip(self.names, self.expressions, strict=True))
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
 
     def __str__(self) -> str:
         shown = []
@@ -175,7 +190,7 @@ class Window(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tumble(LogicalPlan):
+class Tumble(Unary):
     """TUMBLE: appends `window_start`, `window_end`, `window_time`.
 
     Attributes:
@@ -183,7 +198,6 @@ class Tumble(LogicalPlan):
         size, offset: milliseconds.
     """
 
-    input: LogicalPlan
     time: int
     size: int
     offset: int = 0
@@ -200,13 +214,6 @@ class Tumble(LogicalPlan):
             Field(Window.TIME.value, time.type.not_null()),
         )
 
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
-
     def __str__(self) -> str:
         offset = f", offset={self.offset} ms" if self.offset else ""
         name = self.input.schema.names[self.time]
@@ -214,7 +221,7 @@ class Tumble(LogicalPlan):
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregate(LogicalPlan):
+class Aggregate(Unary):
     """GROUP BY: the keys, then one column a call. Without calls: DISTINCT.
 
     Attributes:
@@ -225,7 +232,6 @@ class Aggregate(LogicalPlan):
             among them: the aggregate is one of windows and gives each of them once.
     """
 
-    input: LogicalPlan
     keys: tuple[int, ...]
     calls: tuple[AggregateCall, ...]
     names: tuple[str, ...]
@@ -237,13 +243,6 @@ class Aggregate(LogicalPlan):
         types = [fields[k].type if k in times else without_time(fields[k].type) for k in self.keys]
         types += [c.type for c in self.calls]
         return tuple(Field(n, t) for n, t in zip(self.names, types, strict=True))
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
 
     def __str__(self) -> str:
         names = self.input.schema.names
@@ -273,14 +272,12 @@ class JoinKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Join(LogicalPlan):
+class Join(Binary):
     """Pairs of rows for which the condition is TRUE; the left columns, then the right ones.
 
     Time attributes end here: neither side's time is the time of the result.
     """
 
-    left: LogicalPlan
-    right: LogicalPlan
     kind: JoinKind
     condition: Expression | None
 
@@ -293,13 +290,6 @@ class Join(LogicalPlan):
                 plain = without_time(f.type)
                 fields.append(Field(f.name, plain.with_nullable(True) if padded else plain))
         return tuple(fields)
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.left, self.right)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, left=inputs[0], right=inputs[1])
 
     def __str__(self) -> str:
         on = "TRUE" if self.condition is None else render(self.condition)

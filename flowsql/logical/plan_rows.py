@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from flowsql.expr import Column, Expression, render
-from flowsql.logical.plan import LogicalPlan, without_time
+from flowsql.logical.plan import Binary, LogicalPlan, Unary, without_time
 from flowsql.types import (
     ArrayType,
     BigIntType,
@@ -36,7 +36,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class SemiJoin(LogicalPlan):
+class SemiJoin(Binary):
     """Rows of the left side that have a match, or have none (`anti`): IN, EXISTS and their NOT.
 
     Attributes:
@@ -45,21 +45,12 @@ class SemiJoin(LogicalPlan):
             has it.
     """
 
-    left: LogicalPlan
-    right: LogicalPlan
     condition: Expression | None
     anti: bool = False
     null_aware: bool = False
 
     def _fields(self) -> tuple[Field, ...]:
         return tuple(replace(f, type=without_time(f.type)) for f in self.left.schema.fields)
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.left, self.right)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, left=inputs[0], right=inputs[1])
 
     def __str__(self) -> str:
         on = "TRUE" if self.condition is None else render(self.condition)
@@ -75,11 +66,9 @@ class SetKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SetOperation(LogicalPlan):
+class SetOperation(Binary):
     """INTERSECT [ALL] and EXCEPT [ALL] of inputs with equal types; the names are the left one's."""
 
-    left: LogicalPlan
-    right: LogicalPlan
     kind: SetKind
     all: bool
 
@@ -89,13 +78,6 @@ class SetOperation(LogicalPlan):
             Field(a.name, without_time(a.type).with_nullable(a.type.nullable or b.type.nullable))
             for a, b in sides
         )
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.left, self.right)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, left=inputs[0], right=inputs[1])
 
     def __str__(self) -> str:
         every = ", all" if self.all else ""
@@ -121,7 +103,7 @@ class SortKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Sort(LogicalPlan):
+class Sort(Unary):
     """ORDER BY, OFFSET and LIMIT; `order` may be empty.
 
     Attributes:
@@ -129,7 +111,6 @@ class Sort(LogicalPlan):
         fetch: how many follow; None for all.
     """
 
-    input: LogicalPlan
     order: tuple[SortKey, ...]
     offset: int = 0
     fetch: int | None = None
@@ -137,13 +118,6 @@ class Sort(LogicalPlan):
     def _fields(self) -> tuple[Field, ...]:
         # As in Flink, rows that are chosen by others carry no time attribute.
         return tuple(replace(f, type=without_time(f.type)) for f in self.input.schema.fields)
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
 
     def __str__(self) -> str:
         names = self.schema.names
@@ -162,13 +136,12 @@ class RankFunction(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Number(LogicalPlan):
+class Number(Unary):
     """`ROW_NUMBER() OVER (PARTITION BY … ORDER BY …)`: the input's columns, then the number.
 
     Where a condition chooses by the number, the rule `rank_rows` makes a `Rank` of it.
     """
 
-    input: LogicalPlan
     partition: tuple[int, ...]
     order: tuple[SortKey, ...]
     function: RankFunction
@@ -178,19 +151,12 @@ class Number(LogicalPlan):
         given = (replace(f, type=without_time(f.type)) for f in self.input.schema.fields)
         return (*given, Field(self.name, BigIntType(nullable=False)))
 
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
-
     def __str__(self) -> str:
         return f"Number({_ranking(self.function, self.input, self.partition, self.order)})"
 
 
 @dataclass(frozen=True, slots=True)
-class Rank(LogicalPlan):
+class Rank(Unary):
     """Top-N: the rows whose number in their partition is from `start` to `end`.
 
     Attributes:
@@ -199,7 +165,6 @@ class Rank(LogicalPlan):
         name: of the column with the number, behind the input's; None: it is not given.
     """
 
-    input: LogicalPlan
     partition: tuple[int, ...]
     order: tuple[SortKey, ...]
     function: RankFunction
@@ -219,13 +184,6 @@ class Rank(LogicalPlan):
                 Field(self.name, BigIntType(nullable=False)),
             )
         )
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
 
     def __str__(self) -> str:
         names = self.input.schema.names
@@ -248,7 +206,7 @@ def _ranking(
 
 
 @dataclass(frozen=True, slots=True)
-class Expand(LogicalPlan):
+class Expand(Unary):
     """Every row once for each projection: GROUPING SETS.
 
     Attributes:
@@ -256,7 +214,6 @@ class Expand(LogicalPlan):
         names: of the columns.
     """
 
-    input: LogicalPlan
     projections: tuple[tuple[Expression, ...], ...]
     names: tuple[str, ...]
 
@@ -266,20 +223,13 @@ class Expand(LogicalPlan):
             for name, values in zip(self.names, zip(*self.projections, strict=True), strict=True)
         )
 
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
-
     def __str__(self) -> str:
         shown = "; ".join(", ".join(map(render, p)) for p in self.projections)
         return f"Expand({shown})"
 
 
 @dataclass(frozen=True, slots=True)
-class Unnest(LogicalPlan):
+class Unnest(Unary):
     """Every row once for each element of a collection: its columns, then the element's.
 
     Attributes:
@@ -290,7 +240,6 @@ class Unnest(LogicalPlan):
         condition: over the node's columns; an element counts only where it is TRUE.
     """
 
-    input: LogicalPlan
     collection: int
     names: tuple[str, ...]
     ordinality: bool = False
@@ -306,13 +255,6 @@ class Unnest(LogicalPlan):
             for n, t in zip(self.names, kinds, strict=True)
         ]
         return (*self.input.schema.fields, *made)
-
-    @property
-    def inputs(self) -> tuple[LogicalPlan, ...]:
-        return (self.input,)
-
-    def with_inputs(self, inputs: tuple[LogicalPlan, ...]) -> LogicalPlan:
-        return replace(self, input=inputs[0])
 
     def __str__(self) -> str:
         parts = [self.input.schema.names[self.collection], f"as=[{', '.join(self.names)}]"]
