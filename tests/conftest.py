@@ -12,6 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.services.fixtures import (  # noqa: F401 (fixtures of every test)
+    postgres,
+    postgres_servers,
+    postgres_version,
+)
+
 ROOT = Path(__file__).parent
 # The tests' own connectors are found as everybody's are: through entry points.
 sys.path.insert(0, str(ROOT / "support" / "plugin"))

@@ -1,0 +1,88 @@
+"""The servers that tests start do what tests ask of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.services.postgres import PostgresServer
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_server_is_of_its_version_and_ready_for_logical_decoding(
+    postgres_version: PostgresServer,
+) -> None:
+    """The version asked for, its log readable."""
+    rows = postgres_version.execute(
+        "SELECT current_setting('server_version_num')::int / 10000, current_setting('wal_level')"
+    )
+    assert rows == [(postgres_version.version, "logical")]
+
+
+def test_what_was_committed_outlives_a_kill() -> None:
+    """SIGKILL of all processes, then a start on the same port with the same rows."""
+    with PostgresServer() as server:
+        port = server.port
+        server.execute("CREATE TABLE t AS SELECT 42 AS a")
+        server.restart("kill")
+        assert (server.port, server.execute("SELECT a FROM t")) == (port, [(42,)])
+        server.stop()
+        assert not server.running
+        with pytest.raises(psycopg.OperationalError):
+            server.execute("SELECT 1")
+        server.start()
+        assert server.execute("SELECT a FROM t") == [(42,)]
+
+
+def test_connections_are_cut(postgres: PostgresServer) -> None:
+    """The sessions meant end, others go on."""
+    with (
+        postgres.connect(application_name="victim") as victim,
+        postgres.connect(application_name="other") as other,
+    ):
+        assert postgres.cut_connections("application_name = 'victim'") == 1
+        with pytest.raises(psycopg.OperationalError):
+            victim.execute("SELECT 1")
+        assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_ends_with_who_started_it(tmp_path: Path) -> None:
+    """A killed test run leaves no server behind."""
+    code = (
+        "import os, signal\n"
+        "from tests.services.postgres import PostgresServer\n"
+        "print(PostgresServer().pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:-2]:
+        parent.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    pid = int(done.stdout)
+    # The server's process is nobody's child now; its end is seen by its entry only.
+    for _ in range(500):
+        if not _alive(pid):
+            return
+        subprocess.run(["sleep", "0.02"], check=True)
+    pytest.fail(f"process {pid} is still there")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
