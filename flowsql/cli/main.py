@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 finished or stopped, 1 a job failed, 2 bad SQL or option, 3 a connector's check before the
     start failed, 130 or 143 ended at once by SIGINT or SIGTERM.
     """
+    if arguments is None:
+        # Nothing that is being loaded is garbage; `tune` turns the collector on again.
+        gc.disable()
     with _ending_at_once(own_process=arguments is None):
         parser = _parser()
         options = parser.parse_args(arguments)

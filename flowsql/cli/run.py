@@ -39,6 +39,7 @@ _SECOND_SIGNAL_S = 1.0
 
 def explain_file(file: str, settings: Mapping[str, str]) -> int:
     """Print the plan of every query and INSERT of a file; nothing is run."""
+    tune()
     text = _read(file)
     session = Session(settings, name=_name(file, text))
     explained = False
@@ -185,7 +186,6 @@ class _Run:
             if code:
                 self._session.stop()
                 return max(code, self._watch(self._session.jobs))
-        # What was loaded lives as long as the process: the collector need not look at it again.
         gc.freeze()
         return self._watch(self._session.jobs)
 
@@ -360,7 +360,10 @@ def _named(jobs: Sequence[Job]) -> str:
 
 
 def tune() -> None:
-    """Settings of the whole process, which is ours."""
+    """Settings of the whole process, which is ours; called when all is loaded."""
+    # What was loaded lives as long as the process: the collector need not look at it again.
+    gc.freeze()
+    gc.enable()
     sys.setswitchinterval(0.001)
     pa.set_cpu_count(len(os.sched_getaffinity(0)))
 

@@ -11,38 +11,11 @@ from typing import Any, assert_never
 
 import pyarrow as pa
 
+from flowsql import operators
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import InternalError
 from flowsql.expr import EvalSettings, compile_predicate, compile_projection
 from flowsql.expr.nodes import Column, columns_read
-from flowsql.operators import (
-    BestRowOperator,
-    ExpandOperator,
-    FilterOperator,
-    FirstRowOperator,
-    GroupAggregateOperator,
-    JoinOperator,
-    JoinSideState,
-    Layout,
-    LimitOperator,
-    NormalizeOperator,
-    Operator,
-    ProjectOperator,
-    Ranking,
-    SemiJoinOperator,
-    SetOperationOperator,
-    SinkMaterializeOperator,
-    SortOperator,
-    TimeSortOperator,
-    TopFewOperator,
-    TopNOperator,
-    TumbleAssignOperator,
-    UnionOperator,
-    UnnestOperator,
-    WindowAggregateOperator,
-    WindowTopNOperator,
-    copies,
-)
 from flowsql.physical import PhysicalNode
 from flowsql.physical.specs import (
     Collect,
@@ -90,15 +63,15 @@ from flowsql.types import ArrayType, DataType, Field, MultisetType, RowType, arr
 __all__ = ["build_operator"]
 
 _LAYOUTS = {
-    SideLayout.KEY_IS_UNIQUE: Layout.ONE_ROW,
-    SideLayout.HAS_UNIQUE_KEY: Layout.UNIQUE_KEY,
-    SideLayout.NO_UNIQUE_KEY: Layout.CONTENT,
+    SideLayout.KEY_IS_UNIQUE: "ONE_ROW",
+    SideLayout.HAS_UNIQUE_KEY: "UNIQUE_KEY",
+    SideLayout.NO_UNIQUE_KEY: "CONTENT",
 }
 
 
 def build_operator(
     node: PhysicalNode, inputs: Sequence[PhysicalNode], settings: EvalSettings
-) -> Operator:
+) -> operators.Operator:
     """The operator of a plan's node; `open` it before use.
 
     Args:
@@ -113,7 +86,7 @@ def build_operator(
     match node.spec:
         case Filter() as spec:
             row = inputs[0].output
-            return FilterOperator(
+            return operators.FilterOperator(
                 predicate=compile_predicate(spec.condition, row, settings),
                 reads=frozenset(row.names[i] for i in columns_read(spec.condition)),
             )
@@ -121,14 +94,14 @@ def build_operator(
             return _project(spec, node.output, inputs[0].output, settings)
         case Expand() as spec:
             row = inputs[0].output
-            return ExpandOperator(
+            return operators.ExpandOperator(
                 projections=[compile_projection(v, row, settings) for v in spec.projections],
                 output=output,
             )
         case Union():
-            return UnionOperator(output=output)
+            return operators.UnionOperator(output=output)
         case TumbleAssign() as spec:
-            return TumbleAssignOperator(
+            return operators.TumbleAssignOperator(
                 time=spec.time,
                 size=spec.size,
                 offset=spec.offset,
@@ -139,7 +112,7 @@ def build_operator(
         case GroupAggregate() as spec:
             row = inputs[0].output
             retract = spec.input_mode is not ChangelogMode.APPEND
-            return GroupAggregateOperator(
+            return operators.GroupAggregateOperator(
                 keys=spec.keys,
                 key_types=_types(row, spec.keys),
                 plan=accumulate_calls(spec.aggregates, row, retract=retract),
@@ -149,7 +122,7 @@ def build_operator(
         case WindowAggregate() as spec:
             row = inputs[0].output
             retract = spec.input_mode is not ChangelogMode.APPEND
-            return WindowAggregateOperator(
+            return operators.WindowAggregateOperator(
                 keys=spec.keys,
                 key_types=_types(row, spec.keys),
                 plan=accumulate_calls(spec.aggregates, row, retract=retract),
@@ -164,8 +137,8 @@ def build_operator(
         case SemiJoin() as spec:
             return _semi_join(spec, output, inputs, settings)
         case SetOperation() as spec:
-            return SetOperationOperator(
-                copies=copies(spec.kind.value, every=spec.all),
+            return operators.SetOperationOperator(
+                copies=operators.copies(spec.kind.value, every=spec.all),
                 types=inputs[0].output.types,
                 output=output,
             )
@@ -174,27 +147,29 @@ def build_operator(
         case Deduplicate() as spec:
             row = inputs[0].output
             if spec.time is None and not spec.keep_last:
-                return FirstRowOperator(keys=spec.keys, key_types=_types(row, spec.keys))
+                return operators.FirstRowOperator(keys=spec.keys, key_types=_types(row, spec.keys))
             return _best_row(spec.keys, time_order(spec), row, output, last=spec.keep_last)
         case Limit() as spec:
-            return LimitOperator(offset=spec.offset, fetch=spec.fetch)
+            return operators.LimitOperator(offset=spec.offset, fetch=spec.fetch)
         case Sort() as spec:
-            return SortOperator(
+            return operators.SortOperator(
                 columns=tuple(k.column for k in spec.order),
                 order=sort_columns(spec.order, inputs[0].output),
             )
         case TimeSort() as spec:
-            return TimeSortOperator(columns=tuple(k.column for k in spec.order), output=output)
+            return operators.TimeSortOperator(
+                columns=tuple(k.column for k in spec.order), output=output
+            )
         case Unnest() as spec:
             return _unnest(spec, node.output, inputs[0].output, settings)
         case Normalize() as spec:
             row = inputs[0].output
-            return NormalizeOperator(
+            return operators.NormalizeOperator(
                 keys=spec.keys, stored=stored_value_columns(spec.keys, row), row=row, output=output
             )
         case SinkMaterialize() as spec:
             row = inputs[0].output
-            return SinkMaterializeOperator(
+            return operators.SinkMaterializeOperator(
                 keys=spec.keys, stored=stored_value_columns(spec.keys, row), row=row, output=output
             )
         case Scan() | Values() | DeadLetters() | Sink() | Collect() as driven:
@@ -209,7 +184,7 @@ def _types(row: RowType, columns: tuple[int, ...]) -> tuple[DataType, ...]:
 
 def _project(
     spec: Project, output: RowType, row: RowType, settings: EvalSettings
-) -> ProjectOperator:
+) -> operators.ProjectOperator:
     kept: dict[str, str] = {}
     reads: set[int] = set()
     for field, expression in zip(output.fields, spec.expressions, strict=True):
@@ -217,7 +192,7 @@ def _project(
             kept[field.name] = row.names[expression.index]
         else:
             reads |= columns_read(expression)
-    return ProjectOperator(
+    return operators.ProjectOperator(
         projection=compile_projection(spec.expressions, row, settings),
         output=arrow_schema(output),
         kept=kept,
@@ -227,12 +202,12 @@ def _project(
 
 def _join(
     spec: Join, output: RowType, inputs: Sequence[PhysicalNode], settings: EvalSettings
-) -> JoinOperator:
+) -> operators.JoinOperator:
     left, right = (
         _join_side(name, side, node.output)
         for name, side, node in zip(("left", "right"), (spec.left, spec.right), inputs, strict=True)
     )
-    return JoinOperator(
+    return operators.JoinOperator(
         left=left,
         right=right,
         preserved=(
@@ -250,7 +225,7 @@ def _join(
 
 def _semi_join(
     spec: SemiJoin, output: pa.Schema, inputs: Sequence[PhysicalNode], settings: EvalSettings
-) -> SemiJoinOperator:
+) -> operators.SemiJoinOperator:
     left, right = (node.output for node in inputs)
     # Both sides may have a column of one name.
     pair = RowType(
@@ -263,7 +238,7 @@ def _semi_join(
         nullable=False,
     )
     conditional = spec.condition is not None
-    return SemiJoinOperator(
+    return operators.SemiJoinOperator(
         anti=spec.anti,
         left=_join_side("left", spec.left, left),
         right=_join_side("right", spec.right, right) if conditional else None,
@@ -279,13 +254,15 @@ def _semi_join(
     )
 
 
-def _rank(spec: Rank, row: RowType, output: pa.Schema, settings: EvalSettings) -> Operator:
+def _rank(
+    spec: Rank, row: RowType, output: pa.Schema, settings: EvalSettings
+) -> operators.Operator:
     if keeps_best_row(spec, row):
         return _best_row(spec.partition, spec.order, row, output, last=False)
     sort = sort_columns(spec.order, row)
     if keeps_few(spec, row) and spec.end is not None:
         columns = (k.column for k in spec.order)
-        return TopFewOperator(
+        return operators.TopFewOperator(
             partition=spec.partition,
             partition_types=_types(row, spec.partition),
             stored=stored_value_columns(spec.partition, row),
@@ -305,7 +282,7 @@ def _rank(spec: Rank, row: RowType, output: pa.Schema, settings: EvalSettings) -
         "stored": stored,
         "stored_types": _types(row, stored),
         "sort": tuple(k.column for k in spec.order),
-        "ranking": Ranking(
+        "ranking": operators.Ranking(
             ties=ties,
             dense=spec.function is RankFunction.DENSE_RANK,
             start=spec.start,
@@ -319,8 +296,8 @@ def _rank(spec: Rank, row: RowType, output: pa.Schema, settings: EvalSettings) -
         "output": output,
     }
     if spec.window_end is None:
-        return TopNOperator(**options)
-    return WindowTopNOperator(
+        return operators.TopNOperator(**options)
+    return operators.WindowTopNOperator(
         window_end=spec.window_end,
         zone=settings.local_time_zone if spec.local_time else "UTC",
         last=spec.last,
@@ -335,9 +312,9 @@ def _best_row(
     output: pa.Schema,
     *,
     last: bool,
-) -> BestRowOperator:
+) -> operators.BestRowOperator:
     columns = (k.column for k in order)
-    return BestRowOperator(
+    return operators.BestRowOperator(
         keys=keys,
         stored=stored_value_columns(keys, row),
         row=row,
@@ -347,10 +324,12 @@ def _best_row(
     )
 
 
-def _unnest(spec: Unnest, output: RowType, row: RowType, settings: EvalSettings) -> UnnestOperator:
+def _unnest(
+    spec: Unnest, output: RowType, row: RowType, settings: EvalSettings
+) -> operators.UnnestOperator:
     kind = row.fields[spec.collection].type
     element = kind.element if isinstance(kind, ArrayType | MultisetType) else None
-    return UnnestOperator(
+    return operators.UnnestOperator(
         collection=spec.collection,
         columns=spec.columns,
         multiset=isinstance(kind, MultisetType),
@@ -364,15 +343,15 @@ def _unnest(spec: Unnest, output: RowType, row: RowType, settings: EvalSettings)
     )
 
 
-def _join_side(name: str, side: JoinSide, row: RowType) -> JoinSideState:
+def _join_side(name: str, side: JoinSide, row: RowType) -> operators.JoinSideState:
     stored = stored_columns(side, row)
     ids = side.unique_key if side.layout is SideLayout.HAS_UNIQUE_KEY else stored
-    return JoinSideState(
+    return operators.JoinSideState(
         name=name,
         keys=side.keys,
         columns=side.columns,
         stored=stored,
-        layout=_LAYOUTS[side.layout],
+        layout=operators.Layout[_LAYOUTS[side.layout]],
         ids=ids,
         id_types=_types(row, ids),
         append=side.mode is ChangelogMode.APPEND,

@@ -25,11 +25,9 @@ Decisions (2026-11):
 
 from __future__ import annotations
 
-from flowsql.state.columns import Columns
-from flowsql.state.key_index import KeyIndex
-from flowsql.state.ordered import Entries, Ordered
-from flowsql.state.row_lists import RowLists
-from flowsql.state.rows import Rows
+from typing import TYPE_CHECKING
+
+from flowsql.lazy import lazily
 from flowsql.state.spec import (
     ColumnsSpec,
     KeyIndexSpec,
@@ -40,9 +38,16 @@ from flowsql.state.spec import (
     StateSpec,
     TimersSpec,
 )
-from flowsql.state.store import StateStore
 from flowsql.state.table import Segment, Table, TableStats
-from flowsql.state.timers import Timers
+
+if TYPE_CHECKING:
+    from flowsql.state.columns import Columns
+    from flowsql.state.key_index import KeyIndex
+    from flowsql.state.ordered import Entries, Ordered
+    from flowsql.state.row_lists import RowLists
+    from flowsql.state.rows import Rows
+    from flowsql.state.store import StateStore
+    from flowsql.state.timers import Timers
 
 __all__ = [
     "Columns",
@@ -65,3 +70,17 @@ __all__ = [
     "Timers",
     "TimersSpec",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "Columns": "flowsql.state.columns",
+        "Entries": "flowsql.state.ordered",
+        "KeyIndex": "flowsql.state.key_index",
+        "Ordered": "flowsql.state.ordered",
+        "RowLists": "flowsql.state.row_lists",
+        "Rows": "flowsql.state.rows",
+        "StateStore": "flowsql.state.store",
+        "Timers": "flowsql.state.timers",
+    },
+)

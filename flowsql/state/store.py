@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Self, TypeVar
 
+from flowsql import state
 from flowsql.errors import InternalError, StateError
-from flowsql.state.columns import Columns
-from flowsql.state.key_index import KeyIndex
-from flowsql.state.ordered import Ordered
-from flowsql.state.row_lists import RowLists
-from flowsql.state.rows import Rows
 from flowsql.state.spec import (
     ColumnsSpec,
     KeyIndexSpec,
@@ -21,7 +17,6 @@ from flowsql.state.spec import (
     TimersSpec,
 )
 from flowsql.state.table import Segment, Table, TableStats
-from flowsql.state.timers import Timers
 
 __all__ = ["StateStore"]
 
@@ -91,16 +86,16 @@ def _make(spec: StateSpec, tables: dict[str, Table]) -> Table:
 
     match spec:
         case KeyIndexSpec():
-            return KeyIndex(spec)
+            return state.KeyIndex(spec)
         case ColumnsSpec():
-            return Columns(spec, other(spec.index, KeyIndex))
+            return state.Columns(spec, other(spec.index, state.KeyIndex))
         case RowsSpec():
-            return Rows(spec)
+            return state.Rows(spec)
         case RowListsSpec():
-            return RowLists(spec, other(spec.rows, Rows))
+            return state.RowLists(spec, other(spec.rows, state.Rows))
         case OrderedSpec():
-            return Ordered(spec, other(spec.index, KeyIndex))
+            return state.Ordered(spec, other(spec.index, state.KeyIndex))
         case TimersSpec():
-            return Timers(spec, other(spec.index, KeyIndex))
+            return state.Timers(spec, other(spec.index, state.KeyIndex))
         case _:
             raise InternalError(f'state table "{spec.name}" is of an unknown kind')

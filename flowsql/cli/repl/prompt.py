@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import os
 import shutil
 import signal
@@ -171,7 +170,6 @@ class _Engine:
         from flowsql.session import Session  # noqa: PLC0415
 
         tune()
-        gc.freeze()
         look_in(["."])
         session = Session(
             self._settings,
