@@ -29,12 +29,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import Changes, Keys
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.gathering import KeyedRowsOperator
 from flowsql.operators.normalize import LastRows
 from flowsql.operators.ranking import first_of_each
-from flowsql.operators.touched import Touched
-from flowsql.operators.waiting import Waiting
-from flowsql.state import Columns, KeyIndex, Rows, SortColumn
+from flowsql.state import SortColumn
 from flowsql.state.order import OrderLayout
 from flowsql.types import RowType
 
@@ -48,7 +46,7 @@ Words = npt.NDArray[np.uint64]
 _ROWS: Final = 1 << 17
 
 
-class BestRowOperator(Operator):
+class BestRowOperator(KeyedRowsOperator):
     """See the module.
 
     Args:
@@ -70,32 +68,16 @@ class BestRowOperator(Operator):
         last: bool,
         output: pa.Schema,
     ) -> None:
+        super().__init__(_ROWS)
         rank = (pa.scalar(1, pa.int64()),) if len(output) > len(row.fields) else ()
         self._form = LastRows(keys, stored, row, output, rank)
         self._sort = tuple(c for c, _ in order)
         self._layout = OrderLayout([s for _, s in order])
         self._last = last
         # Of the running step only:
-        self._waiting = Waiting(_ROWS)
-        self._touched = Touched()
         self._before: list[Ints] = []
 
-    def open(self, context: OperatorContext) -> None:
-        super().open(context)
-        self._index: KeyIndex = context.state["keys"]
-        self._columns: Columns = context.state["keys_columns"]
-        self._rows: Rows = context.state["rows"]
-
-    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
-        del port
-        if self._waiting.add(changes):
-            self._ingest()
-        return iter(())
-
-    def _ingest(self) -> None:
-        changes = self._waiting.take()
-        if changes is None:
-            return
+    def _ingest(self, changes: Changes) -> None:
         batch, form = changes.batch, self._form
         arrays = [batch.column(c) for c in form.keys]
         slots, _ = self._index.ensure(Keys.of(arrays, form.key_types, len(changes)))
@@ -141,15 +123,13 @@ class BestRowOperator(Operator):
         for i, word in enumerate(words):
             self._columns.write(slots, f"word{i}", word)
 
-    def flush(self) -> Iterator[Changes]:
-        self._ingest()
+    def _net(self) -> Iterator[Changes]:
         if not self._touched.size:
             return
         slots = self._touched.slots()
         before = np.concatenate(self._before)
         after = self._columns.read(slots, "row")
         yield from self._form.changes(self._index, self._rows, slots, before, after)
-        self._touched.clear()
         self._before = []
 
 

@@ -45,11 +45,9 @@ from flowsql.operators.aggregates import (
     differs,
     pick,
 )
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.base import OperatorContext
+from flowsql.operators.gathering import GatheringOperator
 from flowsql.operators.sequence import accepted_counts
-from flowsql.operators.touched import Touched
-from flowsql.operators.waiting import Waiting
-from flowsql.state import KeyIndex
 from flowsql.state.accumulators import GROUPS, ROW_COUNT, AccumulatorPlan
 from flowsql.types import DataType
 
@@ -62,7 +60,7 @@ Bools = npt.NDArray[np.bool_]
 _EMIT = 1 << 15
 
 
-class GroupAggregateOperator(Operator):
+class GroupAggregateOperator(GatheringOperator):
     """See the module.
 
     Args:
@@ -73,6 +71,8 @@ class GroupAggregateOperator(Operator):
         emit_empty: the global group has a row even over no rows.
     """
 
+    _INDEX = GROUPS
+
     def __init__(
         self,
         *,
@@ -82,6 +82,7 @@ class GroupAggregateOperator(Operator):
         output: pa.Schema,
         emit_empty: bool = False,
     ) -> None:
+        super().__init__()
         self._keys = keys
         self._key_types = key_types
         self._retract = plan.retract
@@ -90,30 +91,16 @@ class GroupAggregateOperator(Operator):
         self._accumulators = Accumulators(plan, (ROW_COUNT,) if plan.retract else ())
         self._types = tuple(o.type for o in plan.outputs)
         # Of the running step only:
-        self._waiting = Waiting()
-        self._touched = Touched()
         # Groups by first touch, as they were before: slots, accumulators, whether they had a row.
         self._before: list[tuple[Ints, Snapshot, Bools]] = []
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
-        self._groups: KeyIndex = context.state[GROUPS]
         self._accumulators.open(context.state)
-
-    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
-        del port
-        if self._waiting.add(changes):
-            self._ingest_waiting()
-        return iter(())
-
-    def _ingest_waiting(self) -> None:
-        changes = self._waiting.take()
-        if changes is not None:
-            self._ingest(changes)
 
     def _ingest(self, changes: Changes) -> None:
         arrays = [changes.batch.column(i) for i in self._keys]
-        slots, is_new = self._groups.ensure(Keys.of(arrays, self._key_types, len(changes)))
+        slots, is_new = self._index.ensure(Keys.of(arrays, self._key_types, len(changes)))
         self._remember(slots, slots.take(is_new.nonzero()[0]))
         batch, signs = changes.batch, None
         if self._retract:
@@ -130,7 +117,7 @@ class GroupAggregateOperator(Operator):
     def _remember(self, slots: Ints, made: Ints) -> None:
         """Groups that this step touches for the first time, of which `made` are new."""
         known = self._touched.size
-        fresh = self._touched.add(slots, self._groups.capacity)
+        fresh = self._touched.add(slots, self._index.capacity)
         if not len(fresh):
             return
         before = self._accumulators.snapshot(fresh)
@@ -142,10 +129,9 @@ class GroupAggregateOperator(Operator):
         self._before.append((fresh, before, lived))
         self._accumulators.columns.mark(fresh)
 
-    def flush(self) -> Iterator[Changes]:
-        self._ingest_waiting()
+    def _net(self) -> Iterator[Changes]:
         if self._emit_empty:
-            slots, is_new = self._groups.ensure(Keys.of([], (), 1))
+            slots, is_new = self._index.ensure(Keys.of([], (), 1))
             if is_new[0]:
                 self._remember(slots, slots)
         parts, size = [], 0
@@ -158,7 +144,6 @@ class GroupAggregateOperator(Operator):
         if parts:
             yield from self._emit(parts)
         self._accumulators.release()
-        self._touched.clear()
         self._before = []
 
     def _emit(self, parts: list[tuple[Ints, Snapshot, Bools]]) -> Iterator[Changes]:
@@ -174,7 +159,7 @@ class GroupAggregateOperator(Operator):
             lives = after.fixed[ROW_COUNT] > 0
             gone = slots[~lives]
             if len(gone):
-                self._groups.free(gone)
+                self._index.free(gone)
         new = old = self._accumulators.results(after)
         changed = lived != lives
         # Where there are only new groups there is nothing to compare with.
@@ -191,7 +176,7 @@ class GroupAggregateOperator(Operator):
         order = kinds = None
         if len(old_rows):
             rows, order, kinds = _paired(has_old, has_new, old_rows, new_rows)
-        arrays = self._groups.keys(
+        arrays = self._index.keys(
             slots if len(rows) == len(slots) and order is None else slots.take(rows)
         )
         for a, b, data_type in zip(old, new, self._types, strict=True):

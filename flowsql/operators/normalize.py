@@ -35,11 +35,9 @@ from flowsql.changelog import (
     split_changes,
 )
 from flowsql.errors import DataError
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.gathering import KeyedRowsOperator
 from flowsql.operators.sequence import sort_stable
-from flowsql.operators.touched import Touched
-from flowsql.operators.waiting import Waiting
-from flowsql.state import Columns, KeyIndex, Rows
+from flowsql.state import KeyIndex, Rows
 from flowsql.types import RowType, arrow_type
 
 __all__ = ["LastRows", "NormalizeOperator"]
@@ -174,7 +172,7 @@ class LastRows:
         return same
 
 
-class NormalizeOperator(Operator):
+class NormalizeOperator(KeyedRowsOperator):
     """See the module.
 
     Args:
@@ -192,29 +190,19 @@ class NormalizeOperator(Operator):
         row: RowType,
         output: pa.Schema,
     ) -> None:
+        super().__init__()
         self._form = LastRows(keys, stored, row, output)
         # Of the running step only:
-        self._waiting = Waiting()
-        self._touched = Touched()
         self._before: list[Ints] = []
-
-    def open(self, context: OperatorContext) -> None:
-        super().open(context)
-        self._index: KeyIndex = context.state["keys"]
-        self._columns: Columns = context.state["keys_columns"]
-        self._rows: Rows = context.state["rows"]
+        # Changes of rows that carry their time, to be given at once.
+        self._told: list[Changes] = []
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
-        del port
-        if self._waiting.add(changes):
-            yield from self._ingest_waiting()
+        super().process(port, changes)
+        told, self._told = self._told, []
+        return iter(told)
 
-    def _ingest_waiting(self) -> Iterator[Changes]:
-        changes = self._waiting.take()
-        if changes is not None:
-            yield from self._ingest(changes)
-
-    def _ingest(self, changes: Changes) -> Iterator[Changes]:
+    def _ingest(self, changes: Changes) -> None:
         batch, form = changes.batch, self._form
         arrays = [batch.column(c) for c in form.keys]
         slots, _ = self._index.ensure(Keys.of(arrays, form.key_types, len(changes)))
@@ -230,7 +218,7 @@ class NormalizeOperator(Operator):
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = ordered[1:] != ordered[:-1]
         if timed:
-            yield from self._each(
+            self._told += self._each(
                 batch, slots, order, is_last=is_last, stays=stays, marks=changes.marks
             )
             return
@@ -321,8 +309,9 @@ class NormalizeOperator(Operator):
         origin[rows[~here]] = n + np.arange(len(stored))
         return origin, stored - 1
 
-    def flush(self) -> Iterator[Changes]:
-        yield from self._ingest_waiting()
+    def _net(self) -> Iterator[Changes]:
+        yield from self._told
+        self._told = []
         if self._touched.size:
             slots = self._touched.slots()
             after = self._columns.read(slots, "row")
@@ -332,5 +321,4 @@ class NormalizeOperator(Operator):
             if self._before:
                 before = np.concatenate(self._before)
                 yield from self._form.changes(self._index, self._rows, slots, before, after)
-        self._touched.clear()
         self._before = []

@@ -34,12 +34,12 @@ from flowsql.changelog import (
     split_changes,
 )
 from flowsql.changelog.hashing import sort_small
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.base import OperatorContext
+from flowsql.operators.gathering import KeyedRowsOperator
 from flowsql.operators.normalize import LastRows
 from flowsql.operators.sequence import accepted_counts, sort_stable
 from flowsql.operators.touched import Touched
-from flowsql.operators.waiting import Waiting
-from flowsql.state import Columns, KeyIndex, Ordered, Rows
+from flowsql.state import Columns, KeyIndex, Ordered
 from flowsql.types import BigIntType, RowType
 
 __all__ = ["SinkMaterializeOperator"]
@@ -75,7 +75,7 @@ class _ByKey:
         return cls(order, ordered, begins, signs.take(order) > 0)
 
 
-class SinkMaterializeOperator(Operator):
+class SinkMaterializeOperator(KeyedRowsOperator):
     """See the module.
 
     Args:
@@ -93,10 +93,9 @@ class SinkMaterializeOperator(Operator):
         row: RowType,
         output: pa.Schema,
     ) -> None:
+        super().__init__()
         self._form = LastRows(keys, stored, row, output)
         # Of the running step only:
-        self._waiting = Waiting()
-        self._touched = Touched()
         self._touched_ids = Touched()
         self._before: list[Ints] = []
         # The step's rows, where they are its net change as they stand, and keys that lost theirs.
@@ -104,23 +103,9 @@ class SinkMaterializeOperator(Operator):
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
-        self._index: KeyIndex = context.state["keys"]
-        self._columns: Columns = context.state["keys_columns"]
-        self._rows: Rows = context.state["rows"]
         self._hidden: Ordered = context.state["hidden"]
         self._ids: KeyIndex = context.state["ids"]
         self._id_columns: Columns = context.state["ids_columns"]
-
-    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
-        del port
-        if self._waiting.add(changes):
-            self._ingest_waiting()
-        return iter(())
-
-    def _ingest_waiting(self) -> None:
-        changes = self._waiting.take()
-        if changes is not None:
-            self._ingest(changes)
 
     def _ingest(self, changes: Changes) -> None:
         batch, form, signs = changes.batch, self._form, changes.signs
@@ -307,8 +292,7 @@ class SinkMaterializeOperator(Operator):
         change(slots, [pa.array(rows)], rows=rows)
         self._columns.add(slots, "hidden", sign)
 
-    def flush(self) -> Iterator[Changes]:
-        self._ingest_waiting()
+    def _net(self) -> Iterator[Changes]:
         if self._as_came is not None:
             changes, gone = self._as_came
             if len(gone):
@@ -326,7 +310,6 @@ class SinkMaterializeOperator(Operator):
             if len(empty):
                 self._ids.free(ids.take(empty))
             yield from self._form.changes(self._index, self._rows, slots, before, after)
-        self._touched.clear()
         self._touched_ids.clear()
         self._before = []
         self._as_came = None

@@ -25,11 +25,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import Changes, Keys
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.gathering import KeyedRowsOperator
 from flowsql.operators.ranking import Given, RankedRows, first_of_each
-from flowsql.operators.touched import Touched
-from flowsql.operators.waiting import Waiting
-from flowsql.state import Columns, KeyIndex, Rows, SortColumn
+from flowsql.state import SortColumn
 from flowsql.state.kernels import runs
 from flowsql.state.order import OrderLayout
 from flowsql.types import DataType
@@ -45,7 +43,7 @@ _ROWS: Final = 1 << 17
 _NONE: Final = 1 << 62
 
 
-class TopFewOperator(Operator):
+class TopFewOperator(KeyedRowsOperator):
     """See the module.
 
     Args:
@@ -59,6 +57,9 @@ class TopFewOperator(Operator):
         output: schema of the output: the input's columns, perhaps the rank.
     """
 
+    _INDEX = "partitions"
+    _COLUMNS = "columns"
+
     def __init__(
         self,
         *,
@@ -71,6 +72,7 @@ class TopFewOperator(Operator):
         with_rank: bool,
         output: pa.Schema,
     ) -> None:
+        super().__init__(_ROWS)
         self._partition = partition
         self._types = partition_types
         self._stored = stored
@@ -81,29 +83,12 @@ class TopFewOperator(Operator):
         self._ranked = with_rank
         self._form = RankedRows(partition, stored, with_rank=with_rank, output=output)
         # Of the running step only:
-        self._waiting = Waiting(_ROWS)
-        self._touched = Touched()
         # Before it, number + 1 of each partition's row at each rank, by first touch.
         self._before: list[Ints] = []
         # The first row stored.
         self._first = _NONE
 
-    def open(self, context: OperatorContext) -> None:
-        super().open(context)
-        self._index: KeyIndex = context.state["partitions"]
-        self._columns: Columns = context.state["columns"]
-        self._rows: Rows = context.state["rows"]
-
-    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
-        del port
-        if self._waiting.add(changes):
-            self._ingest()
-        return iter(())
-
-    def _ingest(self) -> None:
-        changes = self._waiting.take()
-        if changes is None:
-            return
+    def _ingest(self, changes: Changes) -> None:
         batch = changes.batch
         arrays = [batch.column(c) for c in self._partition]
         slots, _ = self._index.ensure(Keys.of(arrays, self._types, len(changes)))
@@ -170,8 +155,7 @@ class TopFewOperator(Operator):
                 words = [w.take(left) for w in words]
         self._rows.remove(rows[rows > 0] - 1)
 
-    def flush(self) -> Iterator[Changes]:
-        self._ingest()
+    def _net(self) -> Iterator[Changes]:
         if self._touched.size:
             slots = self._touched.slots()
             old, new = np.concatenate(self._before, axis=1), self._given(slots)
@@ -181,7 +165,6 @@ class TopFewOperator(Operator):
                 yield from self._form.give(
                     self._index, self._rows, slots, given, retract=rows is old
                 )
-        self._touched.clear()
         self._before = []
         self._first = _NONE
 

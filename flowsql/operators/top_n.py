@@ -32,13 +32,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import Changes, Keys
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.base import OperatorContext
+from flowsql.operators.gathering import KeyedRowsOperator
 from flowsql.operators.ranking import Given, RankedRows, Ranking, first_of_each
 from flowsql.operators.row_bag import RowBag
-from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import to_numpy
-from flowsql.operators.waiting import Waiting
-from flowsql.state import Columns, KeyIndex, Ordered
+from flowsql.state import Ordered
 from flowsql.state.order import OrderLayout
 from flowsql.types import DataType
 
@@ -53,7 +52,7 @@ Words = npt.NDArray[np.uint64]
 _ROWS: Final = 1 << 17
 
 
-class TopNOperator(Operator):
+class TopNOperator(KeyedRowsOperator):
     """See the module.
 
     Args:
@@ -70,6 +69,9 @@ class TopNOperator(Operator):
         output: schema of the output: the input's columns, perhaps the rank.
     """
 
+    _INDEX = "partitions"
+    _COLUMNS = "columns"
+
     def __init__(
         self,
         *,
@@ -85,6 +87,7 @@ class TopNOperator(Operator):
         with_rank: bool,
         output: pa.Schema,
     ) -> None:
+        super().__init__(_ROWS)
         self._partition = partition
         self._partition_types = partition_types
         self._stored = stored
@@ -96,16 +99,11 @@ class TopNOperator(Operator):
         self._bounded = bounded
         self._form = RankedRows(partition, stored, with_rank=with_rank, output=output)
         # Of the running step only:
-        self._waiting = Waiting(_ROWS)
-        self._touched = Touched()
         self._before: list[Given] = []
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
-        self._index: KeyIndex = context.state["partitions"]
-        self._columns: Columns = context.state["columns"]
         self._bag.open(context.state)
-        self._rows = self._bag.rows
         self._order: Ordered = context.state["order"]
         self._layout = OrderLayout(self._order.spec.sort)
         # Words compare between batches only where no long strings are among them.
@@ -113,18 +111,7 @@ class TopNOperator(Operator):
 
     # -- rows come -----------------------------------------------------------------------------
 
-    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
-        del port
-        if self._waiting.add(changes):
-            self._ingest()
-        return iter(())
-
-    def _ingest(self) -> None:
-        changes = self._waiting.take()
-        if changes is not None:
-            self._admit(changes)
-
-    def _admit(self, changes: Changes) -> None:
+    def _ingest(self, changes: Changes) -> None:
         batch = changes.batch
         arrays = [batch.column(c) for c in self._partition]
         slots, is_new = self._index.ensure(Keys.of(arrays, self._partition_types, len(changes)))
@@ -253,8 +240,7 @@ class TopNOperator(Operator):
 
     # -- end of the step -----------------------------------------------------------------------
 
-    def flush(self) -> Iterator[Changes]:
-        self._ingest()
+    def _net(self) -> Iterator[Changes]:
         if self._touched.size:
             slots = self._touched.slots()
             old = Given.concat(self._before)
@@ -264,5 +250,4 @@ class TopNOperator(Operator):
             if len(empty):
                 self._index.free(slots.take(empty))
         self._bag.release()
-        self._touched.clear()
         self._before = []

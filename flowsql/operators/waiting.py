@@ -6,9 +6,10 @@ from typing import Final
 
 from flowsql.changelog import MAX_BYTES, Changes, concat_changes
 
-__all__ = ["Waiting"]
+__all__ = ["ROWS", "Waiting"]
 
-_ROWS: Final = 1 << 15
+# Rows that pay for a look-up, as a rule.
+ROWS: Final = 1 << 15
 
 
 class Waiting:
@@ -21,7 +22,7 @@ class Waiting:
         rows: how many pay for a look-up.
     """
 
-    def __init__(self, rows: int = _ROWS) -> None:
+    def __init__(self, rows: int = ROWS) -> None:
         self._most = rows
         self._parts: list[Changes] = []
         self._rows = 0

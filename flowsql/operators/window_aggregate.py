@@ -24,12 +24,11 @@ import pyarrow as pa
 
 from flowsql.changelog import NO_WATERMARK, Changes, Keys, Marks, split_changes
 from flowsql.operators.aggregates import Accumulators, Batch
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.base import OperatorContext
+from flowsql.operators.gathering import GatheringOperator
 from flowsql.operators.local_time import firing_times, instants, is_utc
 from flowsql.operators.sequence import accepted_counts
-from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import from_numpy, to_numpy
-from flowsql.operators.waiting import Waiting
 from flowsql.state import Columns, KeyIndex, Timers
 from flowsql.state.accumulators import GROUPS, ROW_COUNT, AccumulatorPlan
 from flowsql.types import DataType, TimestampType, arrow_type
@@ -43,7 +42,7 @@ _WINDOW_TYPE = TimestampType(precision=3)
 _START = "window_start"
 
 
-class WindowAggregateOperator(Operator):
+class WindowAggregateOperator(GatheringOperator):
     """See the module.
 
     Args:
@@ -57,6 +56,8 @@ class WindowAggregateOperator(Operator):
         zone: the session's time zone, where windows are in local time; else "UTC".
     """
 
+    _INDEX = GROUPS
+
     def __init__(
         self,
         *,
@@ -69,6 +70,7 @@ class WindowAggregateOperator(Operator):
         output: pa.Schema,
         zone: str,
     ) -> None:
+        super().__init__()
         self._keys = keys
         self._key_types = (_WINDOW_TYPE, *key_types)
         self._retract = plan.retract
@@ -80,30 +82,15 @@ class WindowAggregateOperator(Operator):
         self._zone = zone
         self._local = not is_utc(zone)
         self._accumulators = Accumulators(plan, (*((ROW_COUNT,) if plan.retract else ()), _START))
-        # Of the running step only:
-        self._waiting = Waiting()
-        self._touched = Touched()
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
-        self._groups: KeyIndex = context.state[GROUPS]
         self._timers: Timers = context.state["timers"]
         self._progress: KeyIndex = context.state["progress"]
         self._progress_columns: Columns = context.state["progress_columns"]
         # Of the only key, once there is one: it is never freed.
         self._progress_slot: Ints | None = None
         self._accumulators.open(context.state)
-
-    def process(self, port: int, changes: Changes) -> Iterator[Changes]:
-        del port
-        if self._waiting.add(changes):
-            self._ingest_waiting()
-        return iter(())
-
-    def _ingest_waiting(self) -> None:
-        changes = self._waiting.take()
-        if changes is not None:
-            self._ingest(changes)
 
     def _ingest(self, changes: Changes) -> None:
         ends = to_numpy(changes.batch.column(self._window_end)) // 1_000 - 1
@@ -119,11 +106,11 @@ class WindowAggregateOperator(Operator):
         batch = changes.batch
         columns = (self._window_end, *self._keys)
         keys = Keys.of([batch.column(i) for i in columns], self._key_types, len(changes))
-        slots, is_new = self._groups.ensure(keys)
+        slots, is_new = self._index.ensure(keys)
         made = is_new.nonzero()[0]
         if len(made):
             self._begin(batch, slots.take(made), fires.take(made), made)
-        self._accumulators.columns.mark(self._touched.add(slots, self._groups.capacity))
+        self._accumulators.columns.mark(self._touched.add(slots, self._index.capacity))
         signs = None
         if self._retract:
             signs = changes.signs
@@ -144,19 +131,19 @@ class WindowAggregateOperator(Operator):
         self._timers.set(fires, slots)
 
     def advance(self, watermark: int) -> Iterator[Changes]:
-        self._ingest_waiting()
+        self._gather()
         before = self._watermark()
         slots = self._timers.due(watermark)
         if len(slots):
             yield from self._fire(slots, before)
-            self._groups.free(slots)
+            self._index.free(slots)
         self._accumulators.expire(watermark)
         if self._progress_slot is None:
             self._progress_slot, _ = self._progress.ensure(Keys.of([], (), 1))
         self._progress_columns.write(self._progress_slot, "watermark", watermark)
 
     def _fire(self, slots: Ints, before: int) -> Iterator[Changes]:
-        ends = to_numpy(self._groups.keys(slots)[0])
+        ends = to_numpy(self._index.keys(slots)[0])
         slots = slots.take(np.argsort(ends, kind="stable"))
         for start in range(0, len(slots), _EMIT):
             changes = self._window_rows(slots[start : start + _EMIT], before)
@@ -172,7 +159,7 @@ class WindowAggregateOperator(Operator):
                 if not len(slots):
                     return None
                 snapshot = self._accumulators.snapshot(slots)
-        end, *arrays = self._groups.keys(slots)
+        end, *arrays = self._index.keys(slots)
         for result, data_type in zip(
             self._accumulators.results(snapshot), self._types, strict=True
         ):
@@ -198,10 +185,8 @@ class WindowAggregateOperator(Operator):
             last = instants(last // 1_000, self._zone) * 1_000
         return from_numpy(last, None, stored)
 
-    def flush(self) -> Iterator[Changes]:
-        self._ingest_waiting()
+    def _net(self) -> Iterator[Changes]:
         self._accumulators.release()
-        self._touched.clear()
         return iter(())
 
     def _watermark(self) -> int:

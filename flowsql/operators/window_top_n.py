@@ -63,7 +63,7 @@ class WindowTopNOperator(TopNOperator):
         last = to_numpy(ends) // 1_000 - 1
         return firing_times(last, self._zone) if self._local else last
 
-    def _admit(self, changes: Changes) -> None:
+    def _ingest(self, changes: Changes) -> None:
         fires = self._fires(changes.batch.column(self._window_end))
         marks = None if changes.marks is None else changes.marks.watermark
         late = fires <= (self._watermark() if marks is None else marks)
@@ -73,7 +73,7 @@ class WindowTopNOperator(TopNOperator):
             if not len(rows):
                 return
             changes = changes.take(rows)
-        super()._admit(changes)
+        super()._ingest(changes)
 
     def _begin(self, batch: pa.RecordBatch, slots: Ints, made: Ints) -> None:
         super()._begin(batch, slots, made)
@@ -89,7 +89,7 @@ class WindowTopNOperator(TopNOperator):
         return [*values, pa.array(numbers)] if self._last else values
 
     def advance(self, watermark: int) -> Iterator[Changes]:
-        self._ingest()
+        self._gather()
         before = self._watermark()
         slots = self._timers.due(watermark)
         if len(slots):
@@ -110,9 +110,7 @@ class WindowTopNOperator(TopNOperator):
         slot, _ = self._progress.ensure(Keys.of([], (), 1))
         self._progress_columns.write(slot, "watermark", watermark)
 
-    def flush(self) -> Iterator[Changes]:
-        self._ingest()
-        self._touched.clear()
+    def _net(self) -> Iterator[Changes]:
         return iter(())
 
     def _watermark(self) -> int:
