@@ -20,6 +20,7 @@ from flowsql.logical.plan import (
     call_text,
     without_time,
 )
+from flowsql.logical.plan_changelogs import CHANGE_NAMES, FromChangelog, ToChangelog
 from flowsql.logical.plan_rows import (
     Expand,
     Number,
@@ -44,6 +45,7 @@ from flowsql.logical.user_functions import functions_of, is_built_in
 from flowsql.logical.windows import window_columns
 
 __all__ = [
+    "CHANGE_NAMES",
     "TABLE_OPTIONS",
     "Aggregate",
     "Binder",
@@ -52,6 +54,7 @@ __all__ = [
     "BoundWatermark",
     "Expand",
     "Filter",
+    "FromChangelog",
     "Insert",
     "Join",
     "JoinKind",
@@ -68,6 +71,7 @@ __all__ = [
     "Sort",
     "SortKey",
     "Tables",
+    "ToChangelog",
     "Tumble",
     "Union",
     "Unnest",

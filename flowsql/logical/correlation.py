@@ -161,6 +161,8 @@ _NAMES = {
     "Expand": "GROUPING SETS",
     "Unnest": "UNNEST",
     "SemiJoin": "another sub-query",
+    "ToChangelog": "TO_CHANGELOG",
+    "FromChangelog": "FROM_CHANGELOG",
 }
 
 

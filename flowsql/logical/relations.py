@@ -1,4 +1,4 @@
-"""What stands behind FROM: tables, views, sub-queries, joins, TUMBLE."""
+"""What stands behind FROM: tables, views, sub-queries, joins, table functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flowsql.logical.plan_rows import Expand, SemiJoin, Unnest
 from flowsql.logical.refusals import Refusals, not_supported
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.table import BoundTable
-from flowsql.logical.tumble import bind_tumble
+from flowsql.logical.table_functions import bind_table_function
 from flowsql.logical.unnest import bind_unnest
 from flowsql.logical.user_functions import functions_within
 from flowsql.sql import dialect as d
@@ -148,9 +148,7 @@ class RelationBinder:
         call: d.FunctionCall = node.args["this"]
         if node.args.get("lateral"):
             raise not_supported("LATERAL TABLE", span_of(node))
-        if call.function != "TUMBLE":
-            raise not_supported(f'table function "{call.function}"', span_of(call))
-        plan = bind_tumble(
+        plan = bind_table_function(
             call,
             lambda table: self._argument(table, names),
             streaming=self._queries.tables.settings.streaming,

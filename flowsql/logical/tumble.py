@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlglot import expressions as exp
 
-from flowsql.errors import Span, SqlError, nearest
+from flowsql.errors import Span, SqlError
 from flowsql.expr import Column, Expression, Literal
 from flowsql.logical.expressions import ExpressionBinder
 from flowsql.logical.plan import LogicalPlan, Tumble, Window
 from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Scope
+from flowsql.logical.table_calls import (
+    TableBinder,
+    column_named,
+    input_table,
+    named_arguments,
+    one_column,
+)
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import (
@@ -28,9 +33,7 @@ __all__ = ["bind_tumble", "tumble_by"]
 _NAMES = ("DATA", "TIMECOL", "SIZE", "OFFSET")
 
 
-def bind_tumble(
-    call: d.FunctionCall, table: Callable[[exp.Expr], LogicalPlan], *, streaming: bool
-) -> Tumble:
+def bind_tumble(call: d.FunctionCall, table: TableBinder, *, streaming: bool) -> Tumble:
     """The window assignment of a TUMBLE call.
 
     Args:
@@ -42,27 +45,20 @@ def bind_tumble(
         SqlError: an argument is missing, unknown or of the wrong kind.
     """
     span = span_of(call)
-    given = _arguments(call)
+    given = named_arguments(call, _NAMES, _USAGE)
     for name in _NAMES[:3]:
         if name not in given:
             raise SqlError(f'TUMBLE needs argument "{name}"', hint=_USAGE, span=span)
-    data = given["DATA"]
-    if isinstance(data, exp.Subquery):
-        plan = table(data.args["this"])
-    elif not isinstance(data, d.TableArgument):
-        raise SqlError(
-            "the first argument of TUMBLE must be a table", hint=_USAGE, span=span_of(data)
-        )
-    elif data.args.get("partition") or data.args.get("order"):
-        raise not_supported("PARTITION BY or ORDER BY of TUMBLE", span_of(data))
-    else:
-        plan = table(data.args["this"])
+    source = input_table(given["DATA"], "TUMBLE", "DATA", table, _USAGE)
+    if source.partition or source.order:
+        raise not_supported("PARTITION BY or ORDER BY of TUMBLE", source.span)
+    plan = source.plan
     taken = [w.value for w in Window if w.value in plan.schema.names]
     if taken:
         raise SqlError(
             f'the table of TUMBLE has a column "{taken[0]}" already',
             hint=f"Give it another name in a sub-query: SELECT {taken[0]} AS …",
-            span=span_of(data),
+            span=source.span,
         )
     time = _time_column(given["TIMECOL"], plan.schema, streaming=streaming)
     size = _interval(given["SIZE"], "size")
@@ -111,51 +107,10 @@ _GROUPED = "Write GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)."
 _USAGE = "Write TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)."
 
 
-def _arguments(call: d.FunctionCall) -> dict[str, exp.Expr]:
-    given: dict[str, exp.Expr] = {}
-    for i, argument in enumerate(call.arguments):
-        if isinstance(argument, d.NamedArgument):
-            name = argument.args["this"].this.upper()
-            if name not in _NAMES:
-                near = nearest(name, _NAMES)
-                raise SqlError(
-                    f'TUMBLE has no argument "{name}"',
-                    hint=f'Did you mean "{near}"?' if near else f"It has {', '.join(_NAMES)}.",
-                    span=span_of(argument),
-                )
-            value = argument.args["expression"]
-        else:
-            if i >= len(_NAMES):
-                raise SqlError(
-                    f"TUMBLE takes at most {len(_NAMES)} arguments",
-                    hint=_USAGE,
-                    span=span_of(argument),
-                )
-            name, value = _NAMES[i], argument
-        if name in given:
-            raise SqlError(f'argument "{name}" is given twice', span=span_of(argument))
-        given[name] = value
-    return given
-
-
 def _time_column(node: exp.Expr, row: RowType, *, streaming: bool) -> int:
-    if not isinstance(node, d.Descriptor) or len(node.args["expressions"]) != 1:
-        raise SqlError(
-            "the time column of TUMBLE must be a DESCRIPTOR of one column",
-            hint=_USAGE,
-            span=span_of(node),
-        )
-    name = node.args["expressions"][0]
+    name = one_column(node, "the time column of TUMBLE", _USAGE)
     span = span_of(name)
-    if name.this not in row.names:
-        near = nearest(name.this, row.names)
-        columns = ", ".join(f'"{n}"' for n in row.names)
-        raise SqlError(
-            f'column "{name.this}" does not exist',
-            hint=f'Did you mean "{near}"?' if near else f"The table of TUMBLE has {columns}.",
-            span=span,
-        )
-    index = row.index(name.this)
+    index = column_named(name.this, row, "TUMBLE", span)
     _require_time(row.types[index], name.this, span, streaming=streaming)
     return index
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from flowsql.operators.expand import ExpandOperator
     from flowsql.operators.filter import FilterOperator
     from flowsql.operators.first_row import FirstRowOperator
+    from flowsql.operators.from_changelog import FromChangelogOperator
     from flowsql.operators.group_aggregate import GroupAggregateOperator
     from flowsql.operators.join import JoinOperator
     from flowsql.operators.join_side import JoinSideState, Layout
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flowsql.operators.sink_materialize import SinkMaterializeOperator
     from flowsql.operators.sort import SortOperator
     from flowsql.operators.time_sort import TimeSortOperator
+    from flowsql.operators.to_changelog import ToChangelogOperator
     from flowsql.operators.top_few import TopFewOperator
     from flowsql.operators.top_n import TopNOperator
     from flowsql.operators.tumble_assign import TumbleAssignOperator
@@ -38,6 +40,7 @@ __all__ = [
     "ExpandOperator",
     "FilterOperator",
     "FirstRowOperator",
+    "FromChangelogOperator",
     "GroupAggregateOperator",
     "JoinOperator",
     "JoinSideState",
@@ -54,6 +57,7 @@ __all__ = [
     "SinkMaterializeOperator",
     "SortOperator",
     "TimeSortOperator",
+    "ToChangelogOperator",
     "TopFewOperator",
     "TopNOperator",
     "TumbleAssignOperator",
@@ -71,6 +75,7 @@ __getattr__ = lazily(
         "ExpandOperator": "flowsql.operators.expand",
         "FilterOperator": "flowsql.operators.filter",
         "FirstRowOperator": "flowsql.operators.first_row",
+        "FromChangelogOperator": "flowsql.operators.from_changelog",
         "GroupAggregateOperator": "flowsql.operators.group_aggregate",
         "JoinOperator": "flowsql.operators.join",
         "JoinSideState": "flowsql.operators.join_side",
@@ -84,6 +89,7 @@ __getattr__ = lazily(
         "SinkMaterializeOperator": "flowsql.operators.sink_materialize",
         "SortOperator": "flowsql.operators.sort",
         "TimeSortOperator": "flowsql.operators.time_sort",
+        "ToChangelogOperator": "flowsql.operators.to_changelog",
         "TopFewOperator": "flowsql.operators.top_few",
         "TopNOperator": "flowsql.operators.top_n",
         "TumbleAssignOperator": "flowsql.operators.tumble_assign",

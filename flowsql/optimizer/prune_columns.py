@@ -19,6 +19,7 @@ from flowsql.logical import (
     Aggregate,
     Expand,
     Filter,
+    FromChangelog,
     Insert,
     Join,
     LogicalPlan,
@@ -133,6 +134,8 @@ def _prune(
             return _prune(plan.input, needed, settings)
         case Unnest():
             return _unnest(plan, needed, settings)
+        case FromChangelog():
+            return _from_changelog(plan, needed, settings)
         case Values():
             return plan, {c: c for c in range(len(plan.schema.fields))}
         case _:
@@ -246,6 +249,22 @@ def _unnest(
     condition = None if plan.condition is None else moved(plan.condition, places)
     pruned = replace(plan, input=below, collection=places[plan.collection], condition=condition)
     return pruned, places
+
+
+def _from_changelog(
+    plan: FromChangelog, needed: frozenset[int], settings: PlanSettings
+) -> tuple[LogicalPlan, Places]:
+    # A batch cannot count rows that have no column.
+    read = {plan.columns[c] for c in needed or {0}} | {*plan.partition, plan.op}
+    below, places = _prune(plan.input, frozenset(read), settings)
+    pruned = replace(
+        plan,
+        input=below,
+        partition=tuple(places[c] for c in plan.partition),
+        op=places[plan.op],
+    )
+    given = {c: i for i, c in enumerate(pruned.columns)}
+    return pruned, {i: given[places[c]] for i, c in enumerate(plan.columns) if c in read}
 
 
 def _semi_join(

@@ -15,6 +15,7 @@ from flowsql.logical import (
     Aggregate,
     Expand,
     Filter,
+    FromChangelog,
     Join,
     JoinKind,
     LogicalPlan,
@@ -139,6 +140,8 @@ def unique_keys(plan: LogicalPlan) -> Keys:
             return projected(unique_keys(plan.input), plan.expressions)
         case Aggregate():
             return minimal([range(len(plan.keys))])
+        case FromChangelog(upsert=True):
+            return minimal([range(len(plan.partition))])
         case Join():
             return _join_keys(plan)
         case _:
@@ -212,6 +215,8 @@ def retracts(plan: LogicalPlan, settings: PlanSettings) -> bool:
             return plan.table.scan_mode is not ChangelogMode.APPEND
         case Aggregate():
             return settings.streaming and not plan.window
+        case FromChangelog():
+            return True
         case Join():
             padded = settings.streaming and plan.kind is not JoinKind.INNER
             return padded or any(retracts(i, settings) for i in plan.inputs)

@@ -19,6 +19,8 @@ _CLAUSES = {
     "Insert": "INSERT INTO ",
     "Join": "JOIN ",
     "Tumble": "TUMBLE ",
+    "ToChangelog": "TO_CHANGELOG ",
+    "FromChangelog": "FROM_CHANGELOG ",
     "Union": "UNION ",
     "Values": "VALUES ",
 }

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from flowsql.changelog import ChangelogMode
 from flowsql.expr import AggregateCall, render
-from flowsql.logical import LogicalPlan, call_text, tree
+from flowsql.logical import CHANGE_NAMES, LogicalPlan, call_text, tree
 from flowsql.physical import specs as p
 from flowsql.physical.plan import PhysicalNode, PhysicalPlan
 from flowsql.physical.state_specs import stored_columns
@@ -177,6 +177,12 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             ordinal = ", with ordinality" if spec.ordinality else ""
             on = "" if spec.condition is None else f", on={render(spec.condition)}"
             return f"Unnest({kind}, {row.names[spec.collection]}{ordinal}{on})"
+        case p.ToChangelog():
+            return f"ToChangelog({_to_changelog(spec, row)})"
+        case p.FromChangelog():
+            shown = ", ".join(f"{code} AS {CHANGE_NAMES[kind]}" for code, kind in spec.codes)
+            skip = ", skips other codes" if spec.skip else ""
+            return f"FromChangelog({row.names[spec.op]}=[{shown}]{skip})"
         case p.Normalize():
             return f"Normalize(keys=[{_names(row, spec.keys)}])"
         case p.SinkMaterialize():
@@ -207,6 +213,18 @@ def _order(order: Sequence[p.SortKey], row: RowType) -> str:
         if key.nulls_first is key.descending:
             text += f" NULLS {'FIRST' if key.nulls_first else 'LAST'}"
         parts.append(text)
+    return ", ".join(parts)
+
+
+def _to_changelog(spec: p.ToChangelog, row: RowType) -> str:
+    shown = [f"{n} AS {c}" for n, c in zip(CHANGE_NAMES, spec.codes, strict=True) if c is not None]
+    parts = [f"codes=[{', '.join(shown)}]"]
+    if spec.net:
+        parts.append("net" if spec.key is None else f"net, updates by [{_names(row, spec.key)}]")
+    if spec.nulled:
+        columns = list(spec.columns)
+        columns.insert(spec.at, -1)
+        parts.append(f"deletes without [{_names(row, [columns[i] for i in spec.nulled])}]")
     return ", ".join(parts)
 
 

@@ -25,6 +25,7 @@ from flowsql.physical.specs import (
     Deduplicate,
     Expand,
     Filter,
+    FromChangelog,
     GroupAggregate,
     Join,
     JoinSide,
@@ -41,6 +42,7 @@ from flowsql.physical.specs import (
     SortKey,
     Spec,
     TimeSort,
+    ToChangelog,
     TumbleAssign,
     Union,
     Unnest,
@@ -158,6 +160,16 @@ def identify(
                 "outer": spec.outer,
                 "condition": None if spec.condition is None else canonical(spec.condition),
             }
+        case ToChangelog():
+            form |= {
+                "codes": list(spec.codes),
+                "columns": [first[c] for c in spec.columns],
+                "at": spec.at,
+                "nulled": list(spec.nulled),
+                "key": None if spec.key is None else [first[c] for c in spec.key],
+            }
+        case FromChangelog():
+            form |= {"op": first[spec.op], "codes": canonical(spec.codes), "skip": spec.skip}
         case Normalize() | SinkMaterialize():
             form["keys"] = [first[k] for k in spec.keys]
         case Sink():
@@ -217,6 +229,8 @@ def _lineage(
             return tuple(inputs[0])
         case Rank():
             return (*inputs[0], f"{digest}.rank") if spec.rank_column else tuple(inputs[0])
+        case FromChangelog():
+            return tuple(inputs[0][c] for c in spec.columns)
         case SemiJoin():
             return tuple(inputs[0][c] for c in spec.left.columns)
         case Unnest():

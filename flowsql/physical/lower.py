@@ -20,6 +20,7 @@ from flowsql.logical import (
     BoundTable,
     Expand,
     Filter,
+    FromChangelog,
     Insert,
     Join,
     LogicalPlan,
@@ -31,6 +32,7 @@ from flowsql.logical import (
     SemiJoin,
     SetOperation,
     Sort,
+    ToChangelog,
     Tumble,
     Union,
     Unnest,
@@ -40,6 +42,7 @@ from flowsql.logical import (
 from flowsql.optimizer.unique_keys import minimal, projected
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered, PlanBuilder, relocated
+from flowsql.physical.changelogs import lower_from_changelog, lower_to_changelog
 from flowsql.physical.determinism import require_deterministic
 from flowsql.physical.joins import lower_join
 from flowsql.physical.plan import PhysicalNode
@@ -121,6 +124,10 @@ class Lowering:
                 return lower_expand(self, plan, needed)
             case Unnest():
                 return lower_unnest(self, plan, needed)
+            case ToChangelog():
+                return lower_to_changelog(self, plan)
+            case FromChangelog():
+                return lower_from_changelog(self, plan, needed)
             case Insert():
                 return _all(lower_insert(self, plan))
             case _:

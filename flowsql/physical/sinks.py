@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import Span, SqlError
 from flowsql.expr import Cast, Column, Expression, columns_read
-from flowsql.logical import BoundTable, Filter, Insert, LogicalPlan, Project, Scan, Union
+from flowsql.logical import (
+    BoundTable,
+    Filter,
+    FromChangelog,
+    Insert,
+    LogicalPlan,
+    Project,
+    Scan,
+    Union,
+)
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
+from flowsql.physical.changelogs import from_changelog
 from flowsql.physical.explain import describe
 from flowsql.physical.plan import PhysicalNode
 from flowsql.types import Field, RowType, VarBinaryType, VarCharType
@@ -168,12 +178,16 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
     while isinstance(at, Project | Filter):
         chain.append(at)
         at = at.input
-    if not isinstance(at, Scan) or at.table.scan_mode is not ChangelogMode.UPSERT:
-        return None
-    scan_key = at.table.primary_key
-    if not scan_key or not set(scan_key) <= set(at.columns):
-        return None
-    tracked = {at.columns.index(c) for c in scan_key}
+    match at:
+        case Scan() if at.table.scan_mode is ChangelogMode.UPSERT:
+            scan_key = at.table.primary_key
+            if not scan_key or not set(scan_key) <= set(at.columns):
+                return None
+            tracked = {at.columns.index(c) for c in scan_key}
+        case FromChangelog(upsert=True):
+            tracked = set(range(len(at.partition)))
+        case _:
+            return None
     for step in reversed(chain):
         if isinstance(step, Filter):
             if not columns_read(step.condition) <= tracked:
@@ -189,8 +203,8 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
         tracked = set(moved.values())
     if tracked != set(key):
         return None
-    scan = lowering.scan(at)
-    below = Lowered(scan, tuple(range(len(scan.output.fields))))
+    given = lowering.scan(at) if isinstance(at, Scan) else from_changelog(lowering, at)
+    below = Lowered(given, tuple(range(len(given.output.fields))))
     for step in reversed(chain):
         if isinstance(step, Filter):
             below = Lowered(lowering.filtered(step, below), below.columns)

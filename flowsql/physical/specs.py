@@ -23,6 +23,7 @@ __all__ = [
     "EmitStrategy",
     "Expand",
     "Filter",
+    "FromChangelog",
     "GroupAggregate",
     "Join",
     "JoinKind",
@@ -43,6 +44,7 @@ __all__ = [
     "SortKey",
     "Spec",
     "TimeSort",
+    "ToChangelog",
     "TumbleAssign",
     "Union",
     "Unnest",
@@ -477,6 +479,51 @@ class Unnest(Spec):
     ordinality: bool = False
     outer: bool = False
     condition: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToChangelog(Spec):
+    """TO_CHANGELOG: every change is a row with a code that says what it is; APPEND.
+
+    Output: `columns` with the code (STRING) at `at`.
+
+    Attributes:
+        codes: the code of each kind of change, `+I -U +U -D`; rows of a kind without one are left
+            out.
+        columns: input columns.
+        at: place of the code.
+        nulled: output columns that are NULL in the rows of deletions.
+        net: the input's kinds say only what comes and goes: a step's changes are netted, and
+            labelled by `key`.
+        key: unique key of the input, or None: then nothing is an update.
+    """
+
+    codes: tuple[str | None, ...]
+    columns: tuple[int, ...]
+    at: int
+    nulled: tuple[int, ...] = ()
+    net: bool = False
+    key: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FromChangelog(Spec):
+    """FROM_CHANGELOG: every row of an APPEND input is a change, of the kind that its code says.
+
+    Output: `columns`; RETRACT, or UPSERT by the partition's columns, followed by `Normalize` unless
+    it goes straight to an upsert sink.
+
+    Attributes:
+        op: input column with the code.
+        codes: code and kind, by Flink's number.
+        columns: input columns that are given.
+        skip: rows with another code, or none, are left out; else they are an error.
+    """
+
+    op: int
+    codes: tuple[tuple[str, int], ...]
+    columns: tuple[int, ...]
+    skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)

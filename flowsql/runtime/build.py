@@ -23,6 +23,7 @@ from flowsql.physical.specs import (
     Deduplicate,
     Expand,
     Filter,
+    FromChangelog,
     GroupAggregate,
     Join,
     JoinKind,
@@ -41,6 +42,7 @@ from flowsql.physical.specs import (
     Sort,
     SortKey,
     TimeSort,
+    ToChangelog,
     TumbleAssign,
     Union,
     Unnest,
@@ -162,6 +164,21 @@ def build_operator(
             )
         case Unnest() as spec:
             return _unnest(spec, node.output, inputs[0].output, settings)
+        case ToChangelog() as spec:
+            return operators.ToChangelogOperator(
+                codes=spec.codes,
+                columns=spec.columns,
+                at=spec.at,
+                nulled=spec.nulled,
+                net=spec.net,
+                key=spec.key,
+                types=inputs[0].output.types,
+                output=output,
+            )
+        case FromChangelog() as spec:
+            return operators.FromChangelogOperator(
+                op=spec.op, codes=spec.codes, columns=spec.columns, skip=spec.skip, output=output
+            )
         case Normalize() as spec:
             row = inputs[0].output
             return operators.NormalizeOperator(
