@@ -81,12 +81,12 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "holds back the watermark; '0 ms' for never.", 0),
     Option("table.exec.sink.not-null-enforcer", _O.ENUM, "What happens to a NULL for a NOT NULL "
            "column.", "error", choices=("error", "drop")),
-    Option("table.exec.sink.nested-constraint-enforcer", _O.ENUM, "Whether NOT NULL and lengths "
-           "within ROW, ARRAY and MAP are checked by sinks too; only 'ignore' is supported.", "ignore",
-           choices=("ignore",)),
-    Option("table.exec.sink.type-length-enforcer", _O.ENUM, "What a sink does with a value that "
-           "does not keep the length of its type; only 'ignore' is supported.", "ignore",
-           choices=("ignore",)),
+    Option("table.exec.sink.nested-constraint-enforcer", _O.ENUM, "Whether sinks look at NOT NULL "
+           "and lengths within values too: within ROWs, or within ARRAYs and MAPs as well.",
+           "ignore", choices=("ignore", "rows", "rows_and_collections")),
+    Option("table.exec.sink.type-length-enforcer", _O.ENUM, "What a sink does with text and bytes "
+           "that do not keep the length of their type: write them, cut and fill them, or fail.",
+           "ignore", choices=("ignore", "trim_pad", "error")),
     Option("table.exec.sink.upsert-materialize", _O.ENUM, "Whether rows are kept by the sink's "
            "primary key where that is not the query's.", "auto", choices=("auto", "none", "force")),
     Option("table.exec.sink.require-on-conflict", _O.BOOLEAN, "Whether an INSERT whose upsert key "
@@ -232,6 +232,8 @@ class EngineSettings:
     local_time_zone: str = "UTC"
     idle_timeout: int | None = None
     not_null_enforcer: str = "error"
+    type_length_enforcer: str = "ignore"
+    nested_enforcer: str = "ignore"
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> EngineSettings:
@@ -242,6 +244,14 @@ class EngineSettings:
         """
         parsed = {k: parse_setting(k, v) for k, v in given.items() if not is_ignored(k)}
         values = OptionValues(ENGINE_OPTIONS, parsed)
+        lengths = values["table.exec.sink.type-length-enforcer"]
+        nested = values["table.exec.sink.nested-constraint-enforcer"]
+        if lengths == "trim_pad" and nested == "rows_and_collections":
+            raise ConfigError(
+                "trimming and padding is not possible within ARRAY and MAP",
+                hint="SET 'table.exec.sink.nested-constraint-enforcer' = 'ROWS', or "
+                "'table.exec.sink.type-length-enforcer' = 'ERROR'.",
+            )
         path = values["execution.state-recovery.path"]
         savepoints = values["execution.checkpointing.savepoint-dir"]
         return cls(
@@ -270,6 +280,8 @@ class EngineSettings:
             local_time_zone=values["table.local-time-zone"],
             idle_timeout=values["table.exec.source.idle-timeout"] or None,
             not_null_enforcer=values["table.exec.sink.not-null-enforcer"],
+            type_length_enforcer=lengths,
+            nested_enforcer=nested,
         )
 
 

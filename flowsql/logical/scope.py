@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr import Column, Expression, transform
+from flowsql.expr import Column, Expression, columns_read, render, transform
 from flowsql.expr.nodes import FieldAccess
 from flowsql.logical.correlation import Outer
 from flowsql.logical.plan import without_time
@@ -90,8 +90,9 @@ class Scope:
             return True
         if parts[0] in self.merged:
             return True
-        return any(
-            f.name == parts[0] and i not in self.hidden for i, f in enumerate(self.row.fields)
+        shown = self._shown()
+        return any(self.row.fields[i].name == parts[0] for i in shown) or bool(
+            self._within(parts[0], shown, None)
         )
 
     def _resolve(self, parts: Sequence[str], span: Span | None) -> Expression:
@@ -107,20 +108,54 @@ class Scope:
                 )
             owner = owners[0]
             found = [i for i in self._of(owner) if self.row.fields[i].name == parts[cut]]
-            if not found:
-                raise self._unknown(parts[cut], [owner], span)
-            return self._members(self._only(found, parts[cut], span), parts[cut + 1 :], span)
+            if found:
+                value: Expression = self._only(found, parts[cut], span)
+            else:
+                value = self._member_of(parts[cut], self._of(owner), [owner], span)
+            return self._members(value, parts[cut + 1 :], span)
         name = parts[0]
         if name in self.merged:
             return self._members(replace(self.merged[name], span=span), parts[1:], span)
-        found = [
-            i for i, f in enumerate(self.row.fields) if f.name == name and i not in self.hidden
-        ]
+        shown = self._shown()
+        found = [i for i in shown if self.row.fields[i].name == name]
+        if found:
+            return self._members(self._only(found, name, span), parts[1:], span)
+        if len(parts) > 1 and not self._within(name, shown, span):
+            raise self._no_relation(parts, span)
+        return self._members(self._member_of(name, shown, self.relations, span), parts[1:], span)
+
+    def _shown(self) -> Sequence[int]:
+        """The columns that an unqualified name may mean."""
+        return [i for i in range(len(self.row.fields)) if i not in self.hidden]
+
+    def _member_of(
+        self, name: str, columns: Sequence[int], relations: Sequence[Relation], span: Span | None
+    ) -> Expression:
+        """The member that goes by its own name, for no column has it."""
+        found = self._within(name, columns, span)
         if not found:
-            if len(parts) > 1:
-                raise self._no_relation(parts, span)
-            raise self._unknown(name, self.relations, span)
-        return self._members(self._only(found, name, span), parts[1:], span)
+            raise self._unknown(name, relations, span)
+        if len(found) > 1:
+            ways = " or ".join(self._written(e) for e in found)
+            raise SqlError(f'column "{name}" is ambiguous', hint=f"Write {ways}.", span=span)
+        return found[0]
+
+    def _written(self, value: Expression) -> str:
+        """A member with its table in front."""
+        index = min(columns_read(value))
+        owner = next(r for r in self.relations if index in self._of(r))
+        return ".".join([*owner.path[-1:], render(value)])
+
+    def _within(self, name: str, columns: Sequence[int], span: Span | None) -> list[Expression]:
+        """The members of this name in the ROWs of some columns; only those least deep."""
+        level: list[Expression] = [self.column(i, span) for i in columns]
+        while level:
+            rows = [e for e in level if isinstance(e.type, RowType)]
+            level = [member(e, n, span) for e in rows for n in e.type.names]  # type: ignore[attr-defined]
+            found = [e for e in level if isinstance(e, FieldAccess) and _name(e) == name]
+            if found:
+                return list(found)
+        return []
 
     def _of(self, relation: Relation) -> range:
         return range(relation.start, relation.start + relation.width)
@@ -217,6 +252,12 @@ def around(found: Expression, span: Span | None) -> Expression:
         return e
 
     return transform(found, put)
+
+
+def _name(value: FieldAccess) -> str:
+    row = value.arg.type
+    assert isinstance(row, RowType)
+    return row.fields[value.index].name
 
 
 def member(value: Expression, name: str, span: Span | None) -> Expression:

@@ -21,10 +21,12 @@ from flowsql.physical.specs import (
     Scan,
     Sink,
     SinkMaterialize,
+    Spec,
     Union,
     Values,
     WindowAggregate,
 )
+from flowsql.runtime.constraints import Constraints, Enforcers, GuardedNode
 from flowsql.runtime.nodes import EntryNode, Node, OperatorNode
 from flowsql.runtime.outlets import CollectOutlet, Outlet, SinkForm, SinkOutlet
 from flowsql.runtime.pairing import compared_columns
@@ -224,7 +226,7 @@ class _Builder:
                 return result
             case _:
                 made = self._build(node, inputs, self._evaluation)
-                kind = UnionNode if isinstance(spec, Union) else OperatorNode
+                kind = _NODES.get(type(spec), OperatorNode)
                 operator = kind(node.id, title, made, self._stores[node.id])
                 graph.operators.append(operator)
                 return operator
@@ -246,6 +248,23 @@ class _Builder:
         nodes = {n.id: n for n in self._job.plan.nodes}
         return compared_columns(above, upsert_key, nodes)
 
+    def _constraints(self, spec: Sink, above: PhysicalNode) -> Constraints | None:
+        """What the outlet of a table holds rows against; None where the operator before it does."""
+        settings = self._settings
+        declared = {f.name: f for f in self._job.sink_table(spec.table).table.schema.fields}
+        row = RowType(tuple(declared.get(f.name, f) for f in above.output.fields), nullable=False)
+        enforcers = Enforcers(
+            settings.not_null_enforcer, settings.type_length_enforcer, settings.nested_enforcer
+        )
+        constraints = Constraints(spec.table, row, spec.not_null, enforcers)
+        if not constraints:
+            return None
+        for node in self.graph.operators:
+            if isinstance(node, GuardedNode) and node.id == above.id:
+                node.constraints = constraints
+                return None
+        return constraints
+
     def _sink(self, node: PhysicalNode, spec: Sink, above: PhysicalNode) -> SinkOutlet:
         form = SinkForm(
             spec.table,
@@ -253,8 +272,7 @@ class _Builder:
             spec.mode,
             _label_key(spec.upsert_key, above),
             above.mode,
-            spec.not_null,
-            self._settings.not_null_enforcer == "drop",
+            self._constraints(spec, above),
             self._compared(above, spec.upsert_key),
         )
         return SinkOutlet(node.id, f"Sink {spec.table}", form, self._writers[node.id])
@@ -271,6 +289,12 @@ class _Builder:
             compared=self._compared(above, spec.upsert_key),
         )
         return CollectOutlet(node.id, "Collect", form, self._collect)
+
+
+_NODES: Mapping[type[Spec], type[OperatorNode]] = {
+    Union: UnionNode,
+    SinkMaterialize: GuardedNode,
+}
 
 
 def _label_key(upsert_key: tuple[int, ...], above: PhysicalNode) -> tuple[int, ...] | None:

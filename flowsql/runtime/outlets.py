@@ -28,6 +28,7 @@ from flowsql.changelog import (
 from flowsql.connector import Writer
 from flowsql.errors import DataError
 from flowsql.expr import StepClock
+from flowsql.runtime.constraints import Constraints
 from flowsql.runtime.nodes import Node
 from flowsql.runtime.pending import PendingOutput
 from flowsql.types import RowType
@@ -45,8 +46,7 @@ class SinkForm:
         mode: APPEND, RETRACT or UPSERT.
         upsert_key: columns, or None; the empty key is that of a result with a single row.
         input_mode: what arrives; UPSERT passes without netting, the last row of a key wins.
-        not_null: columns in which a NULL is an error, or is dropped with its row.
-        drop_nulls: `table.exec.sink.not-null-enforcer` = drop.
+        constraints: of the table, or None where rows keep them all.
         compared: see `pairing.compared_columns`.
     """
 
@@ -55,8 +55,7 @@ class SinkForm:
     mode: ChangelogMode
     upsert_key: tuple[int, ...] | None = None
     input_mode: ChangelogMode = ChangelogMode.RETRACT
-    not_null: tuple[int, ...] = ()
-    drop_nulls: bool = False
+    constraints: Constraints | None = None
     compared: tuple[int, ...] | None = None
 
     @property
@@ -92,29 +91,17 @@ class SinkForm:
         given = upsert_form(kept) if self.mode is ChangelogMode.UPSERT else kept
         return None if given is None or not len(given) else self.checked(given)
 
+    def fitted(self, changes: Changes) -> Changes:
+        """With values of the length that the table declares."""
+        if self.constraints is None or not self.constraints.fits:
+            return changes
+        return self.constraints.fitted(changes)
+
     def checked(self, changes: Changes) -> Changes | None:
-        """The rows that keep NOT NULL; raises DataError where one does not and must not be left."""
-        batch = changes.batch
-        bad = [i for i in self.not_null if batch.column(i).null_count]
-        if not bad:
+        """The rows that keep the table's constraints; raises DataError where one must not break."""
+        if self.constraints is None:
             return changes
-        nulls = np.zeros(len(changes), np.bool_)
-        for i in bad:
-            nulls |= batch.column(i).is_null().to_numpy(zero_copy_only=False)
-        if self.drop_nulls:
-            if self.mode is ChangelogMode.UPSERT:
-                # A delete needs no more than its key.
-                nulls &= changes.signs > 0
-            left = changes.filter(~nulls)
-            return left if len(left) else None
-        if not (nulls & (changes.signs > 0)).any():
-            return changes
-        name = batch.schema.names[bad[0]]
-        raise DataError(
-            f'column "{name}" of table "{self.name}" is NOT NULL, but a NULL is written to it',
-            hint="Give it a value with COALESCE, or SET 'table.exec.sink.not-null-enforcer' = "
-            "'drop' to leave such rows out.",
-        )
+        return self.constraints.checked(changes, keyed_deletes=self.mode is ChangelogMode.UPSERT)
 
 
 class Outlet(Node):
@@ -156,6 +143,7 @@ class Outlet(Node):
         self.rows_in += changes.batch.num_rows
         if changes.unchanged is not None:
             self._refuse_unchanged(changes)
+        changes = self.form.fitted(changes)
         if self.pending is not None and (self.withholds or self.pending.rows):
             self.pending.add(changes)
         elif self.form.appends:

@@ -66,10 +66,10 @@ def test_an_unknown_key_names_the_nearest() -> None:
         ("table.exec.state.ttl", "1 h", 'option "table.exec.state.ttl" cannot be set'),
         (
             "table.exec.sink.nested-constraint-enforcer",
-            "ROWS",
-            "cannot be 'ROWS': expected 'ignore'",
+            "ROW",
+            "cannot be 'ROW': expected 'ignore' | 'rows' | 'rows_and_collections'",
         ),
-        ("table.exec.sink.type-length-enforcer", "ERROR", "cannot be 'ERROR': expected 'ignore'"),
+        ("table.exec.sink.type-length-enforcer", "TRIM", "did you mean 'trim_pad'?"),
         ("pipeline.snapshot-output", "consistant", "did you mean 'consistent'"),
     ],
 )
@@ -78,6 +78,17 @@ def test_a_bad_value_is_refused(key: str, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_setting(key, text)
     assert message in caught.value.message
+
+
+def test_nothing_is_cut_within_collections() -> None:
+    """As in Flink, whatever the tables."""
+    given = {
+        "table.exec.sink.type-length-enforcer": "TRIM_PAD",
+        "table.exec.sink.nested-constraint-enforcer": "ROWS_AND_COLLECTIONS",
+    }
+    with pytest.raises(ConfigError, match="not possible within ARRAY and MAP") as caught:
+        EngineSettings.of(given)
+    assert "'table.exec.sink.nested-constraint-enforcer' = 'ROWS'" in (caught.value.hint or "")
 
 
 def test_remote_folders_are_refused() -> None:

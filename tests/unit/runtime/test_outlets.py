@@ -16,6 +16,7 @@ from flowsql.changelog import (
 )
 from flowsql.errors import DataError
 from flowsql.expr import StepClock
+from flowsql.runtime.constraints import Constraints, Enforcers
 from flowsql.runtime.outlets import CollectOutlet, SinkForm
 from flowsql.types import BigIntType, Field, RowType
 
@@ -85,14 +86,16 @@ def test_appended_rows_are_given_as_they_come() -> None:
 
 def test_not_null_is_checked_where_rows_stay() -> None:
     """A delete that holds only its key breaks nothing."""
-    form = SinkForm("t", ROW, MODE.UPSERT, (0,), MODE.UPSERT, not_null=(1,))
+    row = RowType((ROW.fields[0], Field("v", BigIntType(nullable=False))), nullable=False)
+    kept = Constraints("t", row, (1,), Enforcers())
+    form = SinkForm("t", ROW, MODE.UPSERT, (0,), MODE.UPSERT, kept)
     assert given(form, changes([(2, None)], [DELETE])) == ["-D[2, None]"]
     with pytest.raises(DataError) as caught:
         given(form, changes([(2, None)]))
     assert caught.value.message == (
         'column "v" of table "t" is NOT NULL, but a NULL is written to it'
     )
-    assert "'table.exec.sink.not-null-enforcer' = 'drop'" in (caught.value.hint or "")
+    assert "'table.exec.sink.not-null-enforcer' = 'DROP'" in (caught.value.hint or "")
 
 
 def test_unchanged_columns_need_someone_who_knows_them() -> None:
