@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -31,7 +30,13 @@ from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError
 from flowsql.formats import find_format
 from flowsql.library.commands import Commands, Notice
-from flowsql.library.compiled import CompiledPlan, read_plan, statement_text, write_plan
+from flowsql.library.compiled import (
+    CompiledPlan,
+    plan_file,
+    read_plan,
+    statement_text,
+    write_plan,
+)
 from flowsql.library.declare import declare_embedded
 from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
 from flowsql.library.functions import add_function, look_in
@@ -327,7 +332,8 @@ class Session:
         return made or Prepared(text_result("result", ["OK"]))
 
     def _compile(self, statement: CompilePlan, binder: Binder, sql: str) -> Prepared:
-        path, span = Path(statement.path), statement.path_span
+        span = statement.path_span
+        path = plan_file(statement.path, span)
         ok = Prepared(text_result("result", ["OK"]))
         if path.exists() and statement.execute:
             return self._execute_plan(statement.path, span)
@@ -345,7 +351,7 @@ class Session:
         return self._job(planned, binder, sql) if statement.execute else ok
 
     def _execute_plan(self, path: str, span: Span) -> Prepared:
-        compiled = read_plan(Path(path), span)
+        compiled = read_plan(plan_file(path, span), span)
         statement = parse_statement(compiled.statement)
         assert isinstance(statement, InsertStatement | StatementSet)
         binder = self._binder()

@@ -6,7 +6,7 @@ from flowsql.catalog.alter import altered, changed_options
 from flowsql.catalog.catalog import Catalog, OpenedCatalog
 from flowsql.catalog.declare import declare_table, declare_view
 from flowsql.catalog.derive import declare_as, declare_like
-from flowsql.catalog.functions import UserFunction, UserFunctions
+from flowsql.catalog.functions import UserFunctions
 from flowsql.catalog.objects import (
     CatalogColumn,
     CatalogTable,
@@ -14,11 +14,13 @@ from flowsql.catalog.objects import (
     ColumnKind,
     Database,
     ObjectPath,
+    UserFunction,
     WatermarkClause,
 )
 from flowsql.catalog.show import (
     show_create_catalog,
     show_create_database,
+    show_create_function,
     show_create_table,
     show_create_view,
 )
@@ -47,6 +49,7 @@ __all__ = [
     "declare_view",
     "show_create_catalog",
     "show_create_database",
+    "show_create_function",
     "show_create_table",
     "show_create_view",
 ]

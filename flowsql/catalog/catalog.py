@@ -43,7 +43,7 @@ class Catalog:
         memory = OpenedCatalog(MemoryStore(database), {"type": "generic_in_memory"})
         self._catalogs: dict[str, OpenedCatalog] = {catalog: memory}
         self._temporary: dict[ObjectPath, CatalogObject] = {}
-        self.functions = UserFunctions()
+        self.functions = UserFunctions(self._functions_of)
 
     # Names
 
@@ -156,6 +156,10 @@ class Catalog:
         if store.database(database) is None:
             raise self._no_database(catalog, database, span)
         return store
+
+    def _functions_of(self, catalog: str) -> Store | None:
+        opened = self._catalogs.get(catalog)
+        return None if opened is None else opened.store
 
     # Catalogs
 
@@ -306,10 +310,10 @@ class Catalog:
                 f'database "{name}" is the default of catalog "{catalog}" and cannot be dropped',
                 span=span,
             )
-        if not cascade and self.tables((catalog, name)):
+        if not cascade and (self.tables((catalog, name)) or store.function_names(name)):
             raise SqlError(
                 f'database "{name}" is not empty',
-                hint="DROP DATABASE … CASCADE drops its tables and views as well.",
+                hint="DROP DATABASE … CASCADE drops its tables, views and functions as well.",
                 span=span,
             )
         store.remove_database(name)

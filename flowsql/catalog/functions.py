@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from flowsql.catalog.objects import ObjectPath
+from flowsql.catalog.objects import ObjectPath, UserFunction
+from flowsql.catalog.store import Store
+from flowsql.errors import InternalError
 
-__all__ = ["UserFunction", "UserFunctions"]
-
-
-@dataclass(frozen=True, slots=True)
-class UserFunction:
-    """A declared function.
-
-    Attributes:
-        name: as SQL calls it; case does not matter.
-        place: where its code is: `module.name`, or `<name>` of one that was given as an object.
-        path: its full name, in lower case; None for a system function, which every database has.
-        temporary: it ends with the session.
-    """
-
-    name: str
-    place: str
-    path: ObjectPath | None
-    temporary: bool = True
+__all__ = ["UserFunctions"]
 
 
 class UserFunctions:
-    """The functions of a session, in Flink's order: a temporary one hides a permanent one."""
+    """The functions that a session sees, in Flink's order: a temporary one hides a permanent one.
 
-    def __init__(self) -> None:
+    Args:
+        store: what the catalog of a name keeps; None if there is no such catalog.
+    """
+
+    def __init__(self, store: Callable[[str], Store | None]) -> None:
+        self._store = store
         self._system: dict[str, UserFunction] = {}
         self._temporary: dict[ObjectPath, UserFunction] = {}
-        self._permanent: dict[ObjectPath, UserFunction] = {}
 
     def system(self, name: str) -> UserFunction | None:
         """The temporary system function of this name."""
@@ -41,40 +29,51 @@ class UserFunctions:
 
     def find(self, path: ObjectPath) -> UserFunction | None:
         """The function of this full name."""
-        key = _key(path)
-        return self._temporary.get(key) or self._permanent.get(key)
+        return self._temporary.get(_key(path)) or self._permanent(path)
 
     def exactly(self, path: ObjectPath, *, temporary: bool) -> UserFunction | None:
         """The temporary, or the permanent function of this full name."""
-        return (self._temporary if temporary else self._permanent).get(_key(path))
+        return self._temporary.get(_key(path)) if temporary else self._permanent(path)
+
+    def _permanent(self, path: ObjectPath) -> UserFunction | None:
+        store = self._store(path.catalog)
+        return None if store is None else store.function(_key(path))
 
     def put(self, function: UserFunction) -> None:
         """Keep a function, in place of one of its name and kind."""
         if function.path is None:
             self._system[function.name.lower()] = function
+        elif function.temporary:
+            self._temporary[_key(function.path)] = function
         else:
-            kept = self._temporary if function.temporary else self._permanent
-            kept[_key(function.path)] = function
+            self._kept_in(function.path).put_function(function)
 
     def forget(self, function: UserFunction) -> None:
         """Remove a function that is there."""
         if function.path is None:
             del self._system[function.name.lower()]
+        elif function.temporary:
+            del self._temporary[_key(function.path)]
         else:
-            kept = self._temporary if function.temporary else self._permanent
-            del kept[_key(function.path)]
+            self._kept_in(function.path).remove_function(_key(function.path))
+
+    def _kept_in(self, path: ObjectPath) -> Store:
+        store = self._store(path.catalog)
+        if store is None:
+            raise InternalError(f'there is no catalog "{path.catalog}"')
+        return store
 
     def names(self, catalog: str, database: str) -> list[str]:
         """What can be called by a bare name in a database, sorted, in lower case."""
-        paths = [*self._temporary, *self._permanent]
-        here = {p.name for p in paths if (p.catalog, p.database) == (catalog, database)}
-        return sorted(here | set(self._system))
+        here = {p.name for p in self._temporary if (p.catalog, p.database) == (catalog, database)}
+        store = self._store(catalog)
+        kept = [] if store is None else store.function_names(database)
+        return sorted({*here, *kept, *self._system})
 
     def drop_where(self, gone: Callable[[ObjectPath], bool]) -> None:
-        """Remove the functions of databases that are no longer there."""
-        for kept in (self._temporary, self._permanent):
-            for path in [p for p in kept if gone(p)]:
-                del kept[path]
+        """Remove the temporary functions of databases that are no longer there."""
+        for path in [p for p in self._temporary if gone(p)]:
+            del self._temporary[path]
 
 
 def _key(path: ObjectPath) -> ObjectPath:

@@ -22,6 +22,7 @@ __all__ = [
     "ColumnKind",
     "Database",
     "ObjectPath",
+    "UserFunction",
     "WatermarkClause",
 ]
 
@@ -155,3 +156,20 @@ class CatalogView:
     comment: str | None = None
     temporary: bool = False
     script: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserFunction:
+    """A declared function.
+
+    Attributes:
+        name: as SQL calls it; case does not matter.
+        place: where its code is: `module.name`, or `<name>` of one that was given as an object.
+        path: its full name, in lower case; None for a system function, which every database has.
+        temporary: it ends with the session.
+    """
+
+    name: str
+    place: str
+    path: ObjectPath | None
+    temporary: bool = True

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from flowsql.catalog.objects import CatalogColumn, CatalogTable, CatalogView, ColumnKind, Database
+from flowsql.catalog.objects import (
+    CatalogColumn,
+    CatalogTable,
+    CatalogView,
+    ColumnKind,
+    Database,
+    UserFunction,
+)
 from flowsql.types import quote_identifier
 
 __all__ = [
     "show_create_catalog",
     "show_create_database",
+    "show_create_function",
     "show_create_table",
     "show_create_view",
 ]
@@ -55,6 +63,16 @@ def show_create_view(view: CatalogView, *, name: str | None = None) -> str:
     columns = f" ({_names(view.columns)})" if view.columns else ""
     comment = f"\nCOMMENT {_string(view.comment)}" if view.comment is not None else ""
     return f"CREATE {temporary}VIEW {name or view.path.quoted}{columns}{comment}\nAS {view.text}"
+
+
+def show_create_function(function: UserFunction, *, name: str | None = None) -> str:
+    """SHOW CREATE FUNCTION; `name` is used instead of the full one."""
+    if function.path is None:
+        kind, full = "TEMPORARY SYSTEM ", quote_identifier(function.name)
+    else:
+        kind, full = "TEMPORARY " if function.temporary else "", function.path.quoted
+    place = _string(function.place)
+    return f"CREATE {kind}FUNCTION {name or full}\nAS {place} LANGUAGE PYTHON"
 
 
 def show_create_catalog(name: str, comment: str | None, options: Mapping[str, str]) -> str:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from flowsql.catalog.objects import CatalogTable, CatalogView, Database, ObjectPath
+from flowsql.catalog.objects import (
+    CatalogTable,
+    CatalogView,
+    Database,
+    ObjectPath,
+    UserFunction,
+)
 
 __all__ = ["CatalogObject", "MemoryStore", "Store"]
 
@@ -12,7 +18,7 @@ CatalogObject = CatalogTable | CatalogView
 
 
 class Store(ABC):
-    """One catalog: its databases, by name, and their permanent tables and views.
+    """One catalog: its databases, by name, and their permanent tables, views and functions.
 
     Attributes:
         default: the database that USE CATALOG makes the current one.
@@ -52,6 +58,22 @@ class Store(ABC):
     def remove(self, path: ObjectPath) -> None:
         """Forget a table or view that is there."""
 
+    @abstractmethod
+    def function_names(self, database: str) -> list[str]:
+        """The names of the functions of a database, sorted, in lower case."""
+
+    @abstractmethod
+    def function(self, path: ObjectPath) -> UserFunction | None:
+        """The function of this name, which is in lower case; or None."""
+
+    @abstractmethod
+    def put_function(self, function: UserFunction) -> None:
+        """Keep a function, in place of one of its name; its database is there."""
+
+    @abstractmethod
+    def remove_function(self, path: ObjectPath) -> None:
+        """Forget a function that is there."""
+
 
 class MemoryStore(Store):
     """A catalog that lives as long as its session; `'type' = 'generic_in_memory'`."""
@@ -60,6 +82,7 @@ class MemoryStore(Store):
         self.default = default
         self._databases = {default: Database(default)}
         self._objects: dict[ObjectPath, CatalogObject] = {}
+        self._functions: dict[ObjectPath, UserFunction] = {}
 
     def databases(self) -> list[str]:
         return sorted(self._databases)
@@ -73,6 +96,7 @@ class MemoryStore(Store):
     def remove_database(self, name: str) -> None:
         del self._databases[name]
         self._objects = {p: o for p, o in self._objects.items() if p.database != name}
+        self._functions = {p: f for p, f in self._functions.items() if p.database != name}
 
     def names(self, database: str) -> list[str]:
         return sorted(p.name for p in self._objects if p.database == database)
@@ -85,3 +109,16 @@ class MemoryStore(Store):
 
     def remove(self, path: ObjectPath) -> None:
         del self._objects[path]
+
+    def function_names(self, database: str) -> list[str]:
+        return sorted(p.name for p in self._functions if p.database == database)
+
+    def function(self, path: ObjectPath) -> UserFunction | None:
+        return self._functions.get(path)
+
+    def put_function(self, function: UserFunction) -> None:
+        assert function.path is not None
+        self._functions[function.path] = function
+
+    def remove_function(self, path: ObjectPath) -> None:
+        del self._functions[path]

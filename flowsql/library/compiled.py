@@ -20,7 +20,7 @@ from flowsql.physical import PhysicalPlan, PlannedJob, codec, difference
 from flowsql.sql import Insert, StatementSet
 from flowsql.version import __version__
 
-__all__ = ["CompiledPlan", "read_plan", "statement_text", "write_plan"]
+__all__ = ["CompiledPlan", "plan_file", "read_plan", "statement_text", "write_plan"]
 
 _FORMAT = 1
 
@@ -65,6 +65,24 @@ def statement_text(statement: Insert | StatementSet, script: str) -> str:
         return cut(statement)
     body = "".join(f"{cut(i)};\n" for i in statement.inserts)
     return f"EXECUTE STATEMENT SET BEGIN\n{body}END"
+
+
+def plan_file(text: str, span: Span) -> Path:
+    """The file that a statement names: a path, or `file:` and a path.
+
+    Raises:
+        ConfigError: it is kept elsewhere.
+    """
+    scheme, found, rest = text.partition(":")
+    if not found or len(scheme) < 2 or not scheme.isalnum():
+        return Path(text)
+    if scheme.lower() != "file":
+        raise ConfigError(
+            f'plan "{text}" is not in a local file: "{scheme}" is not supported',
+            hint="Give a path, or file: and a path.",
+            span=span,
+        )
+    return Path(rest.removeprefix("//"))
 
 
 def write_plan(path: Path, compiled: CompiledPlan, span: Span) -> None:

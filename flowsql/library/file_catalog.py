@@ -1,15 +1,17 @@
 """Catalogs that last: `CREATE CATALOG c WITH ('type' = 'file', 'path' = '…')`.
 
-One readable file for each table, view and database, holding the statement that makes it:
+One readable file for each table, view, function and database, holding the statement that makes it:
 
     path/shop.sql          CREATE DATABASE `shop` …
     path/shop/orders.sql   CREATE TABLE `orders` (…) WITH (…)
     path/shop/daily.sql    USE `shop`; CREATE VIEW `daily` AS SELECT …
+    path/shop/functions/net.sql   CREATE FUNCTION `net` AS 'prices.net' LANGUAGE PYTHON
 
 In front of a view stands what was current when it was made, where that is not its own database:
 its query's names are looked up there. The file's name is the object's; characters that may not
 stand in one are written as in a URL (`a%2Fb`). Files are read again when they change, so that
-several sessions, and an editor, may share a folder. A file appears whole or not at all. Options
+several sessions, and an editor, may share a folder. A file appears whole or not at all. A function's code
+stays in its module, which is imported when it is called. Options
 are written as they were given: give passwords as `${NAME}`.
 """
 
@@ -31,16 +33,27 @@ from flowsql.catalog import (
     MemoryStore,
     ObjectPath,
     Store,
+    UserFunction,
     declare_table,
     declare_view,
     show_create_database,
+    show_create_function,
     show_create_table,
     show_create_view,
 )
 from flowsql.config import Option, OptionType, parse_options
 from flowsql.connector import durable
 from flowsql.errors import ConfigError, FlowSQLError, nearest
-from flowsql.sql import CreateDatabase, CreateTable, CreateView, Use, UseCatalog, parse_script
+from flowsql.expr import written_place
+from flowsql.sql import (
+    CreateDatabase,
+    CreateFunction,
+    CreateTable,
+    CreateView,
+    Use,
+    UseCatalog,
+    parse_script,
+)
 from flowsql.types import quote_identifier
 
 __all__ = ["FileStore", "open_store"]
@@ -52,6 +65,9 @@ _DEFAULT = Option(
 )
 _PATH = Option("path", OptionType.STRING, "The folder of a `file` catalog.", required=True)
 _SUFFIX = ".sql"
+_FUNCTIONS = "functions"
+
+_Kept = CatalogObject | Database | UserFunction
 
 
 def open_store(name: str, given: Mapping[str, str]) -> Store:
@@ -94,7 +110,7 @@ class FileStore(Store):
         self.default = default
         self._catalog = catalog
         self._folder = folder
-        self._read: dict[Path, tuple[tuple[int, int, int], CatalogObject | Database]] = {}
+        self._read: dict[Path, tuple[tuple[int, int, int], _Kept]] = {}
         with self._changing(folder):
             durable.make_dirs(folder)
         if self.database(default) is None:
@@ -127,7 +143,7 @@ class FileStore(Store):
         found = self._get(
             self._file(path.database, path.name), lambda text: self._as_object(path, text)
         )
-        assert not isinstance(found, Database)
+        assert found is None or isinstance(found, CatalogTable | CatalogView)
         return found
 
     def put(self, added: CatalogObject) -> None:
@@ -141,7 +157,32 @@ class FileStore(Store):
     def remove(self, path: ObjectPath) -> None:
         self._remove(self._file(path.database, path.name))
 
+    def function_names(self, database: str) -> list[str]:
+        return self._listed(self._functions(database))
+
+    def function(self, path: ObjectPath) -> UserFunction | None:
+        found = self._get(self._function_file(path), lambda text: _as_function(path, text))
+        assert found is None or isinstance(found, UserFunction)
+        return found
+
+    def put_function(self, function: UserFunction) -> None:
+        assert function.path is not None
+        folder = self._functions(function.path.database)
+        with self._changing(folder):
+            durable.make_dirs(folder)
+        name = quote_identifier(function.name)
+        self._write(self._function_file(function.path), show_create_function(function, name=name))
+
+    def remove_function(self, path: ObjectPath) -> None:
+        self._remove(self._function_file(path))
+
     # Files
+
+    def _functions(self, database: str) -> Path:
+        return _folder_of(self._file(database)) / _FUNCTIONS
+
+    def _function_file(self, path: ObjectPath) -> Path:
+        return self._functions(path.database) / (_file_name(path.name) + _SUFFIX)
 
     def _file(self, *names: str) -> Path:
         *folders, last = (_file_name(n) for n in names)
@@ -165,9 +206,7 @@ class FileStore(Store):
             if n.endswith(_SUFFIX) and not n.startswith(".")
         )
 
-    def _get(
-        self, file: Path, made: Callable[[str], CatalogObject | Database]
-    ) -> CatalogObject | Database | None:
+    def _get(self, file: Path, made: Callable[[str], _Kept]) -> _Kept | None:
         with self._changing(file):
             try:
                 status = file.stat()
@@ -224,6 +263,14 @@ class FileStore(Store):
                 case _:
                     break
         raise ConfigError(f'the file of "{path}" has no CREATE TABLE and no CREATE VIEW')
+
+
+def _as_function(path: ObjectPath, text: str) -> UserFunction:
+    for statement in parse_script(text):
+        if isinstance(statement, CreateFunction) and statement.language == "PYTHON":
+            place = written_place(statement.place)
+            return UserFunction(statement.name.parts[-1], place, path, temporary=False)
+    raise ConfigError(f'the file of "{path}" has no CREATE FUNCTION … LANGUAGE PYTHON')
 
 
 def _file_name(name: str) -> str:

@@ -75,8 +75,6 @@ def _create(statement: CreateFunction, catalog: Catalog) -> None:
             hint="Give yours another name: SQL calls the built-in one.",
             span=span,
         )
-    if path is not None and not statement.temporary:
-        _check_keeps(catalog, path, span)
     place = _checked_place(statement)
     catalog.functions.put(UserFunction(parts[-1], place, path, statement.temporary))
 
@@ -140,15 +138,6 @@ def _refuse_taken(old: UserFunction | None, name: str, span: Span | None) -> Non
         hint=f"DROP {temporary}{kind} {name} removes it; IF NOT EXISTS keeps it.",
         span=span,
     )
-
-
-def _check_keeps(catalog: Catalog, path: ObjectPath, span: Span) -> None:
-    if catalog.opened(path.catalog).options.get("type") != "generic_in_memory":
-        raise SqlError(
-            f'catalog "{path.catalog}" keeps no functions',
-            hint="CREATE TEMPORARY FUNCTION makes one for this session.",
-            span=span,
-        )
 
 
 def _checked_place(statement: CreateFunction | AlterFunction) -> str:

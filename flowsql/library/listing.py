@@ -11,7 +11,9 @@ from flowsql.catalog import (
     CatalogTable,
     CatalogView,
     ColumnKind,
+    UserFunction,
     show_create_catalog,
+    show_create_function,
     show_create_table,
     show_create_view,
 )
@@ -29,6 +31,8 @@ _DESCRIBED = ("name", "type", "null", "key", "extras", "watermark", "comment")
 _ONE_COLUMN = {
     "TABLES": "table name",
     "VIEWS": "view name",
+    "MATERIALIZED TABLES": "materialized table name",
+    "MODELS": "model name",
     "CATALOGS": "catalog name",
     "DATABASES": "database name",
     "FUNCTIONS": "function name",
@@ -95,6 +99,10 @@ class Listing:
                 if parts:
                     self._catalog.database(parts, span)
                 return self._user_functions(parts)
+            case "MODELS" | "MATERIALIZED TABLES":
+                if parts:
+                    self._catalog.database(parts, span)
+                return []
             case "JARS":
                 return []
             case "CURRENT CATALOG":
@@ -113,10 +121,8 @@ class Listing:
         )
 
     def _describe_function(self, statement: DescribeObject) -> Result:
-        name, functions = statement.name, self._catalog.functions
-        system = functions.system(str(name)) if len(name.parts) == 1 else None
-        found = system or functions.find(self._catalog.path(name.parts, name.span))
-        if found is None or (len(name.parts) == 1 and is_built_in(str(name))):
+        found = self._function(statement.name)
+        if found is None:
             return _describe_built_in(statement, self._user_functions(()))
         rows: list[list[str | bool | None]] = [
             ["is system function", str(found.path is None).lower()],
@@ -131,8 +137,36 @@ class Listing:
             rows += [["description", scalar.doc]] * bool(scalar.doc)
         return rows_result(_INFO, rows)
 
+    def _create_function(self, name: Name) -> str:
+        found = self._function(name)
+        if found is None:
+            if len(name.parts) > 1 or not is_built_in(str(name)):
+                raise _no_function(name, self._user_functions(()))
+            raise SqlError(
+                f'function "{name}" is built in: no statement makes it',
+                hint=f"DESCRIBE FUNCTION EXTENDED {name} tells what it does.",
+                span=name.span,
+            )
+        if found.place.startswith("<"):
+            raise SqlError(
+                f'function "{name}" was given as an object: no statement makes it',
+                hint="The program gives it with create_temporary_function.",
+                span=name.span,
+            )
+        return show_create_function(found)
+
+    def _function(self, name: Name) -> UserFunction | None:
+        """The declared function that a call by this name means; None if it means another one."""
+        functions = self._catalog.functions
+        if len(name.parts) == 1 and is_built_in(str(name)):
+            return None
+        system = functions.system(str(name)) if len(name.parts) == 1 else None
+        return system or functions.find(self._catalog.path(name.parts, name.span))
+
     def _create(self, statement: ShowCreate) -> str:
         name = statement.name
+        if statement.kind == "FUNCTION":
+            return self._create_function(name)
         if statement.kind == "CATALOG":
             opened = self._catalog.opened(str(name), name.span)
             return show_create_catalog(str(name), opened.comment, opened.options)
@@ -206,17 +240,21 @@ def _functions() -> dict[str, str]:
     return scalar | {f.name: f.name for f in all_aggregates()}
 
 
+def _no_function(name: Name, others: Iterable[str]) -> SqlError:
+    near = nearest(name.parts[-1].upper(), [*_functions(), *others])
+    return SqlError(
+        f'function "{name}" does not exist',
+        hint=f'Did you mean "{near}"?' if near else "SHOW FUNCTIONS lists all.",
+        span=name.span,
+    )
+
+
 def _describe_built_in(statement: DescribeObject, others: Iterable[str]) -> Result:
     name = statement.name
     key = name.parts[-1].upper()
     known = _functions()
     if key not in known or len(name.parts) > 1:
-        near = nearest(key, [*known, *others])
-        raise SqlError(
-            f'function "{name}" does not exist',
-            hint=f'Did you mean "{near}"?' if near else "SHOW FUNCTIONS lists all.",
-            span=name.span,
-        )
+        raise _no_function(name, others)
     rows: list[list[str | bool | None]] = [
         ["is system function", "true"],
         ["is temporary", "false"],

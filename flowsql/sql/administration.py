@@ -142,7 +142,7 @@ class Show(Statement):
     """`SHOW kind [FROM name] [[NOT] LIKE 'pattern']`.
 
     `kind` is the words behind SHOW: TABLES, VIEWS, CATALOGS, DATABASES, FUNCTIONS, USER FUNCTIONS,
-    COLUMNS, CURRENT CATALOG, CURRENT DATABASE, MODULES, FULL MODULES, JOBS, JARS.
+    COLUMNS, MODELS, MATERIALIZED TABLES, CURRENT CATALOG, CURRENT DATABASE, MODULES, FULL MODULES, JOBS, JARS.
     """
 
     kind: str
@@ -152,7 +152,7 @@ class Show(Statement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowCreate(Statement):
-    """`SHOW CREATE TABLE|VIEW|CATALOG name`; `kind` is the word."""
+    """`SHOW CREATE TABLE|VIEW|CATALOG|FUNCTION name`; `kind` is the word."""
 
     kind: str
     name: Name

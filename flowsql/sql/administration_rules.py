@@ -49,7 +49,7 @@ class AdministrationRules(FunctionRules):
 
     def show_create(self, parts: Parts) -> a.ShowCreate:
         """SHOW CREATE."""
-        kind, name = parts[2].type, parts[3]
+        kind, name = parts[2].type, must(parts, s.Name)
         return a.ShowCreate(
             kind=kind, name=_short(name, 1) if kind == "CATALOG" else name, span=NOWHERE
         )

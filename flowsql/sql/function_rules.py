@@ -33,11 +33,19 @@ class FunctionRules:
         return Rule("language", word.value.upper(), word.span)
 
     def jars(self, parts: Parts) -> None:
-        """`USING JAR`: there is no Java to run."""
+        """`USING JAR` or `ARTIFACT`: there is no Java to run."""
         raise SqlError(
-            "USING JAR is not supported",
+            f"USING {parts[1].type} is not supported",
             span=parts[0].span.to(parts[1].span),
             hint="flowsql runs functions written in Python: AS 'module.name' LANGUAGE PYTHON.",
+        )
+
+    def function_options(self, parts: Parts) -> None:
+        """`WITH (…)`, which Flink hands to runtimes of its own."""
+        raise SqlError(
+            "WITH options of a function are not supported",
+            span=parts[0].span.to(parts[-1].span),
+            hint="They would have no effect: leave them out.",
         )
 
     def create_function(self, parts: Parts) -> f.CreateFunction:

@@ -174,7 +174,10 @@ class CreateTable(Statement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateView(Statement):
-    """`CREATE [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] [COMMENT '…'] AS query`."""
+    """`CREATE [OR REPLACE] [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] [COMMENT '…'] AS query`.
+
+    OR REPLACE replaces nothing, as in Flink: a view that is there is an error.
+    """
 
     name: Name
     query: Query

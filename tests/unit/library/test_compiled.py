@@ -41,6 +41,15 @@ def written(tmp_path: Path) -> list[str]:
     )
 
 
+def test_a_plan_may_be_named_by_a_uri(session: flowsql.Session, tmp_path: Path) -> None:
+    """As Flink's documents do; files elsewhere are refused."""
+    session.execute(f"COMPILE PLAN 'file://{tmp_path}/p.json' FOR INSERT INTO kept SELECT a FROM t")
+    assert (tmp_path / "p.json").exists()
+    session.execute(f"EXECUTE PLAN 'file:{tmp_path}/p.json'")
+    assert written(tmp_path) == ["1", "2", "3"]
+    assert "not in a local file" in failing(session, "EXECUTE PLAN 's3://bucket/p.json'")
+
+
 def test_a_plan_is_compiled_and_executed(session: flowsql.Session, tmp_path: Path) -> None:
     """In another session, with another current database."""
     answer = session.execute("COMPILE PLAN 'plans/p.json' FOR INSERT INTO kept SELECT a + 1 FROM t")

@@ -297,6 +297,20 @@ def test_session_statements() -> None:
             "a table has only one watermark",
         ),
         ("ALTER TABLE t ADD PARTITION (a = 1)", "PARTITION of ALTER TABLE is not supported"),
+        (
+            "ALTER TABLE t ADD IF NOT EXISTS PARTITION (a = 1)",
+            "PARTITION of ALTER TABLE is not supported",
+        ),
+        (
+            "ALTER TABLE t DROP IF EXISTS PARTITION (a = 1), PARTITION (a = 2)",
+            "PARTITION of ALTER TABLE is not supported",
+        ),
+        ("CREATE FUNCTION f AS 'x' USING ARTIFACT 'y'", "USING ARTIFACT is not supported"),
+        (
+            "CREATE FUNCTION f AS 'x.y' LANGUAGE PYTHON WITH ('a' = 'b')",
+            "WITH options of a function are not supported",
+        ),
+        ("DESCRIBE SELECT 1", "Hint: EXPLAIN shows the plan of a query"),
         ("SHOW CREATE CATALOG a.b", '"a.b" has more than 1 part'),
         ("EXPLAIN CREATE TABLE t (a INT)", "only a CREATE TABLE … AS has a plan to explain"),
         (
