@@ -10,8 +10,6 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-
-from flowsql.types import DataType
 from flowsql_connectors.postgres_cdc import (
     SESSION_OPTIONS,
     CatalogType,
@@ -27,6 +25,8 @@ from flowsql_connectors.postgres_cdc import (
     resolve_type,
     types_query,
 )
+
+from flowsql.types import DataType
 from tests.services.postgres import PostgresServer
 
 __all__ = ["Log", "columns_of", "copied", "logged", "reading_of", "typed"]

@@ -1,14 +1,15 @@
 """Values that lie scattered in a buffer, read for all rows at once.
 
-A `Scattered` buffer has zero bytes behind its end, so that a value may be read at the end of any
-row; who reads checks with `inside` that it has not walked out.
+A `Scattered` buffer has zero bytes behind its end, so that a number may be read at the end of any
+row. A place further out is an IndexError: who walks along lengths that were sent catches it, and
+compares where the walk ends with where the rows do before it reads any value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,46 +22,48 @@ Places = npt.NDArray[np.intp]
 # Arrow's string offsets have 31 bits.
 LARGEST: Final = (1 << 31) - 64
 _PADDING: Final = 16
+_NATIVE: Final = {
+    form: np.dtype(form).newbyteorder("=") for form in (">i2", ">i4", ">u4", ">i8", ">f4", ">f8")
+}
 
 
 class Scattered:
     """Bytes, and integers in network order that begin at any of them."""
 
-    __slots__ = ("_buffer", "_padded", "octets", "size")
+    __slots__ = ("_buffer", "_padded", "_views", "octets", "size")
 
     def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
         self._padded = b"".join((*pieces, bytes(_PADDING)))
         self.size = len(self._padded) - _PADDING
         self._buffer = pa.py_buffer(self._padded)
+        self._views: dict[str, npt.NDArray[Any]] = {}
         self.octets = np.frombuffer(self._padded, np.uint8)
-
-    def inside(self, places: Places) -> bool:
-        """Whether all places are within the data or right behind it."""
-        return len(places) == 0 or bool(places.min() >= 0 and places.max() <= self.size)
 
     def piece(self, start: int, end: int) -> bytes:
         """The bytes from `start` to `end`."""
         return self._padded[start:end]
 
-    def numbers(self, places: Places, form: str) -> npt.NDArray[np.generic]:
+    def numbers(self, places: Places, form: str) -> npt.NDArray[Any]:
         """One value of the NumPy type `form` (`>i4`) at each place, in the machine's order."""
-        dtype = np.dtype(form)
-        starts = len(self._padded) - dtype.itemsize + 1
-        at_any_byte = np.ndarray((starts,), dtype, self._padded, strides=(1,))
-        found: npt.NDArray[np.generic] = at_any_byte[places]
-        return found.astype(dtype.newbyteorder("="), copy=False)
+        at_any_byte = self._views.get(form)
+        if at_any_byte is None:
+            dtype = np.dtype(form)
+            count = len(self._padded) - dtype.itemsize + 1
+            at_any_byte = np.ndarray((count,), dtype, self._padded, strides=(1,))
+            self._views[form] = at_any_byte
+        return at_any_byte[places].astype(_NATIVE[form])
 
     def int16(self, places: Places) -> npt.NDArray[np.int16]:
         """16 bits, signed."""
-        return self.numbers(places, ">i2").view(np.int16)
+        return self.numbers(places, ">i2")
 
     def int32(self, places: Places) -> npt.NDArray[np.int32]:
         """32 bits, signed."""
-        return self.numbers(places, ">i4").view(np.int32)
+        return self.numbers(places, ">i4")
 
     def int64(self, places: Places) -> npt.NDArray[np.int64]:
         """64 bits, signed."""
-        return self.numbers(places, ">i8").view(np.int64)
+        return self.numbers(places, ">i8")
 
     def blocks(self, places: Places, size: int) -> npt.NDArray[np.uint8]:
         """uint8[n, size]: so many bytes at each place, which must have them."""
@@ -110,4 +113,7 @@ def packed(valid: npt.NDArray[np.bool_] | None) -> pa.Buffer | None:
 
 def strings_of(values: pa.BinaryArray) -> pa.StringArray:
     """The same bytes as text; raises pa.ArrowInvalid where they are not UTF-8."""
-    return values.cast(pa.string())
+    # Eight times as fast as a cast for few rows, and the same check.
+    text = values.view(pa.string())
+    text.validate(full=True)
+    return text

@@ -21,6 +21,10 @@ _ELEMENT = re.compile(
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
+# Made once: a scalar costs as much as a small column.
+_EMPTY, _NOTHING, _NULL = map(pa.scalar, ("{}", "", "NULL"))
+_MISSING = pa.scalar(None, pa.string())
+
 Split = tuple[npt.NDArray[np.int32], pa.StringArray]
 
 
@@ -54,7 +58,7 @@ def split_elements(text: pa.StringArray, *, nested: bool) -> Split | None:
 
 def _plain(text: pa.StringArray) -> Split:
     """Arrays without quotes, bounds or dimensions, all at once."""
-    whole = pc.fill_null(text, "{}")
+    whole = pc.fill_null(text, _EMPTY)
     braced = pc.and_(pc.starts_with(whole, "{"), pc.ends_with(whole, "}"))
     if not pc.all(braced).as_py():
         raise pa.ArrowInvalid("text that is no array")
@@ -62,17 +66,17 @@ def _plain(text: pa.StringArray) -> Split:
     lists = pc.split_pattern(inner, ",")
     elements = lists.flatten()
     # Nothing between the braces is one empty element to `split`, and none to the server.
-    full = pc.not_equal(elements, "")
+    full = pc.not_equal(elements, _NOTHING)
     counts = np.diff(lists.offsets.to_numpy())
-    empty = pc.equal(inner, "").to_numpy(zero_copy_only=False)
+    empty = pc.equal(inner, _NOTHING).to_numpy(zero_copy_only=False)
     counts[empty] = 0
     elements = elements.filter(full)
     offsets = np.zeros(len(text) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
     if offsets[-1] != len(elements):
         raise pa.ArrowInvalid("an array with an empty element")
-    null = pc.equal(elements, "NULL")
-    return offsets, pc.if_else(null, pa.scalar(None, pa.string()), elements)
+    null = pc.equal(elements, _NULL)
+    return offsets, pc.if_else(null, _MISSING, elements)
 
 
 def _split(value: str, *, nested: bool) -> list[str | None] | None:

@@ -44,6 +44,10 @@ _MOMENT = re.compile(
 # The hexadecimal digit of each byte; what is none has a bit above.
 _HEX = np.full(256, 0x80, np.uint8)
 _HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
+# Made once: a scalar costs as much as a small column.
+_TRUE, _FALSE, _MIDNIGHT, _FIRST_DAY, _BLANK, _NO_BYTES = map(
+    pa.scalar, ("t", "f", "24:00:00", "1970-01-01", " ", "\\x")
+)
 _BACKSLASH_X: Final = 0x785C  # a backslash and an x, as two bytes in memory
 
 
@@ -69,8 +73,8 @@ def _natural(text: pa.StringArray, reading: ColumnReading) -> pa.Array:
     shape = reading.shape
     match shape:
         case Shape.BOOL:
-            true = pc.equal(text, "t")
-            if not pc.all(pc.or_(true, pc.equal(text, "f"))).as_py():
+            true = pc.equal(text, _TRUE)
+            if not pc.all(pc.or_(true, pc.equal(text, _FALSE))).as_py():
                 raise pa.ArrowInvalid("text that is neither t nor f")
             return true
         case Shape.NUMERIC:
@@ -82,9 +86,9 @@ def _natural(text: pa.StringArray, reading: ColumnReading) -> pa.Array:
                 return _by_distinct(text, _day(reading), pa.int32()).view(pa.date32())
         case Shape.TIME:
             # Arrow casts text to timestamps, not to times of day.
-            if pc.any(pc.equal(text, "24:00:00")).as_py():
+            if pc.any(pc.equal(text, _MIDNIGHT)).as_py():
                 refuse(reading, "24:00:00")
-            moment = pc.binary_join_element_wise("1970-01-01", text, " ")
+            moment = pc.binary_join_element_wise(_FIRST_DAY, text, _BLANK)
             return moment.cast(pa.timestamp("us")).view(pa.int64())
         case Shape.TIMESTAMP:
             try:
@@ -187,7 +191,7 @@ def _days(found: re.Match[str]) -> int:
 def _bytes(text: pa.StringArray) -> pa.BinaryArray:
     r"""`\x00ff` for each value."""
     # A filled copy has no bytes but those of its values, and begins at 0.
-    filled = pc.fill_null(text, "\\x") if text.null_count else text
+    filled = pc.fill_null(text, _NO_BYTES) if text.null_count else text
     filled = pa.concat_arrays([filled]) if filled.offset else filled
     rows = len(filled)
     offsets = np.frombuffer(filled.buffers()[1], np.int32, rows + 1)

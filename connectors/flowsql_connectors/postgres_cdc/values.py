@@ -7,18 +7,29 @@ have are cut off, downwards; what it cannot hold at all is an error that names c
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.errors import DataError
-from flowsql.types import DecimalType, TimestampType, TimeType, arrow_type, quote_identifier
+from flowsql.types import (
+    DecimalType,
+    LocalZonedTimestampType,
+    TimestampType,
+    TimeType,
+    arrow_type,
+    quote_identifier,
+)
 from flowsql_connectors.postgres_cdc.types import ColumnReading, Shape
 
 __all__ = ["conform", "refuse"]
 
 _DAY: Final = 86_400_000_000  # microseconds
+_NANOS: Final = (1 << 63) // 1000  # microseconds that 64 bits of nanoseconds hold
+_WHOLE_NUMBERS: Final = pa.decimal128(38, 0)
 
 
 def refuse(reading: ColumnReading, value: object, because: str | None = None) -> NoReturn:
@@ -38,41 +49,47 @@ def conform(values: pa.Array, reading: ColumnReading) -> pa.Array:
     match reading.shape:
         case Shape.TIME:
             assert isinstance(reading.type, TimeType)
-            if (highest := _extreme(values, "max")) is not None and highest >= _DAY:
+            highest = pc.min_max(values)["max"].as_py()
+            if highest is not None and highest >= _DAY:
                 refuse(reading, "24:00:00")
-            unit = 10 ** (6 - min(reading.type.precision, 3))
-            cut = pc.multiply(pc.divide(values, unit), unit // 1000)
-            return cut.cast(pa.int32()).view(target)
+            micros = _cut(_micros(values), reading.type.precision)
+            return _with_nulls(values, (micros // 1000).astype(np.int32), target)
         case Shape.TIMESTAMP | Shape.TIMESTAMPTZ:
             return _timestamp(values, reading, target)
         case Shape.INT2 | Shape.INT4 | Shape.INT8 | Shape.OID:
             if isinstance(reading.type, DecimalType):
-                return values.cast(pa.decimal128(38, 0)).cast(target)
-            return values.cast(target)
-        case _:
-            return values if values.type == target else values.cast(target)
+                return values.cast(_WHOLE_NUMBERS).cast(target)
+    return values if values.type == target else values.cast(target)
 
 
 def _timestamp(values: pa.Array, reading: ColumnReading, target: pa.DataType) -> pa.Array:
-    precision: int = getattr(reading.type, "precision", 6)
+    assert isinstance(reading.type, TimestampType | LocalZonedTimestampType)
+    precision = reading.type.precision
     if precision < 6:
-        unit = 10 ** (6 - precision)
-        # Division cuts towards zero: before 1970 that is upwards.
-        rest = pc.subtract(values, pc.multiply(pc.divide(values, unit), unit))
-        below = pc.if_else(pc.less(rest, 0), pc.add(rest, unit), rest)
-        values = pc.subtract(values, below)
-    zone = None if isinstance(reading.type, TimestampType) else "UTC"
-    stored = values.view(pa.timestamp("us", zone))
+        values = _with_nulls(values, _cut(_micros(values), precision), pa.int64())
     if precision <= 6:
-        return stored
+        return values.view(target)
     try:
-        return stored.cast(target)
+        return values.view(pa.timestamp("us", target.tz)).cast(target)
     except pa.ArrowInvalid:
-        limit = (1 << 63) // 1000
-        outside = pc.or_(pc.less(values, -limit), pc.greater_equal(values, limit))
-        first = values.filter(outside)[0].as_py()
-        refuse(reading, f"{first} µs since 1970")
+        # Nanoseconds of 64 bits end in 2262.
+        outside = [v for v in values.drop_null().to_pylist() if abs(v) >= _NANOS]
+        refuse(reading, f"{outside[0]} µs since 1970")
 
 
-def _extreme(values: pa.Array, which: str) -> Any:
-    return pc.min_max(values)[which].as_py()
+def _micros(values: pa.Array) -> npt.NDArray[np.int64]:
+    """The integers of a column; anything where it is NULL."""
+    return np.frombuffer(values.buffers()[1], np.int64, len(values), 8 * values.offset)
+
+
+def _cut(micros: npt.NDArray[np.int64], digits: int) -> npt.NDArray[np.int64]:
+    """Without the digits of a second behind the first ones: towards the past, before 1970 too."""
+    return micros if digits >= 6 else micros - micros % (10 ** (6 - digits))
+
+
+def _with_nulls(
+    like: pa.Array, values: npt.NDArray[np.int64] | npt.NDArray[np.int32], kind: pa.DataType
+) -> pa.Array:
+    """The values, NULL where `like` is."""
+    validity = like.is_valid().buffers()[1] if like.null_count else None
+    return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(values)])
