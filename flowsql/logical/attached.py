@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flowsql.errors import Span
-from flowsql.expr import Column, Expression, transform
+from flowsql.expr import Column, Expression, columns_read, transform
 from flowsql.logical.plan import LogicalPlan
 from flowsql.types import DataType
 
-__all__ = ["Attachments", "Placeholder"]
+__all__ = ["Attachments", "Placeholder", "retyped"]
 
 Maker = Callable[[LogicalPlan], tuple[LogicalPlan, Expression]]
 
@@ -64,3 +64,15 @@ class Attachments:
             return replace(found, span=e.span)
 
         return transform(expression, put)
+
+
+def retyped(expression: Expression, plan: LogicalPlan) -> Expression:
+    """The expression over a plan in which a join may have ended time attributes."""
+    types = plan.schema.types
+
+    def put(e: Expression) -> Expression:
+        if isinstance(e, Column) and e.type != types[e.index]:
+            return replace(e, type=types[e.index])
+        return e
+
+    return transform(expression, put) if columns_read(expression) else expression

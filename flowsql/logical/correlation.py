@@ -7,6 +7,7 @@ sub-query is computed once for all rows instead of once for each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flowsql.errors import Span
@@ -20,7 +21,7 @@ from flowsql.logical.plan import (
     Project,
     without_time,
 )
-from flowsql.logical.plan_rows import Rank, RankFunction, SemiJoin, Sort, Unnest, column
+from flowsql.logical.plan_rows import Expand, Rank, RankFunction, SemiJoin, Sort, Unnest, column
 from flowsql.logical.refusals import not_supported
 
 __all__ = [
@@ -29,18 +30,28 @@ __all__ = [
     "conjunction",
     "conjuncts",
     "equality",
+    "expressions_of",
     "joined",
+    "outer_column",
+    "placed",
     "pull",
     "reads_outer",
+    "with_expressions",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Outer(Expression):
-    """A column of the query around, by position in its row; `name` is for people."""
+    """A column of a query around, by position in its row.
+
+    Attributes:
+        name: for people.
+        level: 1 for the query next around, 2 for the one around that.
+    """
 
     index: int
     name: str
+    level: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +87,66 @@ def conjunction(parts: list[Expression]) -> Expression | None:
 def joined(parts: tuple[Expression, ...], width: int) -> list[Expression]:
     """Conditions of a `Pulled` over the row around and, from `width` on, its plan's."""
 
-    def place(e: Expression) -> Expression:
-        if isinstance(e, Outer):
-            return Column(type=e.type, index=e.index, name=e.name, span=e.span)
+    def shift(e: Expression) -> Expression:
         return replace(e, index=e.index + width) if isinstance(e, Column) else e
 
-    return [transform(p, place) for p in parts]
+    return [placed(transform(p, shift), outer_column) for p in parts]
+
+
+def outer_column(outer: Outer) -> Column:
+    """The column of the row around that it is, as that row's query sees it."""
+    return Column(type=outer.type, index=outer.index, name=outer.name, span=outer.span)
+
+
+def placed(expression: Expression, find: Callable[[Outer], Expression | None]) -> Expression:
+    """The expression as a part of the query next around: `find` gives what is read of that."""
+
+    def place(e: Expression) -> Expression:
+        if not isinstance(e, Outer):
+            return e
+        return replace(e, level=e.level - 1) if e.level > 1 else find(e) or e
+
+    return transform(expression, place)
 
 
 def reads_outer(plan: LogicalPlan) -> bool:
     """Whether an expression of the plan reads a column of the query around."""
-    return any(map(_outer, _expressions(plan))) or any(map(reads_outer, plan.inputs))
+    return any(map(_outer, expressions_of(plan))) or any(map(reads_outer, plan.inputs))
 
 
 def _outer(expression: Expression) -> bool:
     return any(isinstance(e, Outer) for e in walk(expression))
 
 
-def _expressions(plan: LogicalPlan) -> tuple[Expression, ...]:
+def expressions_of(plan: LogicalPlan) -> tuple[Expression, ...]:
+    """The expressions of the node itself."""
     match plan:
         case Filter(condition=condition):
             return (condition,)
         case Project(expressions=expressions):
             return expressions
+        case Expand(projections=projections):
+            return tuple(e for row in projections for e in row)
         case Join() | SemiJoin() | Unnest() if plan.condition is not None:
             return (plan.condition,)
         case _:
             return ()
+
+
+def with_expressions(plan: LogicalPlan, change: Callable[[Expression], Expression]) -> LogicalPlan:
+    """The node with its own expressions changed."""
+    match plan:
+        case Project():
+            return replace(plan, expressions=tuple(map(change, plan.expressions)))
+        case Expand():
+            rows = tuple(tuple(map(change, row)) for row in plan.projections)
+            return replace(plan, projections=rows)
+        case Filter():
+            return replace(plan, condition=change(plan.condition))
+        case Join() | SemiJoin() | Unnest() if plan.condition is not None:
+            return replace(plan, condition=change(plan.condition))
+        case _:
+            return plan
 
 
 def pull(plan: LogicalPlan, span: Span) -> Pulled:

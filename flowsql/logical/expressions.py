@@ -178,8 +178,8 @@ class Beside(Protocol):
     def exists(self, node: exp.Expr) -> Expression:
         """EXISTS as a value."""
 
-    def member(self, node: exp.In, bind: Callable[[exp.Expr], Expression]) -> Expression:
-        """`x IN (SELECT …)` as a value."""
+    def member(self, node: exp.Expr, bind: Callable[[exp.Expr], Expression]) -> Expression:
+        """`x IN (SELECT …)`, or a comparison with ANY or ALL, as a value."""
 
     def number(
         self, node: d.FunctionCall, bind: Callable[[exp.Expr], Expression]
@@ -304,7 +304,10 @@ class ExpressionBinder:
             case exp.Subquery():
                 return self._beside("a sub-query as a value", span).scalar(node)
             case d.Quantified():
-                raise not_supported(f"{args['op']} {args['quantifier']} (…)", span)
+                what = f"{args['op']} {args['quantifier']} (…)"
+                if args.get("query") is None:
+                    raise not_supported(what, span)
+                return self._beside(what, span).member(node, self.value)
             case d.Overlaps():
                 return self._overlaps(node, span)
             case exp.Star() | d.StarOf():

@@ -20,7 +20,9 @@ from flowsql.expr import (
     columns_read,
     is_aggregate,
     render,
+    walk,
 )
+from flowsql.logical.attached import Attachments, Placeholder, retyped
 from flowsql.logical.expressions import (
     ExpressionBinder,
     aggregates_in,
@@ -28,7 +30,7 @@ from flowsql.logical.expressions import (
     looks_beside,
 )
 from flowsql.logical.group_windows import GroupWindow
-from flowsql.logical.plan import Aggregate, LogicalPlan, Project, without_time
+from flowsql.logical.plan import Aggregate, LogicalPlan, Project, Window, without_time
 from flowsql.logical.plan_rows import Expand, column
 from flowsql.logical.refusals import not_supported
 from flowsql.logical.windows import window_keys
@@ -56,10 +58,16 @@ class Groups:
         binder: ExpressionBinder,
         sets: Sequence[Sequence[exp.Expr]],
         source: LogicalPlan,
+        *,
         window: GroupWindow | None = None,
         span: Span | None = None,
+        below: Attachments | None = None,
     ) -> None:
         self._window = window
+        self._below = below or Attachments("input")
+        # What has a sub-query, as it is written: written again, it is the same value.
+        self._written: list[tuple[exp.Expr, int]] = []
+        self._aggregates: list[tuple[exp.Expr, Column]] = []
         self._binder = binder
         self._source = source
         self._columns: list[Expression] = []
@@ -79,19 +87,37 @@ class Groups:
                 )
             self._sets.append(positions)
         self._columns += self._keys
+
+    def _windows(self, source: LogicalPlan) -> tuple[tuple[int, Window], ...]:
+        """What the keys say of a window of the input."""
         always = frozenset.intersection(*self._sets)
         # A window is a key of every set, or the groups are not those of windows.
         never = boolean_literal(False, None)
-        found = [k if i in always else never for i, k in enumerate(self._keys)]
-        self._windows = window_keys(source, found)
+        settled = self._settled(source)
+        return window_keys(
+            source, [settled[i] if i in always else never for i in range(len(self._keys))]
+        )
+
+    def _settled(self, source: LogicalPlan) -> list[Expression]:
+        """The columns below the aggregate, over its input."""
+        return [retyped(self._below.settle(e), source) for e in self._columns]
 
     def _key(self, node: exp.Expr) -> int:
         if aggregates_in(node):
             raise SqlError("an aggregate cannot stand in GROUP BY", span=span_of(node))
+        known = self._beside_key(node)
+        if known is not None:
+            return known
         key = self._binder.bind(node)
         if key not in self._keys:
             self._keys.append(key)
+        if looks_beside(node):
+            self._written.append((node, self._keys.index(key)))
         return self._keys.index(key)
+
+    def _beside_key(self, node: exp.Expr) -> int | None:
+        """The key with a sub-query that is written like this: its value is that key's."""
+        return next((i for written, i in self._written if written == node), None)
 
     @property
     def _expanded(self) -> bool:
@@ -111,13 +137,22 @@ class Groups:
     def match(self, node: exp.Expr) -> Expression | None:
         """The output column that `node` is, or None."""
         if isinstance(node, d.FunctionCall) and is_aggregate_call(node):
-            return self._aggregate(node)
+            if not looks_beside(node):
+                return self._aggregate(node)
+            found = next((c for written, c in self._aggregates if written == node), None)
+            if found is None:
+                found = self._aggregate(node)
+                self._aggregates.append((node, found))
+            return found
         if isinstance(node, d.FunctionCall) and node.function in _GROUPINGS:
             return self._grouping(node)
         if aggregates_in(node) or isinstance(node, exp.Literal | exp.Null | exp.Boolean | d.Symbol):
             return None
-        if isinstance(node, exp.Star | d.StarOf | d.NamedArgument) or looks_beside(node):
+        if isinstance(node, exp.Star | d.StarOf | d.NamedArgument):
             return None
+        if looks_beside(node):
+            known = self._beside_key(node)
+            return None if known is None else self._matched(self._keys[known], node)
         if self._window is not None and isinstance(node, d.FunctionCall):
             bound = self._window.look(node)
             if bound is not None:
@@ -134,7 +169,7 @@ class Groups:
         return Column(type=self._key_type(index), index=index, name=_name(key), span=span_of(node))
 
     def _key_type(self, index: int) -> DataType:
-        aggregate = self._node(self._source)
+        aggregate = self._node()
         return aggregate.schema.types[index]
 
     def refuse(self, node: d.ColumnReference) -> SqlError:
@@ -230,7 +265,7 @@ class Groups:
             inner = aggregates_in(node.args["filter"])
             if inner:
                 raise SqlError("an aggregate cannot stand in FILTER", span=span_of(inner[0]))
-            inside = ExpressionBinder(self._binder.scope, "FILTER")
+            inside = ExpressionBinder(self._binder.scope, "FILTER", beside=self._binder.beside)
             filtered = self._input(inside.condition(node.args["filter"]))
         if isinstance(kind, BigIntType) and name in {"COUNT", "APPROX_COUNT_DISTINCT"}:
             distinct = distinct or name != "COUNT"
@@ -267,9 +302,10 @@ class Groups:
             span=expression.span,
         )
 
-    def _node(self, source: LogicalPlan) -> Aggregate:
-        names = tuple(map(_name, self._columns))
-        below: LogicalPlan = Project(source, tuple(self._columns), names)
+    def _node(self) -> Aggregate:
+        self._source = self._below.attach(self._source)
+        columns = tuple(self._settled(self._source))
+        below: LogicalPlan = Project(self._source, columns, tuple(map(_name, columns)))
         keys = [_name(k) for k in self._keys]
         if self._expanded:
             below = self._expand(below)
@@ -279,7 +315,7 @@ class Groups:
             tuple(range(len(keys))),
             tuple(self._calls),
             (*keys, *(f"agg{i}" for i in range(len(self._calls)))),
-            self._windows,
+            self._windows(self._source),
         )
 
     def _expand(self, below: LogicalPlan) -> Expand:
@@ -305,7 +341,7 @@ class Groups:
             # Nothing is asked of the group of all rows; it is there all the same.
             count = BigIntType(nullable=False)
             self._calls.append(AggregateCall("COUNT", (), distinct=False, filter=None, type=count))
-        node = self._node(self._source)
+        node = self._node()
         first = next((c.span for c in self._calls if c.span is not None), None)
         if first is None:
             first = next((k.span for k in self._keys if k.span is not None), None)
@@ -313,4 +349,6 @@ class Groups:
 
 
 def _name(expression: Expression) -> str:
+    if any(isinstance(e, Placeholder) for e in walk(expression)):
+        return "key"
     return expression.name if isinstance(expression, Column) else render(expression)

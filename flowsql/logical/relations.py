@@ -12,13 +12,17 @@ from flowsql.catalog import CatalogTable, CatalogView
 from flowsql.connector import Role
 from flowsql.errors import FlowSQLError, Span, SqlError
 from flowsql.expr import Column, Expression, Literal, bind_call, transform
-from flowsql.logical.correlation import conjunction, joined, pull
-from flowsql.logical.expressions import ExpressionBinder
+from flowsql.logical.attached import Attachments
+from flowsql.logical.correlation import conjunction, joined
+from flowsql.logical.dependent import depend, tied
+from flowsql.logical.expressions import ExpressionBinder, looks_beside
+from flowsql.logical.join_conditions import bind_on
 from flowsql.logical.letters import dead_letter_table
 from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
 from flowsql.logical.plan_rows import Expand, SemiJoin, Unnest
 from flowsql.logical.refusals import Refusals, not_supported
-from flowsql.logical.scope import Relation, Scope
+from flowsql.logical.scope import Relation, Resolve, Scope
+from flowsql.logical.selects import ClauseValues, filtered, parts_of
 from flowsql.logical.table import BoundTable
 from flowsql.logical.table_functions import bind_table_function
 from flowsql.logical.unnest import bind_unnest
@@ -208,8 +212,30 @@ class RelationBinder:
             return self._using(joined, scope, (left_scope, right_scope), shared)
         if node.args.get("on") is None:
             return joined, scope
-        on = ExpressionBinder(replace(scope, outer=names.outer), "ON").condition(node.args["on"])
+        scope_on = replace(scope, outer=names.outer)
+        if looks_beside(node.args["on"]):
+            sides = (
+                replace(left_scope, outer=names.outer),
+                replace(right_scope, outer=names.outer),
+            )
+            return self._on(node.args["on"], joined, scope_on, sides, names), scope
+        on = ExpressionBinder(scope_on, "ON").condition(node.args["on"])
         return replace(joined, condition=on), scope
+
+    def _on(
+        self, on: exp.Expr, joined: Join, scope: Scope, sides: tuple[Scope, Scope], names: Names
+    ) -> LogicalPlan:
+        """The join under a condition with sub-queries."""
+
+        def values(look: Resolve, beside: Attachments) -> ClauseValues:
+            return ClauseValues(self._queries, replace(names, outer=look), beside)
+
+        def choose(parts: list[exp.Expr], plan: LogicalPlan) -> LogicalPlan:
+            within = values(scope.look, Attachments("sub-query"))
+            made = filtered(parts, plan, ExpressionBinder(scope, "ON", beside=within), within)
+            return select_first(made, len(plan.schema.fields))
+
+        return bind_on(parts_of(on), joined, scope, sides, values=values, choose=choose)
 
     def _lateral(
         self, node: d.JoinRelation, beside: d.DerivedTable, names: Names
@@ -224,13 +250,11 @@ class RelationBinder:
         left, left_scope = self.bind(node.args["left"], names)
         outer = replace(left_scope, outer=names.outer).look
         inner = self._queries.query(beside.args["this"], replace(names, outer=outer))
-        pulled = pull(inner, span)
-        if pulled.grouped and counts(inner):
-            raise not_supported(
-                "COUNT in a LATERAL sub-query that reads the table beside it",
-                span,
-                "Group by the columns and join.",
-            )
+        # As in Flink, a global aggregate without input is no partner of an inner join.
+        filled = kind is JoinKind.LEFT
+        pulled = tied(inner, left, span, filled=filled)
+        if pulled.grouped and filled and counts(inner):
+            pulled = depend(inner, left, span)
         width = len(left.schema.fields)
         own = _renamed(select_first(pulled.plan, len(inner.schema.fields)), beside)
         right, right_scope = _named(own, (), beside)

@@ -10,7 +10,6 @@ from flowsql.expr import Column, Expression, columns_read, render, transform
 from flowsql.expr.nodes import FieldAccess
 from flowsql.logical.correlation import Outer
 from flowsql.logical.plan import without_time
-from flowsql.logical.refusals import not_supported
 from flowsql.types import DataType, Field, RowType
 
 __all__ = ["Relation", "Resolve", "Scope", "around", "member", "unused"]
@@ -246,7 +245,7 @@ def around(found: Expression, span: Span | None) -> Expression:
 
     def put(e: Expression) -> Expression:
         if isinstance(e, Outer):
-            raise not_supported("a column of a query two levels around", span)
+            return replace(e, level=e.level + 1, span=span)
         if isinstance(e, Column):
             return Outer(type=without_time(e.type), index=e.index, name=e.name, span=span)
         return e

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlglot import expressions as exp
 
 from flowsql.errors import Span, SqlError
-from flowsql.expr import Column, Expression, FieldAccess, columns_read, transform
-from flowsql.logical.attached import Attachments, Placeholder
+from flowsql.expr import Column, Expression, FieldAccess
+from flowsql.logical.attached import Attachments, Placeholder, retyped
 from flowsql.logical.correlation import conjunction
 from flowsql.logical.expressions import ExpressionBinder, aggregates_in, looks_beside
 from flowsql.logical.group_windows import group_window
@@ -30,7 +30,7 @@ from flowsql.types import RowType
 if TYPE_CHECKING:
     from flowsql.logical.queries import Names, QueryBinder
 
-__all__ = ["bind_select"]
+__all__ = ["ClauseValues", "around", "bind_select", "filtered", "parts_of"]
 
 # They choose among algorithms that are not ours.
 _IGNORED_HINTS = frozenset(
@@ -74,23 +74,27 @@ def _where(
     if not looks_beside(where):
         return Filter(plan, ExpressionBinder(scope, "WHERE").condition(where), span=span), scope
     beside = Attachments("sub-query")
-    values = _Values(queries, replace(names, outer=scope.look), beside, None, ())
+    values = ClauseValues(queries, replace(names, outer=scope.look), beside)
     binder = ExpressionBinder(scope, "WHERE", beside=values)
-    plan = _filtered(where, plan, binder, values)
+    plan = filtered(parts_of(where), plan, binder, values)
     width = len(scope.row.fields)
     # Behind a join no column is the time of its row.
     row = RowType(plan.schema.fields[:width], nullable=False)
     return plan, replace(scope, row=row)
 
 
-def _filtered(
-    where: exp.Expr, plan: LogicalPlan, binder: ExpressionBinder, values: _Values
+def filtered(
+    parts: Sequence[exp.Expr], plan: LogicalPlan, binder: ExpressionBinder, values: ClauseValues
 ) -> LogicalPlan:
-    """The rows that pass: plain conditions first, then those that look beside the row."""
+    """The rows that pass: plain conditions first, then those that look beside the row.
+
+    Raises:
+        SqlError: conditions are wrong.
+    """
     refusals = Refusals()
     tests = []
     conditions: list[Expression] = []
-    for part in _parts(where):
+    for part in parts:
         test = chosen_by(part)
         if test is not None:
             tests.append(test)
@@ -115,7 +119,7 @@ def _filter(plan: LogicalPlan, conditions: list[Expression]) -> LogicalPlan:
     return plan if condition is None else Filter(plan, condition, span=condition.span)
 
 
-def _parts(node: exp.Expr) -> list[exp.Expr]:
+def parts_of(node: exp.Expr) -> list[exp.Expr]:
     """The conditions that all must hold."""
     found: list[exp.Expr] = []
     stack = [node]
@@ -136,7 +140,7 @@ def _placeholders(expression: Expression) -> bool:
     return isinstance(expression, Placeholder) or any(map(_placeholders, expression.children))
 
 
-class _Values(SubQueries):
+class ClauseValues(SubQueries):
     """Sub-queries and row numbers of one clause; `overs` is None where the latter cannot stand."""
 
     def __init__(
@@ -144,8 +148,8 @@ class _Values(SubQueries):
         queries: QueryBinder,
         names: Names,
         beside: Attachments,
-        overs: Attachments | None,
-        windows: Sequence[exp.Alias],
+        overs: Attachments | None = None,
+        windows: Sequence[exp.Alias] = (),
     ) -> None:
         super().__init__(queries, names, beside)
         self._overs = overs
@@ -191,7 +195,7 @@ class _Select:
                     )
         beside, overs = Attachments("sub-query"), Attachments("number")
         outer = self.scope.look if groups is None else groups.look
-        values = _Values(
+        values = ClauseValues(
             self.queries,
             replace(self.names, outer=outer),
             beside,
@@ -209,9 +213,9 @@ class _Select:
         if groups is not None:
             plan = self._having(groups, values)
         plan = overs.attach(beside.attach(plan))
-        settled = [_retyped(overs.settle(beside.settle(e)), plan) for e in ordering.columns]
+        settled = [retyped(overs.settle(beside.settle(e)), plan) for e in ordering.columns]
         if shown is not None:
-            condition = _retyped(overs.settle(beside.settle(shown)), plan)
+            condition = retyped(overs.settle(beside.settle(shown)), plan)
             plan = Filter(plan, condition, span=condition.span)
         made = Project(plan, tuple(settled), tuple(ordering.labels))
         return made, keys, len(expressions)
@@ -226,37 +230,28 @@ class _Select:
             sets = grouping_sets(group)
         streaming = self.queries.tables.settings.streaming
         window = group_window(sets, self.plan, self.scope, streaming=streaming)
+        scope, plan = self.scope, self.plan
         if window is not None:
-            binder = ExpressionBinder(window.scope, "GROUP BY")
-            return Groups(binder, sets, window.plan, window, span)
-        return Groups(ExpressionBinder(self.scope, "GROUP BY"), sets, self.plan, span=span)
+            scope, plan = window.scope, window.plan
+        below = Attachments("input")
+        values = ClauseValues(self.queries, replace(self.names, outer=scope.look), below)
+        binder = ExpressionBinder(scope, "GROUP BY", beside=values)
+        return Groups(binder, sets, plan, window=window, span=span, below=below)
 
-    def _having(self, groups: Groups, values: _Values) -> LogicalPlan:
+    def _having(self, groups: Groups, values: ClauseValues) -> LogicalPlan:
         having = self.node.args.get("having")
         binder = ExpressionBinder(self.scope, "HAVING", groups, values)
         if having is None or not looks_beside(having):
             condition = None if having is None else binder.condition(having)
             plan: LogicalPlan = groups.plan()
             return plan if condition is None else Filter(plan, condition, span=condition.span)
-        for part in _parts(having):
+        for part in parts_of(having):
             # Every aggregate must be known before the plan is made.
             test = chosen_by(part)
             for at in (part,) if test is None else test.left or ():
                 for call in aggregates_in(at):
                     binder.bind(call)
-        return _filtered(having, groups.plan(), binder, values)
-
-
-def _retyped(expression: Expression, plan: LogicalPlan) -> Expression:
-    """The expression over a plan in which a join may have ended time attributes."""
-    types = plan.schema.types
-
-    def put(e: Expression) -> Expression:
-        if isinstance(e, Column) and e.type != types[e.index]:
-            return replace(e, type=types[e.index])
-        return e
-
-    return transform(expression, put) if columns_read(expression) else expression
+        return filtered(parts_of(having), groups.plan(), binder, values)
 
 
 def _items(

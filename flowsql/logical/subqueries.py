@@ -18,45 +18,21 @@ from typing import TYPE_CHECKING
 from sqlglot import expressions as exp
 
 from flowsql.errors import Span, SqlError
-from flowsql.expr import (
-    AggregateCall,
-    Column,
-    Expression,
-    bind_call,
-    bind_case,
-    boolean_literal,
-    common_type,
-    null_literal,
-    number_literal,
-    transform,
-)
-from flowsql.expr.nodes import Literal
+from flowsql.expr import Column, Expression, bind_call, boolean_literal, common_type
 from flowsql.logical.attached import Attachments
-from flowsql.logical.correlation import (
-    Outer,
-    Pulled,
-    conjunction,
-    equality,
-    joined,
-    pull,
-    reads_outer,
+from flowsql.logical.correlation import Pulled, conjunction, joined, reads_outer
+from flowsql.logical.dependent import depend, tied
+from flowsql.logical.plan import Aggregate, Filter, LogicalPlan, Project, without_time
+from flowsql.logical.plan_rows import SemiJoin, column
+from flowsql.logical.subquery_values import (
+    always_a_row,
+    comparison_beside,
+    found_beside,
+    value_beside,
 )
-from flowsql.logical.plan import (
-    Aggregate,
-    Filter,
-    Join,
-    JoinKind,
-    LogicalPlan,
-    Project,
-    Union,
-    Values,
-    without_time,
-)
-from flowsql.logical.plan_rows import SemiJoin, Sort, column
-from flowsql.logical.refusals import not_supported
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
-from flowsql.types import BigIntType, NullType
+from flowsql.types import NullType
 
 if TYPE_CHECKING:
     from flowsql.logical.queries import Names, QueryBinder
@@ -64,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Bind", "SubQueries", "chosen_by"]
 
 Bind = Callable[[exp.Expr], Expression]
-
-_COUNT = BigIntType(nullable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +121,10 @@ class SubQueries:
         """
         inner = self._queries.query(test.query, self._names)
         if test.left is None:
-            if _always_a_row(inner):
+            if always_a_row(inner):
                 never = boolean_literal(False, test.span)
                 return Filter(plan, never, span=test.span) if test.negated else plan
-            pulled = pull(inner, test.span)
+            pulled = tied(inner, plan, test.span)
             width = len(plan.schema.fields)
             condition = conjunction(joined(pulled.conditions, width))
             return SemiJoin(plan, pulled.plan, condition, anti=test.negated, span=test.span)
@@ -160,11 +134,9 @@ class SubQueries:
             return self._compare(plan, test, left[0], inner)
         plan = self.beside.attach(plan)
         left = [self.beside.settle(e) for e in left]
-        pulled = pull(inner, test.span)
+        pulled = tied(inner, plan, test.span)
         if pulled.grouped:
-            raise not_supported(
-                "IN with several aggregates that read the query around them", test.span
-            )
+            pulled = depend(inner, plan, test.span)
         width = len(plan.schema.fields)
         if test.every or test.compare != "=":
             return _compared(plan, test, left, pulled)
@@ -212,93 +184,37 @@ class SubQueries:
                 hint="Write CAST(NULL AS …).",
                 span=span,
             )
-        if not reads_outer(inner):
-            single = inner if _at_most_one(inner) else _single(inner, (), span)
-            return self.beside.add(kind, span, lambda p: _beside(p, single, [], span))
-        expression, core = _peeled(inner)
-        if isinstance(core, Aggregate) and not core.keys:
-            pulled = pull(core, span)
-            counts = {i for i, c in enumerate(core.calls) if c.function == "COUNT"}
-
-            def aggregate(plan: LogicalPlan) -> tuple[LogicalPlan, Expression]:
-                width = len(plan.schema.fields)
-                made, _ = _beside(plan, pulled.plan, joined(pulled.conditions, width), span)
-                return made, _on_nothing(expression, made, width, counts)
-
-            return self.beside.add(kind, span, aggregate)
-        pulled = pull(inner, span)
-        single, conditions = _single_by(pulled, span)
-        return self.beside.add(
-            kind,
-            span,
-            lambda p: _beside(p, single, joined(conditions, len(p.schema.fields)), span),
-        )
+        return self.beside.add(kind, span, lambda plan: value_beside(plan, inner, span))
 
     def exists(self, node: exp.Expr) -> Expression:
         """EXISTS as a value."""
         span = span_of(node)
         inner = self._queries.query(_query(node.args["this"]), self._names)
-        if _always_a_row(inner):
+        if always_a_row(inner):
             return boolean_literal(True, span)
-        pulled = pull(inner, span)
-        counted, conditions = _counted(pulled, span)
-
-        def maker(plan: LogicalPlan) -> tuple[LogicalPlan, Expression]:
-            on = joined(conditions, len(plan.schema.fields))
-            made, count = _beside(plan, counted, on, span)
-            return made, _positive(count, span)
-
         kind = boolean_literal(True, span).type
-        return self.beside.add(kind, span, maker)
+        return self.beside.add(kind, span, lambda plan: found_beside(plan, inner, span))
 
-    def member(self, node: exp.In, bind: Bind) -> Expression:
-        """`x IN (SELECT …)` as a value: TRUE, FALSE or NULL."""
-        span = span_of(node)
-        inner = self._queries.query(_query(node.args["query"]), self._names)
-        left = [bind(e) for e in _left(node.args["this"])]
+    def member(self, node: exp.Expr, bind: Bind) -> Expression:
+        """`x IN (SELECT …)`, or a comparison with ANY or ALL, as a value: TRUE, FALSE or NULL."""
+        test = chosen_by(node)
+        assert test is not None
+        assert test.left is not None
+        span = test.span
+        inner = self._queries.query(test.query, self._names)
+        left = [bind(e) for e in test.left]
         _check_width(inner, len(left), span)
-        if len(left) != 1:
-            raise not_supported("IN (SELECT …) with several columns as a value", span)
-        if reads_outer(inner):
-            raise not_supported(
-                "IN (SELECT …) that reads the query around it, as a value",
-                span,
-                "Let it stand alone among the conditions of WHERE, or use EXISTS.",
-            )
-        nullable = left[0].type.nullable or inner.schema.types[0].nullable
-        values = Aggregate(inner, (0,), (), (inner.schema.names[0],), span=span)
-        probe = bind_call("=", [left[0], column(inner, 0)], span)
+        if test.compare != "=":
+            _check_one(test, left)
+        holds = [_equal(e, column(inner, i), 0, span, test.compare) for i, e in enumerate(left)]
 
         def maker(plan: LogicalPlan) -> tuple[LogicalPlan, Expression]:
-            value = self.beside.settle(left[0])
-            width = len(plan.schema.fields)
-            plan, found = _beside(
-                plan, values, [_equal(value, column(values, 0), width, span)], span
-            )
-            hit = bind_call("IS NOT NULL", [found], span)
-            if not nullable:
-                return plan, hit
-            counted = _counts(inner, span)
-            plan, rows = _beside(plan, counted, [], span)
-            present = column(plan, len(plan.schema.fields) - 1)
-            some = _positive(rows, span)
-            unknown = bind_call(
-                "OR",
-                [
-                    bind_call("IS NULL", [value], span),
-                    bind_call("<", [present, rows], span),
-                ],
-                span,
-            )
-            nothing = null_literal(span)
-            false = boolean_literal(False, span)
-            return plan, bind_case(
-                [hit, bind_call("NOT", [some], span), unknown],
-                [boolean_literal(True, span), false, nothing, false],
-                span,
-            )
+            values = [self.beside.settle(_plain(e)) for e in left]
+            return comparison_beside(plan, inner, values, test.compare, span, every=test.every)
 
-        return self.beside.add(probe.type.with_nullable(nullable), span, maker)
+        kind = holds[0].type.with_nullable(any(h.type.nullable for h in holds))
+        found = self.beside.add(kind, span, maker)
+        return bind_call("NOT", [found], span) if test.negated else found
 
 
 # Plans
@@ -308,8 +224,7 @@ def _compared(
     plan: LogicalPlan, test: _Test, left: Sequence[Expression], pulled: Pulled
 ) -> LogicalPlan:
     """`x < ANY (…)` and `x < ALL (…)`: a row is looked for that makes it true, or untrue."""
-    if len(left) != 1:
-        raise SqlError(f"{test.compare} compares one value, not {len(left)}", span=test.span)
+    _check_one(test, left)
     width = len(plan.schema.fields)
     holds = _equal(left[0], column(pulled.plan, 0), width, test.span, test.compare)
     # ANY is true if one comparison is, false if all are; ALL is true if all are, false if one is.
@@ -322,99 +237,27 @@ def _compared(
     return SemiJoin(plan, pulled.plan, both, anti=test.negated is not test.every, span=test.span)
 
 
-def _beside(
-    plan: LogicalPlan, other: LogicalPlan, on: Sequence[Expression], span: Span
-) -> tuple[LogicalPlan, Column]:
-    """The plan with the other's columns, NULL where it has no row; and the first of them."""
-    made = Join(plan, other, JoinKind.LEFT, conjunction(list(on)), span=span)
-    return made, column(made, len(plan.schema.fields))
+def _one_of_outer(plan: LogicalPlan) -> bool:
+    """Whether it is one row for each row around: a global aggregate that reads that."""
+    while isinstance(plan, Project):
+        plan = plan.input
+    return isinstance(plan, Aggregate) and not plan.keys and reads_outer(plan)
 
 
-def _single(plan: LogicalPlan, keys: Sequence[int], span: Span) -> Aggregate:
-    """The one value of the first column, by key."""
-    value = column(plan, 0)
-    call = AggregateCall(
-        function="SINGLE_VALUE",
-        args=(value,),
-        distinct=False,
-        filter=None,
-        type=without_time(value.type).with_nullable(True),
-        span=span,
-    )
-    names = (*(plan.schema.names[k] for k in keys), "value")
-    return Aggregate(plan, tuple(keys), (call,), names, span=span)
+def _check_width(plan: LogicalPlan, width: int, span: Span) -> None:
+    found = len(plan.schema.fields)
+    if found != width:
+        plural = "" if found == 1 else "s"
+        raise SqlError(
+            f"the sub-query gives {found} column{plural}, not {width}",
+            hint="Name what is compared in its SELECT.",
+            span=span,
+        )
 
 
-def _single_by(pulled: Pulled, span: Span) -> tuple[LogicalPlan, tuple[Expression, ...]]:
-    """The one value by the columns that are compared with the row around."""
-    keys, on = _keys(pulled, span)
-    return _value_first(_single(keys, range(1, len(keys.schema.fields)), span), on)
-
-
-def _counted(pulled: Pulled, span: Span) -> tuple[LogicalPlan, tuple[Expression, ...]]:
-    """The number of rows by the columns that are compared with the row around."""
-    if not pulled.conditions:
-        return Aggregate(pulled.plan, (), (_count((), span),), ("count",), span=span), ()
-    keys, on = _keys(pulled, span)
-    width = len(keys.schema.fields)
-    names = (*keys.schema.names[1:], "count")
-    made = Aggregate(keys, tuple(range(1, width)), (_count((), span),), names, span=span)
-    return _value_first(made, on)
-
-
-def _value_first(
-    made: Aggregate, on: Sequence[tuple[str, Expression]]
-) -> tuple[LogicalPlan, tuple[Expression, ...]]:
-    """The aggregate's value, then its keys; and what they are compared with."""
-    width = len(made.schema.fields)
-    order = [width - 1, *range(width - 1)]
-    plan = Project(
-        made, tuple(column(made, i) for i in order), tuple(made.schema.names[i] for i in order)
-    )
-    conditions = tuple(
-        bind_call(symbol, [column(plan, i + 1), outer], outer.span)
-        for i, (symbol, outer) in enumerate(on)
-    )
-    return plan, conditions
-
-
-def _keys(pulled: Pulled, span: Span) -> tuple[Project, list[tuple[str, Expression]]]:
-    """The sub-query's value and then what is compared with the row around."""
-    expressions: list[Expression] = [column(pulled.plan, 0)]
-    on: list[tuple[str, Expression]] = []
-    for condition in pulled.conditions:
-        sides = equality(condition)
-        if sides is None:
-            raise not_supported(
-                "a sub-query as a value that is tied to the query around by more than equality",
-                condition.span or span,
-                "Aggregate in it, or write it as a join.",
-            )
-        own, symbol, outer = sides
-        expressions.append(own)
-        on.append((symbol, outer))
-    names = ("value", *(f"key{i}" for i in range(len(on))))
-    return Project(pulled.plan, tuple(expressions), names, span=span), on
-
-
-def _count(args: tuple[Column, ...], span: Span) -> AggregateCall:
-    return AggregateCall(
-        function="COUNT", args=args, distinct=False, filter=None, type=_COUNT, span=span
-    )
-
-
-def _counts(inner: LogicalPlan, span: Span) -> Aggregate:
-    """The number of rows, and of those that are not NULL."""
-    calls = (_count((), span), _count((column(inner, 0),), span))
-    return Aggregate(inner, (), calls, ("rows", "present"), span=span)
-
-
-# Expressions
-
-
-def _positive(count: Expression, span: Span) -> Expression:
-    zero = number_literal("0", span)
-    return bind_call(">", [bind_call("COALESCE", [count, zero], span), zero], span)
+def _check_one(test: _Test, left: Sequence[Expression]) -> None:
+    if len(left) != 1:
+        raise SqlError(f"{test.compare} compares one value, not {len(left)}", span=test.span)
 
 
 def _equal(
@@ -436,87 +279,3 @@ def _equal(
 
 def _plain(expression: Expression) -> Expression:
     return replace(expression, type=without_time(expression.type))
-
-
-def _on_nothing(
-    expression: Expression, plan: LogicalPlan, width: int, counts: set[int]
-) -> Expression:
-    """An expression over a global aggregate, whose row is missing where it has no input."""
-
-    def put(e: Expression) -> Expression:
-        if isinstance(e, Outer):
-            return Column(type=e.type, index=e.index, name=e.name, span=e.span)
-        if not isinstance(e, Column):
-            return e
-        value = column(plan, width + e.index)
-        if e.index not in counts:
-            return value
-        return bind_call("COALESCE", [value, Literal(type=_COUNT, value=0)], e.span)
-
-    return transform(expression, put)
-
-
-# What is known of a sub-query
-
-
-def _peeled(plan: LogicalPlan) -> tuple[Expression, LogicalPlan]:
-    """The one column of a plan as an expression over what stands below its projections."""
-    expression: Expression = column(plan, 0)
-    while isinstance(plan, Project):
-        below = plan.expressions
-        expression = transform(
-            expression,
-            lambda e: below[e.index] if isinstance(e, Column) else e,  # noqa: B023
-        )
-        plan = plan.input
-    return expression, plan
-
-
-def _at_most_one(plan: LogicalPlan) -> bool:
-    match plan:
-        case Aggregate(keys=()):
-            return True
-        case Values():
-            return len(plan.rows) <= 1
-        case Sort():
-            return (plan.fetch is not None and plan.fetch <= 1) or _at_most_one(plan.input)
-        case Project():
-            return _at_most_one(plan.input)
-        case _:
-            return isinstance(plan, Filter) and _at_most_one(plan.input)
-
-
-def _always_a_row(plan: LogicalPlan) -> bool:
-    """Whether it has a row whatever its input, as a global aggregate has.
-
-    EXISTS over it is TRUE from the start, also on a stream that gives no row before it has one.
-    """
-    match plan:
-        case Aggregate():
-            return not plan.keys or _always_a_row(plan.input)
-        case Values():
-            return bool(plan.rows)
-        case Sort():
-            return plan.fetch != 0 and not plan.offset and _always_a_row(plan.input)
-        case Union():
-            return any(map(_always_a_row, plan.parts))
-        case _:
-            return isinstance(plan, Project) and _always_a_row(plan.input)
-
-
-def _one_of_outer(plan: LogicalPlan) -> bool:
-    """Whether it is one row for each row around: a global aggregate that reads that."""
-    while isinstance(plan, Project):
-        plan = plan.input
-    return isinstance(plan, Aggregate) and not plan.keys and reads_outer(plan)
-
-
-def _check_width(plan: LogicalPlan, width: int, span: Span) -> None:
-    found = len(plan.schema.fields)
-    if found != width:
-        plural = "" if found == 1 else "s"
-        raise SqlError(
-            f"the sub-query gives {found} column{plural}, not {width}",
-            hint="Name what is compared in its SELECT.",
-            span=span,
-        )
