@@ -15,6 +15,7 @@ from flowsql.connector.source import JSON, Source
 from flowsql.connector.table import ConnectorTable
 from flowsql.errors import ConfigError
 from flowsql.types import DataType
+from flowsql.types.predicates import Predicate, Taken
 
 __all__ = ["Connector", "Role"]
 
@@ -70,6 +71,28 @@ class Connector(ABC):
         """Whether a scan ends by itself."""
         del table
         return False
+
+    def take_filters(
+        self, table: ConnectorTable, predicates: Sequence[Predicate]
+    ) -> Sequence[Taken]:
+        """What a scan of the table does with each condition; the default: nothing.
+
+        Asked while planning, without I/O, perhaps more than once; what was taken comes back in
+        `ConnectorTable.filters`. It holds for all rows that a scan gives, of a snapshot and of a
+        log: who can apply it to some only takes it coarsely. Rows that are taken back must be
+        left out where the rows they take back are. Of a table that gives upserts only conditions
+        on its primary key are offered. Bad records may be left out with the rows around them,
+        never because of what a condition makes of them.
+
+        Args:
+            table: as in `scan_mode`.
+            predicates: all of them are to hold.
+
+        Returns:
+            One answer a predicate.
+        """
+        del table
+        return [Taken.NOT] * len(predicates)
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         """What the sink takes; UPSERT needs a primary key on the table."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flowsql.config import OptionPlaces, OptionValues
 from flowsql.types import RowType
+from flowsql.types.predicates import ScanFilter
 
 __all__ = ["ConnectorTable"]
 
@@ -31,6 +32,8 @@ class ConnectorTable:
         overwrite: a sink's rows take the place of those that are there (INSERT OVERWRITE, in batch
             mode): of all, or, where the table is partitioned, of those of each partition that
             gets rows.
+        filters: what was taken in `Connector.take_filters`, or by the connector of an older
+            version that planned the job: what was taken exactly must be kept exactly.
     """
 
     name: str
@@ -43,6 +46,7 @@ class ConnectorTable:
     local_time_zone: str = "UTC"
     places: OptionPlaces = field(default_factory=OptionPlaces, compare=False, repr=False)
     overwrite: bool = False
+    filters: tuple[ScanFilter, ...] = ()
 
     @property
     def decoded(self) -> tuple[str, ...]:

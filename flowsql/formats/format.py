@@ -23,6 +23,7 @@ import pyarrow as pa
 from flowsql.config import Option, OptionValues
 from flowsql.errors import ConfigError
 from flowsql.types import RowType
+from flowsql.types.predicates import Predicate
 
 __all__ = [
     "BadRow",
@@ -46,12 +47,14 @@ class FormatTable:
         columns: names of the columns to decode, a subset in the schema's order; an encoder gets
             all.
         local_time_zone: `table.local-time-zone`.
+        wanted: conditions that all wanted rows fulfil; a bulk reader may leave out others.
     """
 
     schema: RowType
     options: OptionValues
     columns: tuple[str, ...]
     local_time_zone: str = "UTC"
+    wanted: tuple[Predicate, ...] = ()
 
     @property
     def read_schema(self) -> RowType:
@@ -132,8 +135,12 @@ class BulkReader(ABC):
     rows: int
 
     @abstractmethod
-    def batches(self, row: int, size: int) -> Iterator[pa.RecordBatch]:
-        """The rows from row number `row` on, in batches of at most `size`."""
+    def batches(self, row: int, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The wanted rows from row number `row` on, in batches of at most `size`.
+
+        Each batch holds neighbouring rows and comes with the number of its first: numbers count
+        all rows of the file, so that they mean the same whatever is wanted.
+        """
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -20,8 +21,9 @@ import pyarrow.parquet as pq
 from flowsql.config import Option, OptionType
 from flowsql.errors import ConnectorError, DataError, nearest
 from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable
+from flowsql.formats.parquet_groups import wanted_groups
 from flowsql.formats.rows import needs_values, wrong_nulls
-from flowsql.types import TimestampType, arrow_schema
+from flowsql.types import RowType, TimestampType, arrow_schema, arrow_type
 
 __all__ = ["ParquetFormat"]
 
@@ -111,25 +113,46 @@ class _ParquetReader(BulkReader):
         self._columns = [c for c in table.columns if c in held]
         _check_columns(path, table, held)
         self.rows = self._file.metadata.num_rows
+        self._groups = wanted_groups(self._file, table.wanted, partial(self._read_as, table.schema))
 
-    def batches(self, row: int, size: int) -> Iterator[pa.RecordBatch]:
-        groups = self._file.metadata.num_row_groups
-        first = 0
-        while first < groups and row >= (n := self._file.metadata.row_group(first).num_rows):
-            row -= n
-            first += 1
-        found = self._file.iter_batches(
-            size, row_groups=range(first, groups), columns=self._columns, use_threads=False
-        )
-        try:
-            for batch in found:
-                if row >= len(batch):
-                    row -= len(batch)
-                    continue
-                yield self._typed(batch.slice(row))
-                row = 0
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ConnectorError(f'"{self._path}" is damaged', detail=_sentence(error)) from None
+    def _read_as(self, schema: RowType, column: str) -> pa.DataType | None:
+        kind = schema.types[schema.index(column)]
+        shifted = self._zone is not None and isinstance(kind, TimestampType)
+        return None if shifted else arrow_type(kind)
+
+    def batches(self, row: int, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        for start, groups in self._runs(row):
+            at = start
+            found = self._file.iter_batches(
+                size, row_groups=groups, columns=self._columns, use_threads=False
+            )
+            try:
+                for batch in found:
+                    skipped = min(max(row - at, 0), len(batch))
+                    if skipped < len(batch):
+                        yield at + skipped, self._typed(batch.slice(skipped))
+                    at += len(batch)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise ConnectorError(
+                    f'"{self._path}" is damaged', detail=_sentence(error)
+                ) from None
+
+    def _runs(self, row: int) -> Iterator[tuple[int, list[int]]]:
+        """Neighbouring row groups with wanted rows from row `row` on, and the first row of each run."""
+        wanted = set(self._groups)
+        start, run, at = 0, list[int](), 0
+        for group in range(self._file.metadata.num_row_groups):
+            rows = self._file.metadata.row_group(group).num_rows
+            if group in wanted and at + rows > row:
+                if not run:
+                    start = at
+                run.append(group)
+            elif run:
+                yield start, run
+                run = []
+            at += rows
+        if run:
+            yield start, run
 
     def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if batch.schema.equals(self._schema) and self._zone is None and not self._needed:

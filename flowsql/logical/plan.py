@@ -22,6 +22,7 @@ from flowsql.types import (
     TimestampType,
 )
 from flowsql.types.datatypes import DataType
+from flowsql.types.predicates import ScanFilter, filter_texts
 
 __all__ = [
     "Aggregate",
@@ -119,16 +120,19 @@ class Scan(LogicalPlan):
     Attributes:
         table: the table.
         columns: positions in `table.schema` that are given, ascending.
+        filters: what the source was told of the rows that are wanted.
     """
 
     table: BoundTable
     columns: tuple[int, ...]
+    filters: tuple[ScanFilter, ...] = ()
 
     def _fields(self) -> tuple[Field, ...]:
         return self.table.schema.select(self.columns).fields
 
     def __str__(self) -> str:
-        return f"Scan({self.table.name}, columns=[{', '.join(self.schema.names)}])"
+        told = "".join(f", {text}" for text in filter_texts(self.filters))
+        return f"Scan({self.table.name}, columns=[{', '.join(self.schema.names)}]{told})"
 
 
 @dataclass(frozen=True, slots=True)

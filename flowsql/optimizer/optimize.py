@@ -1,7 +1,7 @@
 """The rules, in order.
 
 A rule takes a plan and gives one with the same rows and the same schema. Most hold for a single
-plan; sharing scans looks at all statements of a job at once.
+plan; sharing scans and what is pushed into them look at all statements of a job at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from flowsql.optimizer.merge_projects import merge_projects
 from flowsql.optimizer.prune_columns import prune_columns
 from flowsql.optimizer.prune_empty import prune_empty
 from flowsql.optimizer.push_filters import push_filters
+from flowsql.optimizer.push_filters_into_scans import push_filters_into_scans
+from flowsql.optimizer.push_partitions_into_scans import push_partitions_into_scans
 from flowsql.optimizer.rank_rows import rank_rows
 from flowsql.optimizer.remove_projects import remove_projects
 from flowsql.optimizer.share_scans import share_scans
@@ -48,4 +50,6 @@ def optimize(statements: Sequence[LogicalPlan], settings: PlanSettings) -> list[
     plans = share_scans(plans)
     for rule in _TIDY:
         plans = [rule(p, settings) for p in plans]
-    return plans
+    plans = push_partitions_into_scans(plans, settings)
+    plans = push_filters_into_scans(plans, settings)
+    return [remove_projects(merge_projects(p, settings), settings) for p in plans]

@@ -27,6 +27,7 @@ from flowsql.physical import specs as p
 from flowsql.physical.difference import difference
 from flowsql.state import spec as s
 from flowsql.types import datatypes as t
+from flowsql.types import predicates as q
 from flowsql.types.parser import parse_type
 
 __all__ = ["decode", "difference", "dumps", "encode", "loads"]
@@ -52,15 +53,16 @@ _TYPES = (
     t.StructuredType, t.TimeType, t.TimestampType, t.TinyIntType, t.VarBinaryType, t.VarCharType,
     t.YearMonthIntervalType,
 )  # fmt: skip
+_PREDICATES = (q.And, q.Comparison, q.IsNull, q.OneOf, q.Or, q.ScanFilter)
 _PLANS = (plans.PhysicalNode, plans.PhysicalPlan)
 _CLASSES: Mapping[str, type[Any]] = {
-    c.__name__: c for c in (*_SPECS, *_EXPRESSIONS, *_STATE, *_TYPES, *_PLANS)
+    c.__name__: c for c in (*_SPECS, *_EXPRESSIONS, *_STATE, *_TYPES, *_PREDICATES, *_PLANS)
 }
 _ENUMS: Mapping[str, type[Enum]] = {
     c.__name__: c
     for c in (
         ChangelogMode, p.BadRecordPolicy, p.EmitStrategy, p.JoinKind, p.RankFunction, p.SetKind,
-        p.SideLayout, t.TimeAttribute,
+        p.SideLayout, q.Taken, t.TimeAttribute,
     )
 }  # fmt: skip
 

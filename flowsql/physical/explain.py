@@ -13,6 +13,7 @@ from flowsql.physical import specs as p
 from flowsql.physical.plan import PhysicalNode, PhysicalPlan
 from flowsql.physical.state_specs import stored_columns
 from flowsql.types import RowType
+from flowsql.types.predicates import filter_texts
 
 __all__ = ["describe", "explain", "explain_json", "explain_plan"]
 
@@ -125,6 +126,7 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
     match spec:
         case p.Scan():
             parts = [spec.table, f"columns=[{', '.join(spec.columns)}]"]
+            parts += filter_texts(spec.filters)
             if spec.projection is not None:
                 parts.append(f"select=[{', '.join(map(render, spec.projection))}]")
             if spec.watermark is not None:

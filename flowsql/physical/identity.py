@@ -49,6 +49,7 @@ from flowsql.physical.specs import (
     Values,
     WindowAggregate,
 )
+from flowsql.types.predicates import Taken, predicate_json
 
 __all__ = ["STATE_VERSION", "Lineage", "canonical_forms", "identify"]
 
@@ -90,6 +91,9 @@ def identify(
             if spec.identity:
                 # The same data under another name in the catalog is the same source.
                 del form["table"]
+            exact = [predicate_json(f.predicate) for f in spec.filters if f.taken is Taken.EXACT]
+            if exact:
+                form["filters"] = exact
         case Values():
             form["rows"] = canonical(spec.rows)
         case Filter():

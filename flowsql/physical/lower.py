@@ -193,6 +193,7 @@ class Lowering:
                 watermark=_watermark(plan),
                 bad_records=p.BadRecordPolicy(table.bad_records),
                 identity=table.identity,
+                filters=plan.filters,
             ),
             (),
             plan.schema,

@@ -14,6 +14,7 @@ from enum import Enum
 
 from flowsql.changelog import ChangelogMode
 from flowsql.expr.nodes import AggregateCall, Expression, LiteralValue
+from flowsql.types.predicates import ScanFilter
 
 __all__ = [
     "BadRecordPolicy",
@@ -109,6 +110,8 @@ class Scan(Spec):
         watermark: event time, or None.
         bad_records: the policy; DEAD_LETTER has a `DeadLetters` node reading this scan.
         identity: connector and identifying options, as written; part of the node's id.
+        filters: what the source leaves out; those that it takes exactly are part of the node's
+            id, for no other node checks them.
     """
 
     table: str
@@ -118,6 +121,7 @@ class Scan(Spec):
     watermark: Watermark | None = None
     bad_records: BadRecordPolicy = BadRecordPolicy.FAIL
     identity: tuple[tuple[str, str], ...] = ()
+    filters: tuple[ScanFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class JobPlan:
             table,
             columns=tuple(c for c in spec.columns if c in stored),
             metadata={c: table.metadata[c] for c in spec.columns if c not in stored},
+            filters=spec.filters,
         )
 
     def read_row(self, spec: Scan) -> RowType:

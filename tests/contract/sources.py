@@ -65,6 +65,19 @@ def _filesystem(fmt: str) -> Callable[[Path], Case]:
     return make
 
 
+def _partitioned(folder: Path) -> Case:
+    """The rows by the first letter of their number, in no order over partitions."""
+    data = folder / "data"
+    for number in range(ROWS):
+        part = data / f"part={str(number)[0]}"
+        part.mkdir(parents=True, exist_ok=True)
+        with (part / "f.csv").open("a") as file:
+            file.write(f"{number},n{number}\n")
+    options = {"connector": "filesystem", "path": str(data), "format": "csv"}
+    columns = "id BIGINT, name STRING, part BIGINT"
+    return Case(folder, [connector_table(columns, options, partition_keys=("part",))])
+
+
 def _watched(folder: Path) -> Case:
     options = {"connector": "filesystem", "path": str(_files(folder, "csv")), "format": "csv"}
     options["source.monitor-interval"] = "1ms"
@@ -114,6 +127,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "filesystem-csv": _filesystem("csv"),
     "filesystem-json": _filesystem("json"),
     "filesystem-parquet": _filesystem("parquet"),
+    "filesystem-partitions": _partitioned,
     "filesystem-watched": _watched,
     "values": _values,
     "datagen": _datagen,

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flowsql.connector import Role
+from flowsql.connector import (
+    And,
+    Comparison,
+    IsNull,
+    OneOf,
+    Or,
+    Predicate,
+    Role,
+    ScanFilter,
+    Taken,
+    ValueRange,
+    may_hold,
+)
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, ConnectorError
 from flowsql.testing import connector_table
+from flowsql.types import BigIntType
 
 from .reading import TIMEOUT, read
 from .sources import CASES, Case
@@ -109,14 +124,52 @@ def test_projection_gives_only_the_asked_columns(case: Case) -> None:
     """`table.columns` is what comes, in that order; also where it is nothing but their number."""
     table = case.tables[0]
     for read_columns in (table.schema.names[:1], table.schema.names[1:2], ()):
-        narrow = type(table)(
-            table.name, table.schema, table.options, table.primary_key, columns=read_columns
-        )
+        narrow = replace(table, columns=read_columns)
         others = [narrow, *case.tables[1:]]
         rows = read(Case(case.folder, others).open).rows
         assert len(rows) == len(_whole(case))
         if not read_columns:
             assert {"[]"} >= {line[2:] for name, line in rows if name == table.name}
+
+
+_WANTED: list[Callable[[str, BigIntType], Predicate]] = [
+    lambda c, t: Comparison(c, t, "=", 3),
+    lambda c, t: Comparison(c, t, "<>", 3),
+    lambda c, t: And((Comparison(c, t, ">", 1), Comparison(c, t, "<=", 8))),
+    lambda c, t: Or((OneOf(c, t, (2, 4, 999)), IsNull(c, t))),
+    lambda c, t: IsNull(c, t, negated=True),
+]
+
+
+@pytest.mark.parametrize("wanted", _WANTED)
+@pytest.mark.parametrize("column", [0, -1])
+def test_what_is_taken_leaves_out_no_wanted_row(
+    case: Case, wanted: Callable[[str, BigIntType], Predicate], column: int
+) -> None:
+    """Nor, where it is taken exactly, any other row in; also if it is cut in between."""
+    table = case.tables[0]
+    kind = table.schema.types[column]
+    if not isinstance(kind, BigIntType):
+        pytest.skip("a column of another type")
+    predicate = wanted(table.schema.names[column], kind)
+    (taken,) = case.connector.take_filters(table, [predicate])
+    if taken is Taken.NOT:
+        pytest.skip("it takes no such condition")
+    told = replace(table, filters=(ScanFilter(predicate, taken),))
+    narrow = Case(case.folder, [told, *case.tables[1:]])
+    whole = [line for name, line in _whole(case) if name == table.name]
+
+    def passes(line: str) -> bool:
+        text = line[3:-1].split(", ")[column]
+        value = None if text == "null" else int(text)
+        return may_hold(predicate, lambda _: ValueRange.point(value))
+
+    first = read(narrow.open, rows=2, max_rows=2)
+    rest = read(narrow.open, first.position)
+    found = [line for name, line in first.rows + rest.rows if name == table.name]
+    assert [line for line in found if passes(line)] == [line for line in whole if passes(line)]
+    if taken is Taken.EXACT:
+        assert all(map(passes, found))
 
 
 @pytest.mark.parametrize("name", ["filesystem", "values", "datagen", "fake-database"])

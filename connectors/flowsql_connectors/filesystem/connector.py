@@ -9,9 +9,12 @@ from flowsql.connector import (
     Connector,
     ConnectorContext,
     ConnectorTable,
+    Predicate,
     Role,
     Sink,
     Source,
+    Taken,
+    columns_of_predicate,
 )
 from flowsql.errors import ConfigError, nearest
 from flowsql.formats import FormatTable, find_format
@@ -35,7 +38,9 @@ def file_table(table: ConnectorTable) -> FormatTable:
     inside = [i for i, n in enumerate(table.schema.names) if n not in table.partition_keys]
     schema = table.schema.select(inside)
     columns = tuple(c for c in table.columns if c not in table.partition_keys)
-    return FormatTable(schema, table.options, columns, table.local_time_zone)
+    held = set(schema.names)
+    wanted = tuple(f.predicate for f in table.filters if columns_of_predicate(f.predicate) <= held)
+    return FormatTable(schema, table.options, columns, table.local_time_zone, wanted)
 
 
 class FilesystemConnector(Connector):
@@ -79,6 +84,21 @@ class FilesystemConnector(Connector):
 
     def bounded(self, table: ConnectorTable) -> bool:
         return table.options["source.monitor-interval"] is None
+
+    def take_filters(
+        self, table: ConnectorTable, predicates: Sequence[Predicate]
+    ) -> Sequence[Taken]:
+        """Partitions are chosen by the names of folders, row groups by what the format knows."""
+        bulk = find_format(table.options["format"]).bulk
+
+        def take(predicate: Predicate) -> Taken:
+            columns = columns_of_predicate(predicate)
+            if columns <= set(table.partition_keys):
+                return Taken.EXACT
+            inside = columns.isdisjoint(table.partition_keys)
+            return Taken.COARSE if bulk and inside else Taken.NOT
+
+        return [take(p) for p in predicates]
 
     def open_source(
         self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext

@@ -17,17 +17,10 @@ import pyarrow as pa
 from flowsql.changelog import MAX_ROWS, Changes
 from flowsql.connector import JSON, BadRecord, ConnectorTable, Piece, Poll, Reader, Split
 from flowsql.errors import ConnectorError
-from flowsql.formats import (
-    CSV_STYLE,
-    BulkReader,
-    Decoded,
-    Decoder,
-    TextStyle,
-    find_format,
-    parse_text,
-)
-from flowsql.types import DateType, LocalZonedTimestampType, TimestampType, arrow_schema, arrow_type
+from flowsql.formats import BulkReader, Decoded, Decoder, find_format
+from flowsql.types import arrow_schema, arrow_type
 from flowsql_connectors.filesystem.connector import FilesystemConnector, file_table
+from flowsql_connectors.filesystem.partitions import partition_value
 from flowsql_connectors.filesystem.paths import readable
 from flowsql_connectors.filesystem.stamps import RENAME, Stamp, changed
 
@@ -195,26 +188,27 @@ class _File(Protocol):
 
 
 class _BulkFile:
-    """Position: the number of rows read."""
+    """Position: the number of rows read or passed over."""
 
     def __init__(self, held: _Held, bulk: BulkReader, finish: _Finish, position: JSON) -> None:
         self._held = held
         self._bulk = bulk
         self._finish = finish
         self._row = int(position.get("row", 0))
-        self._batches: Iterator[pa.RecordBatch] | None = None
-        self._rest: pa.RecordBatch | None = None
+        self._batches: Iterator[tuple[int, pa.RecordBatch]] | None = None
+        self._rest: tuple[int, pa.RecordBatch] | None = None
 
     def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
         if self._batches is None:
             self._batches = self._bulk.batches(self._row, MAX_ROWS)
-        batch = self._rest if self._rest is not None else next(self._batches, None)
-        if batch is None:
+        found = self._rest if self._rest is not None else next(self._batches, None)
+        if found is None:
             self._held.check()
             return None
-        self._rest = batch.slice(rows) if batch.num_rows > rows else None
+        start, batch = found
+        self._rest = (start + rows, batch.slice(rows)) if batch.num_rows > rows else None
         batch = batch.slice(0, rows)
-        self._row += batch.num_rows
+        self._row = start + batch.num_rows
         return self._finish(batch), []
 
     def position(self) -> JSON:
@@ -389,19 +383,10 @@ class _Columns:
     def _partition_value(self, key: str, split: Split) -> pa.Scalar:
         text = split.payload["partition"][key]
         kind = self._table.schema.fields[self._table.schema.index(key)].type
-        style = CSV_STYLE
-        if text is not None:
-            if isinstance(kind, DateType) and text.lstrip("-").isdigit():
-                # Flink itself writes a DATE as the number of its day.
-                return pa.array([int(text)], pa.int32()).view(pa.date32())[0]
-            if isinstance(kind, TimestampType | LocalZonedTimestampType) and "T" in text:
-                style = TextStyle(separator="T")
-                if text.removesuffix("Z").count(":") == 1:
-                    text = f"{text.removesuffix('Z')}:00{'Z' * text.endswith('Z')}"
-        parsed = parse_text(pa.array([text], pa.string()), kind, style)
-        if parsed.bad is not None:
+        value = partition_value(text, kind)
+        if value is None:
             raise ConnectorError(
                 f'partition "{key}={text}" of table "{self._table.name}" cannot be read as {kind}',
                 detail=f"It is in the path of {readable(split.payload['path'])}.",
             )
-        return parsed.values[0]
+        return value

@@ -12,6 +12,7 @@ from flowsql.connector import JSON, ConnectorTable, Reader, Source, Split
 from flowsql.errors import ConnectorError
 from flowsql.formats import find_format
 from flowsql_connectors.filesystem.connector import file_table
+from flowsql_connectors.filesystem.partitions import PartitionFilter
 from flowsql_connectors.filesystem.paths import (
     is_hidden,
     local_path,
@@ -71,6 +72,9 @@ class FilesystemSource(Source):
         # Files that may still be written: what they were like, and since when.
         self._young: dict[str, tuple[Stamp, float]] = {}
         self._first = True
+        self._wanted = PartitionFilter(
+            [f.predicate for f in table.filters], table.partition_keys, table.schema
+        )
 
     def discover(self) -> Sequence[Split]:
         self._check_root()
@@ -223,7 +227,13 @@ class FilesystemSource(Source):
         start = len(root.rstrip("/")) + 1
         walk = os.walk(root, onerror=self._stop_walking, followlinks=True)
         for folder, folders, names in walk:
-            folders[:] = [f for f in folders if not is_hidden(f) and not _leads_back(folder, f)]
+            folders[:] = [
+                f
+                for f in folders
+                if not is_hidden(f)
+                and self._may_hold(f"{folder}/{f}"[start:])
+                and not _leads_back(folder, f)
+            ]
             for name in names:
                 if is_hidden(name):
                     continue
@@ -231,6 +241,17 @@ class FilesystemSource(Source):
                 if self._pattern is not None and not self._pattern.fullmatch(path):
                     continue
                 yield path, path[start:]
+
+    def _may_hold(self, folder: str) -> bool:
+        """Whether a folder, named from the root, may have wanted rows below it."""
+        if not self._wanted:
+            return True
+        keys = self._table.partition_keys
+        names = folder.split("/")
+        default = self._table.options["partition.default-name"]
+        values = parse_partition(names, keys[: len(names)], default)
+        # What is no partition is refused when its files are found.
+        return values is None or self._wanted.may_hold(values)
 
     def _stop_walking(self, error: OSError) -> None:
         """A folder that cannot be read is not an empty one; one that is gone is."""

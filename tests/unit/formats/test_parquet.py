@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +17,19 @@ import pytest
 
 from flowsql.errors import ConnectorError, DataError
 from flowsql.formats import find_format
+from flowsql.types import (
+    BigIntType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IntType,
+    LocalZonedTimestampType,
+    TimestampType,
+    TimeType,
+    VarCharType,
+)
+from flowsql.types.predicates import Comparison, IsNull, OneOf, Or
 
 from .helpers import format_table
 
@@ -31,7 +47,7 @@ def test_starts_at_any_row(tmp_path: Path) -> None:
     reader = FORMAT.reader(path, format_table("parquet", "a BIGINT"))
     assert reader.rows == 10
     for start in range(11):
-        found = [v for b in reader.batches(start, 4) for v in b.column(0).to_pylist()]
+        found = [v for _, b in reader.batches(start, 4) for v in b.column(0).to_pylist()]
         assert list(range(start, 10)) == found
 
 
@@ -44,7 +60,7 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
         t=pa.array([5], pa.timestamp("ms")),
     )
     reader = FORMAT.reader(path, format_table("parquet", "n STRING, b BIGINT, t TIMESTAMP(3)"))
-    (batch,) = reader.batches(0, 10)
+    ((_, batch),) = reader.batches(0, 10)
     assert [{"n": None, "b": 1, "t": dt.datetime(1970, 1, 1, 0, 0, 0, 5000)}] == batch.to_pylist()
 
 
@@ -76,7 +92,7 @@ def test_a_column_that_must_be_meant_otherwise_is_refused(
         FORMAT.reader(path, format_table("parquet", columns))
     assert hint in str(error.value)
     both = format_table("parquet", "b BIGINT, unitprice INT, Unit_Price BIGINT")
-    (batch,) = FORMAT.reader(path, both).batches(0, 10)
+    ((_, batch),) = FORMAT.reader(path, both).batches(0, 10)
     assert batch.to_pylist() == [{"b": 1, "unitprice": None, "Unit_Price": 2}]
 
 
@@ -97,7 +113,7 @@ def test_null_in_a_not_null_column_is_refused(tmp_path: Path) -> None:
     reader = FORMAT.reader(path, format_table("parquet", "a BIGINT NOT NULL, b BIGINT"))
     with pytest.raises(DataError, match=r'column "a" of .* is NULL and declared NOT NULL'):
         list(reader.batches(0, 10))
-    (batch,) = FORMAT.reader(path, format_table("parquet", "b BIGINT")).batches(0, 10)
+    ((_, batch),) = FORMAT.reader(path, format_table("parquet", "b BIGINT")).batches(0, 10)
     assert batch.column(0).to_pylist() == [1, None]
 
 
@@ -128,7 +144,76 @@ def test_round_trip_of_local_times(tmp_path: Path, utc: str) -> None:
     writer.write(pa.RecordBatch.from_pylist([{"a": noon, "b": "x"}], schema=schema))
     writer.close()
     (tmp_path / "f").write_bytes(target.getvalue())
-    (batch,) = FORMAT.reader(str(tmp_path / "f"), table).batches(0, 10)
+    ((_, batch),) = FORMAT.reader(str(tmp_path / "f"), table).batches(0, 10)
     assert [{"a": noon, "b": "x"}] == batch.to_pylist()
     stored = pq.read_table(tmp_path / "f").column("a")[0].as_py()
     assert (noon if utc == "true" else dt.datetime(2020, 7, 1, 10)) == stored
+
+
+def test_row_groups_without_wanted_rows_are_passed_over(tmp_path: Path) -> None:
+    """Row numbers count what was passed over; what comes holds all wanted rows."""
+    path = _file(tmp_path / "f", a=pa.array(range(12), pa.int64()), b=pa.array([None] * 12))
+    table = format_table("parquet", "a BIGINT, b STRING")
+    wanted = Or((
+        Comparison("a", BigIntType(), "<", 2),
+        OneOf("a", BigIntType(), (7, 10)),
+    ))  # fmt: skip
+    for start in range(13):
+        with_row = FORMAT.reader(path, replace(table, wanted=(wanted,))).batches(start, 2)
+        found = [(n + i, v) for n, b in with_row for i, v in enumerate(b.column(0).to_pylist())]
+        assert found == [(n, n) for n in range(start, 12) if n not in {3, 4, 5}]
+    nulls = IsNull("b", VarCharType())
+    assert list(FORMAT.reader(path, replace(table, wanted=(nulls,))).batches(0, 10))
+    values = replace(nulls, negated=True)
+    # A column of another type in the file, as one of NULLs is, says nothing.
+    assert list(FORMAT.reader(path, replace(table, wanted=(values,))).batches(0, 10))
+
+
+@pytest.mark.parametrize(
+    ("column", "predicate", "rows"),
+    [
+        (pa.array(["a", "b", None, "zz", "ü", "ü"]), Comparison("a", VarCharType(), ">", "x"), 3),
+        (pa.array([None] * 3 + [1] * 3, pa.int32()), IsNull("a", IntType()), 3),
+        (pa.array([None] * 3 + [1] * 3, pa.int32()), IsNull("a", IntType(), negated=True), 3),
+        (pa.array([True] * 3 + [False] * 3), Comparison("a", BooleanType(), "=", value=True), 3),
+        (pa.array([1.0, float("nan"), 1.0, 5.0, 5.0, 5.0]), Comparison("a", DoubleType(), "<>", 1.0), 6),
+        (pa.array([1.0, float("nan"), 1.0, 5.0, 5.0, 5.0]), Comparison("a", DoubleType(), ">", 1.0), 3),
+        (pa.array([float("nan")] * 3 + [5.0] * 3), Comparison("a", DoubleType(), "=", 5.0), 6),
+        (pa.array([0.0] * 3 + [-0.0] * 3), Comparison("a", DoubleType(), "=", -0.0), 6),
+        (pa.array([Decimal("-1.5")] * 3 + [Decimal("2.5")] * 3, pa.decimal128(5, 1)),
+         Comparison("a", DecimalType(5, 1), "<", Decimal("0.0")), 3),
+        (pa.array([1] * 3 + [2] * 3, pa.date32()), Comparison("a", DateType(), "=", 2), 3),
+        (pa.array([1] * 3 + [2] * 3, pa.timestamp("us")), Comparison("a", TimestampType(6), "<", 2), 3),
+        (pa.array([1] * 3 + [2] * 3, pa.timestamp("us", "UTC")),
+         Comparison("a", LocalZonedTimestampType(6), "<", 2), 3),
+        (pa.array([1] * 3 + [2] * 3, pa.time32("ms")), Comparison("a", TimeType(3), "=", 1), 3),
+        # Milliseconds in the file are microseconds when they are read: they are not compared.
+        (pa.array([1] * 3 + [2] * 3, pa.timestamp("ms")), Comparison("a", TimestampType(6), "<", 5), 6),
+    ],
+)  # fmt: skip
+def test_statistics_of_every_type_are_understood(
+    tmp_path: Path, column: pa.Array, predicate: Any, rows: int
+) -> None:
+    """Two row groups of three rows."""
+    path = _file(tmp_path / "f", a=column)
+    table = replace(format_table("parquet", f"a {predicate.type}"), wanted=(predicate,))
+    assert sum(len(b) for _, b in FORMAT.reader(path, table).batches(0, 10)) == rows
+
+
+def test_times_that_are_shown_in_a_zone_are_not_compared(tmp_path: Path) -> None:
+    """The statistics are of the instants, the condition is of local times."""
+    path = _file(tmp_path / "f", a=pa.array([0], pa.timestamp("us")))
+    table = format_table("parquet", "a TIMESTAMP(6)", utc_timezone="false")
+    later = Comparison("a", TimestampType(6), ">", 0)
+    table = replace(table, local_time_zone="Asia/Tokyo", wanted=(later,))
+    ((_, batch),) = FORMAT.reader(path, table).batches(0, 10)
+    assert batch.column(0).to_pylist() == [dt.datetime(1970, 1, 1, 9)]
+
+
+def test_a_file_without_statistics_is_read(tmp_path: Path) -> None:
+    """Nothing is known of it."""
+    path = str(tmp_path / "f")
+    pq.write_table(pa.table({"a": [1, 2]}), path, write_statistics=False)
+    wanted = (Comparison("a", BigIntType(), "=", 9),)
+    table = replace(format_table("parquet", "a BIGINT"), wanted=wanted)
+    assert list(FORMAT.reader(path, table).batches(0, 10))

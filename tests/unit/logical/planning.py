@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
@@ -9,7 +10,14 @@ import pytest
 from flowsql.catalog import Catalog, declare_table, declare_view
 from flowsql.changelog import ChangelogMode
 from flowsql.config import Option, OptionType
-from flowsql.connector import Connector, ConnectorTable, Role
+from flowsql.connector import (
+    Connector,
+    ConnectorTable,
+    Predicate,
+    Role,
+    Taken,
+    columns_of_predicate,
+)
 from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.logical import Binder, Insert, LogicalPlan, PlanSettings
 from flowsql.optimizer import optimize
@@ -49,6 +57,8 @@ class Toy(Connector):
         Option("path", _TEXT, "Where.", identifying=True),
         Option("password", _TEXT, "A secret.", secret=True),
         Option("port", OptionType.INT, "A number.", 1),
+        Option("exact", _TEXT, "Columns whose conditions it takes exactly.", ""),
+        Option("coarse", _TEXT, "Columns whose conditions it takes coarsely.", ""),
     )
 
     def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
@@ -56,6 +66,18 @@ class Toy(Connector):
 
     def bounded(self, table: ConnectorTable) -> bool:
         return True
+
+    def take_filters(
+        self, table: ConnectorTable, predicates: Sequence[Predicate]
+    ) -> Sequence[Taken]:
+        exact, coarse = (table.options[k].split(";") for k in ("exact", "coarse"))
+
+        def take(columns: frozenset[str]) -> Taken:
+            if columns <= set(exact):
+                return Taken.EXACT
+            return Taken.COARSE if columns <= {*exact, *coarse} else Taken.NOT
+
+        return [take(columns_of_predicate(p)) for p in predicates]
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         return frozenset(map(ChangelogMode, table.options["sink"].split(";")))

@@ -1,0 +1,84 @@
+"""Which row groups of a Parquet file may hold wanted rows, by the statistics in its footer.
+
+A file need not have statistics, and a row group without them is read. Statistics are only looked
+at where a column is stored as it is read: a value that is cast, shifted or filled in is another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flowsql.types.predicates import Predicate, ValueRange, columns_of_predicate, may_hold
+
+__all__ = ["wanted_groups"]
+
+
+def wanted_groups(
+    file: pq.ParquetFile, wanted: Sequence[Predicate], read_as: Callable[[str], pa.DataType | None]
+) -> list[int]:
+    """Numbers of the row groups that may hold a wanted row, ascending.
+
+    Args:
+        file: the open file.
+        wanted: all of them are to hold.
+        read_as: the type in which a column is read; None where its values are made another way.
+    """
+    metadata = file.metadata
+    groups = range(metadata.num_row_groups)
+    if not wanted or not groups:
+        return list(groups)
+    first = metadata.row_group(0)
+    held = {first.column(i).path_in_schema: i for i in range(first.num_columns)}
+    schema = file.schema_arrow
+    names = {c for p in wanted for c in columns_of_predicate(p)}
+    places = {c: held[c] for c in names if c in held and schema.field(c).type == read_as(c)}
+    if not places:
+        return list(groups)
+
+    def may(group: int) -> bool:
+        row_group = metadata.row_group(group)
+        ranges = {
+            c: _range(row_group.column(at).statistics, schema.field(c).type)
+            for c, at in places.items()
+        }
+        return all(may_hold(p, ranges.get) for p in wanted)
+
+    return [g for g in groups if may(g)]
+
+
+def _range(statistics: Any, kind: pa.DataType) -> ValueRange | None:
+    if statistics is None:
+        return None
+    nulls = not statistics.has_null_count or statistics.null_count > 0
+    # The number of values leaves NULLs out.
+    values = statistics.num_values > 0 or not statistics.has_null_count
+    low = high = None
+    if statistics.has_min_max:
+        low, high = _bound(statistics, "min", kind), _bound(statistics, "max", kind)
+    return ValueRange(low, high, nulls=nulls, values=values, nan=pa.types.is_floating(kind))
+
+
+def _bound(statistics: Any, name: str, kind: pa.DataType) -> Any:
+    """The bound as a storage value; None where it says nothing."""
+    if pa.types.is_decimal(kind):
+        bound = getattr(statistics, name)
+        return bound if isinstance(bound, Decimal) else None
+    raw = getattr(statistics, f"{name}_raw")
+    if pa.types.is_string(kind):
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            # Cut off within a letter.
+            return None
+    if pa.types.is_floating(kind):
+        return None if math.isnan(raw) else raw
+    if pa.types.is_boolean(kind):
+        return bool(raw)
+    known = pa.types.is_integer(kind) or pa.types.is_temporal(kind)
+    return raw if known and isinstance(raw, int) else None
