@@ -22,6 +22,9 @@ from flowsql.logical.settings import PlanSettings
 from flowsql.logical.table import BoundTable
 from flowsql.types import DataType
 
+# What is said by true and false, so that statements keep their fingerprints.
+_TOLD = (None, "DEDUPLICATE")
+
 __all__ = ["canonical", "fingerprint"]
 
 
@@ -61,7 +64,7 @@ def canonical(value: Any) -> Any:
             return {"Scan": [_table(value.table), list(value.columns)]}
         case Insert():
             return {
-                "Insert": [_table(value.target), list(value.not_null), value.deduplicate],
+                "Insert": [_table(value.target), list(value.not_null), _conflict(value)],
                 "query": canonical(value.input),
             }
         case _:
@@ -73,6 +76,10 @@ def canonical(value: Any) -> Any:
                     if f.name not in skipped
                 }
             }
+
+
+def _conflict(plan: Insert) -> Any:
+    return plan.conflict == "DEDUPLICATE" if plan.conflict in _TOLD else plan.conflict
 
 
 def _table(table: BoundTable) -> Any:

@@ -12,7 +12,6 @@ from flowsql.expr import Column, Expression, Literal, can_cast, can_cast_implici
 from flowsql.logical.expressions import ExpressionBinder, value_of
 from flowsql.logical.plan import Insert, LogicalPlan, Project, without_time
 from flowsql.logical.queries import QueryBinder
-from flowsql.logical.refusals import not_supported
 from flowsql.logical.relations import hint_options
 from flowsql.logical.scope import Scope
 from flowsql.logical.table import BoundTable
@@ -43,16 +42,8 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
     )
     if statement.overwrite:
         _check_overwrite(statement, target, streaming=binder.tables.settings.streaming)
-    if statement.on_conflict is not None and (
-        not target.primary_key or target.sink_modes <= {ChangelogMode.APPEND}
-    ):
-        raise SqlError(
-            f'ON CONFLICT is only allowed for upsert sinks, and sink "{target.name}" is none',
-            hint="Leave ON CONFLICT out: rows are only appended, or come without a PRIMARY KEY.",
-            span=name.span,
-        )
-    if statement.on_conflict not in {None, "DEDUPLICATE"}:
-        raise not_supported(f"ON CONFLICT DO {statement.on_conflict}", statement.span)
+    if statement.on_conflict is not None:
+        _check_conflict(statement.on_conflict, target, name.span)
     query = binder.query(statement.query, outermost=True)
     stored = target.sink_columns
     fixed = _partition(statement, target)
@@ -90,8 +81,22 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
         for at, (i, e) in enumerate(zip(stored, expressions, strict=True))
         if not target.columns[i].type.nullable and e.type.nullable
     )
-    deduplicate = statement.on_conflict is not None
-    return Insert(target, cast, not_null, deduplicate, span=name.span)
+    return Insert(target, cast, not_null, statement.on_conflict, span=name.span)
+
+
+def _check_conflict(action: str, target: BoundTable, span: Span) -> None:
+    """Only where rows of one key replace each other can they meet."""
+    if not target.primary_key or target.sink_modes <= {ChangelogMode.APPEND}:
+        hint = "Leave ON CONFLICT out: rows are only appended, or come without a PRIMARY KEY."
+    elif action != "DEDUPLICATE" and ChangelogMode.UPSERT not in target.sink_modes:
+        hint = "Leave ON CONFLICT out: it is given the old rows of updates as well."
+    else:
+        return
+    raise SqlError(
+        f'ON CONFLICT is only allowed for upsert sinks, and sink "{target.name}" is none',
+        hint=hint,
+        span=span,
+    )
 
 
 def _check_overwrite(statement: s.Insert, target: BoundTable, *, streaming: bool) -> None:

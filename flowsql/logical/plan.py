@@ -332,13 +332,14 @@ class Insert(LogicalPlan):
         target: the table.
         input: the query, cast to the target's types.
         not_null: target columns that are NOT NULL where the query's may be NULL.
-        deduplicate: ON CONFLICT DO DEDUPLICATE: of rows with one primary key the last counts.
+        conflict: of ON CONFLICT, what happens to several rows with one primary key: ERROR, NOTHING
+            (the first stays) or DEDUPLICATE (the last counts); None where it is not said.
     """
 
     target: BoundTable
     input: LogicalPlan
     not_null: tuple[int, ...] = ()
-    deduplicate: bool = False
+    conflict: str | None = None
 
     def _fields(self) -> tuple[Field, ...]:
         return self.input.schema.fields

@@ -59,7 +59,7 @@ def _union(inserts: Sequence[Insert]) -> Insert:
         first,
         input=Union(inputs, span=first.span),
         not_null=tuple(sorted({c for i in inserts for c in i.not_null})),
-        deduplicate=all(i.deduplicate for i in inserts),
+        conflict=first.conflict if len({i.conflict for i in inserts}) == 1 else None,
     )
 
 

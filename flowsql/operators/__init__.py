@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flowsql.operators.join_side import JoinSideState, Layout
     from flowsql.operators.limit import LimitOperator
     from flowsql.operators.normalize import NormalizeOperator
+    from flowsql.operators.on_conflict import OnConflictOperator, SoleRowOperator
     from flowsql.operators.project import ProjectOperator
     from flowsql.operators.ranking import Ranking
     from flowsql.operators.semi_join import SemiJoinOperator
@@ -48,6 +49,7 @@ __all__ = [
     "LimitOperator",
     "LinearOperator",
     "NormalizeOperator",
+    "OnConflictOperator",
     "Operator",
     "OperatorContext",
     "ProjectOperator",
@@ -55,6 +57,7 @@ __all__ = [
     "SemiJoinOperator",
     "SetOperationOperator",
     "SinkMaterializeOperator",
+    "SoleRowOperator",
     "SortOperator",
     "TimeSortOperator",
     "ToChangelogOperator",
@@ -82,11 +85,13 @@ __getattr__ = lazily(
         "Layout": "flowsql.operators.join_side",
         "LimitOperator": "flowsql.operators.limit",
         "NormalizeOperator": "flowsql.operators.normalize",
+        "OnConflictOperator": "flowsql.operators.on_conflict",
         "ProjectOperator": "flowsql.operators.project",
         "Ranking": "flowsql.operators.ranking",
         "SemiJoinOperator": "flowsql.operators.semi_join",
         "SetOperationOperator": "flowsql.operators.set_operation",
         "SinkMaterializeOperator": "flowsql.operators.sink_materialize",
+        "SoleRowOperator": "flowsql.operators.on_conflict",
         "SortOperator": "flowsql.operators.sort",
         "TimeSortOperator": "flowsql.operators.time_sort",
         "ToChangelogOperator": "flowsql.operators.to_changelog",

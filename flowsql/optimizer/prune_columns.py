@@ -3,8 +3,8 @@
     Project(a)  over  Scan(a, b, c)  →  Project(a)  over  Scan(a)
 
 A scan keeps its primary key where it gives upserts, since its rows are found by it, and the columns
-that its watermark reads where its time is read. A join side keeps a unique key that makes its state
-smaller.
+that its watermark reads where its time is read, or where ON CONFLICT waits for it. A join side keeps a
+unique key that makes its state smaller.
 """
 
 from __future__ import annotations
@@ -47,8 +47,24 @@ Places = dict[int, int]
 def prune_columns(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:
     """The plan with the same schema over narrower inputs."""
     if isinstance(plan, Insert):
-        return replace(plan, input=_whole(plan.input, settings))
+        below = _whole(plan.input, settings)
+        if plan.conflict in {"ERROR", "NOTHING"} and settings.streaming:
+            below = _timed(below)
+        return replace(plan, input=below)
     return _whole(plan, settings)
+
+
+def _timed(plan: LogicalPlan) -> LogicalPlan:
+    """The plan whose scans read what their watermarks do."""
+    if not isinstance(plan, Scan):
+        return plan.with_inputs(tuple(_timed(i) for i in plan.inputs))
+    mark = plan.table.watermark
+    if mark is None:
+        return plan
+    columns = tuple(sorted({*plan.columns, mark.rowtime, *columns_read(mark.expression)}))
+    if columns == plan.columns:
+        return plan
+    return select(replace(plan, columns=columns), [columns.index(c) for c in plan.columns])
 
 
 def _whole(plan: LogicalPlan, settings: PlanSettings) -> LogicalPlan:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from flowsql.changelog import ChangelogMode
-from flowsql.expr import Call, Column, Expression
+from flowsql.expr import Call, Cast, Column, Expression
 from flowsql.logical import (
     Aggregate,
     Expand,
@@ -34,7 +34,21 @@ from flowsql.logical import (
     Unnest,
 )
 from flowsql.optimizer.rewrite import conjuncts
-from flowsql.types import DataType, arrow_type
+from flowsql.types import (
+    MAX_LENGTH,
+    BinaryType,
+    BooleanType,
+    CharType,
+    DataType,
+    DateType,
+    DoubleType,
+    TimestampType,
+    TimeType,
+    VarBinaryType,
+    VarCharType,
+    arrow_type,
+)
+from flowsql.types.common import common_type, is_integer
 
 __all__ = [
     "Keys",
@@ -81,9 +95,31 @@ def projected(keys: Keys, expressions: Sequence[Expression]) -> Keys:
     """The keys behind a projection."""
     places: dict[int, list[int]] = {}
     for i, e in enumerate(expressions):
-        if isinstance(e, Column):
-            places.setdefault(e.index, []).append(i)
+        column = e.arg if isinstance(e, Cast) and _tells_apart(e.arg.type, e.type) else e
+        if isinstance(column, Column):
+            # The column itself is found before a cast of it.
+            found = places.setdefault(column.index, [])
+            found.insert(0, i) if column is e else found.append(i)
     return mapped(keys, places)
+
+
+def _tells_apart(source: DataType, target: DataType) -> bool:
+    """Whether a cast gives different values different results, as far as Flink knows that too."""
+    text = isinstance(target, VarCharType) and target.length == MAX_LENGTH
+    match source:
+        case _ if is_integer(source):
+            wider = is_integer(target) and common_type((source, target)) == target.with_nullable(
+                source.nullable or target.nullable
+            )
+            return wider or text
+        case VarCharType():
+            return isinstance(target, VarCharType) and target.length >= source.length
+        case VarBinaryType() | BinaryType():
+            return isinstance(target, VarBinaryType) and target.length >= source.length
+        case CharType() | BooleanType() | DateType() | TimeType() | TimestampType() | DoubleType():
+            return text
+        case _:
+            return False
 
 
 def equalities(

@@ -189,6 +189,9 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"Normalize(keys=[{_names(row, spec.keys)}])"
         case p.SinkMaterialize():
             return f"SinkMaterialize(keys=[{_names(row, spec.keys)}])"
+        case p.OnConflict():
+            action = "error" if spec.fails else "nothing"
+            return f"OnConflict(keys=[{_names(row, spec.keys)}], do {action})"
         case p.Sink():
             key = f", key=[{_names(row, spec.upsert_key)}]" if spec.upsert_key else ""
             return f"Sink({spec.table}, takes={spec.mode.value}{key})"

@@ -31,6 +31,7 @@ from flowsql.physical.specs import (
     JoinSide,
     Limit,
     Normalize,
+    OnConflict,
     Project,
     Rank,
     Scan,
@@ -176,6 +177,12 @@ def identify(
             form |= {"op": first[spec.op], "codes": canonical(spec.codes), "skip": spec.skip}
         case Normalize() | SinkMaterialize():
             form["keys"] = [first[k] for k in spec.keys]
+        case OnConflict():
+            form |= {
+                "keys": [first[k] for k in spec.keys],
+                "fails": spec.fails,
+                "retract": spec.input_mode.value != "append",
+            }
         case Sink():
             form |= {"target": [list(p) for p in spec.identity], "table": spec.table}
         case Collect():
@@ -225,6 +232,7 @@ def _lineage(
             Filter()
             | Normalize()
             | SinkMaterialize()
+            | OnConflict()
             | Deduplicate()
             | Limit()
             | Sort()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lower_dead_letters", "lower_insert"]
 
+_JUDGED = ("ERROR", "NOTHING")
+
 _BAD_RECORD = RowType(
     (
         Field("table_name", VarCharType(nullable=False)),
@@ -54,7 +56,12 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
         return _sink(lowering, plan, straight, ChangelogMode.UPSERT, key)
     node = lowering.root(plan.input)
     modes = target.sink_modes
-    force = lowering.settings.upsert_materialize == "force"
+    wanted = lowering.settings.upsert_materialize
+    if plan.conflict in _JUDGED:
+        _check_watermarks(lowering, plan)
+        if wanted == "force" or (wanted == "auto" and not _inside(node, key)):
+            node, wanted = _judged(lowering, plan, node, key), "auto"
+    force = wanted == "force"
     takes_upserts = ChangelogMode.UPSERT in modes and bool(key)
     if node.mode is ChangelogMode.APPEND and not (force and takes_upserts):
         if takes_upserts and ChangelogMode.RETRACT not in modes:
@@ -85,7 +92,6 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
     if not retracts:
         _check_conflict(lowering, plan, node, key)
     inside = _inside(node, key)
-    wanted = lowering.settings.upsert_materialize
     if (wanted == "force" and not retracts) or (wanted != "none" and not inside):
         node = lowering.builder.add(
             p.SinkMaterialize(key),
@@ -100,6 +106,37 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
     if retracts:
         return _sink(lowering, plan, node, ChangelogMode.RETRACT, key)
     return _sink(lowering, plan, node, ChangelogMode.UPSERT, key)
+
+
+def _check_watermarks(lowering: Lowering, plan: Insert) -> None:
+    """Conflicts are judged as event time goes on: all of the input must have it."""
+    found = _timeless(plan.input) if lowering.settings.streaming else None
+    if found is not None:
+        raise SqlError(
+            f"ON CONFLICT DO {plan.conflict} requires all source tables to define watermarks, "
+            f'and table "{found.table.name}" does not',
+            hint="Declare WATERMARK FOR … in its CREATE TABLE, or write ON CONFLICT DO DEDUPLICATE.",
+            span=found.span or plan.span,
+        )
+
+
+def _timeless(plan: LogicalPlan) -> Scan | None:
+    """The first table without a watermark."""
+    if isinstance(plan, Scan):
+        return plan if plan.table.watermark is None else None
+    return next((s for i in plan.inputs if (s := _timeless(i)) is not None), None)
+
+
+def _judged(
+    lowering: Lowering, plan: Insert, node: PhysicalNode, key: tuple[int, ...]
+) -> PhysicalNode:
+    """One row a key of the sink."""
+    fails = plan.conflict == "ERROR"
+    spec = p.OnConflict(key, plan.target.name, fails, node.mode)
+    append = node.mode is ChangelogMode.APPEND
+    mode = ChangelogMode.APPEND if append else lowering.settled(ChangelogMode.RETRACT)
+    key = tuple(sorted(key))
+    return lowering.builder.add(spec, (node,), node.output, mode, (key,), span=plan.span)
 
 
 def lower_dead_letters(lowering: Lowering) -> None:
@@ -232,16 +269,19 @@ def _check_conflict(
     settings = lowering.settings
     if not settings.require_on_conflict or settings.upsert_materialize != "auto":
         return
-    if plan.deduplicate or _inside(node, key):
+    if plan.conflict == "DEDUPLICATE" or _inside(node, key):
         return
     names = node.output.names
     found = " or ".join(f"[{', '.join(names[c] for c in k)}]" for k in node.upsert_keys)
+    more = ""
+    if not lowering.settings.streaming or _timeless(plan.input) is None:
+        more = ", DO NOTHING for the first one, or DO ERROR to fail where there are two"
     raise SqlError(
         "the query has an upsert key that differs from the primary key of the sink table "
         f'"{plan.target.name}"',
         detail=f"Primary key: [{', '.join(names[c] for c in key)}]. Upsert key: {found or 'none'}."
         + (" A union has none." if isinstance(plan.input, Union) else ""),
-        hint="Write INSERT INTO … ON CONFLICT DO DEDUPLICATE for the last row of each key to count.",
+        hint=f"Write INSERT INTO … ON CONFLICT DO DEDUPLICATE for the last row of each key to count{more}.",
         span=plan.span,
     )
 

@@ -31,6 +31,7 @@ __all__ = [
     "JoinSide",
     "Limit",
     "Normalize",
+    "OnConflict",
     "Project",
     "Rank",
     "RankFunction",
@@ -542,6 +543,23 @@ class SinkMaterialize(Spec):
     """Rows by the sink's primary key, last wins, where that is not the input's upsert key."""
 
     keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnConflict(Spec):
+    """ON CONFLICT DO ERROR | NOTHING: one row a key of the sink, which is not the input's.
+
+    Attributes:
+        keys: the sink's primary key.
+        table: the sink.
+        fails: DO ERROR; else the first row of a key stays.
+        input_mode: of the input.
+    """
+
+    keys: tuple[int, ...]
+    table: str
+    fails: bool
+    input_mode: ChangelogMode
 
 
 @dataclass(frozen=True, slots=True)

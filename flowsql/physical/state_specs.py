@@ -17,6 +17,7 @@ from flowsql.physical.specs import (
     JoinSide,
     Limit,
     Normalize,
+    OnConflict,
     Rank,
     RankFunction,
     SemiJoin,
@@ -101,6 +102,12 @@ def declare_state(
             return _last_row(spec.keys, inputs[0])
         case SinkMaterialize():
             return _materialize(spec, inputs[0])
+        case OnConflict() if spec.input_mode is ChangelogMode.APPEND:
+            return (KeyIndexSpec("keys", _types(inputs[0], spec.keys)),)
+        case OnConflict():
+            row = inputs[0]
+            fixed = (("sign", "int8"), ("mark", "int64"))
+            return (*_last_row(spec.keys, row), RowsSpec("pending", row.fields, fixed))
         case _:
             return ()
 

@@ -30,6 +30,7 @@ from flowsql.physical.specs import (
     JoinSide,
     Limit,
     Normalize,
+    OnConflict,
     Project,
     Rank,
     RankFunction,
@@ -189,10 +190,27 @@ def build_operator(
             return operators.SinkMaterializeOperator(
                 keys=spec.keys, stored=stored_value_columns(spec.keys, row), row=row, output=output
             )
+        case OnConflict() as spec:
+            return _on_conflict(spec, inputs[0].output, output)
         case Scan() | Values() | DeadLetters() | Sink() | Collect() as driven:
             raise InternalError(f'node "{node.id}" is no operator but a {type(driven).__name__}')
         case never:
             assert_never(never)  # type: ignore[arg-type]  # Spec is open, the table is not
+
+
+def _on_conflict(spec: OnConflict, row: RowType, output: pa.Schema) -> operators.Operator:
+    if spec.input_mode is ChangelogMode.APPEND and not spec.fails:
+        return operators.FirstRowOperator(keys=spec.keys, key_types=_types(row, spec.keys))
+    if spec.input_mode is ChangelogMode.APPEND:
+        return operators.SoleRowOperator(keys=spec.keys, row=row, table=spec.table)
+    return operators.OnConflictOperator(
+        keys=spec.keys,
+        stored=stored_value_columns(spec.keys, row),
+        row=row,
+        output=output,
+        table=spec.table,
+        fails=spec.fails,
+    )
 
 
 def _types(row: RowType, columns: tuple[int, ...]) -> tuple[DataType, ...]:

@@ -18,6 +18,7 @@ from flowsql.physical import PhysicalNode, PhysicalPlan
 from flowsql.physical.specs import (
     Collect,
     DeadLetters,
+    OnConflict,
     Scan,
     Sink,
     SinkMaterialize,
@@ -295,6 +296,7 @@ class _Builder:
 _NODES: Mapping[type[Spec], type[OperatorNode]] = {
     Union: UnionNode,
     SinkMaterialize: GuardedNode,
+    OnConflict: GuardedNode,
 }
 
 
@@ -322,7 +324,7 @@ def _order_matters(plan: PhysicalPlan, physical: Mapping[str, PhysicalNode]) -> 
     return any(
         isinstance(a.spec, Union)
         for n in plan.nodes
-        if isinstance(n.spec, SinkMaterialize | WindowAggregate)
+        if isinstance(n.spec, SinkMaterialize | OnConflict | WindowAggregate)
         or (isinstance(n.spec, Sink) and physical[n.inputs[0]].mode is ChangelogMode.UPSERT)
         for a in above(n)
     )

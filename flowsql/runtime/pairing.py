@@ -11,7 +11,14 @@ from collections.abc import Mapping
 
 from flowsql.expr import Column
 from flowsql.physical import PhysicalNode
-from flowsql.physical.specs import GroupAggregate, Normalize, Project, SinkMaterialize, Spec
+from flowsql.physical.specs import (
+    GroupAggregate,
+    Normalize,
+    OnConflict,
+    Project,
+    SinkMaterialize,
+    Spec,
+)
 
 __all__ = ["compared_columns"]
 
@@ -50,7 +57,7 @@ def _net_by(spec: Spec) -> set[int] | None:
     match spec:
         case GroupAggregate(keys=keys):
             return set(range(len(keys)))
-        case Normalize(keys=keys) | SinkMaterialize(keys=keys):
+        case Normalize(keys=keys) | SinkMaterialize(keys=keys) | OnConflict(keys=keys):
             return set(keys)
         case _:
             return None

@@ -41,6 +41,8 @@ CREATE TABLE files (a BIGINT, b STRING) WITH ('connector' = 'toy', 'sink' = 'app
 CREATE TABLE log (a BIGINT, b STRING) WITH ('connector' = 'toy', 'sink' = 'append;retract');
 CREATE TABLE kv (a INT, b STRING, PRIMARY KEY (a) NOT ENFORCED)
   WITH ('connector' = 'toy', 'sink' = 'upsert');
+CREATE TABLE pairs (a INT, b STRING, PRIMARY KEY (a) NOT ENFORCED)
+  WITH ('connector' = 'toy', 'sink' = 'append;retract');
 CREATE TABLE bare (a INT, b STRING) WITH ('connector' = 'toy', 'sink' = 'upsert');
 """
 

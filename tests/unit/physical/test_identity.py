@@ -239,6 +239,7 @@ def test_every_kind_of_node_survives(planner: Planner) -> None:
         GROUP,
         "SELECT x.id, k.x FROM r x FULL JOIN k ON x.id = k.id AND x.x > k.x",
         "INSERT INTO kv SELECT y, x FROM u ON CONFLICT DO DEDUPLICATE",
+        "INSERT INTO kv SELECT a, b FROM t ON CONFLICT DO ERROR",
         "SELECT DISTINCT a FROM t UNION SELECT 1",
         """SELECT window_start, MAX(DISTINCT c) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts),
            INTERVAL '1' DAY)) GROUP BY window_start, window_end""",

@@ -208,9 +208,72 @@ SqlError at 1:13: the query has an upsert key that differs from the primary key 
 Detail: Primary key: [a]. Upsert key: none.
 Hint: Write INSERT INTO … ON CONFLICT DO DEDUPLICATE for the last row of each key to count.
 """)
-    assert "differs" in planner.error("INSERT INTO kv SELECT a, b FROM t")
+    assert planner.error("INSERT INTO kv SELECT a, b FROM t").endswith(
+        "Hint: Write INSERT INTO … ON CONFLICT DO DEDUPLICATE for the last row of each key to count, "
+        "DO NOTHING for the first one, or DO ERROR to fail where there are two."
+    )
     plan = planner.physical("INSERT INTO kv SELECT y, x FROM r ON CONFLICT DO DEDUPLICATE")
     assert "SinkMaterialize(keys=[a])" in plan
+
+
+KV = "default_catalog.default_database.kv"
+
+
+def test_conflicts_are_judged_by_an_operator(planner: Planner) -> None:
+    """Where the keys differ; over input that has event time."""
+    for action in ("ERROR", "NOTHING"):
+        conflict = f"ON CONFLICT DO {action}"
+        plan = planner.plan(f"INSERT INTO kv SELECT a, b FROM t {conflict}")
+        spec = p.OnConflict((0,), KV, action == "ERROR", ChangelogMode.APPEND)
+        assert only(plan, p.OnConflict) == spec
+        plan = planner.plan(
+            f"INSERT INTO kv SELECT CAST(c AS INT), MAX(b) FROM t GROUP BY c {conflict}"
+        )
+        spec = p.OnConflict((0,), KV, action == "ERROR", ChangelogMode.RETRACT)
+        assert only(plan, p.OnConflict) == spec
+        assert not any(isinstance(n.spec, p.SinkMaterialize) for n in plan.nodes)
+        same = planner.physical(f"INSERT INTO kv SELECT a, MAX(b) FROM t GROUP BY a {conflict}")
+        assert "OnConflict" not in same
+    assert f"OnConflict(keys=[a], do {action.lower()})" in planner.physical(
+        f"INSERT INTO kv SELECT a, b FROM t {conflict}"
+    )
+    assert planner.error("INSERT INTO kv SELECT id, x FROM k ON CONFLICT DO ERROR") == text("""
+SqlError at 1:34: ON CONFLICT DO ERROR requires all source tables to define watermarks, and table "k" does not
+  INSERT INTO kv SELECT id, x FROM k ON CONFLICT DO ERROR
+                                   ^
+Hint: Declare WATERMARK FOR … in its CREATE TABLE, or write ON CONFLICT DO DEDUPLICATE.
+""")
+    scan = only(planner.plan(f"INSERT INTO kv SELECT a, b FROM t {conflict}"), p.Scan)
+    assert isinstance(scan, p.Scan)
+    assert scan.watermark is not None
+    batch = Planner(PlanSettings(streaming=False))
+    assert "OnConflict" in batch.physical("INSERT INTO kv SELECT y, x FROM r ON CONFLICT DO ERROR")
+    for setting, expected in (("none", False), ("force", True)):
+        planner = Planner(PlanSettings(upsert_materialize=setting))
+        sql = "INSERT INTO kv SELECT a, MAX(b) FROM t GROUP BY a ON CONFLICT DO NOTHING"
+        assert ("OnConflict" in planner.physical(sql)) == expected
+        assert "SinkMaterialize" not in planner.physical(sql)
+
+
+def test_a_cast_that_tells_values_apart_keeps_the_key() -> None:
+    """As Flink has it: wider integers and texts, and texts of what has one each."""
+    kept = [("INT", "BIGINT"), ("INT", "STRING"), ("VARCHAR(3)", "VARCHAR(5)"), ("DATE", "STRING"),
+            ("DOUBLE", "STRING"), ("BINARY(3)", "BYTES"), ("CHAR(3)", "STRING")]  # fmt: skip
+    lost = [("BIGINT", "INT"), ("INT", "DOUBLE"), ("INT", "DECIMAL(20, 2)"), ("STRING", "VARCHAR(5)"),
+            ("DATE", "TIMESTAMP(3)"), ("DECIMAL(5, 2)", "STRING"), ("BINARY(3)", "STRING"),
+            ("FLOAT", "DOUBLE")]  # fmt: skip
+    for source, target in kept + lost:
+        planner = Planner(
+            tables=f"""
+            CREATE TABLE t (k {source}) WITH ('connector' = 'toy');
+            CREATE TABLE kv (k {target}, n BIGINT, PRIMARY KEY (k) NOT ENFORCED)
+              WITH ('connector' = 'toy', 'sink' = 'upsert');"""
+        )
+        sql = f"INSERT INTO kv SELECT CAST(k AS {target}), COUNT(*) FROM t GROUP BY k"
+        if (source, target) in kept:
+            assert "SinkMaterialize" not in planner.physical(sql)
+        else:
+            assert "differs from the primary key" in planner.error(sql)
 
 
 def test_batch_mode_gives_results_once() -> None:

@@ -93,3 +93,66 @@ def test_rows_that_share_the_sinks_key_come_back(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     assert held(other, "retract", ddl, "SELECT t, id FROM u", steps) == [("a", 1)]
+
+
+TIMED = pa.schema([("id", pa.int32()), ("k", pa.int32()), ("ts", pa.timestamp("ms"))])
+
+
+def timed(*rows: tuple[str, int, int, int]) -> Changes:
+    """One step of `(kind, id, k, milliseconds)`."""
+    columns = [pa.array([r[i + 1] for r in rows], f.type) for i, f in enumerate(TIMED)]
+    kinds = np.array([KINDS.index(r[0]) for r in rows], np.int8)
+    return Changes(pa.RecordBatch.from_arrays(columns, schema=TIMED), kinds)
+
+
+def after_conflict(
+    folder: Path, query: str, steps: Sequence[Changes], mode: str = "retract", **settings: str
+) -> list[tuple[object, ...]]:
+    """The rows of table `o (k, id)`, by key `k`, after a job over `u (id, k, ts)`."""
+    config = {"execution.checkpointing.dir": str(folder / "jobs"), "restart-strategy.type": "none"}
+    with flowsql.connect(config) as session:
+        for key, value in settings.items():
+            session.execute(f"SET '{key.replace('__', '.').replace('_', '-')}' = '{value}'")
+        session.from_changes("u", TIMED, list(steps), mode=mode, watermark="ts")
+        session.execute(
+            "CREATE TABLE o (k INT, id BIGINT NOT NULL, PRIMARY KEY (k) NOT ENFORCED) WITH ("
+            f"'connector' = 'changelog-sqlite', 'path' = '{folder}/o.db', 'table-name' = 'o')"
+        )
+        job = session.execute(f"INSERT INTO o {query}")
+        assert job.wait(60)
+        if job.error is not None:
+            raise job.error
+    with sqlite3.connect(folder / "o.db") as database:
+        return sorted(database.execute("SELECT * FROM o").fetchall())
+
+
+BOTH = [timed(("+I", 1, 10, 1)), timed(("+I", 2, 10, 2)), timed(("+I", 3, 30, 3))]
+
+
+def test_the_first_row_of_a_key_stays(tmp_path: Path) -> None:
+    """It is the only one that was ever written: when it goes, none comes back."""
+    nothing = "SELECT k, id FROM u ON CONFLICT DO NOTHING"
+    assert after_conflict(tmp_path / "a", nothing, BOTH) == [(10, 1), (30, 3)]
+    assert after_conflict(tmp_path / "b", nothing, BOTH, "append") == [(10, 1), (30, 3)]
+    gone = [*BOTH, timed(("-D", 1, 10, 4))]
+    assert after_conflict(tmp_path / "c", nothing, gone) == [(30, 3)]
+
+
+def test_a_second_row_of_a_key_fails(tmp_path: Path) -> None:
+    """Unless the first is gone before time goes on."""
+    error = "SELECT k, id FROM u ON CONFLICT DO ERROR"
+    for name, mode in (("a", "retract"), ("b", "append")):
+        with pytest.raises(flowsql.DataError, match='table "o" would have two rows with k = 10'):
+            after_conflict(tmp_path / name, error, BOTH, mode)
+    moved = [timed(("+I", 1, 10, 1)), timed(("+I", 2, 10, 1)), timed(("-D", 1, 10, 1))]
+    assert after_conflict(tmp_path / "c", error, moved) == [(10, 2)]
+
+
+def test_what_a_sink_leaves_out_hides_nothing(tmp_path: Path) -> None:
+    """A row with a NULL is out before rows meet: what it would hide is seen, and is first."""
+    query = "SELECT k, NULLIF(id, 2) FROM u ON CONFLICT DO "
+    drop = {"table__exec__sink__not_null_enforcer": "DROP"}
+    late = [BOTH[1], BOTH[0], timed(("+I", 2, 10, 3))]
+    assert after_conflict(tmp_path / "a", f"{query}DEDUPLICATE", late, **drop) == [(10, 1)]
+    assert after_conflict(tmp_path / "b", f"{query}NOTHING", late, **drop) == [(10, 1)]
+    assert after_conflict(tmp_path / "c", f"{query}ERROR", late, "append", **drop) == [(10, 1)]
