@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,18 +11,28 @@ import pyarrow as pa
 from flowsql.changelog import Changes
 from flowsql.cli.console import Console
 from flowsql.cli.statusline import StatusReporter
-from flowsql.cli.tableau import Tableau
+from flowsql.cli.tableau import MAX_WIDTH, Expanded, Tableau
+from flowsql.config import ENGINE_OPTIONS, parse_setting
 from flowsql.errors import FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.result import Result
 
-__all__ = ["ResultPrinter", "left_out"]
+__all__ = ["EXPANDED", "ResultPrinter", "display_option", "left_out"]
 
 JSON = dict[str, Any]
 
 # The first rows decide how wide columns are: a short result is held until it is whole.
 _HELD_ROWS = 1000
 _HELD_SECONDS = 0.5
+
+EXPANDED = "sql-client.display.expanded"
+_DEFAULTS = {o.key: o.default for o in ENGINE_OPTIONS}
+
+
+def display_option(config: Mapping[str, str], key: str) -> Any:
+    """The value of a setting as it is now."""
+    text = config.get(key)
+    return _DEFAULTS[key] if text is None else parse_setting(key, text)
 
 
 class ResultPrinter:
@@ -38,6 +48,8 @@ class ResultPrinter:
         beside: the jobs that run meanwhile: what `Job.status()` tells, one call a job.
         every_change: show the changes of a query that ends as well.
         behind: put behind the number of rows, such as how long it took.
+        longest: characters of text and nested values in a table.
+        expanded: show one column a line instead of a table.
     """
 
     def __init__(
@@ -49,7 +61,11 @@ class ResultPrinter:
         *,
         every_change: bool = False,
         behind: Callable[[], str] = lambda: "",
+        longest: int = MAX_WIDTH,
+        expanded: bool = False,
     ) -> None:
+        self._longest = longest
+        self._expanded = expanded
         self._console = console
         self._every_change = every_change
         self._behind = behind
@@ -70,7 +86,11 @@ class ResultPrinter:
                 print("\n".join(rows), flush=True)
             return True
         follow = not answer.bounded or (self._every_change and answer.stream is not None)
-        tableau = Tableau(answer.schema, self._settings, op=follow)
+        tableau = (
+            Expanded(answer.schema, self._settings, op=follow)
+            if self._expanded
+            else Tableau(answer.schema, self._settings, op=follow, longest=self._longest)
+        )
         try:
             if follow:
                 self._follow(answer, tableau)
@@ -105,7 +125,7 @@ class ResultPrinter:
             if not begun:
                 # Only now: a query that cannot begin shows nothing but why.
                 begun = True
-                print(tableau.head(), flush=True)
+                _say(tableau.head())
             progress()
 
         for changes in answer.changes(tick):
@@ -115,7 +135,7 @@ class ResultPrinter:
             print(tableau.changes(changes), flush=True)
             rows += len(changes)
         tick()
-        print(f"{tableau.rule()}\nReceived a total of {rows} rows{self._behind()}", flush=True)
+        _say(tableau.rule(), f"Received a total of {rows} rows{self._behind()}")
 
     def _table(self, answer: Result, tableau: Tableau) -> bool:
         progress = self._progress(answer)
@@ -174,6 +194,12 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
+def _say(*texts: str) -> None:
+    """Print what is not empty."""
+    if shown := "\n".join(filter(None, texts)):
+        print(shown, flush=True)
+
+
 class _Held:
     """The first rows of a result, until they are enough, old enough, or all.
 
@@ -204,7 +230,7 @@ class _Held:
         if not self.begun:
             self.begun = True
             self._tableau.fit(pa.Table.from_batches(batches), more=due)
-            print(self._tableau.head(), flush=True)
+            _say(self._tableau.head())
         for changes in self.changes:
             print(self._tableau.changes(changes), flush=True)
         self.changes = []
@@ -220,4 +246,4 @@ class _Held:
         """Close the table, if it was begun."""
         if self.begun:
             shown = self._rows - sum(map(len, self.changes))
-            print(f"{self._tableau.rule()}\n{self._tableau.count(shown)} {how}", flush=True)
+            _say(self._tableau.rule(), f"{self._tableau.count(shown)} {how}")

@@ -21,7 +21,7 @@ import pyarrow as pa
 from flowsql.cli.console import Console
 from flowsql.cli.repl.commands import read_file, scripts
 from flowsql.cli.repl.records import RecordPrinter
-from flowsql.cli.results import ResultPrinter, left_out
+from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.errors import FlowSQLError
 from flowsql.expr import EvalSettings
@@ -230,6 +230,8 @@ class _Run:
                     settings,
                     lambda: self._stopping.asked,
                     lambda: [j.status for j in self._session.jobs if j.running],
+                    longest=display_option(self._session.config, "table.display.max-column-width"),
+                    expanded=display_option(self._session.config, EXPANDED),
                 )
             else:
                 printer = RecordPrinter(self._form, settings, lambda: self._stopping.asked)

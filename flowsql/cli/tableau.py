@@ -26,11 +26,12 @@ from flowsql.types import (
     VarCharType,
 )
 
-__all__ = ["MAX_WIDTH", "Tableau", "printable", "text_width"]
+__all__ = ["MAX_WIDTH", "Expanded", "Tableau", "printable", "text_width"]
 
-MAX_WIDTH = 30  # characters of a cell, Flink's sql-client.display.max-column-width
+MAX_WIDTH = 30  # characters of a cell, the default of table.display.max-column-width
 
 _NULL = "<NULL>"
+_ROW_LINE = 40  # characters of the line above a row that stands by itself
 # Shown as what they are: in a terminal they would move the cursor, or worse.
 _CONTROL = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160))}
 _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
@@ -40,23 +41,29 @@ class Tableau:
     """Renders the rows of one schema.
 
     Columns are as wide as any value of their type, or, after `fit`, as certain rows. A wider cell
-    moves the rest of its line; only beyond MAX_WIDTH it is cut.
+    moves the rest of its line; only text and nested values are cut, where they are too long.
 
     Args:
         schema: the rows' schema.
         settings: how values become text (time zone).
         op: whether an `op` column shows the kind of each row.
+        longest: characters of text and nested values.
     """
 
-    def __init__(self, schema: RowType, settings: EvalSettings, *, op: bool) -> None:
+    def __init__(
+        self, schema: RowType, settings: EvalSettings, *, op: bool, longest: int = MAX_WIDTH
+    ) -> None:
         self._schema = schema
         self._settings = settings
         self._op = op
+        self._most = [_type_width(t) or longest for t in schema.types]
         # Of any value of the type: later rows are not known when the head is printed.
         self._widths = [
-            max(text_width(f.name), _type_width(f.type), len(_NULL)) for f in schema.fields
+            max(text_width(f.name), most, len(_NULL))
+            for f, most in zip(schema.fields, self._most, strict=True)
         ]
         if op:
+            self._most.insert(0, 2)
             self._widths.insert(0, 2)
 
     def cells(self, batch: pa.RecordBatch) -> list[list[str]]:
@@ -81,7 +88,7 @@ class Tableau:
         self.fit(table)
         rows = self._lines(self._columns(table))
         foot = f"{self.count(table.num_rows)}{cut or ' in set'}"
-        return "\n".join([self.head(), *rows, self.rule(), foot])
+        return "\n".join(filter(None, [self.head(), *rows, self.rule(), foot]))
 
     def fit(self, table: pa.Table, *, more: bool = False, widen: bool = False) -> None:
         """Make the columns from now on as wide as these rows need.
@@ -93,15 +100,14 @@ class Tableau:
         """
         before = self._widths
         self._widths = [
-            min(MAX_WIDTH, max([text_width(field.name), *map(text_width, cells)]))
-            for field, cells in zip(self._schema.fields, self._columns(table), strict=True)
+            max(text_width(name), min(most, max(map(text_width, cells))))
+            for name, most, cells in zip(
+                self._schema.names, self._most[self._op :], self._columns(table), strict=True
+            )
         ]
         if more:
-            types = [_type_width(f.type) for f in self._schema.fields]
-            self._widths = [
-                max(width, kind) if kind < MAX_WIDTH else width
-                for width, kind in zip(self._widths, types, strict=True)
-            ]
+            types = [_type_width(t) or 0 for t in self._schema.types]
+            self._widths = list(map(max, self._widths, types))
         if self._op:
             self._widths.insert(0, 2)
         if widen:
@@ -140,16 +146,57 @@ class Tableau:
         return [
             "| "
             + " | ".join(
-                _fit(cell, width, left=is_left)
-                for cell, width, is_left in zip(row, self._widths, left, strict=True)
+                _fit(cell, width, max(width, most), left=is_left)
+                for cell, width, most, is_left in zip(
+                    row, self._widths, self._most, left, strict=True
+                )
             )
             + " |"
             for row in zip(*columns, strict=True)
         ]
 
 
-def _type_width(kind: DataType) -> int:
-    """Characters that any value of the type has, as Flink counts them; MAX_WIDTH if unknown."""
+class Expanded(Tableau):
+    """The same rows, one column a line and no value cut: for rows wider than the terminal.
+
+    Args:
+        schema: the rows' schema.
+        settings: how values become text (time zone).
+        op: whether the line above a row shows its kind.
+    """
+
+    def __init__(self, schema: RowType, settings: EvalSettings, *, op: bool) -> None:
+        super().__init__(schema, settings, op=op)
+        self._number = 0
+        self._names = max(map(text_width, schema.names))
+
+    def fit(self, table: pa.Table, *, more: bool = False, widen: bool = False) -> None:
+        """Every row stands by itself."""
+
+    def head(self) -> str:
+        """Nothing: each row has its names."""
+        return ""
+
+    def rule(self) -> str:
+        """Nothing."""
+        return ""
+
+    def _lines(self, columns: Sequence[Sequence[str]]) -> list[str]:
+        lines = []
+        for row in zip(*columns, strict=True):
+            self._number += 1
+            cells = list(row)
+            kind = f" {cells.pop(0)}" if self._op else ""
+            lines.append(f"-[ row {self._number}{kind} ]".ljust(_ROW_LINE, "-"))
+            lines += [
+                f"{_fit(name, self._names, self._names, left=True)} | {printable(cell)}"
+                for name, cell in zip(self._schema.names, cells, strict=True)
+            ]
+        return lines
+
+
+def _type_width(kind: DataType) -> int | None:
+    """Characters that any value of the type has, as Flink counts them; None if there is no limit."""
     match kind:
         case BooleanType():
             return 5
@@ -170,7 +217,7 @@ def _type_width(kind: DataType) -> int:
         case TimestampType() | LocalZonedTimestampType():
             return 19 if kind.precision == 0 else 20 + kind.precision
         case _:
-            return MAX_WIDTH
+            return None
 
 
 def text_width(text: str) -> int:
@@ -185,9 +232,8 @@ def printable(text: str) -> str:
     return text if text.isprintable() else text.translate(_CONTROL)
 
 
-def _fit(cell: str, width: int, *, left: bool) -> str:
+def _fit(cell: str, width: int, most: int, *, left: bool) -> str:
     cell = printable(cell)
-    most = max(width, MAX_WIDTH)
     if text_width(cell) > most:
         while text_width(cell) > most - 3:
             cell = cell[:-1]

@@ -106,6 +106,11 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "most: the oldest go where none is ever taken back, else the query ends.", 1_000_000),
     Option("sql-client.display.print-time-cost", _O.BOOLEAN, "Whether the prompt says how long a "
            "statement took.", True),
+    Option("sql-client.display.expanded", _O.BOOLEAN, "Whether results that are text show one "
+           "column a line; `\\x` at the prompt turns it on and off.", False,
+           flink_default="(none)"),
+    Option("table.display.max-column-width", _O.INT, "Characters after which text and nested values "
+           "are cut where results are shown as a table; numbers and times never are.", 30),
     Option("sql-client.verbose", _O.BOOLEAN, "Whether the prompt shows stack traces.", False),
 )  # fmt: skip
 
@@ -122,8 +127,8 @@ _IGNORED_PREFIXES = (
     "pipeline.max-parallelism", "pipeline.object-reuse", "pipeline.operator-", "pipeline.registered-",
     "pipeline.serialization-", "pipeline.vertex-", "pipeline.watermark-alignment.", "process.",
     "python.", "queryable-state.", "resourcemanager.", "rest.", "s3.", "security.", "slot.",
-    "slotmanager.", "sql-client.", "sql-gateway.", "state.", "table.builtin-", "table.catalog-",
-    "table.column-expansion-", "table.display.", "table.exec.async-", "table.exec.deduplicate.",
+    "slotmanager.", "sql-gateway.", "state.", "table.builtin-", "table.catalog-",
+    "table.column-expansion-", "table.exec.async-", "table.exec.deduplicate.",
     "table.exec.disabled-operators", "table.exec.interval-join.", "table.exec.local-hash-agg.",
     "table.exec.mini-batch.", "table.exec.operator-fusion-", "table.exec.rank.",
     "table.exec.resource.", "table.exec.shuffle-mode", "table.exec.simplify-operator-",
@@ -147,6 +152,7 @@ _IGNORED_KEYS = frozenset({
     "execution.state-recovery.claim-mode", "execution.state-recovery.ignore-unclaimed-state",
     "execution.state-recovery.without-channel-state.checkpoint-id",
     "execution.state-recovery.from-local",
+    "sql-client.display.color-schema", "sql-client.display.show-line-numbers",
 })  # fmt: skip
 
 _BY_KEY = {o.key: o for o in ENGINE_OPTIONS}

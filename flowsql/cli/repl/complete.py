@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +16,7 @@ from flowsql.formats import FORMAT_OPTION, find_format, format_names
 from flowsql.sql.keywords import NO_FUNCTION, RESERVED
 from flowsql.sql.tokens import Kind, Token, tokenize
 
-__all__ = ["Candidate", "Completions"]
+__all__ = ["Candidate", "Completions", "declared_options"]
 
 _STARTS = (
     *("SELECT", "CREATE", "INSERT INTO", "EXPLAIN", "SHOW", "DESCRIBE", "SET", "RESET", "DROP"),
@@ -61,13 +61,16 @@ class Completions:
     Args:
         tables: names of tables and views.
         columns: (name, type) of a table's columns; none where there is no such table.
+        options: the options of a table; none where there is no such table.
     """
 
     def __init__(
         self,
         tables: Callable[[], Sequence[str]],
         columns: Callable[[str], Sequence[tuple[str, str]]],
+        options: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
+        self._find_options = options
         self._find_tables = tables
         self._find_columns = columns
         self._known: Sequence[str] | None = None
@@ -165,10 +168,16 @@ class Completions:
             if len(tokens) == 3 and tokens[2].key == "=":
                 return _values(typed, tokens[1].value, ENGINE_OPTIONS)
             return []
-        given = _options(tokens)
-        if given is None:
+        found = _options(tokens)
+        if found is None:
             return []
-        options = _table_options(given)
+        given, whose = found
+        table = self._find_options(whose) if whose else {}
+        if whose and tokens[0].key == "ALTER" and "RESET" in {t.key for t in tokens}:
+            return _keys(typed, (o for o in _table_options(table) if o.key in table))
+        options = _table_options({**table, **given})
+        if whose:
+            options = [o for o in options if o.key != "connector"]
         if tokens[-1].key in {"(", ","}:
             return _keys(typed, (o for o in options if o.key not in given))
         if tokens[-1].key == "=" and len(tokens) > 1:
@@ -252,8 +261,18 @@ def _in_from(tokens: Sequence[Token]) -> bool:
     return False
 
 
-def _options(tokens: Sequence[Token]) -> dict[str, str] | None:
-    """Key → value given so far in the WITH that is open; None where none is."""
+def declared_options(statement: str) -> dict[str, str]:
+    """Key → value of the WITH of a statement."""
+    tokens = tokenize(statement)
+    at = max((i for i, t in enumerate(tokens) if t.key == "WITH"), default=len(tokens))
+    return _pairs(tokens[at:])
+
+
+def _options(tokens: Sequence[Token]) -> tuple[dict[str, str], str] | None:
+    """Key → value given so far in the options that are open, and the table that has others.
+
+    There is none in CREATE TABLE; there is in ALTER TABLE … SET, RESET, and in a hint.
+    """
     depth = 0
     for at in range(len(tokens) - 1, 0, -1):
         if tokens[at].key == ")":
@@ -262,18 +281,39 @@ def _options(tokens: Sequence[Token]) -> dict[str, str] | None:
             if depth:
                 depth -= 1
                 continue
-            if tokens[at - 1].key != "WITH":
-                return None
-            inside = tokens[at + 1 :]
-            return {
-                a.value: b.value
-                for a, eq, b in zip(inside, inside[1:], inside[2:], strict=False)
-                if eq.key == "=" and a.kind is Kind.STRING and b.kind is Kind.STRING
-            }
+            given = _pairs(tokens[at + 1 :])
+            before = tokens[at - 1].key
+            if before == "WITH":
+                return given, ""
+            if before in {"SET", "RESET"} and tokens[0].key == "ALTER":
+                return given, _name_in_front(tokens, at - 1)
+            if before == "OPTIONS":
+                hint = next((i for i in range(at, -1, -1) if tokens[i].kind is Kind.HINT), 0)
+                return (given, _name_in_front(tokens, hint)) if hint else None
+            return None
     return None
 
 
-def _table_options(given: dict[str, str]) -> list[Option]:
+def _pairs(tokens: Sequence[Token]) -> dict[str, str]:
+    return {
+        a.value: b.value
+        for a, eq, b in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if eq.key == "=" and a.kind is Kind.STRING and b.kind is Kind.STRING
+    }
+
+
+def _name_in_front(tokens: Sequence[Token], at: int) -> str:
+    """The name, with its dots, that ends in front of a token."""
+    parts: list[str] = []
+    while at > 0 and tokens[at - 1].kind in {Kind.WORD, Kind.QUOTED}:
+        parts.insert(0, tokens[at - 1].value)
+        at -= 2
+        if at < 0 or tokens[at].key != ".":
+            break
+    return ".".join(parts)
+
+
+def _table_options(given: Mapping[str, str]) -> list[Option]:
     """What a table with these options may have."""
     connector = Option("connector", OptionType.ENUM, "What the table stands for.")
     options = [connector]

@@ -14,6 +14,7 @@ SQL is Apache Flink's: CREATE TABLE, INSERT INTO, SELECT, EXPLAIN, SHOW, SET ...
   \\df [PART]           functions; \\df json: those with "json" in their name
   \\j                   jobs that INSERT started
   \\s                   settings that were SET
+  \\x                   results one column a line: on and off
 
   Tab                  what may come next
   Up, Ctrl-R           earlier statements, looked for

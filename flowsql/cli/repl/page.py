@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from flowsql.changelog import Changes
-from flowsql.cli.tableau import Tableau, printable, text_width
+from flowsql.cli.tableau import MAX_WIDTH, Tableau, printable, text_width
 from flowsql.expr import EvalSettings, to_text
 from flowsql.types import RowType
 
@@ -44,6 +44,7 @@ class Page:
         schema: of the rows.
         settings: how values become text (time zone).
         follow: the last rows are shown until somebody moves about.
+        longest: characters of text and nested values.
 
     Attributes:
         table: what is looked at.
@@ -52,10 +53,17 @@ class Page:
         touched: somebody moved about: the page is not to be taken away.
     """
 
-    def __init__(self, schema: RowType, settings: EvalSettings, *, follow: bool = False) -> None:
+    def __init__(
+        self,
+        schema: RowType,
+        settings: EvalSettings,
+        *,
+        follow: bool = False,
+        longest: int = MAX_WIDTH,
+    ) -> None:
         self._schema = schema
         self._settings = settings
-        self._tableau = Tableau(schema, settings, op=False)
+        self._tableau = Tableau(schema, settings, op=False, longest=longest)
         self._fitted = False
         self._height = 1
         self._left = 0

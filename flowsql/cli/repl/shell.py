@@ -14,11 +14,11 @@ from typing import Any, Protocol, Self
 
 from flowsql.cli.console import Console
 from flowsql.cli.repl.commands import Command, alone, command_of, read_file
+from flowsql.cli.repl.complete import declared_options
 from flowsql.cli.repl.help import HELP, SHORT
 from flowsql.cli.repl.tree import wrapped_plan
-from flowsql.cli.results import ResultPrinter, left_out
+from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
-from flowsql.config import ENGINE_OPTIONS, parse_setting
 from flowsql.errors import ConfigError, FlowSQLError, InternalError
 from flowsql.expr import EvalSettings, all_aggregates, all_functions
 from flowsql.library.masking import starred
@@ -33,8 +33,6 @@ __all__ = ["Shell"]
 # Terminals and process groups deliver one Ctrl-C twice: a second one counts from here on.
 _SECOND_SIGNAL_S = 1.0
 _DEEPEST = 20  # files that name one another
-
-_DEFAULTS = {o.key: o.default for o in ENGINE_OPTIONS}
 
 
 class Outcome(Protocol):
@@ -62,6 +60,7 @@ class Live(Protocol):
         settings: EvalSettings,
         *,
         limit: int,
+        longest: int,
         title: str,
         interrupted: Callable[[], bool],
     ) -> Outcome:
@@ -142,8 +141,7 @@ class Shell:
 
     def option(self, key: str) -> Any:
         """The value of a setting as it is now."""
-        text = self.session.config.get(key)
-        return _DEFAULTS[key] if text is None else parse_setting(key, text)
+        return display_option(self.session.config, key)
 
     def _statement(self, text: str) -> None:
         began = time.monotonic()
@@ -157,10 +155,14 @@ class Shell:
         """Names of the tables and views of the present database."""
         return [name for (name,) in self._ask("SHOW TABLES")]
 
+    def options(self, table: str) -> dict[str, str]:
+        """The options of a table as they were declared; none where there is no such table."""
+        found = self._ask(f"SHOW CREATE TABLE {_quoted(table)}")
+        return declared_options(found[0][0]) if found else {}
+
     def columns(self, table: str) -> list[tuple[str, str]]:
         """Name and type of the columns of a table; none where there is no such table."""
-        quoted = ".".join(f"`{part.replace('`', '``')}`" for part in table.split("."))
-        return [(row[0], row[1]) for row in self._ask(f"DESCRIBE {quoted}")]
+        return [(row[0], row[1]) for row in self._ask(f"DESCRIBE {_quoted(table)}")]
 
     def _ask(self, sql: str) -> list[tuple[Any, ...]]:
         try:
@@ -182,13 +184,17 @@ class Shell:
             return
         settings = EvalSettings(self.session.settings.local_time_zone)
         mode = self.option("sql-client.execution.result-mode")
+        longest = self.option("table.display.max-column-width")
+        expanded = self.option(EXPANDED)
         with self._interrupts.ending(answer.close):
-            if mode == "table" and answer.stream is not None and self._live is not None:
+            live = mode == "table" and not (expanded and answer.bounded)
+            if live and answer.stream is not None and self._live is not None:
                 limit = self.option("sql-client.execution.max-table-result.rows")
                 outcome = self._live(
                     answer,
                     settings,
                     limit=limit,
+                    longest=longest,
                     title=" ".join(text.split()),
                     interrupted=lambda: self._interrupts.asked,
                 )
@@ -202,6 +208,8 @@ class Shell:
                 lambda: [j.status for j in self.running],
                 every_change=mode == "changelog",
                 behind=took,
+                longest=longest,
+                expanded=expanded,
             ).show(answer)
         self._tell_left_out(answer)
 
@@ -285,6 +293,11 @@ class Shell:
         argument = argument.strip()
         if word == "\\d" and argument:
             return f"DESCRIBE {argument}"
+        if word == "\\x" and not argument:
+            on = not self.option(EXPANDED)
+            self.session.config[EXPANDED] = str(on).lower()
+            self._say(f"one column a line: {'on' if on else 'off'}")
+            return ""
         if word == "\\df":
             self._functions(argument)
             return ""
@@ -333,6 +346,10 @@ class Shell:
 
     def _say(self, message: str) -> None:
         self._console.tell(f"-- {message}")
+
+
+def _quoted(table: str) -> str:
+    return ".".join(f"`{part.replace('`', '``')}`" for part in table.split("."))
 
 
 @contextlib.contextmanager

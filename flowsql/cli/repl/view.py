@@ -20,6 +20,7 @@ from prompt_toolkit.styles import Style
 from flowsql.cli.repl.page import Line, Page, crop
 from flowsql.cli.repl.table import LiveTable
 from flowsql.cli.statusline import status_line
+from flowsql.cli.tableau import MAX_WIDTH
 from flowsql.expr import EvalSettings
 from flowsql.library.result import Result
 
@@ -63,6 +64,7 @@ class LiveView:
         answer: a query that was not begun.
         settings: how values become text (time zone).
         limit: rows that are kept.
+        longest: characters of text and nested values.
         title: what is run, in one line.
         size: columns and lines of the terminal.
         interrupted: whether the query was ended from outside.
@@ -75,6 +77,7 @@ class LiveView:
         settings: EvalSettings,
         *,
         limit: int,
+        longest: int = MAX_WIDTH,
         title: str,
         size: Callable[[], tuple[int, int]],
         interrupted: Callable[[], bool],
@@ -87,7 +90,12 @@ class LiveView:
         self._terminal = terminal
         self._live = LiveTable(answer.schema, append=answer.append, limit=limit)
         # What only grows is read at its end.
-        self._page = Page(answer.schema, settings, follow=answer.append and not answer.bounded)
+        self._page = Page(
+            answer.schema,
+            settings,
+            follow=answer.append and not answer.bounded,
+            longest=longest,
+        )
         self._published = self._live.rows
         self._held = False
         self._began = time.monotonic()

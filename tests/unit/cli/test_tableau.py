@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pyarrow as pa
 
 import flowsql
-from flowsql.cli.tableau import MAX_WIDTH, Tableau
+from flowsql.cli.tableau import MAX_WIDTH, Expanded, Tableau
 from flowsql.expr import EvalSettings
-from flowsql.types import BigIntType, Field, IntType, RowType, TimestampType, VarCharType
+from flowsql.types import (
+    BigIntType,
+    DecimalType,
+    Field,
+    IntType,
+    RowType,
+    TimestampType,
+    VarCharType,
+)
 
 SCHEMA = RowType((Field("id", IntType()), Field("name", VarCharType())), nullable=False)
 BATCH = pa.record_batch({"id": pa.array([1, None], pa.int32()), "name": ["ann", "日本"]})
@@ -97,3 +107,46 @@ def test_a_stream_has_the_widths_of_its_types() -> None:
     assert tableau.changes(flowsql.Changes(batch, kinds)) == (
         "| -D |                   -5 | 1970-01-01 00:00:00.000 |"
     )
+
+
+def test_text_is_cut_where_the_setting_says_and_numbers_never() -> None:
+    """As Flink's `table.display.max-column-width`."""
+    wide = pa.record_batch({"id": pa.array([1234567890], pa.int32()), "name": ["x" * 12]})
+    shown = Tableau(SCHEMA, EvalSettings("UTC"), op=False, longest=6)
+    assert shown.table(pa.Table.from_batches([wide])).splitlines()[1:4] == [
+        "|         id | name   |",
+        "+------------+--------+",
+        "| 1234567890 | xxx... |",
+    ]
+
+
+def test_a_long_decimal_is_not_cut() -> None:
+    """38 digits are more than the width of text."""
+    schema = RowType((Field("d", DecimalType(38, 0)),), nullable=False)
+    value = "9" * 38
+    batch = pa.record_batch({"d": pa.array([Decimal(value)], pa.decimal128(38, 0))})
+    table = pa.Table.from_batches([batch])
+    assert value in Tableau(schema, EvalSettings("UTC"), op=False).table(table)
+
+
+def test_rows_one_column_a_line() -> None:
+    """Nothing is cut; rows are counted over batches."""
+    shown = Expanded(SCHEMA, EvalSettings("UTC"), op=True)
+    long = pa.record_batch({"id": pa.array([1], pa.int32()), "name": ["a\n" + "x" * 50]})
+    assert shown.head() == shown.rule() == ""
+    assert shown.changes(flowsql.Changes(BATCH)).splitlines() == [
+        "-[ row 1 +I ]---------------------------",
+        "id   | 1",
+        "name | ann",
+        "-[ row 2 +I ]---------------------------",
+        "id   | <NULL>",
+        "name | 日本",
+    ]
+    assert shown.changes(flowsql.Changes(long)).splitlines() == [
+        "-[ row 3 +I ]---------------------------",
+        "id   | 1",
+        "name | a\\n" + "x" * 50,
+    ]
+    whole = Expanded(SCHEMA, EvalSettings("UTC"), op=False).table(pa.Table.from_batches([BATCH]))
+    assert whole.splitlines()[0] == "-[ row 1 ]------------------------------"
+    assert whole.splitlines()[-1] == "2 rows in set"

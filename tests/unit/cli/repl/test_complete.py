@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowsql.cli.repl.complete import Completions
+from flowsql.cli.repl.complete import Completions, declared_options
 
 TABLES = {
     "bid": (("item", "STRING"), ("price", "INT"), ("order", "BIGINT")),
@@ -107,3 +107,35 @@ def test_tables_are_remembered_until_forgotten() -> None:
     completions.forget()
     texts(completions, "SELECT pr| FROM bid")
     assert asked == ["bid", "bid"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("ALTER TABLE bid SET ('|", ["rows-per-second'"]),
+        (
+            "ALTER TABLE IF EXISTS c.d.bid SET ('number-of-rows' = '1', 'rows-per|",
+            ["rows-per-second'"],
+        ),
+        ("ALTER TABLE bid RESET ('|", ["connector'", "rows-per-second'"]),
+        ("SELECT * FROM bid /*+ OPTIONS('rows-per|", ["rows-per-second'"]),
+        ("SELECT * FROM c.d.`bid` /*+ OPTIONS('a' = 'b', 'number|", ["number-of-rows'"]),
+        ("SELECT * FROM bid /*+ OPTIONS('conn|", []),
+        ("SELECT * FROM nobody /*+ OPTIONS('rows-per|", []),
+        ("SELECT * FROM bid /*+ STATE_TTL('|", []),
+        ("SELECT /*+ OPTIONS('|", []),
+    ],
+)
+def test_options_of_a_table_that_is_there(text: str, first: list[str]) -> None:
+    """In hints and ALTER TABLE: of its connector, but never another connector."""
+    kept = {"connector": "datagen", "rows-per-second": "1"}
+    completions = Completions(list, lambda _: (), lambda name: kept if name.endswith("bid") else {})
+    found = texts(completions, text)
+    assert found[: len(first) or None] == first
+
+
+def test_options_are_read_from_a_statement() -> None:
+    """What SHOW CREATE TABLE shows."""
+    shown = "CREATE TABLE `t` (\n  `with` INT\n)\nWITH (\n  'connector' = 'x',\n  'a' = 'it''s'\n)"
+    assert declared_options(shown) == {"connector": "x", "a": "it's"}
+    assert declared_options("CREATE VIEW v AS SELECT 1") == {}

@@ -198,3 +198,31 @@ def test_threads_do_not_stay(seen: Seen) -> None:
     for _ in range(3):
         seen.run("SELECT 1 AS a;")
     until(lambda: threading.active_count() <= before)
+
+
+def test_rows_one_column_a_line(seen: Seen) -> None:
+    r"""`\x` turns it on and off, also for what is shown at once."""
+    assert seen.run("\\x") == "-- one column a line: on\n"
+    assert seen.run("SELECT 1 AS a, 'x' AS b;") == (
+        "-[ row 1 ]------------------------------\na | 1\nb | x\n1 row in set (T)\n"
+    )
+    seen.run("CREATE VIEW v AS SELECT 1 AS a;")
+    assert "view name | v\n" in seen.run("SHOW VIEWS;")
+    assert not seen.live
+    assert seen.run("\\x") == "-- one column a line: off\n"
+    assert seen.run("SELECT 1 AS a;") == "| 1 |\n1 row (T)\n"
+
+
+def test_long_text_is_cut_where_the_setting_says(seen: Seen) -> None:
+    """In plain text; a live table is told."""
+    seen.run(f"{TABLEAU} SET 'table.display.max-column-width' = '6';")
+    assert "| abc... |" in seen.run("SELECT 'abcdefgh' AS a;")
+    shown = seen.run("SET 'sql-client.display.max-column-width' = '6';")
+    assert 'Did you mean "table.display.max-column-width"?' in shown
+
+
+def test_options_of_tables_for_completion(seen: Seen) -> None:
+    """As declared; a table that is not there has none."""
+    seen.run(DATAGEN.format(""))
+    assert seen.shell.options("g") == {"connector": "datagen", "rows-per-second": "500"}
+    assert seen.shell.options("nobody") == {}
