@@ -23,7 +23,8 @@ Places = npt.NDArray[np.intp]
 LARGEST: Final = (1 << 31) - 64
 _PADDING: Final = 16
 _NATIVE: Final = {
-    form: np.dtype(form).newbyteorder("=") for form in (">i2", ">i4", ">u4", ">i8", ">f4", ">f8")
+    form: np.dtype(form).newbyteorder("=")
+    for form in (">i2", ">u2", ">i4", ">u4", ">i8", ">f4", ">f8")
 }
 
 

@@ -57,6 +57,16 @@ class _Digits:
     weight: Places
     most: int
 
+    def at(self, number: int) -> npt.NDArray[np.int64]:
+        """The `number`th digit of each value, 0 where it has fewer."""
+        here = number < self.count
+        # Where there is none, the place may lie behind the end of the data.
+        places = np.where(here, self.places + 2 * number, 0)
+        digit = np.where(here, self.data.numbers(places, ">u2"), 0).astype(np.int64)
+        if digit.max(initial=0) >= _BASE:
+            raise ValueError("a numeric with a digit that is none")
+        return digit
+
 
 def decimals(
     data: Scattered,
@@ -79,7 +89,7 @@ def decimals(
     """
     count = data.int16(places).astype(np.intp)
     weight = data.int16(places + 2).astype(np.intp)
-    sign = data.int16(places + 4).view(np.uint16)
+    sign = data.numbers(places + 4, ">u2")
     if valid is not None:
         # What stands where a NULL has nothing is the next column.
         count = np.where(valid, count, 0)
@@ -89,6 +99,8 @@ def decimals(
     if (lengths != _HEADER + 2 * count).any() or (count < 0).any():
         raise ValueError("a numeric whose length is not that of its digits")
     special = sign >= _SPECIAL
+    if ((sign != 0) & (sign != _NEGATIVE) & ~special).any():
+        raise ValueError("a numeric with a sign that is none")
     if special.any():
         raise NumericProblem(int(special.argmax()))
     digits = _Digits(data, places + _HEADER, count, weight, int(count.max(initial=0)))
@@ -113,11 +125,8 @@ def _short(digits: _Digits, target: DecimalType) -> tuple[_Unsigned, _Unsigned] 
         return None
     count = digits.count
     total = np.zeros(len(count), np.int64)
-    place = digits.places
     for k in range(digits.most):
-        digit = digits.data.int16(place)
-        total = np.where(k < count, total * _BASE + digit, total)
-        place = place + 2
+        total = np.where(k < count, total * _BASE + digits.at(k), total)
     # The last digit counts 10,000 ^ (weight − count + 1).
     power = 4 * (digits.weight - count + 1) + target.scale
     power[count == 0] = 0
@@ -150,11 +159,8 @@ def _long(digits: _Digits, target: DecimalType) -> tuple[_Unsigned, _Unsigned]:
     spare = 4 * fraction - target.scale
     limbs = np.zeros((_LIMBS, rows), np.int64)
     behind = np.zeros(rows, np.int64)  # the first digit that is cut off, for rounding
-    place = digits.places
     for k in range(digits.most):
-        digit = digits.data.int16(place).astype(np.int64)
-        digit[k >= count] = 0
-        place = place + 2
+        digit = digits.at(k)
         position = digits.weight - k + fraction
         cut = position == -1
         if cut.any():

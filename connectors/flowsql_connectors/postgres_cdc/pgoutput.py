@@ -294,7 +294,10 @@ def _changes(
         at = places[both]
         if (data.octets[at] != _NEW).any():
             raise cut_off("update")
-        second, places[both] = _tuples(data, at + 1, columns, relation)
+        second, ends_of_both = _tuples(data, at + 1, columns, relation)
+        # The last column's own ends stay as they are.
+        places = places.copy()
+        places[both] = ends_of_both
     if (places != ends).any():
         raise cut_off("change")
     kinds = np.where(types == _INSERT, INSERT, np.where(update, UPDATE_AFTER, DELETE))

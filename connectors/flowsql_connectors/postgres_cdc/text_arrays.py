@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["split_elements"]
+__all__ = ["WrongDimensions", "split_elements"]
 
 # Bounds stand in front where the first element is not number 1: [0:2]={1,2,3}.
 _BOUNDS = re.compile(r"^(?:\[[-+0-9]+:[-+0-9]+\])+=")
@@ -28,30 +28,35 @@ _MISSING = pa.scalar(None, pa.string())
 Split = tuple[npt.NDArray[np.int32], pa.StringArray]
 
 
-def split_elements(text: pa.StringArray, *, nested: bool) -> Split | None:
+class WrongDimensions(Exception):  # noqa: N818 (caught, and told with the column's name)
+    """An array that has more or fewer dimensions than its declared type; `value` is its text."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+def split_elements(text: pa.StringArray, *, nested: bool) -> Split:
     """Offsets of the lists, and all their elements' text, NULL for NULL.
 
     Args:
         text: arrays; a NULL has no elements.
         nested: elements are arrays themselves.
 
-    Returns None where an array has another number of dimensions; an empty one has any. Raises
-    pa.ArrowInvalid for text that is no array.
+    Raises WrongDimensions where an array is nested and should not be, or the reverse (an empty one
+    may be both); pa.ArrowInvalid for text that is no array.
     """
     if not nested and not pc.any(pc.match_substring_regex(text, r'["\\\[]|.[{]')).as_py():
         return _plain(text)
     offsets = [0]
     elements: list[str | None] = []
     # An array is taken apart once, however often it comes.
-    seen: dict[str, list[str | None] | None] = {}
+    seen: dict[str, list[str | None]] = {}
     for value in text.to_pylist():
         if value is not None:
             if value not in seen:
                 seen[value] = _split(value, nested=nested)
-            found = seen[value]
-            if found is None:
-                return None
-            elements += found
+            elements += seen[value]
         offsets.append(len(elements))
     return np.array(offsets, np.int32), pa.array(elements, pa.string())
 
@@ -79,17 +84,18 @@ def _plain(text: pa.StringArray) -> Split:
     return offsets, pc.if_else(null, _MISSING, elements)
 
 
-def _split(value: str, *, nested: bool) -> list[str | None] | None:
-    """The elements of one array, None where it has more or fewer dimensions."""
+def _split(value: str, *, nested: bool) -> list[str | None]:
+    """The elements of one array."""
+    whole = value
     value = _BOUNDS.sub("", value)
     if len(value) < 2 or value[0] != "{" or value[-1] != "}":
         raise pa.ArrowInvalid(f"{value!r} is no array")
     if value == "{}":
         return []
+    if nested != (value[1] == "{"):
+        raise WrongDimensions(whole)
     if nested:
-        return _arrays(value) if value[1] == "{" else None
-    if value[1] == "{":
-        return None
+        return _arrays(value)
     elements: list[str | None] = []
     at = 1
     while True:

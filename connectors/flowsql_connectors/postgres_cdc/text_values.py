@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from flowsql.errors import DataError
 from flowsql.types import DecimalType, arrow_type
-from flowsql_connectors.postgres_cdc.text_arrays import split_elements
+from flowsql_connectors.postgres_cdc.text_arrays import WrongDimensions, split_elements
 from flowsql_connectors.postgres_cdc.types import ColumnReading, Shape
 from flowsql_connectors.postgres_cdc.values import conform, refuse
 
@@ -219,11 +219,10 @@ def _bytes(text: pa.StringArray) -> pa.BinaryArray:
 
 def _array(text: pa.StringArray, reading: ColumnReading) -> pa.ListArray:
     assert reading.element is not None
-    split = split_elements(text, nested=reading.element.shape is Shape.ARRAY)
-    if split is None:
-        wanted = "as nested as declared"
-        refuse(reading, "an array", because=f"which is not {wanted}")
-    offsets, elements = split
+    try:
+        offsets, elements = split_elements(text, nested=reading.element.shape is Shape.ARRAY)
+    except WrongDimensions as problem:
+        refuse(reading, problem.value)
     values = read_text(elements, reading.element)
     validity = text.is_valid().buffers()[1] if text.null_count else None
     return pa.Array.from_buffers(

@@ -32,12 +32,13 @@ _NANOS: Final = (1 << 63) // 1000  # microseconds that 64 bits of nanoseconds ho
 _WHOLE_NUMBERS: Final = pa.decimal128(38, 0)
 
 
-def refuse(reading: ColumnReading, value: object, because: str | None = None) -> NoReturn:
+def refuse(reading: ColumnReading, value: str) -> NoReturn:
     """Raise the error of a value that the declared type cannot hold."""
-    reason = because or f"which {reading.type.with_nullable(nullable=True)} cannot hold"
+    declared = reading.type.with_nullable(nullable=True)
     name = quote_identifier(reading.name)
     raise DataError(
-        f'column "{reading.name}", {reading.pg} in the server, holds {value}, {reason}',
+        f'column "{reading.name}", {reading.pg} in the server, holds {value}, which {declared}'
+        " cannot hold",
         hint=f"Declare the column as {name} STRING, which gives the server's text, and convert it"
         " in the query; or mend the row in the server.",
     )

@@ -1,0 +1,1 @@
+"""PostgreSQL's bytes, without a server."""
