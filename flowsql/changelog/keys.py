@@ -332,8 +332,9 @@ def _buffer(array: pa.Array, dtype: npt.DTypeLike, length: int, items: int = 1) 
     buffer = array.buffers()[1]
     if buffer is None:
         return np.zeros(length * items, dtype)
-    offset = array.offset * items
-    return np.frombuffer(buffer, dtype)[offset : offset + length * items]
+    kind = np.dtype(dtype)
+    # The buffer of no values may be shorter than one: its end is not looked at.
+    return np.frombuffer(buffer, kind, length * items, array.offset * items * kind.itemsize)
 
 
 def typed_arrays(

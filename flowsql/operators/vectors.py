@@ -53,14 +53,13 @@ def to_numpy(array: pa.Array) -> Vector:
     if pa.types.is_decimal128(array.type):
         if buffer is None:
             return np.zeros((n, 2), np.int64)
-        words = np.frombuffer(buffer, np.int64).reshape(-1, 2)
-        return words[array.offset : array.offset + n]
+        return np.frombuffer(buffer, np.int64, 2 * n, 16 * array.offset).reshape(-1, 2)
     width = array.type.bit_width // 8
     kind = "f" if pa.types.is_floating(array.type) else "i"
     dtype = np.dtype(f"{kind}{width}")
     if buffer is None:
         return np.zeros(n, dtype)
-    return np.frombuffer(buffer, dtype)[array.offset : array.offset + n]
+    return np.frombuffer(buffer, dtype, n, width * array.offset)
 
 
 def from_numpy(values: Vector, valid: Bools | None, stored: pa.DataType) -> pa.Array:

@@ -121,7 +121,8 @@ class _Fixed(Storage):
         buffer = plain.buffers()[1]
         if buffer is None:
             return
-        data[where] = np.frombuffer(buffer, data.dtype)[plain.offset : plain.offset + len(plain)]
+        begin = plain.offset * data.itemsize
+        data[where] = np.frombuffer(buffer, data.dtype, len(plain), begin)
 
     @property
     def _bool(self) -> bool:
