@@ -1,7 +1,7 @@
 """Whether what reaches a sink is net by its key already.
 
 A `GroupAggregate` gives each key once a step, its `-U` right before its `+U` in one batch, as what
-keeps the last row by key does, and projections keep rows in place. A sink by the same key need not
+keeps the best or the last row by key does, and projections keep rows in place. A sink by the same key need not
 net and label them again, which for many groups costs as much as the aggregate itself.
 """
 
@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from flowsql.expr import Column
 from flowsql.physical import PhysicalNode
 from flowsql.physical.specs import (
+    Deduplicate,
     GroupAggregate,
     Normalize,
     OnConflict,
     Project,
+    Rank,
     SinkMaterialize,
-    Spec,
 )
+from flowsql.physical.state_specs import keeps_best_row
 
 __all__ = ["compared_columns"]
 
@@ -44,7 +46,7 @@ def compared_columns(
         expressions = at.spec.expressions
         columns = tuple(_source(None if c is None else expressions[c]) for c in columns)
         at = physical[at.inputs[0]]
-    keys = _net_by(at.spec)
+    keys = _net_by(at, physical)
     if not upsert_key or {columns[k] for k in upsert_key} != keys:
         return None
     if set(range(len(at.output.fields))) <= set(columns):
@@ -52,13 +54,17 @@ def compared_columns(
     return tuple(i for i in range(len(columns)) if i not in upsert_key)
 
 
-def _net_by(spec: Spec) -> set[int] | None:
+def _net_by(node: PhysicalNode, physical: Mapping[str, PhysicalNode]) -> set[int] | None:
     """The key by which an operator gives pairs."""
-    match spec:
+    match node.spec:
         case GroupAggregate(keys=keys):
             return set(range(len(keys)))
         case Normalize(keys=keys) | SinkMaterialize(keys=keys) | OnConflict(keys=keys):
             return set(keys)
+        case Deduplicate(keys=keys):
+            return set(keys)
+        case Rank() as spec if keeps_best_row(spec, physical[node.inputs[0]].output):
+            return set(spec.partition)
         case _:
             return None
 

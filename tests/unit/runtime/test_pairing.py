@@ -9,7 +9,7 @@ import pytest
 import flowsql
 from flowsql.changelog import ChangelogMode, Changes, kind_names
 from flowsql.physical import PhysicalNode
-from flowsql.physical.specs import SinkMaterialize
+from flowsql.physical.specs import Deduplicate, Rank, SinkMaterialize, SortKey
 from flowsql.runtime import outlets
 from flowsql.runtime.pairing import compared_columns
 from flowsql.types import row_type_of
@@ -86,6 +86,57 @@ def test_rows_by_key_come_in_pairs_too(monkeypatch: pytest.MonkeyPatch) -> None:
             for kind, row in zip(kind_names(c), c.batch.to_pylist(), strict=True)
         ]
     assert got[2:] == [("-U", (10, 1)), ("+U", (11, 1)), ("-D", (20, 2))]
+
+
+@pytest.mark.parametrize("order", ["v DESC", "v"])
+def test_the_best_row_of_a_key_comes_in_pairs(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another row has taken the place of goes right before it."""
+
+    def never(*_: object) -> Changes:
+        raise AssertionError("labelled again")
+
+    monkeypatch.setattr(outlets, "label", never)
+    with flowsql.connect() as session:
+        steps = [
+            step(("+I", 1, 10), ("+I", 2, 20)),
+            step(("+I", 1, 15), ("+I", 1, 5), ("+I", 2, 20)),
+        ]
+        session.from_changes("t", SCHEMA, steps, mode="append")
+        query = (
+            f"SELECT v, k FROM t QUALIFY ROW_NUMBER() OVER (PARTITION BY k ORDER BY {order}) = 1"
+        )
+        got = [
+            (kind, tuple(row.values()))
+            for c in session.execute(query).changes()
+            for kind, row in zip(kind_names(c), c.batch.to_pylist(), strict=True)
+        ]
+    best = 15 if "DESC" in order else 5
+    assert got[2:] == [("-U", (10, 1)), ("+U", (best, 1))]
+
+
+@pytest.mark.parametrize(
+    ("keys", "sink", "columns"), [((0,), (0,), ()), ((0,), (1,), None), ((), (), None)]
+)
+def test_deduplication_gives_pairs_by_its_key(
+    keys: tuple[int, ...], sink: tuple[int, ...], columns: tuple[int, ...] | None
+) -> None:
+    """By that of the sink, and no other."""
+    row = row_type_of(SCHEMA)
+    spec = Deduplicate(keys, 1, keep_last=True)
+    node = PhysicalNode("d", spec, ("t",), row, ChangelogMode.RETRACT)
+    assert compared_columns(node, sink, {"d": node}) == columns
+
+
+def test_ten_best_rows_give_no_pairs() -> None:
+    """A row that comes in may push another out, which is no pair by the partition."""
+    row = row_type_of(SCHEMA)
+    order = (SortKey(1, descending=False, nulls_first=True),)
+    for end in (1, 10):
+        spec = Rank((0,), order, end=end, input_mode=ChangelogMode.APPEND)
+        table = PhysicalNode("t", SinkMaterialize((0,)), (), row, ChangelogMode.APPEND)
+        node = PhysicalNode("r", spec, ("t",), row, ChangelogMode.RETRACT)
+        compared = compared_columns(node, (0,), {"r": node, "t": table})
+        assert compared == (() if end == 1 else None)
 
 
 @pytest.mark.parametrize(("key", "columns"), [((1,), ()), ((0,), None), ((0, 1), None), ((), None)])
