@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import duckdb
@@ -43,6 +43,12 @@ def duck_type(kind: t.DataType) -> str:
             return f"DECIMAL({p}, {s})"
         case t.RowType(fields=fields):
             return f"STRUCT({', '.join(f'{f.name} {duck_type(f.type)}' for f in fields)})"
+        case t.ArrayType(element=element):
+            return f"{duck_type(element)}[]"
+        case t.MapType(key=key, value=value):
+            return f"MAP({duck_type(key)}, {duck_type(value)})"
+        case t.MultisetType(element=element):
+            return f"MAP({duck_type(element)}, INTEGER)"
         case _:
             return kind.root
 
@@ -62,7 +68,7 @@ def zeros_merged(rows: Counter[Any]) -> Counter[Any]:
 def duck_rows(
     query: str,
     views: Mapping[str, str],
-    tables: Mapping[str, tuple[t.RowType, Counter[Any]]],
+    tables: Mapping[str, tuple[t.RowType, Iterable[Any]]],
     schema: t.RowType,
 ) -> Counter[Any]:
     """The query's rows in the types of `schema`.
@@ -70,14 +76,14 @@ def duck_rows(
     Args:
         query: in DuckDB's SQL; backquotes become double quotes.
         views: name → query, defined in this order.
-        tables: name → (type, rows with their count).
+        tables: name → (type, rows in order).
         schema: what the answer must be read as.
     """
     # DuckDB 2.0.0 swaps columns where two branches of a union read the same join.
     settings = {"threads": 1, "disabled_optimizers": "common_subplan"}
     with duckdb.connect(config=settings) as connection:
         for name, (kind, rows) in tables.items():
-            data = pa.Table.from_batches([batch_of(list(rows.elements()), kind)])
+            data = pa.Table.from_batches([batch_of(list(rows), kind)])
             connection.register(f"_{name}", data)
             columns = ", ".join(f'"{f.name}" {duck_type(f.type)}' for f in kind.fields)
             connection.execute(f'CREATE TABLE "{name}" ({columns})')

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from flowsql import types as t
 
-__all__ = ["NAN", "NEGATIVE_ZERO", "batch_of", "plain_float", "rows_of"]
+__all__ = ["NAN", "NEGATIVE_ZERO", "batch_of", "plain_float", "rows_of", "unordered"]
 
 NAN = float("nan")
 
@@ -116,3 +116,21 @@ def batch_of(rows: Sequence[Sequence[Any]], kind: t.RowType) -> pa.RecordBatch:
         plain = pa.array([_thaw(row[i], field.type) for row in rows], _storage(stored))
         arrays.append(_view(plain, stored))
     return pa.RecordBatch.from_arrays(arrays, schema=t.arrow_schema(kind))
+
+
+def unordered(value: Any, kind: t.DataType) -> Any:
+    """The value with the entries of maps and multisets, which have no order, in some fixed one."""
+    if value is None:
+        return None
+    match kind:
+        case t.ArrayType(element=element):
+            return tuple(unordered(v, element) for v in value)
+        case t.MapType(key=key, value=item):
+            entries = [(unordered(k, key), unordered(v, item)) for k, v in value]
+            return tuple(sorted(entries, key=repr))
+        case t.MultisetType(element=element):
+            return tuple(sorted(((unordered(k, element), v) for k, v in value), key=repr))
+        case t.RowType(fields=fields):
+            return tuple(unordered(v, f.type) for v, f in zip(value, fields, strict=True))
+        case _:
+            return value

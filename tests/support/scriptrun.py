@@ -218,7 +218,10 @@ def _oracle(run: _Run, block: Block) -> list[str]:
     ours = fold((k, row) for step, k, row in changes if step < len(run.steps))
     pushed = [e for step in run.steps for e in step if isinstance(e, Rows)]
     tables = {
-        name: (kind, fold(change for e in pushed if e.table == name for change in e.rows))
+        name: (
+            kind,
+            fold(change for e in pushed if e.table == name for change in e.rows).elements(),
+        )
         for name, kind in run.tables.items()
     }
     theirs = duck_rows(run.views[view], run.views, tables, schema)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowsql import types as t
+from tests.property.queries.collecting import Collecting
 from tests.property.queries.expressions import (
     BIGINT,
     NUMBERS,
     Column,
-    Expressions,
     Text,
     base,
+    has_double,
+    has_map,
     join,
     same,
 )
@@ -24,26 +26,28 @@ _ORDERED = (*NUMBERS, t.VarCharType, t.DateType, t.TimestampType)
 
 
 @dataclass
-class Aggregates(Expressions):
-    """Makes aggregates over given columns.
-
-    Attributes:
-        ordering: there is a MIN or MAX of DOUBLE.
-    """
-
-    ordering: bool = False
+class Aggregates(Collecting):
+    """Makes aggregates over given columns."""
 
     def aggregates(self, columns: Sequence[Column]) -> list[tuple[Text, t.DataType]]:
         """One to three, with their types."""
         return [self.one_aggregate(columns) for _ in range(self.chance.randint(1, 3))]
 
-    def one_aggregate(self, columns: Sequence[Column]) -> tuple[Text, t.DataType]:
-        """An aggregate, perhaps DISTINCT, perhaps with FILTER."""
+    def one_aggregate(
+        self, columns: Sequence[Column], *, simple: bool = False
+    ) -> tuple[Text, t.DataType]:
+        """An aggregate, perhaps DISTINCT, perhaps with FILTER; `simple`: of a number or none."""
         clause = same("")
         if self.odds(4):
             clause = join(lambda p: f" FILTER (WHERE {p})", self.condition(columns, 1))
         which = self.chance.choice(["COUNT(*)", "COUNT", "SUM", "SUM", "AVG", "MIN", "MAX"])
         distinct = "DISTINCT " if self.odds(4) else ""
+        if (
+            not simple
+            and self.odds(3)
+            and (made := self.collected(columns, distinct, clause)) is not None
+        ):
+            return made
         fitting: tuple[type[t.DataType], ...] = (t.DataType,)
         if which in ("SUM", "AVG"):
             fitting = NUMBERS
@@ -63,7 +67,10 @@ class Aggregates(Expressions):
         if which != "COUNT":
             self.ordering |= isinstance(kind, t.DoubleType)
             return text, kind
-        if distinct and isinstance(kind, t.DoubleType):
+        if distinct and has_map(kind):
+            self.uses.add("maps as keys")
+            text = Text(text.flink, None)
+        if distinct and has_double(kind):
             self.uses.add("NaN and −0.0 as keys")
             text = Text(text.flink, None)
         return text, BIGINT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -35,6 +34,8 @@ _VALUES: dict[type[t.DataType], list[Any]] = {
     t.DateType: [18262, 18293, 18322, 0],
     t.TimestampType: [1_577_836_800_000_000, 1_577_836_803_000_000, 1_583_020_799_999_000, -1000],
     t.RowType: [(1, "a"), (1, None), (2, "a"), (None, None), (2, "")],
+    t.ArrayType: [(), (1,), (1, 2), (2, 1), (1, None, 1), (3, 3, 2)],
+    t.MapType: [(), (("a", 1),), (("a", 1), ("b", 2)), (("b", None),), (("a", 2), ("", 1))],
 }
 _START = 1_577_836_800_000_000  # 2020-01-01
 
@@ -61,13 +62,15 @@ class _Writer:
     events: list[Event] = field(default_factory=list)
     live: dict[str, list[Row]] = field(default_factory=dict)
     clock: int = _START
+    given: int = 0
+    times: set[int] = field(default_factory=set)
 
     def give(self, name: str, *rows: tuple[str, Row], split: int = 0) -> None:
         self.events.append(Rows(name, rows, split))
 
     def row(self, name: str) -> Row:
         """A new row; of a table with a key one that is free."""
-        fields = [f for f in SCHEMAS[name].fields if f.name not in ("id", "ts")]
+        fields = [f for f in SCHEMAS[name].fields if f.name not in ("id", "ts", "n")]
         values = [_value(self.chance, f.type, odd=self.odd) for f in fields]
         if name not in ("keyed", "ups"):
             return tuple(values)
@@ -80,6 +83,8 @@ class _Writer:
         self.live.setdefault(name, [])
         if name in ("evt", "more"):
             self.event(name)
+        elif name == "seq":
+            self.unique(name)
         elif name == "ups":
             self.upsert(name)
         elif TABLES[name][1] == "I":
@@ -95,6 +100,18 @@ class _Writer:
             back = self.chance.choice([0, 0, 300_000, 1_900_000, *late])
             rows.append(("+I", (*self.row(name), (self.clock - back) // 1000 * 1000)))
         self.give(name, *rows, split=self.chance.randrange(SPLITS.get(name, 1)))
+
+    def unique(self, name: str) -> None:
+        """Rows numbered as they come, at times of their own."""
+        rows = []
+        for _ in range(self.chance.choice([1, 1, 1, 3])):
+            self.given += 1
+            at = self.chance.choice(
+                [t for t in range(200) if t not in self.times] or [200 + self.given]
+            )
+            self.times.add(at)
+            rows.append(("+I", (self.given, *self.row(name), _START + at * 100_000)))
+        self.give(name, *rows)
 
     def append(self, name: str) -> None:
         if self.chance.randrange(25) == 0:  # many rows of one key
@@ -160,17 +177,19 @@ def make_events(seed: int, names: Sequence[str], *, late: bool, odd: bool = True
     return writer.events
 
 
-def final_tables(events: Sequence[Event], names: Sequence[str]) -> dict[str, Counter[Any]]:
-    """What the tables hold in the end, as multisets."""
-    tables = {}
+def final_tables(events: Sequence[Event], names: Sequence[str]) -> dict[str, list[Row]]:
+    """What the tables hold in the end; rows that only come, in order of arrival."""
+    tables: dict[str, list[Row]] = {}
     for name in names:
         rows = [r for e in events if isinstance(e, Rows) and e.table == name for r in e.rows]
         ddl, mode = TABLES[name]
         if mode == "I,UA,D":
             key = [SCHEMAS[name].names.index(column) for column in primary_key(ddl)]
-            tables[name] = fold_by_key(rows, key)
+            tables[name] = list(fold_by_key(rows, key).elements())
+        elif mode == "I":
+            tables[name] = [row for _, row in rows]
         else:
-            tables[name] = fold(rows)
+            tables[name] = list(fold(rows).elements())
     return tables
 
 

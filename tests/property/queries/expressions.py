@@ -10,6 +10,7 @@ from flowsql import types as t
 from tests.support.duck import wrap
 
 __all__ = [
+    "ARRAY",
     "BIGINT",
     "BOOLEAN",
     "DATE",
@@ -17,15 +18,20 @@ __all__ = [
     "DOUBLE",
     "INT",
     "KEYS",
+    "MAP",
     "NUMBERS",
     "PAIR",
     "PLAIN",
+    "SORTED",
     "STRING",
     "TIMESTAMP",
     "Column",
     "Expressions",
     "Text",
+    "alike",
     "base",
+    "has_double",
+    "has_map",
     "join",
     "same",
 ]
@@ -34,11 +40,15 @@ INT, BIGINT, STRING = t.IntType(), t.BigIntType(), t.VarCharType()
 DOUBLE, DECIMAL, BOOLEAN, DATE = t.DoubleType(), t.DecimalType(8, 2), t.BooleanType(), t.DateType()
 TIMESTAMP = t.TimestampType(3)
 PAIR = t.RowType((t.Field("x", INT), t.Field("y", STRING)))
+ARRAY, MAP = t.ArrayType(INT), t.MapType(STRING, INT)
 
 STRINGS = ["'a'", "'b'", "'aa'", "''", "'Ab c'"]
 NUMBERS = (t.IntType, t.BigIntType, t.DoubleType, t.DecimalType)
 PLAIN = (*NUMBERS, t.VarCharType, t.BooleanType, t.DateType, t.TimestampType)
-KEYS = (*NUMBERS, t.VarCharType, t.DateType, t.TimestampType, t.RowType)
+KEYS = (*NUMBERS, t.VarCharType, t.DateType, t.TimestampType, t.RowType, t.ArrayType)
+#: what both dialects put in one order, but for NULL
+SORTED = (t.IntType, t.BigIntType, t.VarCharType, t.DecimalType, t.DateType, t.TimestampType)
+_NESTED = (t.ArrayType, t.MapType, t.MultisetType, t.RowType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,12 @@ class Expressions:
                 return Text(f"CAST({value} AS DECIMAL(8, 2))", f"({value})::DECIMAL(8, 2)")
             case t.BooleanType():
                 return same(pick(["TRUE", "FALSE"]))
+            case t.ArrayType():
+                return Text("ARRAY[1, CAST(NULL AS INT)]", "[1, NULL::INTEGER]")
+            case t.MapType():
+                return Text("MAP['a', 1, 'b', 2]", "MAP {'a': 1, 'b': 2}")
+            case t.RowType():
+                return Text("CAST(ROW(1, 'a') AS ROW<x INT, y STRING>)", "{'x': 1, 'y': 'a'}")
             case t.TimestampType():
                 text = f"TIMESTAMP '2020-01-01 00:00:0{self.chance.randint(0, 5)}'"
                 return Text(f"CAST({text} AS TIMESTAMP(3))", text)
@@ -115,11 +131,13 @@ class Expressions:
 
     def value(self, columns: Sequence[Column], kind: t.DataType, depth: int = 2) -> Text:
         """An expression of this type."""
-        fitting = [c for c in columns if type(c.type) is type(kind)]
+        fitting = [c for c in columns if alike(c.type, kind)]
         if fitting and (depth == 0 or not self.odds(3)):
             return same(self.chance.choice(fitting).name)
         if depth == 0:
             return self.literal(kind)
+        if kind in (ARRAY, MAP, PAIR):
+            return self.nested(columns, kind, depth - 1)
         below = depth - 1
         match self.chance.randrange(5):
             case 0:
@@ -139,6 +157,18 @@ class Expressions:
                 )
             case _:
                 return self.function(columns, kind, below)
+
+    def nested(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
+        """An expression of type ARRAY, MAP or PAIR."""
+        raise NotImplementedError
+
+    def looked_up(self, columns: Sequence[Column]) -> Text | None:
+        """An INT out of an array, a map, or a row; None where there is none of them."""
+        raise NotImplementedError
+
+    def holds(self, columns: Sequence[Column]) -> Text | None:
+        """A predicate on an array or a map; None where there is neither."""
+        raise NotImplementedError
 
     def function(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
         match kind:
@@ -176,6 +206,10 @@ class Expressions:
                 return self.literal(kind)
 
     def arithmetic(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
+        if isinstance(kind, t.IntType) and self.odds(3):
+            found = self.looked_up(columns)
+            if found is not None:
+                return found
         if self.odds(4):
             return self.measure(columns, kind, depth)
         a, b = self.value(columns, kind, depth), self.value(columns, kind, depth)
@@ -256,6 +290,8 @@ class Expressions:
             word = self.chance.choice(["AND", "OR"])
             both = join(lambda a, b: f"({a} {word} {b})", a, b)
             return join(lambda p: f"(NOT {p})", both) if self.odds(4) else both
+        if self.odds(8) and (found := self.holds(columns)) is not None:
+            return found
         kind = self.chance.choice(columns).type if columns else INT
         kind = kind if isinstance(kind, PLAIN) else INT
         a = self.value(columns, kind, min(depth, 1))
@@ -285,6 +321,33 @@ class Expressions:
                 if isinstance(kind, t.DoubleType):
                     self.uses.add("NaN in comparisons")
                 return _compared(a, sign, b, kind)
+
+
+def alike(a: t.DataType, b: t.DataType) -> bool:
+    """Whether values of the two types can stand for one another."""
+    return a == b if isinstance(b, _NESTED) else type(a) is type(b)
+
+
+def has_double(kind: t.DataType) -> bool:
+    """Whether there are DOUBLEs in its values."""
+    return isinstance(kind, t.DoubleType) or any(map(has_double, _parts(kind)))
+
+
+def has_map(kind: t.DataType) -> bool:
+    """Whether there are entries without an order in its values."""
+    return isinstance(kind, t.MapType | t.MultisetType) or any(map(has_map, _parts(kind)))
+
+
+def _parts(kind: t.DataType) -> list[t.DataType]:
+    match kind:
+        case t.ArrayType(element=element) | t.MultisetType(element=element):
+            return [element]
+        case t.MapType(key=key, value=value):
+            return [key, value]
+        case t.RowType(fields=fields):
+            return [f.type for f in fields]
+        case _:
+            return []
 
 
 def base(kind: t.DataType) -> t.DataType:

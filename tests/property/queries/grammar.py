@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 
 from flowsql import types as t
 from tests.property.queries.expressions import (
+    ARRAY,
     BIGINT,
     BOOLEAN,
     DATE,
     DECIMAL,
     DOUBLE,
     INT,
+    MAP,
     PAIR,
     PLAIN,
     STRING,
@@ -29,20 +31,23 @@ from tests.property.queries.expressions import (
     join,
     same,
 )
+from tests.property.queries.ordered import Ordered
 from tests.property.queries.relations import Relation
-from tests.property.queries.subqueries import Subqueries
 
 __all__ = ["SPLITS", "TABLES", "Query", "make_job", "make_query"]
 
 _COMMON = (
     *("k INT", "v BIGINT", "s STRING", "d DOUBLE", "c DECIMAL(8, 2)", "b BOOLEAN", "y DATE"),
-    *("w TIMESTAMP(3)", "r ROW<x INT, y STRING>"),
+    *("w TIMESTAMP(3)", "r ROW<x INT, y STRING>", "a ARRAY<INT>", "m MAP<STRING, INT>"),
 )
 _KEY = ("id INT NOT NULL", "PRIMARY KEY (id) NOT ENFORCED")
 _EVENT = (
     *("k INT", "v BIGINT", "s STRING", "ts TIMESTAMP(3)"),
     "WATERMARK FOR ts AS ts - INTERVAL '2' SECOND",
 )
+
+#: rows with a number and a time of which no two are equal
+_UNIQUE = ("n BIGINT", *_EVENT[:3], "d DOUBLE", "a ARRAY<INT>", *_EVENT[3:], "p AS PROCTIME()")
 
 #: name → (DDL, changelog mode)
 TABLES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -52,6 +57,7 @@ TABLES: dict[str, tuple[tuple[str, ...], str]] = {
     "ups": ((_KEY[0], *_COMMON, _KEY[1]), "I,UA,D"),
     "evt": (_EVENT, "I"),
     "more": (_EVENT, "I"),
+    "seq": (_UNIQUE, "I"),
 }
 #: tables of which several splits are read at once
 SPLITS = {"evt": 2}
@@ -66,6 +72,8 @@ _COLUMNS: dict[str, t.DataType] = {
     "y": DATE,
     "w": TIMESTAMP,
     "r": PAIR,
+    "a": ARRAY,
+    "m": MAP,
 }
 
 
@@ -81,7 +89,10 @@ class Query:
         windows: it has windows, so that late rows matter.
         keyless: it has an aggregate without GROUP BY, which has a row over no rows in batch mode
             and none in streaming, as in Flink.
-        ordering: it has MIN or MAX of DOUBLE, whose NaN and zeros go by the order of arrival.
+        ordering: it compares DOUBLEs in MIN, MAX or PERCENTILE, whose NaN and zeros go by the order of
+            arrival.
+        arrival: it depends on when rows came, which the final tables do not tell.
+        own_rows: it has rows that no table gives.
         uses: the entries of `DIFFERENCES` that its texts go by.
     """
 
@@ -92,14 +103,15 @@ class Query:
     windows: bool
     keyless: bool
     ordering: bool
+    arrival: bool
+    own_rows: bool
     uses: frozenset[str]
 
 
 @dataclass
-class _Maker(Subqueries):
+class _Maker(Ordered):
     views: list[tuple[str, str, str | None]] = field(default_factory=list)
     ctes: list[Text] = field(default_factory=list)
-    tables: set[str] = field(default_factory=set)
     windows: bool = False
 
     def finished(self, made: Relation) -> Text:
@@ -115,14 +127,16 @@ class _Maker(Subqueries):
     def relation(self, depth: int) -> Relation:
         """A relation without a time attribute."""
         if depth == 0:
-            return self.table()
+            return self.values() if self.odds(16) else self.table()
         made = self.chance.choices(
             [
                 *(self.select, self.union, self.aggregate, self.distinct, self.joined),
                 *(self.tumble, self.in_windows, self.chosen, self.set_operation),
                 *(self.ranked, self.limited, self.grouping_sets),
+                *(self.unnested, self.several, self.crossed, self.with_value, self.lateral),
+                *(self.deduplicated, self.in_order, self.json_object),
             ],
-            weights=[3, 2, 4, 1, 4, 2, 1, 2, 1, 2, 1, 1],
+            weights=[6, 3, 8, 2, 6, 3, 1, 4, 3, 4, 2, 3, 4, 3, 1, 4, 2, 4, 3, 1],
         )[0](depth - 1)
         if self.odds(6):
             name = self.name("w")
@@ -139,6 +153,8 @@ class _Maker(Subqueries):
         name = self.chance.choice(list(TABLES))
         self.tables.add(name)
         owned = [c for c in _COLUMNS if c in "kvs" or name not in _TIMED]
+        if name == "seq":
+            owned = ["k", "v", "s", "d", "a"]
         chosen = self.chance.sample(owned, self.chance.randint(2, len(owned)))
         columns = [(c, _COLUMNS[c]) for c in chosen]
         if name in ("keyed", "ups"):
@@ -152,10 +168,11 @@ class _Maker(Subqueries):
         kinds = [c.type for c in source.columns if isinstance(c.type, PLAIN)] or [INT]
         chosen = [self.chance.choice(kinds) for _ in range(self.chance.randint(1, 4))]
         items, columns = [], []
-        for pair in [c for c in source.columns if isinstance(c.type, t.RowType)][:1]:
+        for pair in [c for c in source.columns if c.type == PAIR][:1]:
             columns += [Column(self.name("c"), kind) for kind in (PAIR, INT)]
             items.append(same(f"{pair.name} AS {columns[0].name}"))
             items.append(same(f"{pair.name}.x AS {columns[1].name}"))
+        chosen += [k for k in (ARRAY, MAP, PAIR) if self.odds(6)]
         for kind in chosen:
             column = Column(self.name("c"), base(kind))
             items.append(
@@ -411,6 +428,8 @@ def make_job(seed: int) -> tuple[Query, ...]:
             maker.windows,
             maker.keyless,
             maker.ordering,
+            maker.arrival,
+            maker.own_rows,
             frozenset(maker.uses),
         )
         for text in texts

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flowsql import types as t
 from tests.property.queries.expressions import (
     BIGINT,
     INT,
     PLAIN,
+    SORTED,
     Column,
     Text,
     base,
@@ -19,9 +19,6 @@ from tests.property.queries.expressions import (
 from tests.property.queries.relations import Relation, Relations
 
 __all__ = ["Subqueries"]
-
-#: what both dialects put in one order, but for NULL
-_SORTED = (t.IntType, t.BigIntType, t.VarCharType, t.DecimalType, t.DateType, t.TimestampType)
 
 
 @dataclass
@@ -35,22 +32,56 @@ class Subqueries(Relations):
         if not pairs:
             return self.select(depth)
         a, b = self.chance.choice(pairs)
-        test = self.keyed(self.sub_query(a, b, other), [a])
-        if self.odds(3):
-            word = self.chance.choice(["AND", "AND", "OR"])
+        word = self.chance.choice(["", "", "", "", "AND", "AND", "OR"])
+        # Beside OR it is a value, which some forms cannot be yet.
+        test = self.keyed(self.sub_query(a, b, other, quantified=word != "OR"), [a])
+        if word != "OR" and self.odds(5):
+            test = self.rows_chosen((a, b), self.chance.choice(pairs), other)
+        if word:
             condition = self.condition(source.columns, 1)
             test = join(lambda p, q: f"({p}) {word} {q}", test, condition)
         items, columns = self.under_new_names(source.columns)
         text = self.from_(source, items)
         return Relation(join(lambda q, p: f"{q} WHERE {p}", text, test), columns)
 
-    def sub_query(self, a: Column, b: Column, other: Relation) -> Text:
-        """A predicate on column `a` by column `b` of the other relation."""
+    def rows_chosen(
+        self, first: tuple[Column, Column], second: tuple[Column, Column], other: Relation
+    ) -> Text:
+        """A predicate on two columns by two of the other relation."""
+        (a, b), (c, d) = first, second
+        alias = self.name("t")
+        word = self.chance.choice(["IN", "IN", "NOT IN"])
+        if self.odds(2):
+            text = join(
+                lambda q: (
+                    f"({a.name}, {c.name}) {word} (SELECT {b.name}, {d.name} FROM ({q}) AS {alias})"
+                ),
+                other.text,
+            )
+        else:
+            text = join(
+                lambda q: (
+                    f"{a.name} {word} (SELECT {b.name} FROM ({q}) AS {alias} WHERE {d.name} = {c.name})"
+                ),
+                other.text,
+            )
+        return self.keyed(text, [a, c])
+
+    def sub_query(self, a: Column, b: Column, other: Relation, *, quantified: bool = True) -> Text:
+        """A predicate on column `a` by column `b` of the other relation; ALL and ANY on request."""
         alias = self.name("t")
         kept = same("")
         if self.odds(3):
             kept = self.condition(other.columns, 1)
-        match self.chance.randrange(5):
+        match self.chance.randrange(7):
+            case 5 if quantified and isinstance(a.type, SORTED):
+                word = self.chance.choice(["> ALL", "= ANY", "<= ANY", "<> ALL"])
+                where = join(lambda p: f" WHERE {p}" if p else "", kept)
+                return join(
+                    lambda q, w: f"{a.name} {word} (SELECT {b.name} FROM ({q}) AS {alias}{w})",
+                    other.text,
+                    where,
+                )
             case 0 | 1:
                 word = self.chance.choice(["IN", "IN", "NOT IN"])
                 where = join(lambda p: f" WHERE {p}" if p else "", kept)
@@ -59,7 +90,7 @@ class Subqueries(Relations):
                     other.text,
                     where,
                 )
-            case 2 if isinstance(a.type, _SORTED):
+            case 2 if isinstance(a.type, SORTED):
                 self.keyless = True
                 which, sign = self.chance.choice(["MIN", "MAX"]), self.chance.choice("=<>")
                 return join(
@@ -97,7 +128,7 @@ class Subqueries(Relations):
 
     def sortable(self, source: Relation) -> list[Column]:
         """Some columns that can be put in a total order."""
-        found = [c for c in source.columns if isinstance(c.type, _SORTED)]
+        found = [c for c in source.columns if isinstance(c.type, SORTED)]
         return (
             self.chance.sample(found, self.chance.randint(1, min(4, len(found)))) if found else []
         )
@@ -121,6 +152,14 @@ class Subqueries(Relations):
         items, inside = self.under_new_names(kept)
         rank = self.name("n")
         group = f"PARTITION BY {self.chance.choice(kept).name} " if self.odds(2) else ""
+        if self.odds(4):
+            most = self.chance.choice(["= 1", "<= 2", "< 4"])
+            text = join(
+                lambda q, o: f"{q} QUALIFY ROW_NUMBER() OVER ({group}ORDER BY {o}) {most}",
+                self.from_(source, items),
+                self.order(kept),
+            )
+            return Relation(text, inside)
         numbered = join(
             lambda o: f"ROW_NUMBER() OVER ({group}ORDER BY {o}) AS {rank}", self.order(kept)
         )
@@ -158,17 +197,22 @@ class Subqueries(Relations):
             [
                 *(f"GROUPING SETS (({a}), ({a}, {b}))", f"GROUPING SETS (({a}), ({b}))"),
                 *(f"ROLLUP ({a}, {b})", f"CUBE ({a}, {b})"),
+                *(
+                    f"GROUPING SETS (({a}, {b}), ({b}), ())",
+                    f"GROUPING SETS (ROLLUP ({a}, {b}), ({b}))",
+                ),
             ]
         )
         items, columns = self.under_new_names(keys)
-        measures = [*self.aggregates(source.columns), (same(f"GROUPING({b})"), BIGINT)]
+        test = self.chance.choice([f"GROUPING({b})", f"GROUPING_ID({a}, {b})"])
+        measures = [*self.aggregates(source.columns), (same(test), BIGINT)]
         results = [Column(self.name("c"), kind) for _, kind in measures]
         items += [
             join(lambda e, n=c.name: f"{e} AS {n}", text)
             for (text, _), c in zip(measures, results, strict=True)
         ]
         text = join(lambda q: f"{q} GROUP BY {sets}", self.from_(source, items))
-        if not sets.startswith("GROUPING"):
+        if "()" in sets or "ROLLUP" in sets or "CUBE" in sets:
             self.uses.add("ROLLUP over no rows")
             text = Text(text.flink, None)
         return Relation(self.keyed(text, keys), (*columns, *results))

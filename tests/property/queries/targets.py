@@ -21,6 +21,7 @@ _DEFAULTS = {
     t.DateType: "DATE '2020-01-01'",
     t.TimestampType: "CAST(TIMESTAMP '2020-01-01 00:00:00' AS TIMESTAMP(3))",
 }
+_NESTED = (t.RowType, t.ArrayType, t.MapType, t.MultisetType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,10 @@ def make_target(chance: random.Random, schema: t.RowType, *, appends: bool) -> T
     """A sink for rows of this type; `appends` where the query only adds rows."""
     if chance.randrange(5) < 2:
         return PLAIN
-    sure = [f for f in schema.fields if not f.type.nullable]
-    chosen = list(schema.fields)
+    chosen = [f for f in schema.fields if not isinstance(f.type, _NESTED)]
+    sure = [f for f in chosen if not f.type.nullable]
     if sure and chance.randrange(3):
         chosen = sure
-    chosen = [f for f in chosen if not isinstance(f.type, t.RowType)] or sure
     keys = []
     for field in chance.sample(chosen, min(len(chosen), chance.choice([1, 1, 2]))):
         kind = field.type.with_nullable(False)

@@ -85,10 +85,26 @@ def test_the_grammar_reaches_everything() -> None:
             "INTERSECT",
             "EXCEPT ALL",
         ),
-        *("ROW_NUMBER", "LIMIT", "OFFSET", "GROUPING SETS", "ROLLUP", "CUBE"),
+        *(
+            "ROW_NUMBER",
+            "LIMIT",
+            "OFFSET",
+            "GROUPING SETS",
+            "ROLLUP",
+            "CUBE",
+            "GROUPING_ID",
+            ", ())",
+        ),
+        *("QUALIFY", "ORDER BY ts DESC", "ORDER BY p)", "ORDER BY p DESC", "> ALL (", "= ANY ("),
+        *("VALUES", "UNNEST(", "WITH ORDINALITY", "LEFT JOIN UNNEST", "LATERAL (SELECT", "ON TRUE"),
+        *("(SELECT COUNT(", "(SELECT SUM(", ") NOT IN (SELECT", "(EXISTS (SELECT", "COLLECT("),
+        *("LISTAGG(", "LISTAGG(DISTINCT", "ARRAY_AGG(", "FIRST_VALUE(", "LAST_VALUE(", "VAR_SAMP("),
+        *("STDDEV_POP(", "PERCENTILE(", "JSON_ARRAYAGG(", "JSON_OBJECTAGG(", "NULL ON NULL"),
+        *("ARRAY[", "MAP[", "CAST(ROW(", "CARDINALITY(", "ARRAY_CONTAINS(", "ARRAY_SORT(", ")[1]"),
     ):
         assert word in texts, word
     assert any(q.views for q in queries)
+    assert sum(" LEFT JOIN " in t or " JOIN " in t for t in texts.splitlines()) > 200
     assert any("FROM view" in text for query in queries for _, text, _ in query.views)
     assert sum(q.duck is not None for q in queries) > 700
     assert sum(len(job) > 1 for job in jobs) > 100
