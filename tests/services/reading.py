@@ -91,8 +91,8 @@ class Log:
         self.decoder = LogDecoder()
 
     def frames(self) -> list[bytes]:
-        """All messages up to a transaction that is made now to end them."""
-        end = self._server.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0]
+        """All messages up to what is written by now."""
+        end = self._server.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")[0][0]
         out: list[bytes] = []
         deadline = time.monotonic() + 20
         connection = self._connection.pgconn
