@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -68,6 +70,8 @@ from flowsql.types import RowType, row_type_of
 
 __all__ = ["Prepared", "Session", "connect"]
 
+_LOG = logging.getLogger("flowsql")
+
 Planned: TypeAlias = QueryStatement | InsertStatement | StatementSet
 
 
@@ -96,7 +100,8 @@ class Session:
         config: settings, as SET takes them.
         clock: read once a step instead of the machine's clock.
         name: what jobs are called that `pipeline.name` does not name; a number follows.
-        events: told what a user wants to read in a log, a line each.
+        events: told what a user wants to read in a log, a line each. Without it Python's logger
+            `flowsql` is: as a warning, what jobs say (a new run, a restart); else as information.
         fresh: jobs begin anew even where there is a checkpoint to resume from.
         start: path of a checkpoint that jobs start from, whatever SET says; or `latest`: jobs
             that would begin a first or a new run are refused.
@@ -117,12 +122,12 @@ class Session:
         self._job_list = JobList()
         self._catalog = Catalog()
         self._embedded = EmbeddedConnector()
-        self._tell = events or (lambda _: None)
+        self._tell = events or partial(_LOG.info, "%s")
+        self._warn = events or partial(_LOG.warning, "%s")
         self._notice = Notice(self._tell)
         self._commands = Commands(self._catalog, self.config, self._notice, dict(config or {}))
         self._clock = clock
         self._name = name
-        self._events = events
         self._fresh = fresh
         self._start = start
         self._started = 0
@@ -262,7 +267,7 @@ class Session:
             clock=self._clock,
             collect=stream.put,
             persistent=False,
-            events=self._events,
+            events=self._warn,
             present=self._presenting(starred(sql)),
         )
 
@@ -300,7 +305,7 @@ class Session:
             clock=self._clock,
             fresh=self._fresh,
             resume=self._start == "latest",
-            events=lambda message: self._tell(f'job "{name}": {short_text(message, home)}'),
+            events=lambda message: self._warn(f'job "{name}": {short_text(message, home)}'),
             present=self._presenting(starred(sql)),
         )
         return Prepared(job, wait=self._values()["table.dml-sync"], at_commit=exactly_once(plan))
