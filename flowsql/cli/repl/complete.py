@@ -20,7 +20,16 @@ __all__ = ["Candidate", "Completions", "declared_options"]
 
 _STARTS = (
     *("SELECT", "CREATE", "INSERT INTO", "EXPLAIN", "SHOW", "DESCRIBE", "SET", "RESET", "DROP"),
-    *("USE", "WITH", "VALUES", "EXECUTE STATEMENT SET BEGIN", "ALTER", "STOP JOB"),
+    *(
+        "USE",
+        "WITH",
+        "VALUES",
+        "EXECUTE STATEMENT SET BEGIN",
+        "ALTER",
+        "STOP JOB",
+        "INSERT OVERWRITE",
+    ),
+    *("COMPILE PLAN", "EXECUTE PLAN"),
     *("SOURCE", "HELP", "CLEAR", "QUIT", "EXIT"),
 )
 _AFTER = {
@@ -28,12 +37,20 @@ _AFTER = {
     "TEMPORARY": ("TABLE", "VIEW", "FUNCTION"),
     "SHOW": (
         *("TABLES", "VIEWS", "CREATE TABLE", "CREATE VIEW", "FUNCTIONS", "CATALOGS", "DATABASES"),
-        *("COLUMNS", "JOBS", "CURRENT CATALOG", "CURRENT DATABASE"),
+        *("COLUMNS", "JOBS", "CURRENT CATALOG", "CURRENT DATABASE", "USER FUNCTIONS"),
+        *("CREATE CATALOG", "CREATE FUNCTION", "MODULES", "FULL MODULES", "JARS"),
     ),
-    "DROP": ("TABLE", "VIEW", "TEMPORARY TABLE", "TEMPORARY VIEW", "CATALOG", "DATABASE"),
-    "EXPLAIN": ("SELECT", "INSERT INTO", "CHANGELOG_MODE", "PLAN FOR"),
+    "DROP": (
+        *("TABLE", "VIEW", "TEMPORARY TABLE", "TEMPORARY VIEW", "CATALOG", "DATABASE", "FUNCTION"),
+        *("TEMPORARY FUNCTION",),
+    ),
+    "ALTER": ("TABLE", "VIEW", "DATABASE", "CATALOG", "FUNCTION"),
+    "EXPLAIN": (
+        *("SELECT", "INSERT INTO", "CHANGELOG_MODE", "PLAN FOR", "JSON_EXECUTION_PLAN"),
+        *("ESTIMATED_COST", "PLAN_ADVICE"),
+    ),
     "USE": ("CATALOG",),
-    "INSERT": ("INTO",),
+    "INSERT": ("INTO", "OVERWRITE"),
 }
 _TABLE_WORDS = {"FROM", "JOIN", "INTO", "TABLE", "DESCRIBE", "DESC", "VIEW", "TABLES"}
 _COMMENT = re.compile(r"(--|//).*$")  # in what stands behind the last token
