@@ -155,6 +155,29 @@ def test_transactions_truncate_and_a_table_that_changes(postgres_version: Postgr
     assert after.transactions.xid[0] > batch.transactions.xid[-1]
 
 
+def test_prepared_and_large_transactions(postgres_version: PostgresServer) -> None:
+    """A prepared one comes when it is committed, one that the server had to spool in one piece."""
+    server = postgres_version
+    server.execute("DROP TABLE IF EXISTS large")
+    server.execute("CREATE TABLE large (id int PRIMARY KEY, v text)")
+    memory = "-c logical_decoding_work_mem=64kB" if server.version >= 13 else ""
+    with logged(server, "large", options=memory) as log, server.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO large VALUES (-1, 'prepared')")
+        connection.execute("PREPARE TRANSACTION 'two'")
+        server.execute(
+            "INSERT INTO large VALUES (-2, 'between');"
+            "INSERT INTO large SELECT i, repeat('x', 90) FROM generate_series(1, 5000) i"
+        )
+        before = log.batch()
+        server.execute("COMMIT PREPARED 'two'")
+        after = log.batch()
+    assert before.changes[0].text(0).to_pylist() == ["-2", *map(str, range(1, 5001))]
+    assert len(before.transactions) == 1
+    assert _rows(after.changes[0]) == [("+I", "-1", "prepared")]
+    assert after.transactions.xid[0] < before.transactions.xid[0]
+
+
 def _positions_rise(batch: LogBatch) -> bool:
     t = batch.transactions
     return bool((t.final < t.end).all() and (t.end[:-1] <= t.final[1:]).all())
