@@ -146,6 +146,18 @@ class Engine:
             finally:
                 result.close()
 
+    def schema_and_mode(self, query: str) -> tuple[RowType, str]:
+        """The row type of a query, and the changelog mode of its result (`append` …)."""
+        with scratch() as folder, self.session((), folder) as (session, _):
+            result = session.execute(query)
+            try:
+                schema = result.schema
+            finally:
+                result.close()
+            ((text,),) = session.execute(f"EXPLAIN CHANGELOG_MODE {query}").fetchall()
+        first = list(_parts(text).values())[-1][0]
+        return schema, first.partition("changelogMode=")[2].split()[0]
+
     def explain(self, query: str, which: str | None = None) -> list[str]:
         """EXPLAIN's text, line by line; `which` names one of its parts."""
         details = "CHANGELOG_MODE " if which in (None, "physical") else ""
