@@ -18,7 +18,7 @@ from flowsql.config import Option, OptionType
 from flowsql.config.engine import ENGINE_OPTIONS
 from flowsql.connector import Connector
 from flowsql.connector.plugins import installed_connectors
-from flowsql.expr import all_aggregates, all_functions
+from flowsql.expr import all_aggregates, all_functions, all_table_functions
 from flowsql.formats import Format, find_format, format_names
 from flowsql.logical import table_options
 from flowsql.sql.unsupported import REFUSED_CLAUSES, REFUSED_STATEMENTS
@@ -148,10 +148,14 @@ def functions_page() -> str:
         constant = "" if function.deterministic else " Not deterministic."
         rows.append((f"`{function.name}`{aliases}", signatures, function.doc + constant))
     aggregates = [(f"`{f.name}`", f"`{f.signature}`", f.doc) for f in all_aggregates()]
+    tables = [(f"`{f.name}`", f"`{f.signature}`", f.doc) for f in all_table_functions()]
     return (
         "# Functions\n\n## Aggregates\n\nEach may be followed by `FILTER (WHERE …)`; over rows that come and "
         "go as over rows that only come.\n\n"
         + _table(("name", "arguments", "what it gives"), aggregates)
+        + "\n## Table functions\n\nThey stand behind FROM, alone or as `TABLE(f(…))`; arguments go by name or by "
+        "position. More on [the changelog functions](../changelog-functions.md).\n\n"
+        + _table(("name", "call", "what it gives"), tables)
         + "\n## Scalar functions and operators\n\n"
         + _table(("name", "signatures", "what it gives"), rows)
     )

@@ -50,6 +50,7 @@ from flowsql.expr.python_calls import bind_python_call, python_function, signatu
 from flowsql.expr.python_functions import PythonFunction, keep_function, look_up, written_place
 from flowsql.expr.render import render
 from flowsql.expr.settings import EvalSettings, StepClock
+from flowsql.expr.table_functions import TableFunction, all_table_functions, is_table_function
 from flowsql.expr.text import to_text
 from flowsql.expr.zones import check_zone
 from flowsql.types.common import common_type
@@ -70,8 +71,10 @@ __all__ = [
     "Projection",
     "PythonFunction",
     "StepClock",
+    "TableFunction",
     "all_aggregates",
     "all_functions",
+    "all_table_functions",
     "bind_aggregate",
     "bind_aggregate_call",
     "bind_call",
@@ -94,6 +97,7 @@ __all__ = [
     "is_aggregate",
     "is_constant",
     "is_deterministic",
+    "is_table_function",
     "keep_function",
     "look_up",
     "null_literal",

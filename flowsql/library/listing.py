@@ -18,7 +18,14 @@ from flowsql.catalog import (
     show_create_view,
 )
 from flowsql.errors import InternalError, SqlError, nearest
-from flowsql.expr import all_aggregates, all_functions, python_function, signatures
+from flowsql.expr import (
+    all_aggregates,
+    all_functions,
+    all_table_functions,
+    is_table_function,
+    python_function,
+    signatures,
+)
 from flowsql.library.administration import MODULE
 from flowsql.library.result import Result, rows_result, text_result
 from flowsql.logical import Binder, is_built_in
@@ -237,7 +244,8 @@ class Listing:
 def _functions() -> dict[str, str]:
     """Names of functions, operators left out, and the names that the registry knows them by."""
     scalar = {n: f.name for n, f in all_functions().items() if re.fullmatch(r"\w+", n)}
-    return scalar | {f.name: f.name for f in all_aggregates()}
+    aggregates = {f.name: f.name for f in all_aggregates()}
+    return scalar | aggregates | {f.name: f.name for f in all_table_functions()}
 
 
 def _no_function(name: Name, others: Iterable[str]) -> SqlError:
@@ -264,6 +272,10 @@ def _describe_built_in(statement: DescribeObject, others: Iterable[str]) -> Resu
         rows += [["kind", "SCALAR"], ["is deterministic", str(scalar.deterministic).lower()]]
         rows += [["signature", text] for text in scalar.supported()]
         rows += [["description", scalar.doc]]
+    elif statement.extended and is_table_function(key):
+        table = next(f for f in all_table_functions() if f.name == key)
+        rows += [["kind", "TABLE"], ["is deterministic", "true"]]
+        rows += [["signature", table.signature], ["description", table.doc]]
     elif statement.extended:
         found = next(f for f in all_aggregates() if f.name == key)
         rows += [["kind", "AGGREGATE"], ["is deterministic", "true"]]

@@ -169,6 +169,9 @@ class Result:
         folded = concat_changes(changes)
         if folded is not None and folded.codes is not None:
             folded = net(folded, self.schema.types)
+        if folded is not None and folded.codes is not None:
+            # What was taken back without having been there leaves no row.
+            folded = folded.filter(folded.signs > 0)
         batches = [] if folded is None else [folded.batch]
         table = pa.Table.from_batches(batches, schema=arrow_schema(self.schema))
         return sorted_table(table, self.order)

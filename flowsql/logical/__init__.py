@@ -20,7 +20,7 @@ from flowsql.logical.plan import (
     call_text,
     without_time,
 )
-from flowsql.logical.plan_changelogs import CHANGE_NAMES, FromChangelog, ToChangelog
+from flowsql.logical.plan_changelogs import CHANGE_NAMES, FromChangelog, ToChangelog, codes_text
 from flowsql.logical.plan_rows import (
     Expand,
     Number,
@@ -79,6 +79,7 @@ __all__ = [
     "Window",
     "call_text",
     "canonical",
+    "codes_text",
     "column",
     "connector_table",
     "elements",

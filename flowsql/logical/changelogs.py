@@ -63,14 +63,12 @@ def bind_to_changelog(call: d.FunctionCall, table: TableBinder, *, streaming: bo
             hint='Leave "produces_full_deletes" out, or map DELETE.',
             span=span_of(given["produces_full_deletes"]),
         )
-    written = tuple(n for n in ("op_mapping", "produces_full_deletes") if n in given)
     plan = ToChangelog(
         source.plan,
         source.partition,
         op,
         codes,
-        full is not False,
-        tuple(n for n in written if not _is_null(given[n])),
+        full,
         span=span_of(call),
     )
     names = plan.schema.names

@@ -19,6 +19,7 @@ from flowsql.expr import (
     boolean_literal,
     columns_read,
     is_aggregate,
+    is_table_function,
     null_literal,
     number_literal,
     string_literal,
@@ -435,6 +436,12 @@ class ExpressionBinder:
         declared = bind_user_call(node, lambda: [self.value(a) for a in node.arguments], span)
         if declared is not None:
             return declared
+        if is_table_function(name) and not node.args.get("qualifier"):
+            raise SqlError(
+                f'table function "{node.function}" cannot stand in {self.where}',
+                hint=f"It gives a table: write FROM {node.function}(…).",
+                span=span,
+            )
         if node.args.get("qualifier"):
             full = ".".join([*(p.this for p in node.args["qualifier"]), name])
             raise SqlError(f'function "{full}" does not exist', span=span)

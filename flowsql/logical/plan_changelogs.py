@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from flowsql.logical.plan import Unary
 from flowsql.types import Field, VarCharType
 
-__all__ = ["CHANGE_NAMES", "FromChangelog", "ToChangelog"]
+__all__ = ["CHANGE_NAMES", "FromChangelog", "ToChangelog", "codes_text"]
 
 CHANGE_NAMES = ("INSERT", "UPDATE_BEFORE", "UPDATE_AFTER", "DELETE")
 """What `op_mapping` calls the four kinds of change, by their numbers."""
+
+
+def codes_text(pairs: Iterable[tuple[str | None, int]]) -> str:
+    """Codes and kinds for people: `INSERT, DELETE as "d"`; a kind without a code is left out."""
+    return ", ".join(
+        CHANGE_NAMES[kind] if code == CHANGE_NAMES[kind] else f'{CHANGE_NAMES[kind]} as "{code}"'
+        for code, kind in pairs
+        if code is not None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +34,14 @@ class ToChangelog(Unary):
         partition: PARTITION BY.
         op: name of the column with the code.
         codes: the code of each kind, by `CHANGE_NAMES`; None leaves such changes out.
-        full_deletes: whether DELETE rows hold more than the partition and the unique key.
-        written: `op_mapping` and `produces_full_deletes` where they are written, to be checked
-            against what the input can do.
+        full_deletes: FALSE leaves DELETE rows nothing but the partition and the unique key; TRUE,
+            unlike None, says that there are such rows.
     """
 
     partition: tuple[int, ...]
     op: str
     codes: tuple[str | None, ...] = CHANGE_NAMES
-    full_deletes: bool = True
-    written: tuple[str, ...] = ()
+    full_deletes: bool | None = None
 
     @property
     def columns(self) -> tuple[int, ...]:
@@ -45,7 +53,7 @@ class ToChangelog(Unary):
         fields = self.input.schema.fields
         made = [fields[c] for c in self.columns]
         at = len(self.partition)
-        if not self.full_deletes:
+        if self.full_deletes is False:
             made[at:] = [replace(f, type=f.type.with_nullable(True)) for f in made[at:]]
         made.insert(at, Field(self.op, VarCharType()))
         return tuple(made)
@@ -54,9 +62,9 @@ class ToChangelog(Unary):
         names = self.input.schema.names
         parts = [f"partition=[{', '.join(names[c] for c in self.partition)}]"]
         parts = parts if self.partition else []
-        shown = [f"{n} AS {c}" for n, c in zip(CHANGE_NAMES, self.codes, strict=True) if c]
-        parts += [f"{self.op}=[{', '.join(shown)}]"]
-        parts += [] if self.full_deletes else ["deletes hold the key only"]
+        shown = codes_text((c, i) for i, c in enumerate(self.codes))
+        parts += [f"{self.op}=[{shown}]"]
+        parts += [] if self.full_deletes is not False else ["deletes hold the key only"]
         return f"ToChangelog({', '.join(parts)})"
 
 
@@ -92,8 +100,7 @@ class FromChangelog(Unary):
 
     def __str__(self) -> str:
         names = self.input.schema.names
-        shown = ", ".join(f"{code} AS {CHANGE_NAMES[kind]}" for code, kind in self.codes)
-        parts = [f"{names[self.op]}=[{shown}]"]
+        parts = [f"{names[self.op]}=[{codes_text(self.codes)}]"]
         if self.partition:
             parts.insert(0, f"partition=[{', '.join(names[c] for c in self.partition)}]")
         parts += ["upsert"] if self.upsert else []

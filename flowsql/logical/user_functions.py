@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from flowsql.catalog import Catalog, UserFunction
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr import Expression, all_functions, bind_python_call, is_aggregate
+from flowsql.expr import (
+    Expression,
+    all_functions,
+    bind_python_call,
+    is_aggregate,
+    is_table_function,
+)
 from flowsql.sql import dialect as d
 
 __all__ = ["bind_user_call", "functions_of", "functions_within", "is_built_in"]
@@ -56,7 +62,12 @@ def functions_within(home: tuple[str, str] | None) -> Iterator[None]:
 def is_built_in(name: str) -> bool:
     """Whether a bare call of the name is one of a function that flowsql has itself."""
     key = name.upper()
-    return key in all_functions() or is_aggregate(key) or key == "CURRENT_DATABASE"
+    return (
+        key in all_functions()
+        or is_aggregate(key)
+        or is_table_function(key)
+        or key == "CURRENT_DATABASE"
+    )
 
 
 def bind_user_call(

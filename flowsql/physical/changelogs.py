@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import SqlError
-from flowsql.logical import CHANGE_NAMES, FromChangelog, ToChangelog
+from flowsql.logical import FromChangelog, ToChangelog
 from flowsql.physical import specs as p
 from flowsql.physical.builder import Lowered
 from flowsql.physical.plan import PhysicalNode
-from flowsql.types import RowType
 
 if TYPE_CHECKING:
     from flowsql.physical.lower import Lowering
@@ -28,10 +28,14 @@ def lower_to_changelog(lowering: Lowering, plan: ToChangelog) -> Lowered:
     node = lowering.materialised(
         lowering.lower(plan.input, frozenset(range(len(schema.fields)))), schema
     )
-    if node.mode is ChangelogMode.APPEND:
-        _check_append(plan)
+    if plan.full_deletes and node.mode is ChangelogMode.APPEND:
+        raise SqlError(
+            'argument "produces_full_deletes" is TRUE, but the input only gives INSERT',
+            hint="Leave it out.",
+            span=plan.span,
+        )
     key = node.upsert_keys[0] if node.upsert_keys else None
-    if not plan.full_deletes and not plan.partition and key is None:
+    if plan.full_deletes is False and not plan.partition and key is None:
         raise SqlError(
             'argument "produces_full_deletes" is FALSE, but the input has no unique key',
             detail="The rows of deletions would hold no column that says which row goes.",
@@ -41,12 +45,14 @@ def lower_to_changelog(lowering: Lowering, plan: ToChangelog) -> Lowered:
     columns = plan.columns
     at = len(plan.partition)
     nulled: tuple[int, ...] = ()
-    if not plan.full_deletes:
+    if plan.full_deletes is False:
         kept = {*plan.partition, *(key or ())}
         nulled = tuple(i + (i >= at) for i, c in enumerate(columns) if c not in kept)
-    net = not _says_kinds(lowering, node)
+    kinds = _kinds(lowering, node)
+    net = kinds is not _Kinds.SAID
+    by = key if kinds is _Kinds.KEYED else None
     made = lowering.builder.add(
-        p.ToChangelog(plan.codes, columns, at, nulled, net, key if net else None),
+        p.ToChangelog(plan.codes, columns, at, nulled, net, by),
         (node,),
         plan.schema,
         ChangelogMode.APPEND,
@@ -55,35 +61,37 @@ def lower_to_changelog(lowering: Lowering, plan: ToChangelog) -> Lowered:
     return Lowered(made, tuple(range(len(plan.schema.fields))))
 
 
-def _check_append(plan: ToChangelog) -> None:
-    """What is written must not speak of changes that never come."""
-    other = [n for n, c in zip(CHANGE_NAMES[1:], plan.codes[1:], strict=True) if c is not None]
-    if "op_mapping" in plan.written and other:
-        raise SqlError(
-            f'"op_mapping" maps {", ".join(other)}, but the input table only gives INSERT',
-            hint="Leave them out of the mapping.",
-            span=plan.span,
-        )
-    if "produces_full_deletes" in plan.written and plan.full_deletes:
-        raise SqlError(
-            'argument "produces_full_deletes" is TRUE, but the input table only gives INSERT',
-            hint="Leave it out.",
-            span=plan.span,
-        )
+class _Kinds(Enum):
+    """What the kinds of a node's changes say.
+
+    SAID: what happened, by their source or in pairs by key. KEYED: what comes and goes; a row that
+    goes with one that comes by the same key is an update, as in Flink. BARE: what comes and goes;
+    Flink says no more either.
+    """
+
+    SAID = 0
+    KEYED = 1
+    BARE = 2
 
 
-def _says_kinds(lowering: Lowering, node: PhysicalNode) -> bool:
-    """Whether the kinds of a node's changes say what happened: its source's, or pairs by key."""
+def _kinds(lowering: Lowering, node: PhysicalNode) -> _Kinds:
     if node.mode is ChangelogMode.APPEND:
-        return True
+        return _Kinds.SAID
     match node.spec:
         case p.Scan() | p.FromChangelog() | p.Normalize() | p.GroupAggregate() | p.Deduplicate():
-            return True
+            return _Kinds.SAID
         case p.Filter() | p.Project() | p.Expand() | p.Unnest() | p.TumbleAssign() | p.Union():
             nodes = {n.id: n for n in lowering.builder.nodes}
-            return all(_says_kinds(lowering, nodes[i]) for i in node.inputs)
+            below = [_kinds(lowering, nodes[i]) for i in node.inputs]
+            return max(below, key=lambda k: k.value)
+        case p.Join(kind=p.JoinKind.INNER) | p.SemiJoin(anti=False):
+            return _Kinds.KEYED
+        case p.Rank(rank_column=True):
+            return _Kinds.KEYED
+        case p.Rank(input_mode=ChangelogMode.APPEND, start=1, end=1):
+            return _Kinds.KEYED
         case _:
-            return False
+            return _Kinds.BARE
 
 
 def lower_from_changelog(
@@ -129,14 +137,13 @@ def from_changelog(
             hint="Its table is the changelog itself, a row for each change.",
             span=plan.span,
         )
-    fields = below.node.output.fields
     spec = p.FromChangelog(
         below.at(plan.op), plan.codes, tuple(below.at(c) for c in columns), plan.skip
     )
     return lowering.builder.add(
         spec,
         (below.node,),
-        RowType(tuple(fields[c] for c in spec.columns), nullable=False),
+        plan.schema.select(chosen),
         ChangelogMode.UPSERT if plan.upsert else ChangelogMode.RETRACT,
         (tuple(range(len(plan.partition))),) if plan.upsert else (),
         span=plan.span,

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from flowsql.changelog import ChangelogMode
 from flowsql.expr import AggregateCall, render
-from flowsql.logical import CHANGE_NAMES, LogicalPlan, call_text, tree
+from flowsql.logical import LogicalPlan, call_text, codes_text, tree
 from flowsql.physical import specs as p
 from flowsql.physical.plan import PhysicalNode, PhysicalPlan
 from flowsql.physical.state_specs import stored_columns
@@ -182,9 +182,8 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
         case p.ToChangelog():
             return f"ToChangelog({_to_changelog(spec, row)})"
         case p.FromChangelog():
-            shown = ", ".join(f"{code} AS {CHANGE_NAMES[kind]}" for code, kind in spec.codes)
             skip = ", skips other codes" if spec.skip else ""
-            return f"FromChangelog({row.names[spec.op]}=[{shown}]{skip})"
+            return f"FromChangelog({row.names[spec.op]}=[{codes_text(spec.codes)}]{skip})"
         case p.Normalize():
             return f"Normalize(keys=[{_names(row, spec.keys)}])"
         case p.SinkMaterialize():
@@ -222,8 +221,8 @@ def _order(order: Sequence[p.SortKey], row: RowType) -> str:
 
 
 def _to_changelog(spec: p.ToChangelog, row: RowType) -> str:
-    shown = [f"{n} AS {c}" for n, c in zip(CHANGE_NAMES, spec.codes, strict=True) if c is not None]
-    parts = [f"codes=[{', '.join(shown)}]"]
+    shown = codes_text((c, i) for i, c in enumerate(spec.codes))
+    parts = [f"codes=[{shown}]"]
     if spec.net:
         parts.append("net" if spec.key is None else f"net, updates by [{_names(row, spec.key)}]")
     if spec.nulled:

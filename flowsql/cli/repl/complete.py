@@ -11,7 +11,7 @@ from flowsql.cli.repl.highlight import KEYWORDS
 from flowsql.config import ENGINE_OPTIONS, Option, OptionType
 from flowsql.connector.plugins import connector_names, find_connector
 from flowsql.errors import FlowSQLError, SqlError
-from flowsql.expr import all_aggregates, all_functions
+from flowsql.expr import all_aggregates, all_functions, all_table_functions
 from flowsql.formats import FORMAT_OPTION, find_format, format_names
 from flowsql.sql.keywords import NO_FUNCTION, RESERVED
 from flowsql.sql.tokens import Kind, Token, tokenize
@@ -207,6 +207,7 @@ def _functions() -> dict[str, str]:
     """Name → sentence, of those that are called by a name."""
     found = {name: f.doc for name, f in all_functions().items() if name.isidentifier()}
     found |= {f.name: f.doc for f in all_aggregates()}
+    found |= {f.name: f.doc for f in all_table_functions()}
     return {name: found[name] for name in sorted(found) if name not in NO_FUNCTION}
 
 

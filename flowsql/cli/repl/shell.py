@@ -20,7 +20,7 @@ from flowsql.cli.repl.tree import wrapped_plan
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.errors import ConfigError, FlowSQLError, InternalError
-from flowsql.expr import EvalSettings, all_aggregates, all_functions
+from flowsql.expr import EvalSettings, all_aggregates, all_functions, all_table_functions
 from flowsql.library.masking import starred
 from flowsql.library.result import Result
 from flowsql.runtime.job import Job
@@ -338,6 +338,7 @@ class Shell:
     def _functions(self, part: str) -> None:
         docs = {name: f.doc for name, f in all_functions().items()}
         docs |= {f.name: f.doc for f in all_aggregates()}
+        docs |= {f.name: f.doc for f in all_table_functions()}
         found = {n: docs[n] for n in sorted(docs) if part.upper() in n and n.isidentifier()}
         wide = max(map(len, found), default=0)
         width = self._console.width

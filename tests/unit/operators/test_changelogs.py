@@ -19,6 +19,7 @@ NAMES = ("INSERT", "UPDATE_BEFORE", "UPDATE_AFTER", "DELETE")
 
 
 def to(output: Any = TOLD, **spec: Any) -> Run:
+    """A TO_CHANGELOG of the row."""
     return Run(ToChangelog(**{"codes": NAMES, "columns": (0, 1), "at": 0, **spec}), [ROW], output)
 
 
@@ -96,6 +97,7 @@ def test_a_value_that_was_not_sent_is_no_row() -> None:
 
 
 def back(**spec: Any) -> Run:
+    """A FROM_CHANGELOG of what `to` gives."""
     given = {
         "op": 0,
         "codes": tuple((n, i) for i, n in enumerate(NAMES)),
