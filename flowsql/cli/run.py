@@ -14,13 +14,12 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from flowsql.cli.console import Console
 from flowsql.cli.repl.commands import read_file, scripts
-from flowsql.cli.repl.records import RecordPrinter
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.errors import FlowSQLError
@@ -30,6 +29,9 @@ from flowsql.library.result import Result
 from flowsql.runtime.job import Job
 from flowsql.session import Prepared, Session
 from flowsql.sql import Explain, Insert, QueryStatement, StatementSet, parse_script
+
+if TYPE_CHECKING:
+    from flowsql.cli.repl.records import RecordPrinter
 
 __all__ = ["explain_file", "run_file", "run_text", "tune"]
 
@@ -223,9 +225,8 @@ class _Run:
     def _begin(self, prepared: Prepared) -> int:
         if isinstance(prepared.answer, Result):
             settings = EvalSettings(self._session.settings.local_time_zone)
-            printer: ResultPrinter | RecordPrinter
             if self._form == "table":
-                printer = ResultPrinter(
+                printer: ResultPrinter | RecordPrinter = ResultPrinter(
                     self._console,
                     settings,
                     lambda: self._stopping.asked,
@@ -234,7 +235,9 @@ class _Run:
                     expanded=display_option(self._session.config, EXPANDED),
                 )
             else:
-                printer = RecordPrinter(self._form, settings, lambda: self._stopping.asked)
+                from flowsql.cli.repl import records  # noqa: PLC0415 - loads formats
+
+                printer = records.RecordPrinter(self._form, settings, lambda: self._stopping.asked)
             whole = printer.show(prepared.answer)
             if missing := left_out(prepared.answer):
                 self._console.log(missing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flowsql.formats.format import (
     BadRow,
     BulkReader,
@@ -12,11 +14,14 @@ from flowsql.formats.format import (
     Format,
     FormatTable,
 )
-from flowsql.formats.json_values import JsonColumns, RawNumber
-from flowsql.formats.parse import CSV_STYLE, Parsed, TextStyle, parse_text
 from flowsql.formats.registry import FORMAT_OPTION, find_format, format_names
-from flowsql.formats.row_text import row_text, value_text
-from flowsql.formats.rows import needs_values, wrong_nulls
+from flowsql.lazy import lazily
+
+if TYPE_CHECKING:
+    from flowsql.formats.json_values import JsonColumns, RawNumber
+    from flowsql.formats.parse import CSV_STYLE, Parsed, TextStyle, parse_text
+    from flowsql.formats.row_text import row_text, value_text
+    from flowsql.formats.rows import needs_values, wrong_nulls
 
 __all__ = [
     "CSV_STYLE",
@@ -41,3 +46,19 @@ __all__ = [
     "value_text",
     "wrong_nulls",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "CSV_STYLE": "flowsql.formats.parse",
+        "JsonColumns": "flowsql.formats.json_values",
+        "Parsed": "flowsql.formats.parse",
+        "RawNumber": "flowsql.formats.json_values",
+        "TextStyle": "flowsql.formats.parse",
+        "needs_values": "flowsql.formats.rows",
+        "parse_text": "flowsql.formats.parse",
+        "row_text": "flowsql.formats.row_text",
+        "value_text": "flowsql.formats.row_text",
+        "wrong_nulls": "flowsql.formats.rows",
+    },
+)
