@@ -79,6 +79,8 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "functions.", "UTC", flink_default="(the system's)"),
     Option("table.exec.source.idle-timeout", _O.DURATION, "A split silent for so long no longer "
            "holds back the watermark; '0 ms' for never.", 0),
+    Option("table.exec.source.cdc-events-duplicate", _O.BOOLEAN, "Changes of a table with a PRIMARY "
+           "KEY may come more than once: the last row of each key counts.", default=False),
     Option("table.exec.sink.not-null-enforcer", _O.ENUM, "What happens to a NULL for a NOT NULL "
            "column.", "error", choices=("error", "drop")),
     Option("table.exec.sink.nested-constraint-enforcer", _O.ENUM, "Whether sinks look at NOT NULL "

@@ -38,6 +38,8 @@ class Connector(ABC):
         formats: True where it takes `'format' = …` (and the format's options).
         metadata: metadata key → type, for METADATA columns.
         overwrites: its sinks heed `ConnectorTable.overwrite`.
+        overwrites_streams: in streaming mode as well.
+        gives_watermarks: its readers give `Poll.watermarks`, for SOURCE_WATERMARK().
         exclusive: a second job of the process on the same group is refused at planning.
     """
 
@@ -47,6 +49,8 @@ class Connector(ABC):
     formats: ClassVar[bool] = False
     metadata: ClassVar[Mapping[str, DataType]] = {}
     overwrites: ClassVar[bool] = False
+    overwrites_streams: ClassVar[bool] = False
+    gives_watermarks: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
 
     def check(self, table: ConnectorTable, role: Role) -> None:

@@ -73,7 +73,7 @@ def canonical(value: Any) -> Any:
                 type(value).__name__: {
                     f.name: canonical(getattr(value, f.name))
                     for f in fields(value)
-                    if f.name not in skipped
+                    if f.compare and f.name not in skipped
                 }
             }
 

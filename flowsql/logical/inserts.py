@@ -101,7 +101,7 @@ def _check_conflict(action: str, target: BoundTable, span: Span) -> None:
 
 def _check_overwrite(statement: s.Insert, target: BoundTable, *, streaming: bool) -> None:
     span = statement.table.span
-    if streaming:
+    if streaming and target.connector.overwrites and not target.connector.overwrites_streams:
         raise SqlError(
             "INSERT OVERWRITE is not possible in streaming mode",
             hint="SET 'execution.runtime-mode' = 'batch', or use INSERT INTO.",
@@ -112,14 +112,6 @@ def _check_overwrite(statement: s.Insert, target: BoundTable, *, streaming: bool
             f'connector "{target.connector.name}" cannot overwrite',
             hint='Connector "filesystem" can. INSERT INTO adds rows.',
             span=span,
-        )
-    fixed = {str(p.column) for p in statement.partition if p.value is not None}
-    if fixed and fixed == set(target.partition_keys):
-        raise SqlError(
-            "INSERT OVERWRITE of one partition is not supported",
-            hint="Give the value as a column of the query: each partition that gets rows is "
-            "overwritten, the others stay.",
-            span=statement.partition[0].column.span,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["PlanSettings"]
 
@@ -19,6 +19,8 @@ class PlanSettings:
             the query's must be told what happens to rows of one key.
         ignore_nondeterminism: `table.optimizer.non-deterministic-update.strategy` = IGNORE.
         idle_timeout: `table.exec.source.idle-timeout` in milliseconds, None for never.
+        duplicate_changes: `table.exec.source.cdc-events-duplicate`; it shows in what tables carry,
+            and is therefore left out of the fingerprint itself.
     """
 
     streaming: bool = True
@@ -27,3 +29,4 @@ class PlanSettings:
     require_on_conflict: bool = True
     ignore_nondeterminism: bool = False
     idle_timeout: int | None = None
+    duplicate_changes: bool = field(default=False, compare=False)

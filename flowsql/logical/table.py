@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from flowsql.catalog import ColumnKind
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import Connector, ConnectorTable
-from flowsql.expr import Expression
+from flowsql.expr import Expression, Literal
 from flowsql.types import DataType, Field, RowType
 
 __all__ = ["BoundColumn", "BoundTable", "BoundWatermark"]
@@ -42,7 +42,7 @@ class BoundWatermark:
 
     Attributes:
         rowtime: position in the schema.
-        expression: over the row of all columns.
+        expression: over the row of all columns; NULL for SOURCE_WATERMARK().
         strategy: `on-event` or `on-periodic`.
         idle_timeout, all_idle_close: milliseconds, or None for never.
     """
@@ -52,6 +52,11 @@ class BoundWatermark:
     strategy: str = "on-event"
     idle_timeout: int | None = None
     all_idle_close: int | None = None
+
+    @property
+    def by_source(self) -> bool:
+        """SOURCE_WATERMARK(): only the source says how far event time is."""
+        return isinstance(self.expression, Literal)
 
 
 @dataclass(frozen=True, slots=True)

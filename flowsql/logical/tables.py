@@ -10,17 +10,21 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlglot import expressions as exp
+
 from flowsql.catalog import CatalogColumn, CatalogTable, ColumnKind
-from flowsql.config import Option, OptionType, parse_options
+from flowsql.changelog import ChangelogMode
+from flowsql.config import Option, OptionType, OptionValues, parse_options
 from flowsql.connector import Connector, ConnectorTable, Role
 from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError, nearest
-from flowsql.expr import Call, Column, Expression, can_cast, transform, walk
+from flowsql.expr import Call, Column, Expression, Literal, can_cast, transform, walk
 from flowsql.logical.expressions import ExpressionBinder, aggregates_in
 from flowsql.logical.plan import without_time
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.settings import PlanSettings
 from flowsql.logical.table import BoundColumn, BoundTable, BoundWatermark
 from flowsql.logical.table_options import TABLE_OPTIONS, parse_unresolved, resolve_references
+from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import (
     Field,
@@ -110,9 +114,13 @@ class Tables:
             scope.relations,
         )
         self._check_rowtime(columns[at], span_of(clause.expression))
-        binder = ExpressionBinder(full, "WATERMARK")
-        expression = binder.value(clause.expression)
         rowtime = columns[at].type
+        if _is_source_watermark(clause.expression):
+            expression: Expression = Literal(
+                type=without_time(rowtime).with_nullable(True), value=None
+            )
+        else:
+            expression = ExpressionBinder(full, "WATERMARK").value(clause.expression)
         if not isinstance(expression.type, TimestampType | LocalZonedTimestampType) or type(
             expression.type
         ) is not type(rowtime):
@@ -238,6 +246,7 @@ class Tables:
             identity=_identity(declared, given),
         )
         if role is not None:
+            _check_parallelism(options, role, where)
             connector.check(facts, role)
         if role is Role.SINK:
             return replace(bound, sink_modes=connector.sink_modes(facts))
@@ -278,6 +287,7 @@ class Tables:
         options = bound.settings.options
         watermark = bound.watermark
         if watermark is not None:
+            self._check_source_watermark(bound, watermark)
             idle = options["scan.watermark.idle-timeout"]
             watermark = replace(
                 watermark,
@@ -298,10 +308,35 @@ class Tables:
         return replace(
             bound,
             watermark=watermark,
-            scan_mode=bound.connector.scan_mode(bound.settings),
+            scan_mode=self._scan_mode(bound),
             bounded=bound.connector.bounded(bound.settings),
             bad_records=policy,
         )
+
+    @staticmethod
+    def _check_source_watermark(bound: BoundTable, watermark: BoundWatermark) -> None:
+        if watermark.by_source and not bound.connector.gives_watermarks:
+            name = bound.columns[watermark.rowtime].name
+            raise ConfigError(
+                f'connector "{bound.connector.name}" has no watermark of its own for '
+                "SOURCE_WATERMARK()",
+                hint="Declare the watermark by an expression: WATERMARK FOR "
+                f"{name} AS {name} - INTERVAL '5' SECOND.",
+            )
+
+    def _scan_mode(self, bound: BoundTable) -> ChangelogMode:
+        mode = bound.connector.scan_mode(bound.settings)
+        if mode is not ChangelogMode.RETRACT or not self.settings.duplicate_changes:
+            return mode
+        if not bound.primary_key:
+            raise ConfigError(
+                f'table "{bound.name}" gives changes that may come more than once, and has no '
+                "PRIMARY KEY",
+                detail="'table.exec.source.cdc-events-duplicate' is set.",
+                hint="Declare PRIMARY KEY (…) NOT ENFORCED, by which a change is told from a new "
+                "one; or RESET 'table.exec.source.cdc-events-duplicate'.",
+            )
+        return ChangelogMode.UPSERT
 
     def secrets(self, table: CatalogTable) -> Callable[[str], bool]:
         """Whether a key of the table's options is secret; for SHOW CREATE TABLE.
@@ -322,6 +357,24 @@ class Tables:
             return any(word in key.lower() for word in ("password", "secret", "token"))
 
         return is_secret
+
+
+def _is_source_watermark(node: exp.Expr) -> bool:
+    if not isinstance(node, d.FunctionCall):
+        return False
+    return node.function == "SOURCE_WATERMARK" and not node.arguments and not node.args["qualifier"]
+
+
+def _check_parallelism(options: OptionValues, role: Role, where: str) -> None:
+    """How many readers or writers there are is decided elsewhere, but it must be a number of them."""
+    key = f"{role.value}.parallelism"
+    given = options.get(key)
+    if given is not None and given < 1:
+        raise ConfigError(
+            f"{where}: invalid configured parallelism {given}",
+            hint=f"Give '{key}' a number of at least 1, or leave it out.",
+            option=key,
+        )
 
 
 def _metadata(column: BoundColumn, connector: Connector, where: str) -> BoundColumn:

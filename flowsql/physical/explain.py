@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 from typing import assert_never
 
 from flowsql.changelog import ChangelogMode
-from flowsql.expr import AggregateCall, render
+from flowsql.expr import AggregateCall, Literal, render
 from flowsql.logical import LogicalPlan, call_text, codes_text, tree
 from flowsql.physical import specs as p
 from flowsql.physical.plan import PhysicalNode, PhysicalPlan
@@ -131,7 +131,9 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
                 parts.append(f"select=[{', '.join(map(render, spec.projection))}]")
             if spec.watermark is not None:
                 mark = spec.watermark
-                parts.append(f"watermark={render(mark.expression)} {mark.strategy.value}")
+                by_source = isinstance(mark.expression, Literal)
+                shown = "SOURCE_WATERMARK()" if by_source else render(mark.expression)
+                parts.append(f"watermark={shown} {mark.strategy.value}")
             if spec.bad_records is not p.BadRecordPolicy.FAIL:
                 parts.append(f"bad records={spec.bad_records.value}")
             return f"Scan({', '.join(parts)})"

@@ -43,7 +43,9 @@ def _table(record: Mapping[str, Any]) -> Table:
     if mode == "I" and kinds - {"+I"}:
         mode = "I,UB,UA,D"
     metadata = options.get("readable-metadata", "")
-    return Table(record["name"].strip("`"), tuple(pieces), mode, metadata=metadata)
+    parallelism = options.get("scan.parallelism")
+    name = record["name"].strip("`")
+    return Table(name, tuple(pieces), mode, metadata=metadata, parallelism=parallelism)
 
 
 def engine_of(case: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> Engine:
@@ -69,7 +71,11 @@ def _events(record: Mapping[str, Any], rows_key: str) -> Iterator[Event]:
     last = None
     for row, mark in itertools.zip_longest(record.get(rows_key) or (), marks):
         if row is not None:
-            yield Rows(name, (plain_row(row, kind),))
+            # Rows of a table that declares none of its metadata leave it out.
+            bare = len(row) - 1 == len(physical.fields)
+            sign, values = plain_row(row, physical if bare else kind)
+            absent = (None,) * (len(kind.fields) - len(values))
+            yield Rows(name, ((sign, (*values, *absent)),))
         if mark is not None and mark != last:
             yield WatermarkAt(name, mark)
             last = mark

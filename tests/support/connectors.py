@@ -235,12 +235,14 @@ class SteppedConnector(Connector):
     """Reads a `Feed`."""
 
     name: ClassVar[str] = "stepped"
+    gives_watermarks: ClassVar[bool] = True
     metadata: ClassVar[Mapping[str, DataType]] = {}  # what the tables of a test declare
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SCAN})
     options: ClassVar[tuple[Option, ...]] = (
         Option("feed", OptionType.STRING, "Name of the feed.", required=True),
         Option("changelog-mode", OptionType.STRING, "What it carries.", default="I"),
         Option("bounded", OptionType.BOOLEAN, "Whether it ends.", default=True),
+        Option("scan.parallelism", OptionType.INT, "Without effect."),
         Option("splits", OptionType.INT, "How many splits a table has.", default=1),
         Option("metadata", OptionType.STRING, "What stands behind the columns.", default=""),
     )
@@ -335,6 +337,8 @@ class CollectedConnector(Connector):
     """Writes into a `Collection`."""
 
     name: ClassVar[str] = "collected"
+    overwrites: ClassVar[bool] = True
+    overwrites_streams: ClassVar[bool] = True
     metadata: ClassVar[Mapping[str, DataType]] = {}  # what the tables of a test declare
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SINK})
     options: ClassVar[tuple[Option, ...]] = (

@@ -50,6 +50,7 @@ class Table:
         mode: `I`, `I,UB,UA,D` or `I,UA,D`.
         splits: how many are read at once.
         metadata: what stands behind the columns in its rows, `key:TYPE, …`.
+        parallelism: `scan.parallelism`, where it is given.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Table:
     mode: str = "I"
     splits: int = 1
     metadata: str = ""
+    parallelism: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,10 +313,13 @@ def _parts(text: str) -> dict[str, list[str]]:
 
 def _create(table: Table, feed: str, *, ends: bool) -> str:
     name = table.name.replace("`", "``")
+    parallelism = ""
+    if table.parallelism is not None:
+        parallelism = f", 'scan.parallelism' = '{table.parallelism}'"
     return (
         f"CREATE TABLE `{name}` (\n  {', '.join(table.ddl)}\n) WITH ('connector' = 'stepped', "
         f"'feed' = '{feed}', 'changelog-mode' = '{table.mode}', 'bounded' = '{str(ends).lower()}', "
-        f"'splits' = '{table.splits}', 'metadata' = '{table.metadata}')"
+        f"'splits' = '{table.splits}', 'metadata' = '{table.metadata}'{parallelism})"
     )
 
 

@@ -30,7 +30,14 @@ file that was read may be removed; one that was read in part must stay until it 
 **Partitions.** PARTITIONED BY columns are not in the files but in the names of their folders,
 in the order of the clause: `dt=2020-01-05/kind=a%2Fb/`. Characters that do not go into a name are
 written as `%XX`; NULL and empty text as `partition.default-name`. A file in another folder is
-refused.
+refused. `INSERT INTO t PARTITION (dt = '…') SELECT …` gives the query's rows the values that the query
+leaves out.
+
+**What is not read.** A condition on partition columns (`WHERE dt = '2020-01-05'`) decides which folders are
+looked into; of Parquet files, row groups are passed over in which no row can fulfil the conditions, by
+the smallest and largest values in the file's footer. So a file in another partition is never seen, be it
+damaged or its records bad, and a bad value in such a row group fails no job. Where the table's event
+time is read in streaming mode, all rows are read, for each raises the watermark.
 
 **Sink.** Rows go to files in `<path>/.flowsql/<job>@<table>/`, where readers do not look, and are
 renamed to `<path>/part-<run>-<attempt>-<checkpoint>-<opening>-<n>.<format>` when their checkpoint is

@@ -27,6 +27,9 @@ def partition_value(text: str | None, kind: DataType) -> pa.Scalar | None:
         if isinstance(kind, DateType) and text.lstrip("-").isdigit():
             # Flink itself writes a DATE as the number of its day.
             return pa.array([int(text)], pa.int32()).view(pa.date32())[0]
+        if isinstance(kind, TimeType) and text.isdigit():
+            # And a TIME as its milliseconds.
+            return pa.array([int(text)], pa.int32()).view(pa.time32("ms"))[0]
         if isinstance(kind, TimestampType | LocalZonedTimestampType) and "T" in text:
             style = TextStyle(separator="T")
             if text.removesuffix("Z").count(":") == 1:

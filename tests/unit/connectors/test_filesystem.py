@@ -465,3 +465,12 @@ def test_a_damaged_marker_is_named(tmp_path: Path, content: str) -> None:
         FILESYSTEM.sink(table).committed("job")
     assert caught.value.message == f'marker "{marker}" is damaged'
     assert (caught.value.hint or "").startswith("Bring it back from a copy. To begin anew, empty")
+
+
+@pytest.mark.parametrize("written", ["10:00:01", "36001000"])
+def test_a_time_in_a_folder_is_read_as_flink_writes_it_too(tmp_path: Path, written: str) -> None:
+    """Flink writes milliseconds."""
+    folder = tmp_path / f"t={written.replace(':', '%3A')}"
+    write_file(folder / "a.csv", "1\n")
+    table = files_table(tmp_path, "a INT, t TIME(0)", partition_keys=("t",))
+    assert read_rows(table)[0] == [{"a": 1, "t": dt.time(10, 0, 1)}]
