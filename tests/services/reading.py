@@ -96,11 +96,14 @@ class Log:
 
     def frames(self) -> list[bytes]:
         """All messages up to what is written by now."""
-        asked = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
-        end = int(self._server.execute(asked)[0][0])
+        asked = "SELECT pg_current_wal_{}_lsn() - '0/0'::pg_lsn"
+        end = int(self._server.execute(asked.format("insert"))[0][0])
         # A page with nothing but its header has not been written.
         if end % 8192 in {24, 40}:
             end -= end % 8192
+        if self._server.execute(asked.format("flush"))[0][0] < end:
+            # Nobody hurries to write what belongs to no commit.
+            self._server.execute("CHECKPOINT")
         out: list[bytes] = []
         deadline = time.monotonic() + 20
         connection = self._connection.pgconn
