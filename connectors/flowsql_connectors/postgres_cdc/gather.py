@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["LARGEST", "Places", "Scattered", "packed", "strings_of"]
+__all__ = ["LARGEST", "Places", "Scattered", "packed", "slices", "strings_of"]
 
 Places = npt.NDArray[np.intp]
 
@@ -76,29 +76,35 @@ class Scattered:
     def slices(
         self, starts: Places, ends: Places, valid: npt.NDArray[np.bool_] | None
     ) -> pa.BinaryArray:
-        """The bytes between each start and end as one binary column.
+        """As the function `slices`, of these bytes."""
+        return slices(self._buffer, starts, ends, valid)
 
-        Args:
-            starts: rising; no slice begins before the one before it ends.
-            ends: of a row that is not valid the same as its start.
-            valid: False makes NULL; None where all are.
-        """
-        rows = len(starts)
-        if rows == 0:
-            return pa.array([], pa.binary())
-        # Slices and the gaps between them are one long column; every other value is a slice.
-        offsets = np.empty(2 * rows, np.int32)
-        offsets[0::2] = starts
-        offsets[1::2] = ends
-        both = pa.Array.from_buffers(
-            pa.binary(), 2 * rows - 1, [None, pa.py_buffer(offsets), self._buffer]
-        )
-        chosen = both.filter(_every_other(rows))
-        if valid is None:
-            return chosen
-        return pa.Array.from_buffers(
-            pa.binary(), rows, [packed(valid), *chosen.buffers()[1:]], offset=chosen.offset
-        )
+
+def slices(
+    data: pa.Buffer, starts: Places, ends: Places, valid: npt.NDArray[np.bool_] | None
+) -> pa.BinaryArray:
+    """The bytes between each start and end as one binary column.
+
+    Args:
+        data: all bytes, below 2 GiB.
+        starts: rising; no slice begins before the one before it ends.
+        ends: of a row that is not valid the same as its start.
+        valid: False makes NULL; None where all are.
+    """
+    rows = len(starts)
+    if rows == 0:
+        return pa.array([], pa.binary())
+    # Slices and the gaps between them are one long column; every other value is a slice.
+    offsets = np.empty(2 * rows, np.int32)
+    offsets[0::2] = starts
+    offsets[1::2] = ends
+    both = pa.Array.from_buffers(pa.binary(), 2 * rows - 1, [None, pa.py_buffer(offsets), data])
+    chosen = both.filter(_every_other(rows))
+    if valid is None:
+        return chosen
+    return pa.Array.from_buffers(
+        pa.binary(), rows, [packed(valid), *chosen.buffers()[1:]], offset=chosen.offset
+    )
 
 
 @lru_cache(maxsize=8)

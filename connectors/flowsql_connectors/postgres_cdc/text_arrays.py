@@ -1,31 +1,31 @@
 """The elements of arrays written as text: `{1,NULL,3}`, `{{a,"b c"},{"",NULL}}`.
 
-One level is taken off at a time: elements of an array of arrays are arrays' text again.
+All arrays of a column are taken apart at once, by what each of their bytes is. One level is taken
+off at a time: elements of an array of arrays are arrays' text again.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowsql_connectors.postgres_cdc.gather import Places, packed, slices
+
 __all__ = ["WrongDimensions", "split_elements"]
 
 # Bounds stand in front where the first element is not number 1: [0:2]={1,2,3}.
-_BOUNDS = re.compile(r"^(?:\[[-+0-9]+:[-+0-9]+\])+=")
-_ELEMENT = re.compile(
-    r'"((?:[^"\\]|\\.)*)"|([^",{}\\]+(?:\\.[^",{}\\]*)*|(?:\\.[^",{}\\]*)+)', re.DOTALL
-)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_BOUNDS = r"^(\[[-+0-9]+:[-+0-9]+\])+="
+_OPEN, _CLOSE, _COMMA, _QUOTE, _BACKSLASH, _BRACKET = b'{},"\\['
 
 # Made once: a scalar costs as much as a small column.
-_EMPTY, _NOTHING, _NULL = map(pa.scalar, ("{}", "", "NULL"))
-_MISSING = pa.scalar(None, pa.string())
+_EMPTY, _NULL = map(pa.scalar, ("{}", "NULL"))
 
 Split = tuple[npt.NDArray[np.int32], pa.StringArray]
+Mask = npt.NDArray[np.bool_]
 
 
 class WrongDimensions(Exception):  # noqa: N818 (caught, and told with the column's name)
@@ -46,93 +46,122 @@ def split_elements(text: pa.StringArray, *, nested: bool) -> Split:
     Raises WrongDimensions where an array is nested and should not be, or the reverse (an empty one
     may be both); pa.ArrowInvalid for text that is no array.
     """
-    if not nested and not pc.any(pc.match_substring_regex(text, r'["\\\[]|.[{]')).as_py():
-        return _plain(text)
-    offsets = [0]
-    elements: list[str | None] = []
-    # An array is taken apart once, however often it comes.
-    seen: dict[str, list[str | None]] = {}
-    for value in text.to_pylist():
-        if value is not None:
-            if value not in seen:
-                seen[value] = _split(value, nested=nested)
-            elements += seen[value]
-        offsets.append(len(elements))
-    return np.array(offsets, np.int32), pa.array(elements, pa.string())
+    found = _marked(text)
+    size = np.diff(found.begins)
+    full = size > 2
+    second = found.data[found.begins[:-1] + np.minimum(size - 1, 1)]
+    wrong = full & ((second == _OPEN) != nested)
+    if wrong.any():
+        raise WrongDimensions(text[int(wrong.argmax())].as_py())
+    starts, elements = _arrays(found, full) if nested else _values(found)
+    return np.searchsorted(starts, found.begins).astype(np.int32), elements
 
 
-def _plain(text: pa.StringArray) -> Split:
-    """Arrays without quotes, bounds or dimensions, all at once."""
-    whole = pc.fill_null(text, _EMPTY)
-    braced = pc.and_(pc.starts_with(whole, "{"), pc.ends_with(whole, "}"))
-    if not pc.all(braced).as_py():
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    """What the bytes of all arrays are.
+
+    Attributes:
+        data: uint8[m], the arrays one behind the other.
+        begins: of each array, and the end of the last.
+        quote: a quote around an element.
+        escape: a backslash that is not part of its element.
+        between: a brace or a comma that is not part of an element.
+    """
+
+    data: npt.NDArray[np.uint8]
+    begins: Places
+    quote: Mask
+    escape: Mask
+    between: Mask
+
+
+def _marked(text: pa.StringArray) -> _Marked:
+    whole = pc.fill_null(text, _EMPTY) if text.null_count else text
+    if pc.any(pc.match_substring(whole, "[")).as_py():
+        whole = pc.replace_substring_regex(whole, _BOUNDS, "")
+    if whole.offset:
+        whole = pa.concat_arrays([whole])
+    offsets = np.frombuffer(whole.buffers()[1], np.int32, len(whole) + 1)
+    octets = np.frombuffer(whole.buffers()[2] or b"", np.uint8)
+    data = octets[offsets[0] : offsets[-1]]
+    begins = (offsets - offsets[0]).astype(np.intp)
+    escape, escaped = _escapes(data)
+    quote = (data == _QUOTE) & ~escaped
+    outside = (np.cumsum(quote) & 1 == 0) & ~quote & ~escaped
+    opening, closing = outside & (data == _OPEN), outside & (data == _CLOSE)
+    between = opening | closing | (outside & (data == _COMMA))
+    depth = np.cumsum(opening, dtype=np.int32) - np.cumsum(closing, dtype=np.int32)
+    # Each array begins with the first brace and ends with the last.
+    if (
+        (np.diff(begins) < 2).any()
+        or not opening[begins[:-1]].all()
+        or not closing[begins[1:] - 1].all()
+        or np.count_nonzero(depth == 0) != len(whole)
+        or depth[begins[1:] - 1].any()
+    ):
         raise pa.ArrowInvalid("text that is no array")
-    inner = pc.utf8_slice_codeunits(whole, 1, -1)
-    lists = pc.split_pattern(inner, ",")
-    elements = lists.flatten()
-    # Nothing between the braces is one empty element to `split`, and none to the server.
-    full = pc.not_equal(elements, _NOTHING)
-    counts = np.diff(lists.offsets.to_numpy())
-    empty = pc.equal(inner, _NOTHING).to_numpy(zero_copy_only=False)
-    counts[empty] = 0
-    elements = elements.filter(full)
-    offsets = np.zeros(len(text) + 1, np.int32)
-    np.cumsum(counts, out=offsets[1:])
-    if offsets[-1] != len(elements):
-        raise pa.ArrowInvalid("an array with an empty element")
-    null = pc.equal(elements, _NULL)
-    return offsets, pc.if_else(null, _MISSING, elements)
+    return _Marked(data, begins, quote, escape, between)
 
 
-def _split(value: str, *, nested: bool) -> list[str | None]:
-    """The elements of one array."""
-    whole = value
-    value = _BOUNDS.sub("", value)
-    if len(value) < 2 or value[0] != "{" or value[-1] != "}":
-        raise pa.ArrowInvalid(f"{value!r} is no array")
-    if value == "{}":
-        return []
-    if nested != (value[1] == "{"):
-        raise WrongDimensions(whole)
-    if nested:
-        return _arrays(value)
-    elements: list[str | None] = []
-    at = 1
-    while True:
-        found = _ELEMENT.match(value, at)
-        if found is None:
-            raise pa.ArrowInvalid(f"{value!r} is no array")
-        if found[1] is not None:
-            elements.append(_ESCAPE.sub(r"\1", found[1]))
-        else:
-            elements.append(None if found[2] == "NULL" else _ESCAPE.sub(r"\1", found[2]))
-        at = found.end()
-        if value[at] == "}" and at == len(value) - 1:
-            return elements
-        if value[at] != ",":
-            raise pa.ArrowInvalid(f"{value!r} is no array")
-        at += 1
+def _escapes(data: npt.NDArray[np.uint8]) -> tuple[Mask, Mask]:
+    """Backslashes that take the meaning from the byte behind them, and these bytes."""
+    escape = np.zeros(len(data), np.bool_)
+    escaped = np.zeros(len(data), np.bool_)
+    places = np.flatnonzero(data == _BACKSLASH)
+    if len(places):
+        # In a run of them every other one is an escaped backslash.
+        first = np.ones(len(places), np.bool_)
+        first[1:] = np.diff(places) > 1
+        run = np.maximum.accumulate(np.where(first, np.arange(len(places)), 0))
+        acting = places[(np.arange(len(places)) - run) % 2 == 0]
+        if acting[-1] + 1 == len(data):
+            raise pa.ArrowInvalid("text that is no array")
+        escape[acting] = True
+        escaped[acting + 1] = True
+    return escape, escaped
 
 
-def _arrays(value: str) -> list[str | None]:
-    """The arrays that an array of more dimensions holds, as text."""
-    inner: list[str | None] = []
-    depth, start, quoted, at = 0, 0, False, 1
-    while at < len(value) - 1:
-        character = value[at]
-        if character == "\\":
-            at += 1
-        elif character == '"':
-            quoted = not quoted
-        elif not quoted and character == "{":
-            if depth == 0:
-                start = at
-            depth += 1
-        elif not quoted and character == "}":
-            depth -= 1
-            if depth == 0:
-                inner.append(value[start : at + 1])
-        at += 1
-    if depth:
-        raise pa.ArrowInvalid(f"{value!r} is no array")
-    return inner
+def _values(found: _Marked) -> tuple[Places, pa.StringArray]:
+    """Where each element begins, and the elements without quotes and backslashes."""
+    edges = np.flatnonzero(found.between)
+    kinds = found.data[edges]
+    # From each brace or comma to the next one, but not from array to array, nor within `{}`.
+    starts, ends = edges[:-1] + 1, edges[1:]
+    element = (kinds[:-1] != _CLOSE) & (
+        (kinds[:-1] != _OPEN) | (kinds[1:] != _CLOSE) | (ends > starts)
+    )
+    starts, ends = starts[element], ends[element]
+    quotes = np.concatenate([[0], np.cumsum(found.quote)])
+    count = quotes[ends] - quotes[starts]
+    quoted = count == 2
+    right = np.where(quoted, found.quote[starts] & found.quote[ends - 1], count == 0)
+    if not (right & (ends > starts)).all():
+        raise pa.ArrowInvalid("an array whose elements are not set apart")
+    kept = ~(found.between | found.quote | found.escape)
+    before = np.concatenate([[0], np.cumsum(kept)])
+    offsets = np.append(before[starts], before[-1]).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(found.data[kept])]
+    elements = pa.Array.from_buffers(pa.string(), len(starts), buffers)
+    null = pc.equal(elements, _NULL).to_numpy(zero_copy_only=False) & ~quoted
+    if null.any():
+        buffers[0] = packed(~null)
+        elements = pa.Array.from_buffers(pa.string(), len(starts), buffers)
+    return starts, elements
+
+
+def _arrays(found: _Marked, full: Mask) -> tuple[Places, pa.StringArray]:
+    """Where each inner array begins, and the inner arrays' text."""
+    opening = found.between & (found.data == _OPEN)
+    closing = found.between & (found.data == _CLOSE)
+    depth = np.cumsum(opening, dtype=np.int32) - np.cumsum(closing, dtype=np.int32)
+    starts = np.flatnonzero(opening & (depth == 2))
+    ends = np.flatnonzero(closing & (depth == 1)) + 1
+    commas = np.count_nonzero(found.between & (found.data == _COMMA) & (depth == 1))
+    arrays = int((ends - starts).sum())
+    # Besides inner arrays there are the outer braces, and commas between two of them.
+    if arrays + commas + 2 * len(full) != len(found.data) or commas != len(
+        starts
+    ) - np.count_nonzero(full):
+        raise pa.ArrowInvalid("an array whose elements are not set apart")
+    return starts, slices(pa.py_buffer(found.data), starts, ends, None).view(pa.string())

@@ -175,6 +175,10 @@ def test_nanoseconds_from_text() -> None:
         (1007, "{1,2"),
         (1009, '{"a}'),
         (1009, '{"a"b}'),
+        (1009, '{a"b"}'),
+        (1009, "{a\\"),
+        (1009, "{a}}"),
+        (1009, "{a}{b}"),
     ],
 )
 def test_text_that_the_server_does_not_write(oid: int, text: str) -> None:
@@ -192,6 +196,13 @@ def test_arrays_of_other_dimensions(text: str, declared: DataType) -> None:
     with pytest.raises(DataError) as raised:
         _read(1007, ["{}", text], declared)
     assert f"holds {text}, which {declared} cannot hold" in raised.value.message
+
+
+@pytest.mark.parametrize("text", ["{{1},2}", "{{1}{2}}", "{{1},}", "{{1}, {2}}", "{{1},{2}"])
+def test_nested_arrays_that_the_server_does_not_write(text: str) -> None:
+    """Something other than arrays and commas between the outer braces."""
+    with pytest.raises(DataError, match="could not be read"):
+        _read(1007, ["{{3}}", text], ArrayType(ArrayType(IntType())))
 
 
 def _literal(element: str | None) -> str:
