@@ -98,6 +98,18 @@ class Connector(ABC):
         del table
         return [Taken.NOT] * len(predicates)
 
+    def partitions(self, table: ConnectorTable) -> Sequence[str] | None:
+        """For SHOW PARTITIONS: `dt=2020-01-05/kind=a` for each partition of the table, in order.
+
+        Those that `table.filters` leave out, which read partition columns only, are not given.
+        The default, None, is for who cannot tell.
+
+        Raises:
+            ConnectorError: they cannot be looked at.
+        """
+        del table
+        return None
+
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         """What the sink takes; UPSERT needs a primary key on the table."""
         del table

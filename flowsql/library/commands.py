@@ -22,6 +22,7 @@ from flowsql.errors import FlowSQLError, SqlError
 from flowsql.library.administration import run_on_catalogs
 from flowsql.library.functions import run_on_functions
 from flowsql.library.listing import Listing
+from flowsql.library.partitions import show_partitions
 from flowsql.library.result import Result, rows_result, text_result
 from flowsql.logical import Binder, without_time
 from flowsql.sql import (
@@ -45,6 +46,7 @@ from flowsql.sql import (
     Set,
     Show,
     ShowCreate,
+    ShowPartitions,
     Statement,
 )
 from flowsql.types import Field, NullType, RowType
@@ -116,6 +118,8 @@ class Commands:
                 run_on_functions(statement, self._catalog)
             case Show() | ShowCreate() | Describe() | DescribeObject():
                 return Listing(self._catalog, binder).run(statement)
+            case ShowPartitions():
+                return show_partitions(statement, self._catalog, binder)
             case _:
                 run_on_catalogs(statement, self._catalog)
         return text_result("result", ["OK"])

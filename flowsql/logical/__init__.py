@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowsql.logical.bind import Binder
 from flowsql.logical.canonical import canonical, fingerprint
+from flowsql.logical.inserts import partition_values
 from flowsql.logical.plan import (
     Aggregate,
     Filter,
@@ -87,6 +88,7 @@ __all__ = [
     "functions_of",
     "is_built_in",
     "one_sink_a_table",
+    "partition_values",
     "tree",
     "window_columns",
     "without_time",

@@ -8,18 +8,27 @@ from flowsql.catalog import CatalogView
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import Role
 from flowsql.errors import Span, SqlError, nearest
-from flowsql.expr import Column, Expression, Literal, can_cast, can_cast_implicitly, implicit_cast
+from flowsql.expr import (
+    Column,
+    Expression,
+    Literal,
+    bind_cast,
+    can_cast,
+    can_cast_implicitly,
+    fold,
+    implicit_cast,
+)
 from flowsql.logical.expressions import ExpressionBinder, value_of
 from flowsql.logical.plan import Insert, LogicalPlan, Project, without_time
 from flowsql.logical.queries import QueryBinder
 from flowsql.logical.relations import hint_options
 from flowsql.logical.scope import Scope
-from flowsql.logical.table import BoundTable
+from flowsql.logical.table import BoundColumn, BoundTable
 from flowsql.sql import statements as s
 from flowsql.sql.dialect import span_of
 from flowsql.types import DataType, NullType, RowType
 
-__all__ = ["bind_insert"]
+__all__ = ["bind_insert", "partition_values"]
 
 
 def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
@@ -46,7 +55,7 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
         _check_conflict(statement.on_conflict, target, name.span)
     query = binder.query(statement.query, outermost=True)
     stored = target.sink_columns
-    fixed = _partition(statement, target)
+    fixed = partition_values(statement.partition, statement.table, target)
     chosen = _chosen(statement, target, fixed)
     fields = query.schema.fields
     if len(fields) != len(chosen):
@@ -61,7 +70,7 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
         column = target.columns[i]
         kind = without_time(column.type)
         if i in fixed:
-            expressions.append(implicit_cast(fixed[i], kind, fixed[i].span))
+            expressions.append(fixed[i])
         elif i in chosen:
             at = chosen.index(i)
             span = _column_span(query, at) or span_of(statement.query)
@@ -158,23 +167,47 @@ def _chosen(statement: s.Insert, target: BoundTable, fixed: dict[int, Expression
     return chosen
 
 
-def _partition(statement: s.Insert, target: BoundTable) -> dict[int, Expression]:
+def partition_values(
+    parts: Sequence[s.PartitionValue], name: s.Name, target: BoundTable
+) -> dict[int, Expression]:
+    """Position of a column → its value in `PARTITION (column = value, …)`, of the column's type.
+
+    Raises:
+        SqlError: a column is none of the table's partition columns or is given twice, or a value
+            is none of the column's type.
+    """
     names = [c.name for c in target.columns]
     fixed: dict[int, Expression] = {}
     empty = ExpressionBinder(Scope(RowType((), nullable=False)), "PARTITION")
-    for part in statement.partition:
+    for part in parts:
         text = str(part.column)
         if text not in target.partition_keys:
             raise SqlError(
-                f'"{text}" is no partition column of table "{statement.table}"',
+                f'"{text}" is no partition column of table "{name}"',
                 hint=f"Its partition columns: {', '.join(target.partition_keys)}."
                 if target.partition_keys
                 else "It is not partitioned.",
                 span=part.column.span,
             )
+        if names.index(text) in fixed:
+            raise SqlError(f'column "{text}" is given twice', span=part.column.span)
         if part.value is not None:
-            fixed[names.index(text)] = empty.value(part.value)
+            at = names.index(text)
+            fixed[at] = _partition_value(empty.value(part.value), target.columns[at])
     return fixed
+
+
+def _partition_value(value: Expression, column: BoundColumn) -> Expression:
+    """The value as the column's type: text is read as one, as in the names of folders."""
+    kind = without_time(column.type).with_nullable(True)
+    made = fold(bind_cast(value, kind, safe=False, span=value.span))
+    if not isinstance(made, Literal):
+        raise SqlError(
+            f'the value of partition column "{column.name}" cannot be read as {kind}',
+            hint="Give a constant, such as '2020-01-31' for a DATE.",
+            span=value.span,
+        )
+    return made
 
 
 def _column_span(query: LogicalPlan, at: int) -> Span | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowsql.errors import Span
-from flowsql.sql.statements import Name, Option, Statement
+from flowsql.sql.statements import Name, Option, PartitionValue, Statement
 
 __all__ = [
     "AlterCatalog",
@@ -22,6 +22,7 @@ __all__ = [
     "OptionChange",
     "Show",
     "ShowCreate",
+    "ShowPartitions",
     "StopJob",
     "UnloadModule",
     "Use",
@@ -148,6 +149,14 @@ class Show(Statement):
     kind: str
     name: Name | None = None
     like: Like | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowPartitions(Statement):
+    """`SHOW PARTITIONS table [PARTITION (column = value, …)]`."""
+
+    name: Name
+    partition: tuple[PartitionValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

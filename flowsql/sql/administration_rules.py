@@ -47,6 +47,12 @@ class AdministrationRules(FunctionRules):
         name = must(parts, s.Name)
         return a.Show(kind="COLUMNS", name=name, like=_like(parts), span=NOWHERE)
 
+    def show_partitions(self, parts: Parts) -> a.ShowPartitions:
+        """SHOW PARTITIONS."""
+        return a.ShowPartitions(
+            name=must(parts, s.Name), partition=value(parts, "partition") or (), span=NOWHERE
+        )
+
     def show_create(self, parts: Parts) -> a.ShowCreate:
         """SHOW CREATE."""
         kind, name = parts[2].type, must(parts, s.Name)

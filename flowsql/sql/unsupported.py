@@ -52,7 +52,6 @@ REFUSED_STATEMENTS: dict[str, str] = {
     "ANALYZE TABLE": "Plans do not depend on statistics here: leave it out.",
     "CALL": _PROCEDURE,
     "SHOW PROCEDURES": _PROCEDURE,
-    "SHOW PARTITIONS": _PARTITION,
     "ADD JAR": _JAR,
     "ADD CUSTOMJAR": _JAR,
     "REMOVE JAR": _JAR,

@@ -31,7 +31,7 @@ file that was read may be removed; one that was read in part must stay until it 
 in the order of the clause: `dt=2020-01-05/kind=a%2Fb/`. Characters that do not go into a name are
 written as `%XX`; NULL and empty text as `partition.default-name`. A file in another folder is
 refused. `INSERT INTO t PARTITION (dt = '…') SELECT …` gives the query's rows the values that the query
-leaves out.
+leaves out; `SHOW PARTITIONS t` lists the folders.
 
 **What is not read.** A condition on partition columns (`WHERE dt = '2020-01-05'`) decides which folders are
 looked into; of Parquet files, row groups are passed over in which no row can fulfil the conditions, by

@@ -100,6 +100,12 @@ class FilesystemConnector(Connector):
 
         return [take(p) for p in predicates]
 
+    def partitions(self, table: ConnectorTable) -> Sequence[str] | None:
+        """The folders that are there, with files or without."""
+        from flowsql_connectors.filesystem.source import partition_folders  # noqa: PLC0415 - loads pyarrow
+
+        return partition_folders(table)
+
     def open_source(
         self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext
     ) -> Source:

@@ -23,7 +23,7 @@ from flowsql_connectors.filesystem.paths import (
 from flowsql_connectors.filesystem.reader import FilesystemReader
 from flowsql_connectors.filesystem.stamps import RENAME, Stamp, changed
 
-__all__ = ["FilesystemSource"]
+__all__ = ["FilesystemSource", "partition_folders"]
 
 _FORMAT = 1
 
@@ -242,14 +242,35 @@ class FilesystemSource(Source):
                     continue
                 yield path, path[start:]
 
+    def partitions(self) -> list[str]:
+        """Folders in the form of partitions, from the root, in order."""
+        if not self._root.is_dir():
+            return []
+        found = []
+        depth = len(self._table.partition_keys)
+        start = len(str(self._root).rstrip("/")) + 1
+        for folder, folders, _ in os.walk(self._root, onerror=self._stop_walking, followlinks=True):
+            level = folder[start:].count("/") + 1 if folder[start:] else 0
+            names = [f"{folder}/{f}"[start:] for f in folders if not is_hidden(f)]
+            names = [n for n in names if self._values(n) is not None and self._may_hold(n)]
+            if level == depth - 1:
+                found += names
+                folders[:] = []
+            else:
+                folders[:] = [n.rpartition("/")[2] for n in names]
+        return sorted(map(readable, found))
+
+    def _values(self, folder: str) -> dict[str, str | None] | None:
+        """Partition values, as texts, that a folder's path from the root names; None for none."""
+        names = folder.split("/")
+        keys = self._table.partition_keys[: len(names)]
+        return parse_partition(names, keys, self._table.options["partition.default-name"])
+
     def _may_hold(self, folder: str) -> bool:
         """Whether a folder, named from the root, may have wanted rows below it."""
         if not self._wanted:
             return True
-        keys = self._table.partition_keys
-        names = folder.split("/")
-        default = self._table.options["partition.default-name"]
-        values = parse_partition(names, keys[: len(names)], default)
+        values = self._values(folder)
         # What is no partition is refused when its files are found.
         return values is None or self._wanted.may_hold(values)
 
@@ -272,6 +293,15 @@ class FilesystemSource(Source):
                 'begins with "_".',
             )
         return values
+
+
+def partition_folders(table: ConnectorTable) -> list[str]:
+    """Names of the folders of partitions, but those that the table's filters leave out.
+
+    Raises:
+        ConnectorError: a folder cannot be read.
+    """
+    return FilesystemSource(table, None).partitions()
 
 
 def _leads_back(folder: str, name: str) -> bool:

@@ -76,6 +76,7 @@ _STATEMENTS = (
     "ALTER CATALOG default_catalog SET ('default-database' = 'd')", "ALTER DATABASE default_database SET ('a' = 'b')",
     "SHOW DATABASES FROM default_catalog NOT ILIKE 'd%'", "SHOW COLUMNS IN default_database.t LIKE 'a_'",
     "SHOW FUNCTIONS LIKE 'JSON%'", "SHOW CURRENT DATABASE", "SHOW CREATE CATALOG default_catalog", "SHOW JOBS",
+    "SHOW PARTITIONS files PARTITION (a = 1)",
     "DESCRIBE DATABASE EXTENDED default_database", "DESCRIBE FUNCTION EXTENDED upper", "DESCRIBE JOB 'x'",
     "STOP JOB 'x' WITH SAVEPOINT WITH DRAIN", "LOAD MODULE core WITH ('a' = 'b')", "USE MODULES core, core",
     "COMPILE PLAN 'p.json' IF NOT EXISTS FOR INSERT INTO s SELECT a, b FROM t", "EXECUTE PLAN 'p.json'",
