@@ -34,7 +34,7 @@ from tests.property.queries.expressions import (
 from tests.property.queries.ordered import Ordered
 from tests.property.queries.relations import Relation
 
-__all__ = ["SPLITS", "TABLES", "Query", "make_job", "make_query"]
+__all__ = ["SPLITS", "TABLES", "Query", "make_batch_query", "make_job", "make_query"]
 
 _COMMON = (
     *("k INT", "v BIGINT", "s STRING", "d DOUBLE", "c DECIMAL(8, 2)", "b BOOLEAN", "y DATE"),
@@ -121,6 +121,22 @@ class _Maker(Ordered):
             text = join(lambda q, *w: f"WITH {', '.join(w)} {q}", text, *self.ctes)
             self.ctes = []
         return text
+
+    def query(self, text: Text) -> Query:
+        """The text as a query, with what was made on the way."""
+        judged = all(view[2] is not None for view in self.views)
+        return Query(
+            flink=text.flink,
+            duck=text.duck if judged else None,
+            views=tuple(self.views),
+            tables=frozenset(self.tables),
+            windows=self.windows,
+            keyless=self.keyless,
+            ordering=self.ordering,
+            arrival=self.arrival,
+            own_rows=self.own_rows,
+            uses=frozenset(self.uses),
+        )
 
     # Relations ------------------------------------------------------------------------------
 
@@ -400,6 +416,14 @@ class _Maker(Ordered):
         return Relation(text, (*columns, start, *results))
 
 
+def make_batch_query(seed: int) -> Query:
+    """A query that only batch mode answers, over up to three levels of others."""
+    maker = _Maker(random.Random(seed))
+    depth = maker.chance.choice([0, 0, 1, 2])
+    made = maker.approximated(depth) if maker.odds(4) else maker.numbered(depth)
+    return maker.query(maker.finished(made))
+
+
 def make_query(seed: int) -> Query:
     """The first query of this seed's job."""
     return make_job(seed)[0]
@@ -418,19 +442,4 @@ def make_job(seed: int) -> tuple[Query, ...]:
             texts.append(maker.finished(maker.grouped(shared)))
         else:
             texts.append(maker.finished(maker.relation(maker.chance.choice([1, 2]))))
-    judged = all(view[2] is not None for view in maker.views)
-    return tuple(
-        Query(
-            text.flink,
-            text.duck if judged else None,
-            tuple(maker.views),
-            frozenset(maker.tables),
-            maker.windows,
-            maker.keyless,
-            maker.ordering,
-            maker.arrival,
-            maker.own_rows,
-            frozenset(maker.uses),
-        )
-        for text in texts
-    )
+    return tuple(maker.query(text) for text in texts)

@@ -170,6 +170,44 @@ class Subqueries(Relations):
         text = self.from_(Relation(inner, inside), items)
         return Relation(join(lambda q: f"{q} WHERE {rank} {most}", text), columns)
 
+    def numbered(self, depth: int) -> Relation:
+        """Rows with their rank, as batch mode alone gives it: of all rows, ties alike."""
+        source = self.relation(depth)
+        kept = self.sortable(source)
+        if not kept:
+            return self.select(depth)
+        items, inside = self.under_new_names(kept)
+        rank = Column(self.name("c"), BIGINT)
+        word = self.chance.choice(["RANK", "RANK", "DENSE_RANK", "ROW_NUMBER"])
+        order = self.order(kept if word == "ROW_NUMBER" else kept[:1])
+        group = f"PARTITION BY {self.chance.choice(kept).name} " if self.odds(2) else ""
+        over = join(lambda o: f"{word}() OVER ({group}ORDER BY {o}) AS {rank.name}", order)
+        whole = Relation(self.from_(source, [*items, over]), (*inside, rank))
+        if self.odds(2):
+            return whole
+        items, columns = self.under_new_names(whole.columns)
+        most = self.chance.choice(["= 1", "<= 2", "BETWEEN 2 AND 3", "> 1"])
+        text = self.from_(whole, items)
+        return Relation(join(lambda q: f"{q} WHERE {rank.name} {most}", text), columns)
+
+    def approximated(self, depth: int) -> Relation:
+        """A count that need not be exact, and is."""
+        source = self.relation(depth)
+        keys = [c for c in source.columns if isinstance(c.type, SORTED)]
+        if not keys:
+            return self.select(depth)
+        key, counted = self.chance.choice(keys), self.chance.choice(keys)
+        columns = (Column(self.name("c"), key.type), Column(self.name("c"), BIGINT))
+        items = [
+            same(f"{key.name} AS {columns[0].name}"),
+            Text(
+                f"APPROX_COUNT_DISTINCT({counted.name}) AS {columns[1].name}",
+                f"COUNT(DISTINCT {counted.name}) AS {columns[1].name}",
+            ),
+        ]
+        text = self.from_(source, items)
+        return Relation(join(lambda q: f"{q} GROUP BY {key.name}", text), columns)
+
     def limited(self, depth: int) -> Relation:
         """The first rows of all."""
         source = self.relation(depth)

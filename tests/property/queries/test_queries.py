@@ -13,7 +13,7 @@ import pytest
 from flowsql import FlowSQLError
 from tests.property.queries.data import cut, make_events
 from tests.property.queries.grammar import TABLES, make_job, make_query
-from tests.property.queries.triple import check, make_triple
+from tests.property.queries.triple import check, check_batch, make_triple
 from tests.support.connectors import Rows
 
 CUTS = 3
@@ -50,6 +50,11 @@ def test_every_way_to_run_a_query_agrees() -> None:
             reports += differences
     assert reports[:3] == [], f"{len(reports)} differences\n\n" + "\n\n".join(reports[:3])
     assert done >= triples
+
+
+def test_what_only_batch_mode_answers_agrees() -> None:
+    """Ranks of all rows and approximate counts, as DuckDB has them."""
+    assert sum(check_batch(seed) for seed in range(60)) > 30
 
 
 def test_seeds_are_stable() -> None:

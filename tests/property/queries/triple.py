@@ -24,7 +24,7 @@ from typing import Any
 from flowsql import FlowSQLError
 from flowsql.types import RowType
 from tests.property.queries.data import SCHEMAS, cut, final_tables, make_events, restarts_of
-from tests.property.queries.grammar import SPLITS, TABLES, Query, make_job
+from tests.property.queries.grammar import SPLITS, TABLES, Query, make_batch_query, make_job
 from tests.property.queries.targets import PLAIN, Target, make_target
 from tests.support.cells import line_of, rows_text
 from tests.support.connectors import Event, Rows
@@ -33,7 +33,7 @@ from tests.support.engine import Change, Engine, Table
 from tests.support.fold import FoldError, fold
 from tests.support.rows import unordered
 
-__all__ = ["Difference", "Triple", "check", "make_triple"]
+__all__ = ["Difference", "Triple", "check", "check_batch", "make_triple"]
 
 SHRINK_S = 10.0  # how long a difference is made smaller
 
@@ -240,6 +240,27 @@ def _check_bounded(triple: Triple, measures: Sequence[Sequence[Counter[Any]]]) -
             _check_batch(output, triple.events, measure[-1])
 
 
+def check_batch(seed: int) -> bool:
+    """Batch mode against DuckDB, for a query that streams do not answer.
+
+    Returns:
+        Whether DuckDB could judge it.
+
+    Raises:
+        Difference: with rows, and the query.
+    """
+    query = make_batch_query(seed)
+    events = make_events(seed, sorted(query.tables), late=False, odd=not query.ordering)
+    if query.arrival or query.duck is None:
+        return False
+    schema = _engine(query, batch=True).schema(query.flink)
+    try:
+        _check_batch(Output(query, schema, PLAIN), events, None)
+    except Difference as error:
+        raise Difference(f"seed {seed}: {error}\n\n{query.flink}") from None
+    return True
+
+
 def shrunk(triple: Triple, run: Run) -> tuple[Triple, Run]:
     """Fewer events that still differ, found by leaving out one after the other for a while."""
     deadline = time.monotonic() + SHRINK_S
@@ -276,7 +297,7 @@ def _differs(triple: Triple, run: Run) -> bool:
     return False
 
 
-def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any]) -> None:
+def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any] | None) -> None:
     query, schema = output.query, output.schema
     finals = final_tables(events, sorted(query.tables))
     whole = [
@@ -286,7 +307,7 @@ def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any]
         return
     answer = _engine(query, batch=True).select(query.flink, [whole] if whole else [])
     batch = fold((kind, unordered(row, schema)) for _, kind, row in answer.changes)
-    if not query.keyless or _all_rows_arrive(query, finals):
+    if streamed is not None and (not query.keyless or _all_rows_arrive(query, finals)):
         bare = Counter[Any]()
         for row, count in streamed.items():
             bare[row[len(output.target.keys) :]] += count

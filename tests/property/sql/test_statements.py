@@ -1,8 +1,8 @@
 """A broken statement is planned or refused at its place: never a stack trace, never a hang.
 
-Statements of the examples, of a list below and, where `FLOWSQL_CASES` names them, of the recorded
+Statements of the examples, of a list below, generated queries and, where `FLOWSQL_CASES` names them, of the recorded
 cases lose, double and swap tokens, are cut, and call things by wrong names. `FLOWSQL_MUTATIONS` says
-how many are tried.
+how many are tried, `FLOWSQL_SEED` which.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,11 @@ import flowsql
 from flowsql.errors import FlowSQLError, InternalError
 from flowsql.sql import split
 from flowsql.sql.tokens import Kind, tokenize
+from tests.property.queries.grammar import TABLES, make_query
 
 _MUTATIONS = int(os.environ.get("FLOWSQL_MUTATIONS", "250"))
-_SEED = 11  # makes a failure repeatable
+_SEED = int(os.environ.get("FLOWSQL_SEED", "11"))  # makes a failure repeatable
+_GENERATED = 100  # generated queries among the statements
 _EXAMPLES = Path(__file__).parents[3] / "sql_examples"
 _LIMIT_S = 3.0
 
@@ -82,6 +84,27 @@ _STATEMENTS = (
     "COMPILE PLAN 'p.json' IF NOT EXISTS FOR INSERT INTO s SELECT a, b FROM t", "EXECUTE PLAN 'p.json'",
     "EXPLAIN ESTIMATED_COST, JSON_EXECUTION_PLAN CREATE TABLE n WITH ('connector' = 'blackhole') AS SELECT a FROM t",
     "INSERT OVERWRITE files SELECT c, b FROM t", "DELETE FROM t WHERE a = 1", "UPDATE k SET x = 'a' WHERE id = 1",
+    ("SELECT k.id, q.m, u.e FROM k, LATERAL (SELECT MAX(c) AS m FROM t WHERE t.a = k.id ORDER BY 1 LIMIT 2) AS q "
+    "LEFT JOIN UNNEST(ARRAY[1, NULL]) AS u (e) ON TRUE"),
+    ("SELECT a, LISTAGG(DISTINCT b, '-'), COLLECT(r), ARRAY_AGG(arr IGNORE NULLS), PERCENTILE(d, ARRAY[0.5, 1]), "
+    "JSON_OBJECTAGG(KEY b VALUE c NULL ON NULL), JSON_ARRAYAGG(a ABSENT ON NULL), STDDEV_POP(d), LAST_VALUE(m) "
+    "FROM t GROUP BY CUBE (a, b)"),
+    "SELECT b, c FROM t WHERE (a, b) NOT IN (SELECT id, x FROM k) QUALIFY ROW_NUMBER() OVER (PARTITION BY a ORDER BY ts) = 1",
+    "SELECT * FROM t WHERE c > ALL (SELECT id FROM k) OR a = 1 AND d <> ANY (SELECT y FROM k WHERE k.id = t.a)",
+    "SELECT a, ROW(1, 'x', r).EXPR$0, MAP['k', arr], ARRAY[r, r], CARDINALITY(m), arr[a], r.* FROM t",
+    ("SELECT TRY_CAST(b AS DECIMAL(4, 2)), CAST(r AS ROW<p STRING, q VARCHAR(3)>), b SIMILAR TO 'a%' ESCAPE '!', d BETWEEN SYMMETRIC 1 AND 2, "
+    "TIMESTAMPADD(DAY, 1, ts), INTERVAL '1-2' YEAR TO MONTH, (ts, ts) OVERLAPS (ts, INTERVAL '1' DAY), "
+    "OVERLAY(b PLACING 'x' FROM 2 FOR 1), TRIM(LEADING 'a' FROM b), JSON_VALUE(b, 'lax $.a' RETURNING INT NULL ON EMPTY) FROM t"),
+    ("SELECT /*+ STATE_TTL('t' = '1 d') */ t.a FROM t /*+ OPTIONS('a' = 'b') */ JOIN k ON t.a = k.id AND t.d < k.y "
+    "FULL JOIN s USING (a) CROSS JOIN v"),
+    "SELECT a FROM t ORDER BY ts, a DESC NULLS LAST OFFSET 1 ROW FETCH FIRST 2 ROWS ONLY",
+    "CREATE TEMPORARY SYSTEM FUNCTION IF NOT EXISTS f AS 'm.f' LANGUAGE PYTHON", "DROP TEMPORARY FUNCTION IF EXISTS f",
+    "CREATE CATALOG f WITH ('type' = 'file', 'path' = 'here')", "UNLOAD MODULE core", "SHOW FULL MODULES",
+    "ALTER FUNCTION f AS 'm.g' LANGUAGE PYTHON", "SHOW PARTITIONS files", "SHOW VIEWS", "SHOW CREATE VIEW v",
+    "ANALYZE TABLE t COMPUTE STATISTICS FOR ALL COLUMNS", "DESCRIBE CATALOG EXTENDED default_catalog",
+    ("CREATE MATERIALIZED TABLE mt FRESHNESS = INTERVAL '1' MINUTE AS SELECT a FROM t"),
+    "EXPLAIN PLAN_ADVICE, CHANGELOG_MODE INSERT INTO s SELECT id, x FROM k ON CONFLICT DO NOTHING",
+    "CREATE TABLE n (k INT METADATA FROM 'x' VIRTUAL, PRIMARY KEY (k) NOT ENFORCED) PARTITIONED BY (k) WITH ('connector' = 'print')",
     "TRUNCATE TABLE t", "CALL f(1)", "ADD JAR 'x.jar'", "CREATE MODEL m WITH ('a' = 'b')",
 )  # fmt: skip
 _STRANGERS = (
@@ -117,6 +140,11 @@ def _statements() -> Iterator[tuple[str, str]]:
             yield ";\n".join([*before, ""]), statement
             if statement.upper().startswith(("CREATE", "SET")):
                 before.append(statement)
+    for seed in range(_GENERATED):
+        query = make_query(seed)
+        tables = [(name, TABLES[name][0]) for name in sorted(query.tables)]
+        views = "".join(f"CREATE VIEW {name} AS {text};\n" for name, text, _ in query.views)
+        yield _declared(tables) + views, query.flink
     folder = os.environ.get("FLOWSQL_CASES")
     for name in ("stream.jsonl", "batch.jsonl", "programs.jsonl") if folder else ():
         for line in (Path(str(folder)) / name).read_text().splitlines():
@@ -129,14 +157,17 @@ def _of_case(case: dict[str, object]) -> Iterator[tuple[str, str]]:
     assert isinstance(runs, list)
     if not isinstance(tables, list):
         return
-    ddl = "".join(
-        f"CREATE TABLE `{t['name']}` ({', '.join(t['schema'])}) WITH ('connector' = 'values');\n"
-        for t in tables
-        if t.get("schema")
-    )
+    ddl = _declared([(t["name"], t["schema"]) for t in tables if t.get("schema")])
     for run in runs:
         if isinstance(run.get("sql"), str):
             yield ddl, run["sql"]
+
+
+def _declared(tables: Sequence[tuple[str, Sequence[str]]]) -> str:
+    return "".join(
+        f"CREATE TABLE `{name}` ({', '.join(pieces)}) WITH ('connector' = 'values');\n"
+        for name, pieces in tables
+    )
 
 
 def _broken(statement: str, rng: random.Random) -> str:
