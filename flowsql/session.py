@@ -242,6 +242,7 @@ class Session:
             local_time_zone=values["table.local-time-zone"],
             upsert_materialize=values["table.exec.sink.upsert-materialize"],
             idle_timeout=values["table.exec.source.idle-timeout"] or None,
+            state_ttl=values["table.exec.state.ttl"],
             require_on_conflict=values["table.exec.sink.require-on-conflict"],
             ignore_nondeterminism=values["table.optimizer.non-deterministic-update.strategy"]
             == "ignore",

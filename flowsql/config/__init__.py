@@ -17,6 +17,7 @@ from flowsql.config.options import (
     parse_duration,
     parse_memory,
     parse_options,
+    show_duration,
 )
 from flowsql.config.places import OptionPlaces
 
@@ -34,4 +35,5 @@ __all__ = [
     "parse_memory",
     "parse_options",
     "parse_setting",
+    "show_duration",
 ]

@@ -95,8 +95,9 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "is not the sink's primary key must say ON CONFLICT.", True),
     Option("table.exec.legacy-cast-behaviour", _O.ENUM, "How casts fail; only the standard's way "
            "is supported.", "disabled", choices=("disabled",)),
-    Option("table.exec.state.ttl", _O.DURATION, "Time after which unused state is dropped; only "
-           "'0 ms', never, is supported.", 0),
+    Option("table.exec.state.ttl", _O.DURATION, "How long state outlives its last change, by the "
+           "clock; '0 ms' for ever. What comes for state that is gone is answered as if it had never "
+           "been there.", 0),
     Option("table.optimizer.non-deterministic-update.strategy", _O.ENUM, "What happens to "
            "non-deterministic expressions over updating input.", "try_resolve",
            flink_default="IGNORE", choices=("ignore", "try_resolve")),
@@ -181,12 +182,6 @@ def parse_setting(key: str, text: str) -> Any:
             hint=f'Did you mean "{near}"?' if near else "SET without a key lists what is set.",
         )
     value = option.parse(text)
-    if key == "table.exec.state.ttl" and value:
-        raise ConfigError(
-            'option "table.exec.state.ttl" cannot be set',
-            detail="State that expires by time is not supported yet.",
-            hint="RESET 'table.exec.state.ttl' keeps state for ever.",
-        )
     if option.type is OptionType.INT and value < (0 if "tolerable" in key else 1):
         raise ConfigError(f'option "{key}" cannot be {value}', hint=option.doc)
     return value

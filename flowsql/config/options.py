@@ -22,6 +22,7 @@ __all__ = [
     "parse_duration",
     "parse_memory",
     "parse_options",
+    "show_duration",
 ]
 
 
@@ -176,6 +177,10 @@ _UNITS_MS = {
     "ms": 1, "milli": 1, "millis": 1, "millisecond": 1, "milliseconds": 1, "": 1,
 }  # fmt: skip
 
+_ISO_DURATION = re.compile(
+    r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,9})?)S)?)?", re.IGNORECASE
+)
+
 _UNITS_BYTES = {
     "": 1, "b": 1, "bytes": 1,
     "k": 1 << 10, "kb": 1 << 10, "kibibytes": 1 << 10,
@@ -186,8 +191,20 @@ _UNITS_BYTES = {
 
 
 def parse_duration(text: str) -> int:
-    """Flink's duration text (`10 s`, `1min`, `500`) in milliseconds; raises ValueError."""
+    """Flink's duration text (`10 s`, `1min`, `500`, `PT1H`) in milliseconds; raises ValueError."""
+    iso = _ISO_DURATION.fullmatch(text.strip())
+    if iso is not None and any(iso.groups()):
+        days, hours, minutes, seconds = (float(part or 0) for part in iso.groups())
+        return int(((days * 24 + hours) * 60 + minutes) * 60_000 + seconds * 1000)
     return _scaled(text, _UNITS_MS, "a duration such as '10 s', '5 min' or '500 ms'")
+
+
+def show_duration(duration: int) -> str:
+    """Milliseconds in the largest unit that gives a whole number."""
+    for unit in ("d", "h", "min", "s"):
+        if duration and duration % _UNITS_MS[unit] == 0:
+            return f"{duration // _UNITS_MS[unit]} {unit}"
+    return f"{duration} ms"
 
 
 def parse_memory(text: str) -> int:

@@ -27,6 +27,8 @@ _TOLD = (None, "DEDUPLICATE")
 
 __all__ = ["canonical", "fingerprint"]
 
+_LATER: dict[str, Any] = {"state_ttl": 0, "ttl": None, "ttls": (None, None)}
+
 
 def fingerprint(statements: Sequence[LogicalPlan], settings: PlanSettings) -> str:
     """SHA-256 over the bound, unoptimised statements of a job."""
@@ -69,11 +71,17 @@ def canonical(value: Any) -> Any:
             }
         case _:
             skipped = {"span", "schema", "names"}
+            shown = {
+                f.name: getattr(value, f.name)
+                for f in fields(value)
+                if f.compare and f.name not in skipped
+            }
+            # What came later is left out where nobody asks for it: older checkpoints stay good.
             return {
                 type(value).__name__: {
-                    f.name: canonical(getattr(value, f.name))
-                    for f in fields(value)
-                    if f.compare and f.name not in skipped
+                    name: canonical(part)
+                    for name, part in shown.items()
+                    if name not in _LATER or part != _LATER[name]
                 }
             }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from flowsql.config import show_duration
 from flowsql.errors import Span
 from flowsql.expr import AggregateCall, Expression, render
 from flowsql.expr.nodes import LiteralValue
@@ -40,6 +41,7 @@ __all__ = [
     "Values",
     "Window",
     "call_text",
+    "ttl_text",
     "without_time",
 ]
 
@@ -234,12 +236,14 @@ class Aggregate(Unary):
         names: of the output columns.
         window: what the key columns say of a window (column → meaning), where START and END are
             among them: the aggregate is one of windows and gives each of them once.
+        ttl: how long a group is kept, in milliseconds; None for as the settings say.
     """
 
     keys: tuple[int, ...]
     calls: tuple[AggregateCall, ...]
     names: tuple[str, ...]
     window: tuple[tuple[int, Window], ...] = ()
+    ttl: int | None = None
 
     def _fields(self) -> tuple[Field, ...]:
         fields = self.input.schema.fields
@@ -255,7 +259,15 @@ class Aggregate(Unary):
             parts.append(f"calls=[{', '.join(call_text(c) for c in self.calls)}]")
         if self.window:
             parts.append("windowed")
-        return f"Aggregate({', '.join(parts)})"
+        return f"Aggregate({', '.join(parts)}{ttl_text(self.ttl)})"
+
+
+def ttl_text(*ttls: int | None) -> str:
+    """What a hint says of how long inputs' state is kept; nothing without one."""
+    if all(ttl is None for ttl in ttls):
+        return ""
+    shown = ("default" if ttl is None else show_duration(ttl) for ttl in ttls)
+    return f", ttl=[{', '.join(shown)}]"
 
 
 def call_text(call: AggregateCall) -> str:
@@ -280,10 +292,14 @@ class Join(Binary):
     """Pairs of rows for which the condition is TRUE; the left columns, then the right ones.
 
     Time attributes end here: neither side's time is the time of the result.
+
+    Attributes:
+        ttls: how long each side's rows are kept, in milliseconds; None for as the settings say.
     """
 
     kind: JoinKind
     condition: Expression | None
+    ttls: tuple[int | None, int | None] = (None, None)
 
     def _fields(self) -> tuple[Field, ...]:
         pads_left = self.kind in {JoinKind.RIGHT, JoinKind.FULL}
@@ -297,7 +313,7 @@ class Join(Binary):
 
     def __str__(self) -> str:
         on = "TRUE" if self.condition is None else render(self.condition)
-        return f"Join({self.kind.value}, {on})"
+        return f"Join({self.kind.value}, {on}{ttl_text(*self.ttls)})"
 
 
 @dataclass(frozen=True, slots=True)

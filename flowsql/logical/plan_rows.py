@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from flowsql.expr import Column, Expression, render
-from flowsql.logical.plan import Binary, LogicalPlan, Unary, without_time
+from flowsql.logical.plan import Binary, LogicalPlan, Unary, ttl_text, without_time
 from flowsql.types import (
     ArrayType,
     BigIntType,
@@ -43,11 +43,13 @@ class SemiJoin(Binary):
         condition: over the left columns, then the right ones; None: any row is a match.
         null_aware: `left NOT IN (right)`, the condition being that one equality, with NULL as SQL
             has it.
+        ttls: as of `Join`.
     """
 
     condition: Expression | None
     anti: bool = False
     null_aware: bool = False
+    ttls: tuple[int | None, int | None] = (None, None)
 
     def _fields(self) -> tuple[Field, ...]:
         return tuple(replace(f, type=without_time(f.type)) for f in self.left.schema.fields)
@@ -55,7 +57,7 @@ class SemiJoin(Binary):
     def __str__(self) -> str:
         on = "TRUE" if self.condition is None else render(self.condition)
         kind = "not in" if self.null_aware else "anti" if self.anti else "semi"
-        return f"SemiJoin({kind}, {on})"
+        return f"SemiJoin({kind}, {on}{ttl_text(*self.ttls)})"
 
 
 class SetKind(Enum):

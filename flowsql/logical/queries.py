@@ -28,6 +28,7 @@ from flowsql.logical.refusals import not_supported
 from flowsql.logical.relations import RelationBinder
 from flowsql.logical.scope import Resolve, Scope, unused
 from flowsql.logical.selects import around, bind_select
+from flowsql.logical.state_ttl import Relations, keep_state
 from flowsql.logical.tables import Tables
 from flowsql.logical.windows import window_keys
 from flowsql.sql import dialect as d
@@ -64,6 +65,7 @@ class QueryBinder:
     def __init__(self, catalog: Catalog, tables: Tables) -> None:
         self.catalog = catalog
         self.tables = tables
+        self.relations = Relations()
         self._relations = RelationBinder(self)
         self._evaluation = EvalSettings(tables.settings.local_time_zone)
 
@@ -110,7 +112,7 @@ class QueryBinder:
         plan, keys, width = bind_select(node, self, names, source, order)
         if node.args.get("distinct"):
             plan = _distinct(plan, span_of(node))
-        return plan, keys, width
+        return keep_state(plan, node.args.get("hints") or (), self.relations), keys, width
 
     @property
     def one_row(self) -> LogicalPlan:

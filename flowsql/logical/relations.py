@@ -64,7 +64,7 @@ class RelationBinder:
             case d.DerivedTable():
                 # Without a relation in front of it LATERAL has nothing to look at.
                 plan = self._queries.query(node.args["this"], names)
-                return _named(plan, (), node)
+                return self._named(plan, (), node)
             case d.JoinRelation():
                 return self._join(node, names)
             case d.TableFunction():
@@ -90,17 +90,25 @@ class RelationBinder:
             _no_hints(node)
             cte, known = names.ctes[parts[0]]
             plan = self._queries.query(cte.args["query"], known)
-            return _named(_renamed(plan, cte), parts, node)
+            return self._named(_renamed(plan, cte), parts, node)
         found = self._queries.catalog.find(parts, _name_span(node), names.within)
         path = found.path
         full = (path.catalog, path.database, path.name)
         if isinstance(found, CatalogView):
             _no_hints(node)
-            return _named(self.view(found, names, span), full, node)
+            return self._named(self.view(found, names, span), full, node)
         hints = hint_options(node.args.get("hints") or ())
         bound = self.scan_table(found, hints, _name_span(node))
         columns = tuple(range(len(bound.columns)))
-        return _named(Scan(bound, columns, span=_name_span(node)), full, node)
+        return self._named(Scan(bound, columns, span=_name_span(node)), full, node)
+
+    def _named(
+        self, plan: LogicalPlan, path: tuple[str, ...], node: exp.Expr
+    ) -> tuple[LogicalPlan, Scope]:
+        """The relation under its alias, or `path` without one; hints know it so too."""
+        made = _named(plan, path, node)
+        self._queries.relations.add(made[0], path, node)
+        return made
 
     def scan_table(
         self, table: CatalogTable, hints: Mapping[str, str], span: Span | None
@@ -157,7 +165,7 @@ class RelationBinder:
             lambda table: self._argument(table, names),
             streaming=self._queries.tables.settings.streaming,
         )
-        return _named(plan, (), node)
+        return self._named(plan, (), node)
 
     def _argument(self, node: exp.Expr, names: Names) -> LogicalPlan:
         if isinstance(node, d.Query):

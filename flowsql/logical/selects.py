@@ -22,6 +22,7 @@ from flowsql.logical.plan_rows import SortKey
 from flowsql.logical.ranking import number
 from flowsql.logical.refusals import Refusals, not_supported
 from flowsql.logical.scope import Scope, unused
+from flowsql.logical.state_ttl import HINT
 from flowsql.logical.subqueries import SubQueries, chosen_by
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
@@ -53,7 +54,7 @@ def bind_select(
         SqlError: the query is wrong, or says something that is not supported yet.
     """
     for hint in node.args.get("hints") or ():
-        if hint.args["this"].this.upper() not in _IGNORED_HINTS:
+        if hint.args["this"].this.upper() not in {HINT, *_IGNORED_HINTS}:
             raise not_supported(f'hint "{hint.args["this"].this}"', span_of(hint))
     plan, scope = source
     scope = replace(scope, outer=names.outer)

@@ -21,6 +21,7 @@ class PlanSettings:
         idle_timeout: `table.exec.source.idle-timeout` in milliseconds, None for never.
         duplicate_changes: `table.exec.source.cdc-events-duplicate`; it shows in what tables carry,
             and is therefore left out of the fingerprint itself.
+        state_ttl: `table.exec.state.ttl` in milliseconds, 0 for ever.
     """
 
     streaming: bool = True
@@ -30,3 +31,13 @@ class PlanSettings:
     ignore_nondeterminism: bool = False
     idle_timeout: int | None = None
     duplicate_changes: bool = field(default=False, compare=False)
+    state_ttl: int = 0
+
+    @property
+    def ttl(self) -> int:
+        """How long state is kept where no hint says it; a batch job keeps all to its end."""
+        return self.state_ttl if self.streaming else 0
+
+    def kept(self, hint: int | None) -> int:
+        """How long state is kept of which a hint says something, or None."""
+        return self.ttl if hint is None or not self.streaming else hint

@@ -56,6 +56,7 @@ class BestRowOperator(KeyedRowsOperator):
         order: columns of the order, and how each is ordered.
         last: of equal rows the last to arrive is kept, not the first.
         output: schema of the output: the input's columns, perhaps the rank.
+        ttl: how long a key is kept after its last change, in milliseconds; 0 for ever.
     """
 
     def __init__(
@@ -67,10 +68,11 @@ class BestRowOperator(KeyedRowsOperator):
         order: tuple[tuple[int, SortColumn], ...],
         last: bool,
         output: pa.Schema,
+        ttl: int = 0,
     ) -> None:
-        super().__init__(_ROWS)
+        super().__init__(_ROWS, ttl)
         rank = (pa.scalar(1, pa.int64()),) if len(output) > len(row.fields) else ()
-        self._form = LastRows(keys, stored, row, output, rank)
+        self._form = LastRows(keys, stored, row, output, rank, alike=ttl > 0)
         self._sort = tuple(c for c, _ in order)
         self._layout = OrderLayout([s for _, s in order])
         self._last = last
@@ -80,7 +82,7 @@ class BestRowOperator(KeyedRowsOperator):
     def _ingest(self, changes: Changes) -> None:
         batch, form = changes.batch, self._form
         arrays = [batch.column(c) for c in form.keys]
-        slots, _ = self._index.ensure(Keys.of(arrays, form.key_types, len(changes)))
+        slots, _ = self._find(Keys.of(arrays, form.key_types, len(changes)))
         words = self._layout.encode([batch.column(c) for c in self._sort]).words
         known = self._columns.vector("row").take(slots)
         better = self._better(words, slots, known)
@@ -114,14 +116,16 @@ class BestRowOperator(KeyedRowsOperator):
         fresh = self._touched.add(slots, self._index.capacity)
         if len(fresh):
             self._before.append(self._columns.read(fresh, "row"))
-        replaced = self._columns.read(slots, "row")
-        replaced = replaced.take(replaced.nonzero()[0])
-        if len(replaced):
-            self._rows.remove(replaced - 1)
+        self._write(slots)
+        self._leave(self._columns.read(slots, "row"))
         values = batch.select(list(self._form.stored)).take(pa.array(rows))
         self._columns.write(slots, "row", self._rows.append(values) + 1)
         for i, word in enumerate(words):
             self._columns.write(slots, f"word{i}", word)
+
+    def _forget(self, slots: Ints) -> None:
+        self._leave(self._columns.read(slots, "row"))
+        super()._forget(slots)
 
     def _net(self) -> Iterator[Changes]:
         if not self._touched.size:

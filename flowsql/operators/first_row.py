@@ -5,8 +5,8 @@
 
 In → out: a row whose key has not been seen; at once.
 
-Requires: append. Emits: append. State: `keys`; never freed, since a key that was forgotten would be
-given again. Cost: per row one look-up of its key.
+Requires: append. Emits: append. State: `keys`; a key that was forgotten would be given again: it is
+freed only by its lifetime, which begins with the row. Cost: per row one look-up of its key.
 """
 
 from __future__ import annotations
@@ -14,35 +14,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flowsql.changelog import Changes, Keys
-from flowsql.operators.base import Operator, OperatorContext
-from flowsql.state import KeyIndex
+from flowsql.operators.gathering import KeyedOperator
 from flowsql.types import DataType
 
 __all__ = ["FirstRowOperator"]
 
 
-class FirstRowOperator(Operator):
+class FirstRowOperator(KeyedOperator):
     """See the module.
 
     Args:
         keys: the key's columns.
         key_types: their types.
+        ttl: how long a key is kept, in milliseconds; 0 for ever.
     """
 
-    def __init__(self, *, keys: tuple[int, ...], key_types: tuple[DataType, ...]) -> None:
+    def __init__(
+        self, *, keys: tuple[int, ...], key_types: tuple[DataType, ...], ttl: int = 0
+    ) -> None:
+        super().__init__(ttl)
         self._keys = keys
         self._types = key_types
-
-    def open(self, context: OperatorContext) -> None:
-        super().open(context)
-        self._index: KeyIndex = context.state["keys"]
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
         arrays = [changes.batch.column(c) for c in self._keys]
-        _, is_new = self._index.ensure(Keys.of(arrays, self._types, len(changes)))
+        _, is_new = self._find(Keys.of(arrays, self._types, len(changes)))
         rows = is_new.nonzero()[0]
         if len(rows) == len(changes):
             yield changes
         elif len(rows):
             yield changes.take(rows)
+
+    def flush(self) -> Iterator[Changes]:
+        self._age()
+        return iter(())

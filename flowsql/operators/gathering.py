@@ -1,7 +1,7 @@
-"""What operators do alike that look rows up by key: gather a step's rows, then take them together.
+"""What operators do alike that look rows up by key.
 
-`GatheringOperator` is for those with one index of keys, `KeyedRowsOperator` for those of them that
-store rows behind its slots.
+`KeyedOperator` has one index of keys, which may be forgotten with time; `GatheringOperator` waits for
+rows until it pays to look them up together; `KeyedRowsOperator` stores rows behind its slots.
 """
 
 from __future__ import annotations
@@ -9,16 +9,67 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from flowsql.changelog import Changes
+import numpy as np
+import numpy.typing as npt
+
+from flowsql.changelog import Changes, Keys
 from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.lifetimes import KeyLifetimes
 from flowsql.operators.touched import Touched
 from flowsql.operators.waiting import ROWS, Waiting
 from flowsql.state import Columns, KeyIndex, Rows
 
-__all__ = ["GatheringOperator", "KeyedRowsOperator"]
+__all__ = ["GatheringOperator", "KeyedOperator", "KeyedRowsOperator"]
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
-class GatheringOperator(Operator):
+class KeyedOperator(Operator):
+    """An operator with one index of keys.
+
+    Where it has a lifetime, keys are found by `_find`, every change of what is kept of one is told to
+    `_write`, and a step ends with `_age`.
+
+    Args:
+        ttl: milliseconds after its last write for which a key is kept; 0 for ever.
+    """
+
+    _INDEX: ClassVar = "keys"
+
+    def __init__(self, ttl: int = 0) -> None:
+        self._lifetimes = KeyLifetimes(ttl) if ttl else None
+
+    def open(self, context: OperatorContext) -> None:
+        super().open(context)
+        self._index: KeyIndex = context.state[self._INDEX]
+        if self._lifetimes is not None:
+            self._lifetimes.open(self._index, context.state["lifetimes"])
+
+    def _find(self, keys: Keys) -> tuple[Ints, Bools]:
+        """`KeyIndex.ensure`, where a key that is over is a new one."""
+        if self._lifetimes is None:
+            return self._index.ensure(keys)
+        return self._lifetimes.ensure(keys, self.context.clock, self._forget)
+
+    def _write(self, slots: Ints) -> None:
+        """What is kept of keys, all different, has changed."""
+        if self._lifetimes is not None:
+            self._lifetimes.write(slots, self.context.clock)
+
+    def _age(self) -> None:
+        """End of the step: some of the keys that are over are forgotten."""
+        if self._lifetimes is not None:
+            slots = self._lifetimes.due(self.context.clock)
+            if len(slots):
+                self._forget(slots)
+
+    def _forget(self, slots: Ints) -> None:
+        """Let keys that are over go, and all that is kept of them; nothing is given."""
+        self._index.free(slots)
+
+
+class GatheringOperator(KeyedOperator):
     """Rows of the one port wait until there are enough of them to be looked up together.
 
     A subclass gives `_ingest`, which takes up rows, and `_net`, what the step comes to. Whatever
@@ -28,17 +79,13 @@ class GatheringOperator(Operator):
 
     Args:
         rows: how many pay for a look-up.
+        ttl: as of `KeyedOperator`.
     """
 
-    _INDEX: ClassVar = "keys"
-
-    def __init__(self, rows: int = ROWS) -> None:
+    def __init__(self, rows: int = ROWS, ttl: int = 0) -> None:
+        super().__init__(ttl)
         self._waiting = Waiting(rows)
         self._touched = Touched()
-
-    def open(self, context: OperatorContext) -> None:
-        super().open(context)
-        self._index: KeyIndex = context.state[self._INDEX]
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
@@ -60,6 +107,7 @@ class GatheringOperator(Operator):
         self._gather()
         yield from self._net()
         self._touched.clear()
+        self._age()
 
     def _net(self) -> Iterator[Changes]:
         """What the step comes to; all its rows have been taken up."""
@@ -75,3 +123,9 @@ class KeyedRowsOperator(GatheringOperator):
         super().open(context)
         self._columns: Columns = context.state[self._COLUMNS]
         self._rows: Rows = context.state["rows"]
+
+    def _leave(self, numbers: Ints) -> None:
+        """Rows go whose numbers + 1 the columns held; 0 is none."""
+        numbers = numbers.take(numbers.nonzero()[0])
+        if len(numbers):
+            self._rows.remove(numbers - 1)

@@ -69,6 +69,7 @@ class GroupAggregateOperator(GatheringOperator):
         plan: the accumulators.
         output: schema of the output: keys, then aggregates.
         emit_empty: the global group has a row even over no rows.
+        ttl: how long a group is kept after its last change, in milliseconds; 0 for ever.
     """
 
     _INDEX = GROUPS
@@ -81,14 +82,15 @@ class GroupAggregateOperator(GatheringOperator):
         plan: AccumulatorPlan,
         output: pa.Schema,
         emit_empty: bool = False,
+        ttl: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(ttl=ttl)
         self._keys = keys
         self._key_types = key_types
         self._retract = plan.retract
         self._output = output
         self._emit_empty = emit_empty
-        self._accumulators = Accumulators(plan, (ROW_COUNT,) if plan.retract else ())
+        self._accumulators = Accumulators(plan, (ROW_COUNT,) if plan.retract else (), ttl)
         self._types = tuple(o.type for o in plan.outputs)
         # Of the running step only:
         # Groups by first touch, as they were before: slots, accumulators, whether they had a row.
@@ -100,7 +102,7 @@ class GroupAggregateOperator(GatheringOperator):
 
     def _ingest(self, changes: Changes) -> None:
         arrays = [changes.batch.column(i) for i in self._keys]
-        slots, is_new = self._index.ensure(Keys.of(arrays, self._key_types, len(changes)))
+        slots, is_new = self._find(Keys.of(arrays, self._key_types, len(changes)))
         self._remember(slots, slots.take(is_new.nonzero()[0]))
         batch, signs = changes.batch, None
         if self._retract:
@@ -112,7 +114,7 @@ class GroupAggregateOperator(GatheringOperator):
                 self.context.counters.add("orphan-retractions", len(slots) - len(rows))
                 batch, slots, signs = batch.take(pa.array(rows)), slots[rows], signs[rows]
             np.add.at(counts, slots, signs.astype(np.int64))
-        self._accumulators.feed(Batch(batch, slots, signs))
+        self._accumulators.feed(Batch(batch, slots, signs), clock=self.context.clock)
 
     def _remember(self, slots: Ints, made: Ints) -> None:
         """Groups that this step touches for the first time, of which `made` are new."""
@@ -120,9 +122,11 @@ class GroupAggregateOperator(GatheringOperator):
         fresh = self._touched.add(slots, self._index.capacity)
         if not len(fresh):
             return
+        self._write(fresh)
         before = self._accumulators.snapshot(fresh)
         lived = np.ones(len(fresh), np.bool_)
         if len(made):
+            self._accumulators.begin(made, self.context.clock)
             lived[self._touched.places(made) - np.int32(known)] = False
         if self._retract and not self._emit_empty:
             lived &= before.fixed[ROW_COUNT] > 0
@@ -144,6 +148,7 @@ class GroupAggregateOperator(GatheringOperator):
         if parts:
             yield from self._emit(parts)
         self._accumulators.release()
+        self._accumulators.age(self.context.clock)
         self._before = []
 
     def _emit(self, parts: list[tuple[Ints, Snapshot, Bools]]) -> Iterator[Changes]:
@@ -165,6 +170,10 @@ class GroupAggregateOperator(GatheringOperator):
         # Where there are only new groups there is nothing to compare with.
         if lived.any():
             old = self._accumulators.results(before)
+        if self._lifetimes is not None:
+            # A row is given again in place of an equal one, so that what is made of it lives on.
+            changed[:] = True
+        elif old is not new:
             for a, b, data_type in zip(old, new, self._types, strict=True):
                 changed |= differs(a, b, data_type)
         has_old, has_new = changed & lived, changed & lives

@@ -16,7 +16,9 @@ last match is gone. A retraction of a row that is not there is ignored and count
 (`orphan-retractions`). NULL in a key matches nothing unless the pair of keys is null-safe.
 State: `keys` (join key → slot) for both sides, with the number of rows of each; per side
 `…_rows` and what its layout needs (`join_side.py`). A preserved row remembers how often it is given
-padded, and under a further condition its number of matches. A key is freed with its last row.
+padded, and under a further condition, or where a side forgets rows with time, its number of matches,
+in which a forgotten row still counts: as in Flink a preserved row is padded again only when
+the last of its matches is taken back. A key is freed with its last row.
 Cost: per row one look-up of its key, one probe, one row stored; per pair its columns.
 """
 
@@ -82,8 +84,11 @@ class JoinOperator(Operator):
         self._key_types = key_types
         self._condition = condition
         self._output = output
+        ages = left.ttl > 0 or right.ttl > 0
+        # Whether a row has a match is told by the number of its matches, or by that of its key.
+        self._counting = condition is not None or ages
         # Rows leave, or are looked at in `flush`, only here.
-        self._lasting = left.append and right.append and not any(preserved)
+        self._lasting = left.append and right.append and not any(preserved) and not ages
         # Of the running step only:
         self._touched = Touched()
         # For each side: rows that may have to be padded, and their keys' slots.
@@ -100,6 +105,8 @@ class JoinOperator(Operator):
     # -- rows come -----------------------------------------------------------------------------
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
+        for side in self._sides:
+            side.begin(self.context.clock)
         me = self._sides[port]
         batch = changes.batch
         signs = None if me.append else changes.signs
@@ -150,7 +157,7 @@ class JoinOperator(Operator):
                 batch = batch.take(pa.array(rows))
                 slots, signs, places = slots.take(rows), signs.take(rows), places.take(rows)
                 merge.keep(rows)
-        if self._preserved[1 - port] and self._condition is None:
+        if self._preserved[1 - port] and not self._counting:
             added = slots if signs is None else slots[signs > 0]
             first = np.unique(added[me.counts(added) == 0])
             probe, rows = other.probe(first)
@@ -159,7 +166,7 @@ class JoinOperator(Operator):
         if self._preserved[port] and len(update.dropped):
             yield from self._unpad_dropped(port, update)
         hits = None
-        if self._condition is not None and self._preserved[port]:
+        if self._counting and self._preserved[port]:
             hits = np.zeros(len(slots), np.int64)
         arrived = Arrived(port, batch, signs, slots)
         for start, stop in spans(other, slots):
@@ -195,8 +202,8 @@ class JoinOperator(Operator):
                     return
                 joined = joined.take(pa.array(chosen))
                 probe, rows = probe.take(chosen), rows.take(chosen)
-            if self._preserved[1 - port]:
-                yield from self._count_matches(arrived, probe, rows)
+        if self._counting and self._preserved[1 - port]:
+            yield from self._count_matches(arrived, probe, rows)
         weights = other.rows.weights(rows) if other.weighted else None
         if hits is not None:
             np.add.at(hits, probe, 1 if weights is None else weights)
@@ -294,7 +301,7 @@ class JoinOperator(Operator):
             )
 
     def _count_matches(self, arrived: Arrived, probe: Ints, rows: Ints) -> Iterator[Changes]:
-        """Under a condition: stored rows of the other, preserved side gain or lose matches."""
+        """Stored rows of the other, preserved side gain or lose matches."""
         port = 1 - arrived.port
         me = self._sides[port]
         slots = arrived.slots.take(probe)
@@ -307,6 +314,7 @@ class JoinOperator(Operator):
         distinct, where = np.unique(gaining, return_index=True)
         yield from self._unpad(port, distinct, at.take(where))
         matches = me.rows.add(rows, "matches", change)
+        me.rewrite(rows)
         bare = (matches <= 0).nonzero()[0]
         if len(bare):
             self._candidates[port].append((rows.take(bare), slots.take(bare)))
@@ -316,12 +324,12 @@ class JoinOperator(Operator):
         other = self._sides[1 - port]
         if self._preserved[port] and len(update.added):
             rows, at = update.added, update.added_slots
-            if self._condition is None:
+            if not self._counting:
                 alone = (other.counts(at) == 0).nonzero()[0]
                 rows, at = rows.take(alone), at.take(alone)
             if len(rows):
                 self._candidates[port].append((rows, at))
-        if self._preserved[1 - port] and self._condition is None and signs is not None:
+        if self._preserved[1 - port] and not self._counting and signs is not None:
             taken = slots[signs < 0]
             bare = taken[self._sides[port].counts(taken) == 0]
             if len(bare):
@@ -335,6 +343,9 @@ class JoinOperator(Operator):
                 yield from self._pad(port)
         if self._lasting:
             return
+        for side in self._sides:
+            side.begin(self.context.clock)
+            self._touched.add(side.age(), self._keys.capacity)
         freed = np.zeros(0, np.int64)
         if self._touched.size:
             slots = self._touched.slots()
@@ -363,7 +374,7 @@ class JoinOperator(Operator):
         slots = np.concatenate([s for _, s in found]).take(first)
         unmatched = me.rows.alive(rows)
         rows, slots = rows[unmatched], slots[unmatched]
-        if self._condition is None:
+        if not self._counting:
             unmatched = other.counts(slots) == 0
         else:
             unmatched = me.rows.read(rows, "matches") == 0

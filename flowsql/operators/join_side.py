@@ -7,6 +7,10 @@
 An append side needs to find no row again, so it keeps no index of rows. Values of the join key are
 not stored with the row. A row inserted for a unique key that is there replaces it, and what had been
 joined with the replaced one stays as it is (as in Flink; a source that keeps its promise never does so).
+
+A side with a lifetime forgets each row so long after it was last written: it is not found any more,
+and a retraction of it is one of a row that is not there. Its rows know their keys, and so find what
+is kept about them.
 """
 
 from __future__ import annotations
@@ -21,9 +25,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import Keys
+from flowsql.expr import StepClock
+from flowsql.operators.lifetimes import RowLifetimes
 from flowsql.operators.sequence import accepted_counts, accepted_presence, sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.state import Columns, KeyIndex, RowLists, Rows
+from flowsql.state.kernels import distinct
 from flowsql.types import BigIntType, DataType, arrow_type
 
 __all__ = ["JoinSideState", "Layout", "Update"]
@@ -77,6 +84,7 @@ class JoinSideState:
         ids: the columns that identify a row within its key: unique key or `stored`.
         id_types: their types.
         append: rows are never taken back.
+        ttl: how long a row is kept after its last change, in milliseconds; 0 for ever.
     """
 
     def __init__(
@@ -90,8 +98,11 @@ class JoinSideState:
         ids: tuple[int, ...],
         id_types: tuple[DataType, ...],
         append: bool,
+        ttl: int = 0,
     ) -> None:
         self.name = name
+        self.ttl = ttl
+        self._lifetimes = RowLifetimes(ttl) if ttl else None
         self.keys = keys
         self.columns = columns
         self.stored = stored
@@ -123,6 +134,13 @@ class JoinSideState:
             self._places, self._place = self._key_columns, f"{self.name}_row"
         elif self._index is not None:
             self._places, self._place = state[f"{self.name}_ids_columns"], "row"
+        if self._lifetimes is not None:
+            self._lifetimes.open(self.rows)
+        self._clock = StepClock(0)
+
+    def begin(self, clock: StepClock) -> None:
+        """What is asked from now on is asked at this time."""
+        self._clock = clock
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -134,10 +152,16 @@ class JoinSideState:
     def probe(self, slots: Ints) -> tuple[Ints, Ints]:
         """(index into `slots`, row number) of all rows of each key, without their weights."""
         if self._lists is not None:
-            return self._lists.probe(slots)
-        numbers = self._places.vector(self._place).take(slots)
-        found = numbers.nonzero()[0]
-        return found, numbers.take(found) - 1
+            probe, rows = self._lists.probe(slots)
+        else:
+            numbers = self._places.vector(self._place).take(slots)
+            probe = numbers.nonzero()[0]
+            rows = numbers.take(probe) - 1
+        if self._lifetimes is not None and len(rows):
+            lives = self._lifetimes.lives(rows, self._clock)
+            if not lives.all():
+                return probe[lives], rows[lives]
+        return probe, rows
 
     def given(self, rows: Ints, key: Callable[[int], pa.Array]) -> list[pa.Array]:
         """The columns given of stored rows; `key(k)` is column k of their join keys."""
@@ -171,6 +195,7 @@ class JoinSideState:
             arrays = [pa.array(slots), *(batch.column(c) for c in self._ids)]
             places, _ = self._index.ensure(Keys.of(arrays, self._id_types))
             self._touched.add(places, self._index.capacity)
+        self._forget_over(places)
         if not (signs < 0).any():
             return places, None
         numbers = self._places.vector(self._place).take(places)
@@ -204,11 +229,67 @@ class JoinSideState:
             return self._weigh(batch, slots, signs, places)
         return self._replace(batch, slots, signs, places)
 
-    def _store(self, batch: pa.RecordBatch, chosen: Ints | None, weights: Ints | None) -> Ints:
+    def _store(
+        self,
+        batch: pa.RecordBatch,
+        slots: Ints,
+        *,
+        chosen: Ints | None = None,
+        weights: Ints | None = None,
+        places: Ints | None = None,
+    ) -> Ints:
+        """Keep rows of a batch.
+
+        Args:
+            batch: the rows.
+            slots: the keys' slots of those that are kept.
+            chosen: which are kept; None for all.
+            weights: of those, or None.
+            places: what they are kept under, or None.
+        """
         kept = batch.select(list(self.stored))
         if chosen is not None:
             kept = kept.take(pa.array(chosen))
-        return self.rows.append(kept, weights)
+        numbers = self.rows.append(kept, weights)
+        if self._lifetimes is not None:
+            self._lifetimes.begin(numbers, self._clock)
+            self.rows.write(numbers, "slot", slots)
+            if self._index is not None and places is not None:
+                self.rows.write(numbers, "place", places)
+        return numbers
+
+    def rewrite(self, rows: Ints) -> None:
+        """What is noted about rows has changed: they live on."""
+        if self._lifetimes is not None and len(rows):
+            self._lifetimes.write(rows, self._clock)
+
+    def _forget_over(self, places: Ints) -> None:
+        """Rows that are over and would be found at these places are gone."""
+        if self._lifetimes is None:
+            return
+        numbers = self._places.vector(self._place).take(places)
+        rows = distinct(numbers.take(numbers.nonzero()[0])) - 1
+        if len(rows):
+            self.forget(rows[~self._lifetimes.lives(rows, self._clock)])
+
+    def forget(self, rows: Ints) -> Ints:
+        """Rows, all different, are gone without a change; returns their keys' slots."""
+        if not len(rows):
+            return rows
+        slots = self.rows.read(rows, "slot")
+        if self.layout is Layout.ONE_ROW:
+            self._places.write(slots, self._place, 0)
+        elif self._index is not None:
+            places = self.rows.read(rows, "place")
+            self._places.write(places, self._place, 0)
+            self._touched.add(places, self._index.capacity)
+        self._add_counts(slots, -self.rows.weights(rows))
+        self.rows.remove(rows)
+        return slots
+
+    def age(self) -> Ints:
+        """Some of the rows that are over are forgotten; the slots of keys that lost rows."""
+        return _NONE if self._lifetimes is None else self.forget(self._lifetimes.due(self._clock))
 
     def _add_counts(self, slots: Ints, amount: Ints | int) -> None:
         assert self._key_columns is not None
@@ -216,7 +297,9 @@ class JoinSideState:
         self._key_columns.mark(slots)
 
     def _append(self, batch: pa.RecordBatch, slots: Ints) -> Update:
-        numbers = self._store(batch, None, None)
+        if self._lists is None:
+            self._forget_over(slots)
+        numbers = self._store(batch, slots)
         all_rows = np.arange(len(numbers))
         if self._lists is not None:
             self._lists.add(slots, numbers)
@@ -249,7 +332,9 @@ class JoinSideState:
         stays = signs.take(last) > 0
         kept = stays.nonzero()[0]
         chosen = last.take(kept)
-        numbers = self._store(batch, chosen, None) if len(kept) else _NONE
+        numbers = _NONE
+        if len(kept):
+            numbers = self._store(batch, at.take(kept), chosen=chosen, places=where.take(kept))
         after = np.zeros(len(where), np.int64)
         after[kept] = numbers + 1
         self._places.write(where, self._place, after)
@@ -271,6 +356,9 @@ class JoinSideState:
         is_first[1:] = ordered[1:] != ordered[:-1]
         starts = is_first.nonzero()[0]
         change = np.add.reduceat(signs.take(order).astype(np.int64), starts)
+        if self._lifetimes is not None:
+            held = self._places.vector(self._place).take(ordered.take(starts))
+            self.rewrite(held.take(held.nonzero()[0]) - 1)
         changed = change.nonzero()[0]
         change = change.take(changed)
         first = order.take(starts.take(changed))
@@ -282,7 +370,13 @@ class JoinSideState:
         known = before.nonzero()[0]
         numbers = _NONE
         if len(fresh):
-            numbers = self._store(batch, first.take(fresh), change.take(fresh))
+            numbers = self._store(
+                batch,
+                at.take(fresh),
+                chosen=first.take(fresh),
+                weights=change.take(fresh),
+                places=where.take(fresh),
+            )
             self._places.write(where.take(fresh), self._place, numbers + 1)
             assert self._lists is not None
             self._lists.add(at.take(fresh), numbers)

@@ -57,6 +57,7 @@ class LastRows:
         row: the rows' type.
         output: schema of the output: the row, and the constants.
         constants: values of further columns, the same in all rows.
+        alike: a row is given again in place of an equal one, so that what is made of it lives on.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class LastRows:
         row: RowType,
         output: pa.Schema,
         constants: tuple[pa.Scalar, ...] = (),
+        *,
+        alike: bool = False,
     ) -> None:
         self.keys = keys
         self.key_types = tuple(row.fields[c].type for c in keys)
@@ -76,6 +79,7 @@ class LastRows:
         self.output = output
         self.width = len(row.fields)
         self.constants = constants
+        self._alike = alike
 
     def changes(
         self,
@@ -155,7 +159,7 @@ class LastRows:
             values: stored columns of all rows.
             paired: the rows that are in a pair, first and second by turns.
         """
-        if not len(paired):
+        if self._alike or not len(paired):
             return None
         columns = [
             column if kind is compared else column.cast(arrow_type(compared))
@@ -180,6 +184,7 @@ class NormalizeOperator(KeyedRowsOperator):
         stored: the columns kept beside the key.
         row: the input's type.
         output: schema of the output, which has the input's columns.
+        ttl: how long a key is kept after its last change, in milliseconds; 0 for ever.
     """
 
     def __init__(
@@ -189,9 +194,10 @@ class NormalizeOperator(KeyedRowsOperator):
         stored: tuple[int, ...],
         row: RowType,
         output: pa.Schema,
+        ttl: int = 0,
     ) -> None:
-        super().__init__()
-        self._form = LastRows(keys, stored, row, output)
+        super().__init__(ttl=ttl)
+        self._form = LastRows(keys, stored, row, output, alike=ttl > 0)
         # Of the running step only:
         self._before: list[Ints] = []
         # Changes of rows that carry their time, to be given at once.
@@ -205,9 +211,10 @@ class NormalizeOperator(KeyedRowsOperator):
     def _ingest(self, changes: Changes) -> None:
         batch, form = changes.batch, self._form
         arrays = [batch.column(c) for c in form.keys]
-        slots, _ = self._index.ensure(Keys.of(arrays, form.key_types, len(changes)))
+        slots, _ = self._find(Keys.of(arrays, form.key_types, len(changes)))
         timed = changes.marks is not None and changes.marks.watermark is not None
         fresh = self._touched.add(slots, self._index.capacity)
+        self._write(fresh)
         if len(fresh) and not timed:
             self._before.append(self._columns.read(fresh, "row"))
         order = sort_stable(slots)
@@ -224,10 +231,7 @@ class NormalizeOperator(KeyedRowsOperator):
             return
         last = np.sort(order[is_last])
         where = slots.take(last)
-        replaced = self._columns.read(where, "row")
-        replaced = replaced[replaced > 0]
-        if len(replaced):
-            self._rows.remove(replaced - 1)
+        self._leave(self._columns.read(where, "row"))
         kept = stays.take(last).nonzero()[0]
         after = np.zeros(len(where), np.int64)
         if len(kept):
@@ -257,9 +261,7 @@ class NormalizeOperator(KeyedRowsOperator):
         before[first] = self._columns.read(slots.take(first), "row")
         last = order[is_last]
         self._columns.write(slots.take(last), "row", after.take(last))
-        replaced = before[before > 0]
-        if len(replaced):
-            self._rows.remove(replaced - 1)
+        self._leave(before)
         yield from self._form.changes(self._index, self._rows, slots, before, after, marks=marks)
 
     def _fill(self, changes: Changes, slots: Ints, order: Ints, stays: Bools) -> pa.RecordBatch:
@@ -308,6 +310,10 @@ class NormalizeOperator(KeyedRowsOperator):
             )
         origin[rows[~here]] = n + np.arange(len(stored))
         return origin, stored - 1
+
+    def _forget(self, slots: Ints) -> None:
+        self._leave(self._columns.read(slots, "row"))
+        super()._forget(slots)
 
     def _net(self) -> Iterator[Changes]:
         yield from self._told

@@ -19,7 +19,8 @@ the right side knows its rows by key only.
 State: `keys` (join key → slot) for both sides, with the number of rows of each; the left side's
 rows, each with how often it is given and, under a condition, its number of matches
 (`join_side.py`); the right side's rows only under a condition; `facts` of a null-aware join. A
-key is freed with its last row.
+key is freed with its last row. Where a side forgets rows with time it is as under a condition, and a
+forgotten row still counts as a match.
 Cost: per row one look-up of its key; a left row is stored; a right one costs more only where it is the
 first or last of its key, then as much as the key has left rows. Under a condition a right row meets
 all left rows of its key. A null-aware join looks at all left rows where the right side's first or last
@@ -57,7 +58,7 @@ class SemiJoinOperator(Operator):
     Args:
         anti: rows without a match are given.
         left: state of port 0's rows.
-        right: state of port 1's rows; None without a condition.
+        right: state of port 1's rows; None where they are known by key only.
         right_keys: the right input's join key.
         null_safe: for each key pair, whether NULL matches NULL.
         null_aware: NOT IN, see the module.
@@ -115,6 +116,7 @@ class SemiJoinOperator(Operator):
     # -- rows come -----------------------------------------------------------------------------
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
+        self._begin()
         batch = changes.batch
         columns = self._right_keys if port else self._left.keys
         append = changes.codes is None
@@ -139,6 +141,11 @@ class SemiJoinOperator(Operator):
         else:
             self._add_right(self._right, batch, slots, signs)
         return iter(())
+
+    def _begin(self) -> None:
+        self._left.begin(self.context.clock)
+        if self._right is not None:
+            self._right.begin(self.context.clock)
 
     def _null_keys(self, batch: pa.RecordBatch, columns: tuple[int, ...]) -> Bools | None:
         """bool[n]: rows whose key matches nothing; None where there are none."""
@@ -210,19 +217,22 @@ class SemiJoinOperator(Operator):
         for probe, rows in self._matches(right, self._left, batch, slots):
             change = 1 if signs is None else signs.take(probe).astype(np.int64)
             self._left.rows.add(rows, "matches", change)
+            self._left.rewrite(rows)
             self._candidates.append((rows, slots.take(probe)))
 
     def _matches(
         self, me: JoinSideState, other: JoinSideState, batch: pa.RecordBatch, slots: Ints
     ) -> Iterator[tuple[Ints, Ints]]:
         """Rows of the batch and the other side's stored rows that they match, in pieces."""
-        assert self._condition is not None
         for start, stop in spans(other, slots):
             probe, rows = other.probe(slots[start:stop])
             if start:
                 probe += start
             for part in pieces(batch, me.columns, probe, other.row_width):
                 mine, theirs = probe[part], rows[part]
+                if self._condition is None:
+                    yield mine, theirs
+                    continue
                 matching = self._condition(
                     self._pairs(me, other, batch, mine, theirs), self.context.clock
                 ).nonzero()[0]
@@ -265,6 +275,7 @@ class SemiJoinOperator(Operator):
     # -- end of the step -----------------------------------------------------------------------
 
     def flush(self) -> Iterator[Changes]:
+        self._begin()
         rows, slots = self._looked_at()
         if len(rows):
             left = self._left.rows
@@ -333,6 +344,9 @@ class SemiJoinOperator(Operator):
             yield from split_changes(Changes(batch, kinds))
 
     def _end_step(self) -> None:
+        for side in (self._left, self._right):
+            if side is not None:
+                self._touched.add(side.age(), self._keys.capacity)
         freed = np.zeros(0, np.int64)
         if self._touched.size:
             slots = self._touched.slots()

@@ -28,11 +28,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import DELETE, Changes, Keys, split_changes
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.base import OperatorContext
+from flowsql.operators.gathering import KeyedOperator
 from flowsql.operators.sequence import accepted_counts
 from flowsql.operators.touched import Touched
 from flowsql.operators.waiting import Waiting
-from flowsql.state import Columns, KeyIndex
+from flowsql.state import Columns
 from flowsql.types import DataType
 
 __all__ = ["SetOperationOperator", "copies"]
@@ -45,14 +46,17 @@ _SIDES: Final = ("left", "right")
 _EMIT: Final = 1 << 15
 
 
-class SetOperationOperator(Operator):
+class SetOperationOperator(KeyedOperator):
     """See the module.
 
     Args:
         copies: how often a row is given that is there so often on the left and on the right.
         types: of the columns, which are the same on both sides.
         output: schema of the output.
+        ttl: how long a row is kept after its last change, in milliseconds; 0 for ever.
     """
+
+    _INDEX = "rows"
 
     def __init__(
         self,
@@ -60,7 +64,9 @@ class SetOperationOperator(Operator):
         copies: Callable[[Ints, Ints], Ints],
         types: tuple[DataType, ...],
         output: pa.Schema,
+        ttl: int = 0,
     ) -> None:
+        super().__init__(ttl)
         self._copies = copies
         self._types = types
         self._output = output
@@ -71,7 +77,6 @@ class SetOperationOperator(Operator):
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
-        self._rows: KeyIndex = context.state["rows"]
         self._counts: Columns = context.state["counts"]
 
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
@@ -84,11 +89,12 @@ class SetOperationOperator(Operator):
         if changes is None:
             return
         keys = Keys.of(changes.batch.columns, self._types, len(changes))
-        slots, _ = self._rows.ensure(keys)
-        fresh = self._touched.add(slots, self._rows.capacity)
+        slots, _ = self._find(keys)
+        fresh = self._touched.add(slots, self._index.capacity)
         if len(fresh):
             self._before.append(self._given(fresh))
             self._counts.mark(fresh)
+            self._write(fresh)
         counts = self._counts.vector(_SIDES[port])
         if changes.codes is None:
             np.add.at(counts, slots, 1)
@@ -108,19 +114,22 @@ class SetOperationOperator(Operator):
     def flush(self) -> Iterator[Changes]:
         for port in (0, 1):
             self._ingest(port)
-        if not self._touched.size:
-            return
+        if self._touched.size:
+            yield from self._net()
+        self._touched.clear()
+        self._before = []
+        self._age()
+
+    def _net(self) -> Iterator[Changes]:
         slots = self._touched.slots()
         change = self._given(slots) - np.concatenate(self._before)
         left, right = (self._counts.vector(side).take(slots) for side in _SIDES)
         gone = ((left == 0) & (right == 0)).nonzero()[0]
         if len(gone):
-            self._rows.free(slots.take(gone))
+            self._index.free(slots.take(gone))
         for retract in (True, False):
             moved = (change < 0 if retract else change > 0).nonzero()[0]
             yield from self._emit(slots.take(moved), np.abs(change.take(moved)), retract)
-        self._touched.clear()
-        self._before = []
 
     def _emit(self, slots: Ints, times: Ints, retract: bool) -> Iterator[Changes]:
         """Rows, each so many times."""
@@ -128,7 +137,7 @@ class SetOperationOperator(Operator):
             part = np.repeat(slots[start:stop], times[start:stop])
             for at in range(0, len(part), _EMIT):
                 piece = part[at : at + _EMIT]
-                arrays = self._rows.keys(piece)
+                arrays = self._index.keys(piece)
                 kinds = np.full(len(piece), DELETE, np.int8) if retract else None
                 batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
                 yield from split_changes(Changes(batch, kinds))

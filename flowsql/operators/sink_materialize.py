@@ -83,6 +83,7 @@ class SinkMaterializeOperator(KeyedRowsOperator):
         stored: the columns kept beside the key.
         row: the input's type.
         output: schema of the output, which has the input's columns.
+        ttl: how long a key is kept after its last change, in milliseconds; 0 for ever.
     """
 
     def __init__(
@@ -92,8 +93,9 @@ class SinkMaterializeOperator(KeyedRowsOperator):
         stored: tuple[int, ...],
         row: RowType,
         output: pa.Schema,
+        ttl: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(ttl=ttl)
         self._form = LastRows(keys, stored, row, output)
         # Of the running step only:
         self._touched_ids = Touched()
@@ -110,11 +112,12 @@ class SinkMaterializeOperator(KeyedRowsOperator):
     def _ingest(self, changes: Changes) -> None:
         batch, form, signs = changes.batch, self._form, changes.signs
         keys = Keys.of([batch.column(c) for c in form.keys], form.key_types)
-        slots, _ = self._index.ensure(keys)
+        slots, _ = self._find(keys)
         is_first = not self._touched.size
         fresh = self._touched.add(slots, self._index.capacity)
         if len(fresh):
             self._before.append(self._columns.read(fresh, "row"))
+            self._write(fresh)
         by_key = _ByKey.of(slots, signs)
         content = None
         if not by_key.coming.all():
@@ -197,10 +200,7 @@ class SinkMaterializeOperator(KeyedRowsOperator):
         is_last[:-1] = by_key.begins[1:]
         last = np.sort(by_key.order.take(is_last.nonzero()[0]))
         where = slots.take(last)
-        replaced = self._columns.read(where, "row")
-        replaced = replaced.take(replaced.nonzero()[0])
-        if len(replaced):
-            self._rows.remove(replaced - 1)
+        self._leave(self._columns.read(where, "row"))
         kept = (signs.take(last) > 0).nonzero()[0]
         after = np.zeros(len(where), np.int64)
         if len(kept):
@@ -233,10 +233,12 @@ class SinkMaterializeOperator(KeyedRowsOperator):
 
     def _identify(self, slots: Ints, columns: list[pa.Array]) -> Ints:
         """The identity of each row within its key."""
-        keys = Keys.of([pa.array(slots), *columns], (_SLOT, *self._form.stored_types))
-        ids, _ = self._ids.ensure(keys)
+        ids, _ = self._ids.ensure(self._contents(slots, columns))
         self._touched_ids.add(ids, self._ids.capacity)
         return ids
+
+    def _contents(self, slots: Ints, columns: list[pa.Array]) -> Keys:
+        return Keys.of([pa.array(slots), *columns], (_SLOT, *self._form.stored_types))
 
     def _apply(self, batch: pa.RecordBatch, slots: Ints, ids: Ints, signs: Signs) -> None:
         """Each content's balance; one that came (again) is the newest, if any of it is left."""
@@ -255,7 +257,7 @@ class SinkMaterializeOperator(KeyedRowsOperator):
         # What leaves its place: content that is gone, or has come again since.
         leaves = ((known > 0) & ((count <= 0) | (came >= 0))).nonzero()[0]
         if len(leaves):
-            self._leave(at.take(leaves), known.take(leaves) - 1)
+            self._take_out(at.take(leaves), known.take(leaves) - 1)
             self._id_columns.write(which.take(leaves), "row", 0)
         enters = ((count > 0) & (came >= 0)).nonzero()[0]
         if len(enters):
@@ -265,7 +267,7 @@ class SinkMaterializeOperator(KeyedRowsOperator):
             self._id_columns.write(which.take(enters), "row", rows + 1)
             self._enter(at.take(enters), rows)
 
-    def _leave(self, slots: Ints, rows: Ints) -> None:
+    def _take_out(self, slots: Ints, rows: Ints) -> None:
         """Rows go, be they shown or hidden."""
         self._rows.remove(rows)
         shown = self._columns.read(slots, "row") == rows + 1
@@ -291,6 +293,21 @@ class SinkMaterializeOperator(KeyedRowsOperator):
         change = self._hidden.add if sign > 0 else self._hidden.remove
         change(slots, [pa.array(rows)], rows=rows)
         self._columns.add(slots, "hidden", sign)
+
+    def _forget(self, slots: Ints) -> None:
+        shown = self._columns.read(slots, "row")
+        crowded = slots.take((self._columns.read(slots, "crowded") != 0).nonzero()[0])
+        if len(crowded):
+            hidden = self._hidden.entries(crowded)
+            assert hidden.rows is not None
+            at = self._columns.read(crowded, "row")
+            held = at.nonzero()[0]
+            rows = np.concatenate([at.take(held) - 1, hidden.rows])
+            owners = np.concatenate([crowded.take(held), crowded.take(hidden.probe)])
+            self._ids.free(self._ids.find(self._contents(owners, self._rows.take(rows).columns)))
+            self._rows.remove(hidden.rows)
+        self._leave(shown)
+        super()._forget(slots)
 
     def _net(self) -> Iterator[Changes]:
         if self._as_came is not None:

@@ -55,6 +55,7 @@ class TopFewOperator(KeyedRowsOperator):
         end: last rank.
         with_rank: the rank is given.
         output: schema of the output: the input's columns, perhaps the rank.
+        ttl: how long a partition is kept after its last change, in milliseconds; 0 for ever.
     """
 
     _INDEX = "partitions"
@@ -71,8 +72,9 @@ class TopFewOperator(KeyedRowsOperator):
         end: int,
         with_rank: bool,
         output: pa.Schema,
+        ttl: int = 0,
     ) -> None:
-        super().__init__(_ROWS)
+        super().__init__(_ROWS, ttl)
         self._partition = partition
         self._types = partition_types
         self._stored = stored
@@ -91,7 +93,7 @@ class TopFewOperator(KeyedRowsOperator):
     def _ingest(self, changes: Changes) -> None:
         batch = changes.batch
         arrays = [batch.column(c) for c in self._partition]
-        slots, _ = self._index.ensure(Keys.of(arrays, self._types, len(changes)))
+        slots, _ = self._find(Keys.of(arrays, self._types, len(changes)))
         words = self._layout.encode([batch.column(c) for c in self._sort]).words
         rows = self._ahead(slots, words).nonzero()[0]
         if not len(rows):
@@ -130,6 +132,7 @@ class TopFewOperator(KeyedRowsOperator):
         if len(fresh):
             self._columns.mark(fresh)
             self._before.append(self._given(fresh))
+            self._write(fresh)
 
     def _given(self, slots: Ints) -> Ints:
         """int64[ranks, n]: number + 1 of the row given at each rank, 0 for none."""
@@ -154,6 +157,11 @@ class TopFewOperator(KeyedRowsOperator):
                 slots, rows, moving = slots.take(left), rows.take(left), moving.take(left)
                 words = [w.take(left) for w in words]
         self._rows.remove(rows[rows > 0] - 1)
+
+    def _forget(self, slots: Ints) -> None:
+        for rank in range(self._end):
+            self._leave(self._row(rank, slots))
+        super()._forget(slots)
 
     def _net(self) -> Iterator[Changes]:
         if self._touched.size:

@@ -67,6 +67,7 @@ class TopNOperator(KeyedRowsOperator):
         bounded: rows behind the last rank are not kept, see `state_specs`.
         with_rank: the rank is given.
         output: schema of the output: the input's columns, perhaps the rank.
+        ttl: how long a partition is kept after its last change, in milliseconds; 0 for ever.
     """
 
     _INDEX = "partitions"
@@ -86,8 +87,9 @@ class TopNOperator(KeyedRowsOperator):
         bounded: bool,
         with_rank: bool,
         output: pa.Schema,
+        ttl: int = 0,
     ) -> None:
-        super().__init__(_ROWS)
+        super().__init__(_ROWS, ttl)
         self._partition = partition
         self._partition_types = partition_types
         self._stored = stored
@@ -114,7 +116,7 @@ class TopNOperator(KeyedRowsOperator):
     def _ingest(self, changes: Changes) -> None:
         batch = changes.batch
         arrays = [batch.column(c) for c in self._partition]
-        slots, is_new = self._index.ensure(Keys.of(arrays, self._partition_types, len(changes)))
+        slots, is_new = self._find(Keys.of(arrays, self._partition_types, len(changes)))
         made = is_new.nonzero()[0]
         if len(made):
             self._begin(batch, slots, made)
@@ -178,6 +180,7 @@ class TopNOperator(KeyedRowsOperator):
             held = (self._columns.vector("rows").take(fresh) > 0).nonzero()[0]
             self._before.append(self._given(fresh.take(held), held + known))
             self._columns.mark(fresh)
+            self._write(fresh)
 
     def _given(self, slots: Ints, places: Ints) -> Given:
         """What is given of partitions as they stand now; `places` are theirs in the answer."""
@@ -239,6 +242,12 @@ class TopNOperator(KeyedRowsOperator):
             self._columns.add(at, "rows", 1)
 
     # -- end of the step -----------------------------------------------------------------------
+
+    def _forget(self, slots: Ints) -> None:
+        found = self._order.entries(slots)
+        assert found.rows is not None
+        self._bag.forget(found.rows, slots.take(found.probe))
+        super()._forget(slots)
 
     def _net(self) -> Iterator[Changes]:
         if self._touched.size:

@@ -106,7 +106,7 @@ def lower_from_changelog(
     node = from_changelog(lowering, plan, chosen)
     if plan.upsert:
         node = lowering.builder.add(
-            p.Normalize(node.upsert_keys[0]),
+            p.Normalize(node.upsert_keys[0], lowering.settings.ttl),
             (node,),
             node.output,
             ChangelogMode.RETRACT,

@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from typing import assert_never
 
 from flowsql.changelog import ChangelogMode
+from flowsql.config import show_duration
 from flowsql.expr import AggregateCall, Literal, render
 from flowsql.logical import LogicalPlan, call_text, codes_text, tree
 from flowsql.physical import specs as p
@@ -155,7 +156,7 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"TumbleAssign({row.names[spec.time]}, size={spec.size} ms{offset})"
         case p.GroupAggregate():
             calls = _calls(spec.aggregates)
-            return f"GroupAggregate(keys=[{_names(row, spec.keys)}]{calls})"
+            return f"GroupAggregate(keys=[{_names(row, spec.keys)}]{calls}{_ttl(spec.ttl)})"
         case p.WindowAggregate():
             windows = _names(row, (spec.window_start, spec.window_end))
             calls = _calls(spec.aggregates)
@@ -165,13 +166,14 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
         case p.SemiJoin():
             return _semi_join(spec, inputs)
         case p.SetOperation():
-            return f"SetOperation({spec.kind.value}{' all' if spec.all else ''})"
+            return f"SetOperation({spec.kind.value}{' all' if spec.all else ''}{_ttl(spec.ttl)})"
         case p.Rank():
             return _rank(spec, row)
         case p.Deduplicate():
             by = "arrival" if spec.time is None else row.names[spec.time]
             keep = "last" if spec.keep_last else "first"
-            return f"Deduplicate(keys=[{_names(row, spec.keys)}], keeps the {keep} by {by})"
+            kept = f"keeps the {keep} by {by}{_ttl(spec.ttl)}"
+            return f"Deduplicate(keys=[{_names(row, spec.keys)}], {kept})"
         case p.Limit():
             return f"Limit(offset={spec.offset}, fetch={spec.fetch})"
         case p.Sort() | p.TimeSort():
@@ -187,9 +189,9 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             skip = ", skips other codes" if spec.skip else ""
             return f"FromChangelog({row.names[spec.op]}=[{codes_text(spec.codes)}]{skip})"
         case p.Normalize():
-            return f"Normalize(keys=[{_names(row, spec.keys)}])"
+            return f"Normalize(keys=[{_names(row, spec.keys)}]{_ttl(spec.ttl)})"
         case p.SinkMaterialize():
-            return f"SinkMaterialize(keys=[{_names(row, spec.keys)}])"
+            return f"SinkMaterialize(keys=[{_names(row, spec.keys)}]{_ttl(spec.ttl)})"
         case p.OnConflict():
             action = "error" if spec.fails else "nothing"
             return f"OnConflict(keys=[{_names(row, spec.keys)}], do {action})"
@@ -201,6 +203,11 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"Collect({order})"
         case _:
             assert_never(spec)  # type: ignore[arg-type]
+
+
+def _ttl(ttl: int) -> str:
+    """How long state is kept, where that is not for ever."""
+    return f", ttl={show_duration(ttl)}" if ttl else ""
 
 
 def _names(row: RowType, columns: Sequence[int]) -> str:
@@ -250,7 +257,7 @@ def _rank(spec: p.Rank, row: RowType) -> str:
         parts.append(f"given when {row.names[spec.window_end]} is reached")
     elif spec.input_mode is ChangelogMode.APPEND:
         parts.append("keeps only what is given")
-    return f"Rank({', '.join(parts)})"
+    return f"Rank({', '.join(parts)}{_ttl(spec.ttl)})"
 
 
 def _semi_join(spec: p.SemiJoin, inputs: Sequence[PhysicalNode]) -> str:
@@ -259,12 +266,12 @@ def _semi_join(spec: p.SemiJoin, inputs: Sequence[PhysicalNode]) -> str:
     if spec.condition is not None:
         parts.append(render(spec.condition))
     shown = " AND ".join(parts) or "TRUE"
-    stores = [
-        f"left: {spec.left.layout.value}, stores [{_names(left, stored_columns(spec.left, left))}]"
-    ]
-    if spec.condition is not None:
+    stored = _names(left, stored_columns(spec.left, left))
+    stores = [f"left: {spec.left.layout.value}, stores [{stored}]{_ttl(spec.left.ttl)}"]
+    if spec.keeps_right:
         stored = _names(right, stored_columns(spec.right, right))
-        stores.append(f"right: {spec.right.layout.value}, stores [{stored}]")
+        ttl = _ttl(spec.right.ttl)
+        stores.append(f"right: {spec.right.layout.value}, stores [{stored}]{ttl}")
     else:
         stores.append("right: counts by key")
     name = "AntiJoin" if spec.anti else "SemiJoin"
@@ -293,7 +300,7 @@ def _join(spec: p.Join, inputs: Sequence[PhysicalNode]) -> str:
     sides = [
         f"{name}: {side.layout.value}"
         f"{f' [{_names(row, side.unique_key)}]' if side.unique_key else ''}"
-        f", stores [{_names(row, stored_columns(side, row))}]"
+        f", stores [{_names(row, stored_columns(side, row))}]{_ttl(side.ttl)}"
         for name, side, row in (("left", spec.left, left), ("right", spec.right, right))
     ]
     return f"Join({spec.kind.value}, {' AND '.join(on)}, {'; '.join(sides)})"

@@ -52,9 +52,15 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
     )
     left_given = [c for c in sorted(given) if c < width]
     right_given = [c for c in sorted(given) if c >= width]
+    kept = lowering.settings.kept
     sides = (
-        join_side(left, [a for a, _, _ in pairs], left_given),
-        join_side(right, [b for _, b, _ in pairs], [c - width for c in right_given]),
+        join_side(left, [a for a, _, _ in pairs], left_given, kept(plan.ttls[0])),
+        join_side(
+            right,
+            [b for _, b, _ in pairs],
+            [c - width for c in right_given],
+            kept(plan.ttls[1]),
+        ),
     )
     # Two logical columns may be one physical column, which is given once.
     places = [-1] * len(plan.schema.fields)
@@ -110,9 +116,8 @@ def lower_side(
     return lowering.lower(plan, frozenset(joined) | frozenset(given) | key)
 
 
-def join_side(below: Lowered, keys: Sequence[int], given: Sequence[int]) -> p.JoinSide:
-    """What is kept of a side that is joined by `keys` and gives `given`."""
-    """What is kept of a side that is joined by these columns and gives those."""
+def join_side(below: Lowered, keys: Sequence[int], given: Sequence[int], ttl: int) -> p.JoinSide:
+    """What is kept of a side that is joined by `keys` and gives `given`, and for how long."""
     node = below.node
     at = tuple(below.at(k) for k in keys)
     layout, unique = side_layout(at, node.upsert_keys)
@@ -122,6 +127,7 @@ def join_side(below: Lowered, keys: Sequence[int], given: Sequence[int]) -> p.Jo
         layout=layout,
         unique_key=unique,
         mode=node.mode,
+        ttl=ttl,
     )
 
 

@@ -231,7 +231,7 @@ class Lowering:
                 span=plan.span,
             )
         return self.builder.add(
-            p.Normalize(keys[0]),
+            p.Normalize(keys[0], self.settings.ttl),
             (node,),
             node.output,
             self.settled(ChangelogMode.RETRACT),
@@ -344,6 +344,7 @@ class Lowering:
                 aggregates=tuple(_call(c, below) for c in plan.calls),
                 input_mode=below.node.mode,
                 emit_empty=not self.settings.streaming and not plan.keys,
+                ttl=self.settings.kept(plan.ttl),
             ),
             (below.node,),
             plan.schema,

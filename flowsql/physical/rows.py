@@ -154,6 +154,7 @@ def lower_rank(lowering: Lowering, plan: Rank, needed: Needed) -> Lowered:
             end_column=None if plan.end_column is None else below.at(plan.end_column),
             rank_column=numbered,
             input_mode=below.node.mode,
+            ttl=0 if window else lowering.settings.ttl,
             **window,
         ),
         (below.node,),
@@ -226,7 +227,12 @@ def _deduplicated(lowering: Lowering, plan: Rank, below: Lowered) -> PhysicalNod
     appends = arrival and not key.descending
     keys = tuple(below.at(c) for c in plan.partition)
     return lowering.builder.add(
-        p.Deduplicate(keys, None if arrival else below.at(key.column), key.descending),
+        p.Deduplicate(
+            keys,
+            None if arrival else below.at(key.column),
+            key.descending,
+            lowering.settings.ttl,
+        ),
         (below.node,),
         _plain(below.node.output),
         ChangelogMode.APPEND if appends else lowering.settled(ChangelogMode.RETRACT),
@@ -297,7 +303,14 @@ def lower_sort(lowering: Lowering, plan: Sort, needed: Needed) -> Lowered:
         return Lowered(made, below.columns)
     end = None if plan.fetch is None else plan.offset + plan.fetch
     if streaming and (order or node.mode is not ChangelogMode.APPEND):
-        spec = p.Rank((), order, start=plan.offset + 1, end=end, input_mode=node.mode)
+        spec = p.Rank(
+            (),
+            order,
+            start=plan.offset + 1,
+            end=end,
+            input_mode=node.mode,
+            ttl=lowering.settings.ttl,
+        )
         one = ((),) if plan.fetch == 1 else ()
         made = lowering.builder.add(
             spec,
@@ -373,9 +386,10 @@ def lower_semi_join(lowering: Lowering, plan: SemiJoin, needed: Needed) -> Lower
     right_read = [c - width for c in sorted(read) if c >= width]
     left = lower_side(lowering, plan.left, [a for a, _, _ in pairs], sorted(given))
     right = lower_side(lowering, plan.right, [b for _, b, _ in pairs], right_read)
+    kept = lowering.settings.kept
     sides = (
-        join_side(left, [a for a, _, _ in pairs], sorted(given)),
-        join_side(right, [b for _, b, _ in pairs], right_read),
+        join_side(left, [a for a, _, _ in pairs], sorted(given), kept(plan.ttls[0])),
+        join_side(right, [b for _, b, _ in pairs], right_read, kept(plan.ttls[1])),
     )
     places = [-1] * (width + len(plan.right.schema.fields))
     for c in sorted(given):
@@ -432,7 +446,13 @@ def lower_set_operation(lowering: Lowering, plan: SetOperation) -> Lowered:
         mode = lowering.settled(ChangelogMode.RETRACT) if append else ChangelogMode.RETRACT
     width = len(plan.schema.fields)
     node = lowering.builder.add(
-        p.SetOperation(p.SetKind(plan.kind.value), plan.all, sides[0].mode, sides[1].mode),
+        p.SetOperation(
+            p.SetKind(plan.kind.value),
+            plan.all,
+            sides[0].mode,
+            sides[1].mode,
+            lowering.settings.ttl,
+        ),
         sides,
         plan.schema,
         mode,

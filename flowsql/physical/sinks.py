@@ -94,7 +94,7 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
     inside = _inside(node, key)
     if (wanted == "force" and not retracts) or (wanted != "none" and not inside):
         node = lowering.builder.add(
-            p.SinkMaterialize(key),
+            p.SinkMaterialize(key, lowering.settings.ttl),
             (node,),
             node.output,
             lowering.settled(ChangelogMode.RETRACT),

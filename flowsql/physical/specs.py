@@ -4,7 +4,8 @@ A spec is plain data: it is stored in the manifest (`codec.py`), hashed into the
 (`identity.py`), printed by EXPLAIN (`describe`), and turned into an operator by `runtime/build.py`.
 Column numbers are positions in the node's input (for a join: of that side's input).
 
-Times and sizes are milliseconds.
+Times and sizes are milliseconds. `ttl` of a spec is how long what it keeps of a key, or a row, outlives
+its last change; 0 for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +15,16 @@ from enum import Enum
 
 from flowsql.changelog import ChangelogMode
 from flowsql.expr.nodes import AggregateCall, Expression, LiteralValue
+from flowsql.physical.join_specs import (
+    Join,
+    JoinKind,
+    JoinSide,
+    SemiJoin,
+    SetKind,
+    SetOperation,
+    SideLayout,
+)
+from flowsql.physical.spec import Spec
 from flowsql.types.predicates import ScanFilter
 
 __all__ = [
@@ -54,12 +65,6 @@ __all__ = [
     "Watermark",
     "WindowAggregate",
 ]
-
-
-class Spec:
-    """Base of all specs."""
-
-    __slots__ = ()
 
 
 class EmitStrategy(Enum):
@@ -195,12 +200,14 @@ class GroupAggregate(Spec):
         aggregates: see `AggregateCall`; may be empty (DISTINCT).
         input_mode: RETRACT keeps what is needed to take rows back.
         emit_empty: a global aggregate over no rows gives its row (batch mode only, as in Flink).
+        ttl: of a group, and of each of its distinct values.
     """
 
     keys: tuple[int, ...]
     aggregates: tuple[AggregateCall, ...]
     input_mode: ChangelogMode
     emit_empty: bool = False
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,124 +235,6 @@ class WindowAggregate(Spec):
     window_columns: tuple[str, ...]
     input_mode: ChangelogMode = ChangelogMode.APPEND
     local_time: bool = False
-
-
-class JoinKind(Enum):
-    """Which side's rows are preserved."""
-
-    INNER = "inner"
-    LEFT = "left"
-    RIGHT = "right"
-    FULL = "full"
-
-
-class SideLayout(Enum):
-    """How a join side's rows are kept (DESIGN 3), chosen by the planner.
-
-    KEY_IS_UNIQUE: the join key holds the unique key: one row a slot.
-    HAS_UNIQUE_KEY: rows are found by their unique key.
-    NO_UNIQUE_KEY: rows are found by their whole content, with a weight.
-    """
-
-    KEY_IS_UNIQUE = "join key is unique"
-    HAS_UNIQUE_KEY = "has unique key"
-    NO_UNIQUE_KEY = "no unique key"
-
-
-@dataclass(frozen=True, slots=True)
-class JoinSide:
-    """One side of a join.
-
-    Attributes:
-        keys: equality columns, pairwise with the other side's.
-        columns: columns that are given, or read by the condition; the only ones stored beside
-            the unique key.
-        layout: how the rows are kept.
-        unique_key: columns of the unique key; empty for NO_UNIQUE_KEY.
-        mode: APPEND or RETRACT.
-    """
-
-    keys: tuple[int, ...]
-    columns: tuple[int, ...]
-    layout: SideLayout
-    unique_key: tuple[int, ...]
-    mode: ChangelogMode
-
-
-@dataclass(frozen=True, slots=True)
-class Join(Spec):
-    """Equi-join of two updating inputs (ports 0 and 1).
-
-    Output: `left.columns`, then `right.columns`. An inner join of APPEND sides is APPEND.
-
-    Attributes:
-        kind: INNER, LEFT, RIGHT, FULL.
-        left, right: the sides.
-        null_safe: for each key pair, whether NULL matches NULL (`IS NOT DISTINCT FROM`).
-        condition: over the output row, or None; a pair counts as a match only where TRUE.
-    """
-
-    kind: JoinKind
-    left: JoinSide
-    right: JoinSide
-    null_safe: tuple[bool, ...]
-    condition: Expression | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SemiJoin(Spec):
-    """Rows of the left input that have (IN, EXISTS), or have no (NOT IN, NOT EXISTS), match.
-
-    Output: `left.columns`, each left row as often as it comes; APPEND if it is no anti join and both
-    sides are APPEND, else RETRACT; unique keys are the left input's.
-
-    Attributes:
-        anti: rows without a match.
-        left, right: the sides; keys may be empty. `columns` of the right side are those that the
-            condition reads, and empty without one: then nothing but the number of rows by key is
-            kept of that side, and its layout and unique key count for nothing.
-        null_safe: for each key pair, whether NULL matches NULL.
-        condition: over `left.columns`, then `right.columns`; a pair is a match only where TRUE.
-        null_aware: `left.key NOT IN (SELECT right.key …)` with NULL as SQL has it: where the right
-            side has no row every left row is given, where it holds a NULL none, and a left row
-            with a NULL key is given only where the right side has no row. For an anti join with one
-            key, that is not null-safe, and no condition. Not needed where neither key is nullable.
-    """
-
-    anti: bool
-    left: JoinSide
-    right: JoinSide
-    null_safe: tuple[bool, ...]
-    condition: Expression | None = None
-    null_aware: bool = False
-
-
-class SetKind(Enum):
-    """How two inputs are compared, row by row; NULL equals NULL."""
-
-    INTERSECT = "intersect"
-    EXCEPT = "except"
-
-
-@dataclass(frozen=True, slots=True)
-class SetOperation(Spec):
-    """INTERSECT [ALL] and EXCEPT [ALL] of two inputs with equal types (ports 0 and 1).
-
-    Output: the rows under the left input's names; APPEND for an INTERSECT [ALL] of APPEND inputs,
-    else RETRACT. Without ALL the whole row is a unique key.
-
-    Attributes:
-        kind: which.
-        all: with l and r equal rows on the sides, INTERSECT ALL gives min(l, r), EXCEPT ALL
-            max(l − r, 0); without ALL a row is given once or not at all.
-        left_mode: APPEND or RETRACT.
-        right_mode: the same.
-    """
-
-    kind: SetKind
-    all: bool
-    left_mode: ChangelogMode
-    right_mode: ChangelogMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +281,7 @@ class Rank(Spec):
             input; the output is APPEND.
         local_time: as of `WindowAggregate`.
         last: with `window_end`: of equal rows the last to arrive stands first.
+        ttl: of a partition; 0 with `window_end`.
     """
 
     partition: tuple[int, ...]
@@ -405,6 +295,7 @@ class Rank(Spec):
     window_end: int | None = None
     local_time: bool = False
     last: bool = False
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,11 +310,13 @@ class Deduplicate(Spec):
         time: the rowtime column, or None for order of arrival (processing time).
         keep_last: ORDER BY … DESC. Of rows with equal times the last to arrive is kept, and
             where the first is kept the first.
+        ttl: of a key.
     """
 
     keys: tuple[int, ...]
     time: int | None
     keep_last: bool
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,6 +429,7 @@ class Normalize(Spec):
     """UPSERT → RETRACT: keeps the last row by key; fills unchanged columns."""
 
     keys: tuple[int, ...]
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,6 +437,7 @@ class SinkMaterialize(Spec):
     """Rows by the sink's primary key, last wins, where that is not the input's upsert key."""
 
     keys: tuple[int, ...]
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from flowsql.physical.specs import (
     WindowAggregate,
 )
 from flowsql.state.accumulators import GROUPS, accumulate_calls, accumulator_specs
+from flowsql.state.ages import WRITTEN
 from flowsql.state.order import OrderLayout
 from flowsql.state.spec import (
     ColumnsSpec,
@@ -83,25 +84,29 @@ def declare_state(
             return _semi_join(spec, inputs)
         case SetOperation():
             sides = (("left", "int64"), ("right", "int64"))
-            return (KeyIndexSpec("rows", inputs[0].types), ColumnsSpec("counts", "rows", sides))
+            rows = KeyIndexSpec("rows", inputs[0].types)
+            return (rows, ColumnsSpec("counts", "rows", sides), *_ages(spec.ttl, "rows"))
         case Rank() if keeps_best_row(spec, inputs[0]):
-            return _best_row(spec.partition, spec.order, inputs[0])
+            best = _best_row(spec.partition, spec.order, inputs[0])
+            return (*best, *_ages(spec.ttl, "keys"))
         case Rank() if keeps_few(spec, inputs[0]):
-            return _top_few(spec, inputs[0])
+            return (*_top_few(spec, inputs[0]), *_ages(spec.ttl, "partitions"))
         case Rank():
-            return _top_n(spec, inputs[0])
+            return (*_top_n(spec, inputs[0]), *_ages(spec.ttl, "partitions"))
         case Deduplicate() if spec.time is None and not spec.keep_last:
-            return (KeyIndexSpec("keys", _types(inputs[0], spec.keys)),)
+            keys = KeyIndexSpec("keys", _types(inputs[0], spec.keys))
+            return (keys, *_ages(spec.ttl, "keys"))
         case Deduplicate():
-            return _best_row(spec.keys, time_order(spec), inputs[0])
+            best = _best_row(spec.keys, time_order(spec), inputs[0])
+            return (*best, *_ages(spec.ttl, "keys"))
         case TimeSort():
             return _time_sort(spec, inputs[0])
         case Limit():
             return (KeyIndexSpec("all", ()), ColumnsSpec("count", "all", (("rows", "int64"),)))
         case Normalize():
-            return _last_row(spec.keys, inputs[0])
+            return (*_last_row(spec.keys, inputs[0]), *_ages(spec.ttl, "keys"))
         case SinkMaterialize():
-            return _materialize(spec, inputs[0])
+            return (*_materialize(spec, inputs[0]), *_ages(spec.ttl, "keys"))
         case OnConflict() if spec.input_mode is ChangelogMode.APPEND:
             return (KeyIndexSpec("keys", _types(inputs[0], spec.keys)),)
         case OnConflict():
@@ -116,10 +121,16 @@ def _types(row: RowType, columns: tuple[int, ...]) -> tuple[DataType, ...]:
     return tuple(row.fields[i].type for i in columns)
 
 
+def _ages(ttl: int, index: str) -> tuple[StateSpec, ...]:
+    """When each key was last written, where keys are forgotten a while after."""
+    return (ColumnsSpec("lifetimes", index, ((WRITTEN, "int64"),)),) if ttl else ()
+
+
 def _group_aggregate(spec: GroupAggregate, row: RowType) -> tuple[StateSpec, ...]:
     retract = spec.input_mode is not ChangelogMode.APPEND
     plan = accumulate_calls(spec.aggregates, row, retract=retract)
-    return accumulator_specs(plan, _types(row, spec.keys), row_count=retract)
+    tables = accumulator_specs(plan, _types(row, spec.keys), row_count=retract, ages=spec.ttl > 0)
+    return (*tables, *_ages(spec.ttl, GROUPS))
 
 
 def _window_aggregate(spec: WindowAggregate, row: RowType) -> tuple[StateSpec, ...]:
@@ -140,7 +151,7 @@ def stored_columns(side: JoinSide, row: RowType) -> tuple[int, ...]:
     The key's values are known from the row that finds the stored one, unless equal ones can be told
     apart. There is always a column, since Arrow cannot count rows that have none.
     """
-    return _unknown(side.columns, side.keys, row) or side.keys[:1]
+    return _unknown(side.columns, side.keys, row) or side.keys[:1] or (0,)
 
 
 def _unknown(columns: Iterable[int], keys: tuple[int, ...], row: RowType) -> tuple[int, ...]:
@@ -153,6 +164,7 @@ def _join(spec: Join, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
     fixed: list[tuple[str, str]] = []
     tables: list[StateSpec] = []
     append = all(s.mode is ChangelogMode.APPEND for s in sides) and spec.kind is JoinKind.INNER
+    append = append and not spec.ages
     for name, side, row in zip(("left", "right"), sides, inputs, strict=True):
         kept = _preserved(spec.kind, name)
         # An output's size is known before it is made, but for a side with one row a key.
@@ -161,25 +173,41 @@ def _join(spec: Join, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
         mutable: tuple[tuple[str, str], ...] = ()
         if kept:
             mutable = (("padded", "int64"),)
-            if spec.condition is not None:
+            if spec.condition is not None or spec.ages:
                 mutable += (("matches", "int64"),)
-        stored = stored_columns(side, row)
-        tables.append(RowsSpec(f"{name}_rows", tuple(row.fields[c] for c in stored), mutable))
+        tables += _side(name, side, row, mutable)
         if side.layout is SideLayout.KEY_IS_UNIQUE:
             fixed.append((f"{name}_row", "int64"))
-            continue
+    keys = KeyIndexSpec("keys", _types(inputs[0], spec.left.keys))
+    if not fixed:
+        return (keys, *tables)
+    return (keys, ColumnsSpec("keys_columns", "keys", tuple(fixed)), *tables)
+
+
+def _side(
+    name: str, side: JoinSide, row: RowType, mutable: tuple[tuple[str, str], ...]
+) -> list[StateSpec]:
+    """The tables of one side's rows, beside what stands behind the join key."""
+    identified = (
+        side.mode is not ChangelogMode.APPEND and side.layout is not SideLayout.KEY_IS_UNIQUE
+    )
+    if side.ttl:
+        mutable += ((WRITTEN, "int64"), ("slot", "int64"))
+        if identified:
+            mutable += (("place", "int64"),)
+    stored = stored_columns(side, row)
+    tables: list[StateSpec] = [
+        RowsSpec(f"{name}_rows", tuple(row.fields[c] for c in stored), mutable)
+    ]
+    if side.layout is not SideLayout.KEY_IS_UNIQUE:
         tables.append(RowListsSpec(f"{name}_lists", f"{name}_rows"))
-        if side.mode is ChangelogMode.APPEND:
-            continue
+    if identified:
         ids = side.unique_key if side.layout is SideLayout.HAS_UNIQUE_KEY else stored
         tables += [
             KeyIndexSpec(f"{name}_ids", (_SLOT, *_types(row, ids))),
             ColumnsSpec(f"{name}_ids_columns", f"{name}_ids", (("row", "int64"),)),
         ]
-    keys = KeyIndexSpec("keys", _types(inputs[0], spec.left.keys))
-    if not fixed:
-        return (keys, *tables)
-    return (keys, ColumnsSpec("keys_columns", "keys", tuple(fixed)), *tables)
+    return tables
 
 
 def _semi_join(spec: SemiJoin, inputs: tuple[RowType, ...]) -> tuple[StateSpec, ...]:
@@ -189,23 +217,13 @@ def _semi_join(spec: SemiJoin, inputs: tuple[RowType, ...]) -> tuple[StateSpec, 
         mutable: tuple[tuple[str, str], ...] = ()
         if name == "left":
             mutable = (("given", "int64"),)
-            if spec.condition is not None:
+            if spec.keeps_right:
                 mutable += (("matches", "int64"),)
-        elif spec.condition is None:
+        elif not spec.keeps_right:
             continue
-        stored = stored_columns(side, row)
-        tables.append(RowsSpec(f"{name}_rows", tuple(row.fields[c] for c in stored), mutable))
+        tables += _side(name, side, row, mutable)
         if side.layout is SideLayout.KEY_IS_UNIQUE:
             fixed.append((f"{name}_row", "int64"))
-            continue
-        tables.append(RowListsSpec(f"{name}_lists", f"{name}_rows"))
-        if side.mode is ChangelogMode.APPEND:
-            continue
-        ids = side.unique_key if side.layout is SideLayout.HAS_UNIQUE_KEY else stored
-        tables += [
-            KeyIndexSpec(f"{name}_ids", (_SLOT, *_types(row, ids))),
-            ColumnsSpec(f"{name}_ids_columns", f"{name}_ids", (("row", "int64"),)),
-        ]
     if spec.null_aware:
         facts = (("rows", "int64"), ("nulls", "int64"))
         tables += [KeyIndexSpec("facts", ()), ColumnsSpec("facts_columns", "facts", facts)]

@@ -121,6 +121,7 @@ def build_operator(
                 plan=accumulate_calls(spec.aggregates, row, retract=retract),
                 output=output,
                 emit_empty=spec.emit_empty and not spec.keys,
+                ttl=spec.ttl,
             )
         case WindowAggregate() as spec:
             row = inputs[0].output
@@ -144,14 +145,17 @@ def build_operator(
                 copies=operators.copies(spec.kind.value, every=spec.all),
                 types=inputs[0].output.types,
                 output=output,
+                ttl=spec.ttl,
             )
         case Rank() as spec:
             return _rank(spec, inputs[0].output, output, settings)
         case Deduplicate() as spec:
             row = inputs[0].output
             if spec.time is None and not spec.keep_last:
-                return operators.FirstRowOperator(keys=spec.keys, key_types=_types(row, spec.keys))
-            return _best_row(spec.keys, time_order(spec), row, output, last=spec.keep_last)
+                types = _types(row, spec.keys)
+                return operators.FirstRowOperator(keys=spec.keys, key_types=types, ttl=spec.ttl)
+            order = time_order(spec)
+            return _best_row(spec.keys, order, row, output, last=spec.keep_last, ttl=spec.ttl)
         case Limit() as spec:
             return operators.LimitOperator(offset=spec.offset, fetch=spec.fetch)
         case Sort() as spec:
@@ -183,12 +187,20 @@ def build_operator(
         case Normalize() as spec:
             row = inputs[0].output
             return operators.NormalizeOperator(
-                keys=spec.keys, stored=stored_value_columns(spec.keys, row), row=row, output=output
+                keys=spec.keys,
+                stored=stored_value_columns(spec.keys, row),
+                row=row,
+                output=output,
+                ttl=spec.ttl,
             )
         case SinkMaterialize() as spec:
             row = inputs[0].output
             return operators.SinkMaterializeOperator(
-                keys=spec.keys, stored=stored_value_columns(spec.keys, row), row=row, output=output
+                keys=spec.keys,
+                stored=stored_value_columns(spec.keys, row),
+                row=row,
+                output=output,
+                ttl=spec.ttl,
             )
         case OnConflict() as spec:
             return _on_conflict(spec, inputs[0].output, output)
@@ -272,11 +284,10 @@ def _semi_join(
         ),
         nullable=False,
     )
-    conditional = spec.condition is not None
     return operators.SemiJoinOperator(
         anti=spec.anti,
         left=_join_side("left", spec.left, left),
-        right=_join_side("right", spec.right, right) if conditional else None,
+        right=_join_side("right", spec.right, right) if spec.keeps_right else None,
         right_keys=spec.right.keys,
         null_safe=spec.null_safe,
         null_aware=spec.null_aware,
@@ -293,7 +304,7 @@ def _rank(
     spec: Rank, row: RowType, output: pa.Schema, settings: EvalSettings
 ) -> operators.Operator:
     if keeps_best_row(spec, row):
-        return _best_row(spec.partition, spec.order, row, output, last=False)
+        return _best_row(spec.partition, spec.order, row, output, last=False, ttl=spec.ttl)
     sort = sort_columns(spec.order, row)
     if keeps_few(spec, row) and spec.end is not None:
         columns = (k.column for k in spec.order)
@@ -306,6 +317,7 @@ def _rank(
             end=spec.end,
             with_rank=spec.rank_column,
             output=output,
+            ttl=spec.ttl,
         )
     stored = rank_columns(spec, row)
     ties = None
@@ -329,6 +341,7 @@ def _rank(
         "bounded": keeps_range(spec),
         "with_rank": spec.rank_column,
         "output": output,
+        "ttl": spec.ttl,
     }
     if spec.window_end is None:
         return operators.TopNOperator(**options)
@@ -347,6 +360,7 @@ def _best_row(
     output: pa.Schema,
     *,
     last: bool,
+    ttl: int,
 ) -> operators.BestRowOperator:
     columns = (k.column for k in order)
     return operators.BestRowOperator(
@@ -356,6 +370,7 @@ def _best_row(
         order=tuple(zip(columns, sort_columns(order, row), strict=True)),
         last=last,
         output=output,
+        ttl=ttl,
     )
 
 
@@ -390,4 +405,5 @@ def _join_side(name: str, side: JoinSide, row: RowType) -> operators.JoinSideSta
         ids=ids,
         id_types=_types(row, ids),
         append=side.mode is ChangelogMode.APPEND,
+        ttl=side.ttl,
     )

@@ -16,6 +16,7 @@ from enum import Enum
 
 from flowsql.errors import SqlError
 from flowsql.expr.nodes import AggregateCall, LiteralValue
+from flowsql.state.ages import WRITTEN
 from flowsql.state.spec import (
     ColumnsSpec,
     KeyIndexSpec,
@@ -63,6 +64,9 @@ __all__ = [
 GROUPS = "groups"
 ACCUMULATORS = "accumulators"
 ROW_COUNT = "rows"
+# When a group was made, in microseconds: its distinct values are told from those of the group that
+# had its slot before.
+BEGUN = "begun"
 
 # Over the sum of squares: by how many less than all values it is divided, and whether a root is taken.
 VARIANCES = {
@@ -228,6 +232,11 @@ class DistinctSet:
     def timers(self) -> str:
         """Its `Timers` with the end of the window a value belongs to."""
         return f"{self.name}_timers"
+
+    @property
+    def lifetimes(self) -> str:
+        """Its `Columns` with the last write of a value, where values are forgotten."""
+        return f"{self.name}_lifetimes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +449,7 @@ def accumulator_specs(
     row_count: bool,
     extra: tuple[tuple[str, str], ...] = (),
     timers: bool = False,
+    ages: bool = False,
 ) -> tuple[StateSpec, ...]:
     """The state tables of an aggregating operator.
 
@@ -449,7 +459,10 @@ def accumulator_specs(
         row_count: keep the number of rows of each group, in the column `ROW_COUNT`.
         extra: further fixed-width columns a group.
         timers: distinct values leave when their window is over.
+        ages: groups and distinct values are forgotten a while after their last change.
     """
+    if ages and plan.distinct:
+        extra = (*extra, (BEGUN, "int64"))
     fixed = [(ROW_COUNT, "int64")] if row_count else []
     fixed += extra
     values: list[Field] = []
@@ -467,11 +480,14 @@ def accumulator_specs(
                 pass
     for d in plan.distinct:
         value = d.type if d.nulls else d.type.not_null()
-        tables.append(KeyIndexSpec(d.name, (BigIntType(nullable=False), value)))
+        group = (BigIntType(nullable=False),) * (2 if ages else 1)
+        tables.append(KeyIndexSpec(d.name, (*group, value)))
         if plan.retract:
             tables.append(ColumnsSpec(d.counts, d.name, (("count", "int64"),)))
         if timers:
             tables.append(TimersSpec(d.timers, d.name))
+        if ages:
+            tables.append(ColumnsSpec(d.lifetimes, d.name, ((WRITTEN, "int64"),)))
     return (
         KeyIndexSpec(GROUPS, key),
         ColumnsSpec(ACCUMULATORS, GROUPS, tuple(fixed), tuple(values)),

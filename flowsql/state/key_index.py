@@ -331,6 +331,10 @@ class KeyIndex(Table):
         """`free` for those of the slots that are live (state TTL)."""
         self.free(slots[self._live.data.take(slots, mode="clip") != 0])
 
+    def alive(self, slots: Ints) -> Bools:
+        """bool[n]: slots that hold a key."""
+        return self._live.data.take(slots) != 0
+
     def live(self) -> Ints:
         """All live slots, ascending; O(capacity): for checkpoints and inspection."""
         return self._live.data[: self._next].nonzero()[0]

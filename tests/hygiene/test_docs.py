@@ -98,7 +98,6 @@ REFUSED = {
         "SELECT * FROM t, LATERAL (SELECT COUNT(*) AS n FROM t AS u WHERE u.a = t.a)"
     ),
     "`ORDER BY` in an aggregate": "SELECT ARRAY_AGG(a ORDER BY a) FROM t",
-    "`STATE_TTL`": "SELECT /*+ STATE_TTL('t'='1d') */ a, COUNT(*) FROM t GROUP BY a",
 }
 
 

@@ -12,18 +12,21 @@ import pyarrow as pa
 
 from flowsql.changelog import Keys
 from flowsql.errors import InternalError
+from flowsql.expr import StepClock
 from flowsql.expr.nodes import LiteralValue
 from flowsql.operators.aggregates import arrivals, extremes, moments, percentiles, sums
 from flowsql.operators.aggregates.collected import collected
 from flowsql.operators.aggregates.results import Result
 from flowsql.operators.aggregates.selection import Batch, Selection
 from flowsql.operators.aggregates.value_lists import ValueList
-from flowsql.operators.sequence import sort_stable
+from flowsql.operators.lifetimes import KeyLifetimes
+from flowsql.operators.sequence import accepted_counts, sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import Vector
 from flowsql.state import Columns, KeyIndex, Ordered, Timers
 from flowsql.state.accumulators import (
     ACCUMULATORS,
+    BEGUN,
     VARIANCES,
     Accumulator,
     AccumulatorKind,
@@ -31,8 +34,8 @@ from flowsql.state.accumulators import (
     AggregateOutput,
     DistinctSet,
 )
-from flowsql.state.kernels import runs
-from flowsql.types import BigIntType
+from flowsql.state.kernels import distinct, runs
+from flowsql.types import BigIntType, DataType
 
 __all__ = ["Accumulators", "Snapshot"]
 
@@ -107,10 +110,13 @@ class Accumulators:
     Args:
         plan: what is kept.
         extra: further columns of the table that a snapshot holds.
+        ttl: how long a distinct value is kept after it was last seen, in milliseconds; 0 for as
+            long as its group.
     """
 
-    def __init__(self, plan: AccumulatorPlan, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, plan: AccumulatorPlan, extra: tuple[str, ...] = (), ttl: int = 0) -> None:
         self.plan = plan
+        self._ttl = ttl
         self._fixed = (*extra, *(n for a in plan.accumulators for n, _ in a.columns))
         # What an output needs that is no fixed column, each once.
         self._read: dict[_Item, AggregateOutput] = {
@@ -134,16 +140,22 @@ class Accumulators:
         }
         for values in self._lists.values():
             values.open(state)
-        self._distinct = [_Distinct(d, state) for d in self.plan.distinct]
+        self._distinct = [_Distinct(d, state, self._ttl) for d in self.plan.distinct]
 
-    def feed(self, batch: Batch, ends: Ints | None = None) -> None:
+    def begin(self, slots: Ints, clock: StepClock) -> None:
+        """Groups that have just been made."""
+        if self._ttl and self._distinct:
+            self.columns.vector(BEGUN)[slots] = clock.now
+
+    def feed(self, batch: Batch, ends: Ints | None = None, clock: StepClock | None = None) -> None:
         """Add the rows of a batch; the caller marks the groups as changed.
 
         Args:
             batch: rows of which each finds its group.
             ends: int64[n] milliseconds, when each row's window is over; None without windows.
+            clock: the step's, where values are forgotten.
         """
-        fed = [d.feed(batch, ends) for d in self._distinct]
+        fed = [d.feed(batch, ends, clock) for d in self._distinct]
         for i, a in enumerate(self.plan.accumulators):
             if a.distinct is not None:
                 chosen = fed[a.distinct]
@@ -243,15 +255,20 @@ class Accumulators:
 
     def release(self) -> None:
         """End of the step: distinct values that vanished are forgotten."""
-        for distinct in self._distinct:
-            distinct.release()
+        for kept in self._distinct:
+            kept.release()
         for values in self._lists.values():
             values.release()
 
     def expire(self, watermark: int) -> None:
         """Distinct values of windows that are over are forgotten."""
-        for distinct in self._distinct:
-            distinct.expire(watermark)
+        for kept in self._distinct:
+            kept.expire(watermark)
+
+    def age(self, clock: StepClock) -> None:
+        """End of the step, after `release`: some of the values that are over are forgotten."""
+        for kept in self._distinct:
+            kept.age(clock)
 
 
 def _item(output: AggregateOutput) -> _Item:
@@ -261,22 +278,36 @@ def _item(output: AggregateOutput) -> _Item:
 class _Distinct:
     """The values that each group holds, and which of a batch's rows made one appear or vanish."""
 
-    def __init__(self, what: DistinctSet, state: Mapping[str, Any]) -> None:
+    def __init__(self, what: DistinctSet, state: Mapping[str, Any], ttl: int) -> None:
         self._what = what
         self._index: KeyIndex = state[what.name]
         self._counts: Columns | None = state.get(what.counts)
         self._timers: Timers | None = state.get(what.timers)
         self._touched = Touched()
-        self._types = (BigIntType(nullable=False), what.type)
+        self._lifetimes: KeyLifetimes | None = None
+        group: tuple[DataType, ...] = (BigIntType(nullable=False),)
+        if ttl:
+            group *= 2
+            self._groups: Columns = state[ACCUMULATORS]
+            self._lifetimes = KeyLifetimes(ttl)
+            self._lifetimes.open(self._index, state[what.lifetimes])
+        self._types = (*group, what.type)
         self._arg = None if what.nulls else what.arg
 
-    def feed(self, batch: Batch, ends: Ints | None) -> Selection:
+    def feed(self, batch: Batch, ends: Ints | None, clock: StepClock | None) -> Selection:
         chosen = batch.select(self._arg, self._what.filter)
         if not len(chosen.slots):
             return chosen
         values = batch.array(self._what.arg, chosen)
-        keys = Keys.of([pa.array(chosen.slots), values], self._types)
-        entries, is_new = self._index.ensure(keys)
+        if self._lifetimes is not None:
+            assert clock is not None
+            begun = self._groups.vector(BEGUN).take(chosen.slots)
+            keys = Keys.of([pa.array(chosen.slots), pa.array(begun), values], self._types)
+            entries, is_new = self._lifetimes.ensure(keys, clock, self._index.free)
+            self._lifetimes.write(distinct(entries), clock)
+        else:
+            keys = Keys.of([pa.array(chosen.slots), values], self._types)
+            entries, is_new = self._index.ensure(keys)
         if self._timers is not None and ends is not None and is_new.any():
             self._timers.set(chosen.pick(ends)[is_new], entries[is_new])
         if self._counts is None:
@@ -287,16 +318,25 @@ class _Distinct:
         """Rows by which a value's multiplicity goes above or back to zero, in order of arrival."""
         assert self._counts is not None
         assert chosen.signs is not None
+        self._touched.add(entries, self._index.capacity)
+        if self._lifetimes is not None:
+            # What is over cannot be taken back.
+            held = self._counts.read(entries, "count")
+            accepted = accepted_counts(entries, chosen.signs, held)
+            if accepted is not None:
+                chosen, entries = chosen.narrow(accepted), entries[accepted]
+                if not len(entries):
+                    return chosen
+        assert chosen.signs is not None
         order = sort_stable(entries)
         starts, lengths = runs(entries.take(order))
         signs = chosen.signs.take(order).astype(np.int64)
         total = np.cumsum(signs)
-        distinct = entries.take(order.take(starts))
-        before = self._counts.read(distinct, "count")
+        each = entries.take(order.take(starts))
+        before = self._counts.read(each, "count")
         # What the running total was before the first row of each value is taken off again.
         level = total + np.repeat(before - (total - signs).take(starts), lengths)
-        self._counts.write(distinct, "count", level.take(starts + lengths - 1))
-        self._touched.add(distinct, self._index.capacity)
+        self._counts.write(each, "count", level.take(starts + lengths - 1))
         crossing = (level > 0) != (level - signs > 0)
         rows = np.sort(order.take(crossing.nonzero()[0]))
         return Selection(
@@ -315,6 +355,12 @@ class _Distinct:
             if self._timers is not None:
                 self._timers.clear(gone)
         self._touched.clear()
+
+    def age(self, clock: StepClock) -> None:
+        if self._lifetimes is not None:
+            due = self._lifetimes.due(clock)
+            if len(due):
+                self._index.free(due)
 
     def expire(self, watermark: int) -> None:
         # What has vanished goes first, so that nothing is freed twice.

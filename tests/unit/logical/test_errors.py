@@ -216,7 +216,7 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
         ("SELECT * FROM t RIGHT JOIN UNNEST(ARRAY[1]) ON TRUE", "RIGHT JOIN UNNEST"),
         ("SELECT * FROM t x JOIN t y ON x.a = y.a AND x.ts BETWEEN y.ts AND y.ts + INTERVAL '1' DAY",
          "an interval join"),
-        ("SELECT /*+ STATE_TTL('t' = '1d') */ a FROM t", 'hint "STATE_TTL"'),
+        ("SELECT /*+ SKEW('t') */ a FROM t", 'hint "SKEW"'),
         ("WITH RECURSIVE w AS (SELECT 1) SELECT * FROM w", "WITH RECURSIVE"),
     ],
 )  # fmt: skip

@@ -112,9 +112,13 @@ class Run:
         self.operator.open(OperatorContext(self.store.tables, self.counters, StepClock(0)))
 
     def step(
-        self, *batches: tuple[int, Changes] | Changes, watermark: int | None = None
+        self,
+        *batches: tuple[int, Changes] | Changes,
+        watermark: int | None = None,
+        now: int = 0,
     ) -> list[tuple[Any, ...]]:
-        """One step; returns its output."""
+        """One step, at `now` milliseconds by the clock; returns its output."""
+        self.operator.context.clock = StepClock(now * 1_000)
         parts: list[Changes] = []
         for item in batches:
             port, batch = (0, item) if isinstance(item, Changes) else item

@@ -1,0 +1,170 @@
+"""State that is forgotten with time, by example; `tests/property` has the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from flowsql.changelog import ChangelogMode, Changes
+from flowsql.expr import AggregateCall, Column
+from flowsql.operators import lifetimes
+from flowsql.physical.specs import (
+    Deduplicate,
+    GroupAggregate,
+    Join,
+    JoinKind,
+    JoinSide,
+    Normalize,
+    SemiJoin,
+    SideLayout,
+    Spec,
+)
+from flowsql.types import BigIntType, RowType, arrow_schema
+from tests.unit.operators.harness import Run, changes, row_type
+
+ROW = row_type(k=BigIntType(), v=BigIntType())
+COUNTED = row_type(k=BigIntType(), n=BigIntType(nullable=False))
+PAIRS = row_type(k=BigIntType(), v=BigIntType(), k0=BigIntType(), w=BigIntType())
+APPEND, RETRACT = ChangelogMode.APPEND, ChangelogMode.RETRACT
+TTL = 1_000
+COUNT = AggregateCall("COUNT", (), False, None, BigIntType(nullable=False))
+V = Column(type=BigIntType(), index=1, name="v")
+SIDE = JoinSide((0,), (0, 1), SideLayout.NO_UNIQUE_KEY, (), RETRACT, TTL)
+
+
+def count(mode: ChangelogMode, *calls: AggregateCall) -> Run:
+    """COUNT by k."""
+    return Run(GroupAggregate((0,), calls or (COUNT,), mode, ttl=TTL), [ROW], COUNTED)
+
+
+def test_a_row_is_given_again_so_that_what_is_made_of_it_lives_on() -> None:
+    """As Flink does where state is forgotten."""
+    distinct = AggregateCall("COUNT", (V,), True, None, BigIntType(nullable=False))
+    run = count(APPEND, distinct)
+    assert run.step(changes(ROW, [(1, 5)], append=True)) == [("+", 1, 1)]
+    assert run.step(changes(ROW, [(1, 5)], append=True)) == [("-", 1, 1), ("+", 1, 1)]
+
+
+def test_a_lifetime_ends_with_the_clock_at_its_end() -> None:
+    """A millisecond before it does not."""
+    run = count(APPEND)
+    run.step(changes(ROW, [(1, 5)], append=True), now=0)
+    assert run.step(changes(ROW, [(1, 5)], append=True), now=999) == [("-", 1, 1), ("+", 1, 2)]
+    assert run.step(changes(ROW, [(1, 5)], append=True), now=1999) == [("+", 1, 1)]
+
+
+def test_a_retraction_for_a_group_that_is_over_is_counted() -> None:
+    """It is one of a row that is not there."""
+    run = count(RETRACT)
+    run.step(changes(ROW, [("+", 1, 5)]), now=0)
+    assert run.step(changes(ROW, [("-", 1, 5)]), now=1_000) == []
+    assert run.counters.as_dict() == {"orphan-retractions": 1}
+    assert run.live()["groups"] == 0
+
+
+def test_distinct_values_are_forgotten_one_by_one() -> None:
+    """A value is counted again when it was not seen for so long, though its group lives."""
+    run = count(APPEND, AggregateCall("COUNT", (V,), True, None, BigIntType(nullable=False)))
+    run.step(changes(ROW, [(1, 5), (1, 6)], append=True), now=0)
+    run.step(changes(ROW, [(1, 6)], append=True), now=900)
+    assert run.step(changes(ROW, [(1, 6), (1, 5)], append=True), now=1800)[-1] == ("+", 1, 3)
+
+
+def test_a_slot_has_no_values_of_the_group_before() -> None:
+    """A group that takes the slot of one that is over counts its own values."""
+    run = count(APPEND, AggregateCall("COUNT", (V,), True, None, BigIntType(nullable=False)))
+    run.step(changes(ROW, [(1, 5)], append=True), now=0)
+    run.step(changes(ROW, [(1, 5)], append=True), now=999)
+    run.step(now=2_100)
+    assert run.step(changes(ROW, [(2, 5)], append=True), now=2_101) == [("+", 2, 1)]
+
+
+def test_the_first_row_of_a_key_lives_from_when_it_came() -> None:
+    """Rows that were left out change nothing."""
+    run = Run(Deduplicate((0,), None, keep_last=False, ttl=TTL), [ROW], ROW)
+    assert run.step(changes(ROW, [(1, 1)], append=True), now=0) == [("+", 1, 1)]
+    assert run.step(changes(ROW, [(1, 2)], append=True), now=999) == []
+    assert run.step(changes(ROW, [(1, 3)], append=True), now=1_000) == [("+", 1, 3)]
+
+
+def test_an_upsert_of_a_key_that_is_over_replaces_nothing() -> None:
+    """The old row is not known any more; a deletion finds nothing."""
+    run = Run(Normalize((0,), TTL), [ROW], ROW)
+    run.step(changes(ROW, [("+U", 1, 1), ("+U", 2, 1)]), now=0)
+    assert run.step(changes(ROW, [("+U", 1, 1)]), now=1) == [("-", 1, 1), ("+", 1, 1)]
+    assert run.step(changes(ROW, [("+U", 1, 2), ("-D", 2, 1)]), now=1_500) == [("+", 1, 2)]
+
+
+def test_each_side_of_a_join_has_its_own_lifetime() -> None:
+    """Of the right side nothing is forgotten."""
+    run = Run(Join(JoinKind.INNER, SIDE, replace(SIDE, ttl=0), (False,)), [ROW, ROW], PAIRS)
+    run.step((0, changes(ROW, [("+", 1, 1)])), (1, changes(ROW, [("+", 2, 2)])), now=0)
+    late = run.step((1, changes(ROW, [("+", 1, 9)])), (0, changes(ROW, [("+", 2, 8)])), now=1_000)
+    assert late == [("+", 2, 8, 2, 2)]
+
+
+def test_a_forgotten_match_still_counts() -> None:
+    """A preserved row is not padded again before its last match was taken back, as in Flink."""
+    run = Run(Join(JoinKind.LEFT, replace(SIDE, ttl=0), SIDE, (False,)), [ROW, ROW], PAIRS)
+    run.step((0, changes(ROW, [("+", 1, 1)])), (1, changes(ROW, [("+", 1, 2)])), now=0)
+    assert run.table() == {(1, 1, 1, 2): 1}
+    assert run.step((1, changes(ROW, [("-", 1, 2)])), now=1_000) == []
+    assert run.counters.as_dict() == {"orphan-retractions": 1}
+    run.step((1, changes(ROW, [("+", 1, 3)])), now=1_001)
+    assert run.step((1, changes(ROW, [("-", 1, 3)])), now=1_002) == [("-", 1, 1, 1, 3)]
+
+
+def test_a_row_of_a_semi_join_stays_when_its_match_is_forgotten() -> None:
+    """And one that comes later has none."""
+    spec = SemiJoin(False, replace(SIDE, ttl=0), replace(SIDE, columns=()), (False,))
+    run = Run(spec, [ROW, ROW], ROW)
+    run.step((0, changes(ROW, [("+", 1, 1)])), (1, changes(ROW, [("+", 1, 0)])), now=0)
+    assert run.step((0, changes(ROW, [("+", 1, 2)])), now=1_000) == []
+    assert run.table() == {(1, 1): 1}
+
+
+def _append(start: int, count: int) -> Changes:
+    # Far from each other: keys that lie near have room made for them ahead.
+    keys = pa.array(np.arange(start, start + count) * 10_000_019)
+    values = pa.array(np.zeros(count, np.int64))
+    return Changes(pa.RecordBatch.from_arrays([keys, values], schema=arrow_schema(ROW)))
+
+
+SLIDING: dict[str, tuple[Spec, RowType]] = {
+    "group": (GroupAggregate((0,), (COUNT,), APPEND, ttl=TTL), COUNTED),
+    "first": (Deduplicate((0,), None, keep_last=False, ttl=TTL), ROW),
+    "last": (Deduplicate((0,), None, keep_last=True, ttl=TTL), ROW),
+    "join": (
+        Join(JoinKind.LEFT, *(replace(SIDE, mode=APPEND),) * 2, (False,)),
+        PAIRS,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLIDING)
+def test_memory_stays_flat_under_new_keys(name: str) -> None:
+    """What a lifetime brings is all that is kept, after sixteen of them as after six."""
+    spec, output = SLIDING[name]
+    ports = 2 if isinstance(spec, Join) else 1
+    run = Run(spec, [ROW] * ports, output)
+    sizes = []
+    for step in range(160):
+        run.step(*((p, _append(step * 500, 500)) for p in range(ports)), now=step * 100)
+        if step in (60, 159):
+            assert max(run.live().values()) <= 500 * 12
+            sizes.append(sum(s.bytes for s in run.store.stats().values()))
+    assert sizes[1] <= 1.1 * sizes[0]
+
+
+def test_a_small_step_frees_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is over; a large step frees more than it brings."""
+    monkeypatch.setattr(lifetimes, "_SLICE", 100)
+    run = count(APPEND)
+    run.step(_append(0, 20_000), now=0)
+    run.step(_append(1 << 20, 10), now=5_000)
+    assert 20_010 - 200 <= run.live()["groups"] <= 20_010 - 100
+    run.step(_append(1 << 21, 3_000), now=5_001)
+    assert run.live()["groups"] <= 20_010 - 100 + 3_000 - 2 * 3_000
