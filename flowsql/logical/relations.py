@@ -11,7 +11,7 @@ from sqlglot import expressions as exp
 from flowsql.catalog import CatalogTable, CatalogView
 from flowsql.connector import Role
 from flowsql.errors import FlowSQLError, Span, SqlError
-from flowsql.expr import Column, Expression, Literal, bind_call, transform
+from flowsql.expr import Column, Expression, Literal, bind_call, is_table_function, transform
 from flowsql.logical.attached import Attachments
 from flowsql.logical.correlation import conjunction, joined
 from flowsql.logical.dependent import depend, tied
@@ -158,7 +158,8 @@ class RelationBinder:
 
     def _table_function(self, node: d.TableFunction, names: Names) -> tuple[LogicalPlan, Scope]:
         call: d.FunctionCall = node.args["this"]
-        if node.args.get("lateral"):
+        # What takes a table, not columns of the row beside it, is the same with LATERAL.
+        if node.args.get("lateral") and not is_table_function(call.function):
             raise not_supported("LATERAL TABLE", span_of(node))
         plan = bind_table_function(
             call,

@@ -74,6 +74,15 @@ def test_codes_as_flink_reads_them(planner: Planner) -> None:
     assert 'b=[INSERT as "c", INSERT as "r", DELETE as ""]' in tree
 
 
+def test_lateral_says_nothing_more(planner: Planner) -> None:
+    """Both take a table, no columns of the row beside them; another function might."""
+    plain = planner.tree("SELECT * FROM k, TO_CHANGELOG(TABLE r) AS x")
+    assert planner.tree("SELECT * FROM k, LATERAL TABLE(TO_CHANGELOG(TABLE r)) AS x") == plain
+    assert "LATERAL TABLE is not supported yet" in planner.error(
+        "SELECT * FROM k, LATERAL TABLE(f(k.x)) AS y"
+    )
+
+
 def test_unknown_functions(planner: Planner) -> None:
     """The nearest name; one of Flink's that is not built yet says so."""
     assert planner.error("SELECT * FROM TO_CHANGELOGS(input => TABLE k)") == text("""
