@@ -338,10 +338,11 @@ class Catalog:
                 return False
             kind = "view" if isinstance(old, CatalogView) else "table"
             temporary = "TEMPORARY " if old.temporary else ""
+            changed = isinstance(old, CatalogView) and isinstance(added, CatalogView)
             raise SqlError(
                 f'{kind} "{path}" exists already',
-                hint=f"DROP {temporary}{kind.upper()} {path.name} removes it; "
-                "IF NOT EXISTS keeps it.",
+                hint=(f"ALTER VIEW {path.name} AS … changes it; " if changed else "")
+                + f"DROP {temporary}{kind.upper()} {path.name} removes it; IF NOT EXISTS keeps it.",
                 span=span,
             )
         self.put(added)

@@ -18,7 +18,7 @@ from flowsql.sql.keywords import RESERVED
 from flowsql.sql.parts import END, Leaf
 from flowsql.sql.splitter import Piece, pieces
 from flowsql.sql.tokens import Kind, Token, tokenize
-from flowsql.sql.unsupported import refuse_at, refuse_statement
+from flowsql.sql.unsupported import foreign_statement, refuse_at, refuse_statement
 
 if TYPE_CHECKING:
     from flowsql.sql.lalr import Steps
@@ -140,6 +140,9 @@ def _on_its_own_line(cursor: QueryParser) -> bool:
 def _syntax_error(cursor: QueryParser, steps: Steps, piece: Piece) -> SqlError:
     token = cursor.token
     refuse_at(cursor.tokens, piece, cursor.at)
+    foreign = foreign_statement(cursor.tokens, piece, cursor.at)
+    if foreign is not None:
+        return foreign
     if cursor.at == piece.first:
         meant = nearest(token.value, _STARTS) if token.kind is Kind.WORD else None
         return SqlError(

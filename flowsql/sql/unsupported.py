@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from flowsql.errors import Span, SqlError
 from flowsql.sql.splitter import Piece
 from flowsql.sql.tokens import Token
 
-__all__ = ["REFUSED_CLAUSES", "REFUSED_STATEMENTS", "refuse_at", "refuse_statement"]
+__all__ = [
+    "REFUSED_CLAUSES",
+    "REFUSED_STATEMENTS",
+    "foreign_statement",
+    "refuse_at",
+    "refuse_statement",
+]
 
 _ROWS = (
     "INSERT OVERWRITE in batch mode writes a table anew; "
@@ -63,9 +69,46 @@ REFUSED_STATEMENTS: dict[str, str] = {
     "DESCRIBE SELECT": _EXPLAINED,
     "DESC SELECT": _EXPLAINED,
 }
-_BY_FIRST: dict[str, list[list[str]]] = {}
-for _text in sorted(REFUSED_STATEMENTS, key=len, reverse=True):
-    _BY_FIRST.setdefault(_text.split()[0], []).append(_text.split())
+
+_NO_TRANSACTIONS = "There are no transactions: what a job writes is complete at its checkpoints."
+_NO_USERS = "There are no users: rights are those of the files and servers that tables stand for."
+_KEPT_ELSEWHERE = "A table stands for data that is kept elsewhere: make it there."
+_STOP = "STOP JOB 'id' ends a job; SHOW JOBS lists them."
+
+# What other databases have, or Flink under another name: only looked at where nothing else fits.
+_FOREIGN_STATEMENTS: dict[str, str] = {
+    **dict.fromkeys(("COMMIT", "ROLLBACK", "BEGIN TRANSACTION", "START"), _NO_TRANSACTIONS),
+    **dict.fromkeys(("GRANT", "REVOKE", "CREATE USER", "CREATE ROLE"), _NO_USERS),
+    **dict.fromkeys(("CREATE INDEX", "CREATE UNIQUE INDEX", "CREATE SEQUENCE"), _KEPT_ELSEWHERE),
+    **dict.fromkeys(("KILL", "CANCEL"), _STOP),
+    "BEGIN": "BEGIN STATEMENT SET; begins a set of INSERTs that run as one job.",
+    "END": "It ends a set of INSERTs that BEGIN STATEMENT SET; began.",
+    "STATEMENT SET": "Write EXECUTE STATEMENT SET BEGIN …; END.",
+    "CREATE SCHEMA": "It is called DATABASE here.",
+    "DROP SCHEMA": "It is called DATABASE here.",
+    "SHOW SCHEMAS": "SHOW DATABASES lists them.",
+    "USE DATABASE": "Write USE and the name.",
+    "USE SCHEMA": "Write USE and the name.",
+    "INSERT INTO TABLE": "Write INSERT INTO and the name.",
+    "EXPLAIN ANALYZE": "EXPLAIN shows the plan; flowsql status JOB what its operators do.",
+    "CREATE OR ALTER VIEW": "ALTER VIEW v AS SELECT … changes a view.",
+    "CREATE OR ALTER FUNCTION": "ALTER FUNCTION f AS 'module.name' LANGUAGE PYTHON changes one.",
+    "CREATE SECRET": "Write ${NAME} in an option: it is a variable of the environment.",
+    "COMMENT ON": "COMMENT is a part of CREATE TABLE; ALTER TABLE … MODIFY changes a column's.",
+    "ADD FILE": "SET 'python.files' says where modules of functions are.",
+    "RESET ALL": "RESET alone resets all.",
+}
+
+
+def _by_first(statements: Iterable[str]) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = {}
+    for text in sorted(statements, key=len, reverse=True):
+        found.setdefault(text.split()[0], []).append(text.split())
+    return found
+
+
+_BY_FIRST = _by_first(REFUSED_STATEMENTS)
+_FOREIGN_BY_FIRST = _by_first(_FOREIGN_STATEMENTS)
 
 # First and later word of a statement: the name of the clause, and what to do instead.
 REFUSED_CLAUSES = {
@@ -76,15 +119,14 @@ REFUSED_CLAUSES = {
 
 def refuse_statement(tokens: Sequence[Token], piece: Piece) -> None:
     """Raise SqlError if the piece begins like a statement of Flink that we do not have."""
-    for words in _BY_FIRST.get(tokens[piece.first].key, ()):
-        last = piece.first + len(words)
-        if last <= piece.last and [t.key for t in tokens[piece.first : last]] == words:
-            name = " ".join(words)
-            raise SqlError(
-                f"statement {name} is not supported",
-                span=Span(tokens[piece.first].start, tokens[last - 1].end),
-                hint=REFUSED_STATEMENTS[name],
-            )
+    words = _begins(tokens, piece, _BY_FIRST)
+    if words is not None:
+        name = " ".join(words)
+        raise SqlError(
+            f"statement {name} is not supported",
+            span=Span(tokens[piece.first].start, tokens[piece.first + len(words) - 1].end),
+            hint=REFUSED_STATEMENTS[name],
+        )
     if tokens[piece.first].key == "ALTER":
         for at in range(piece.first, piece.last):
             if _partition_follows(tokens, at):
@@ -92,6 +134,30 @@ def refuse_statement(tokens: Sequence[Token], piece: Piece) -> None:
                 end = next(i for i in range(at, piece.last) if tokens[i].key == "PARTITION")
                 name, hint = REFUSED_CLAUSES["ALTER", "PARTITION"]
                 raise SqlError(f"{name} is not supported", span=tokens[end].span, hint=hint)
+
+
+def foreign_statement(tokens: Sequence[Token], piece: Piece, at: int) -> SqlError | None:
+    """The error for a piece that cannot be read from `at` on, in or behind the words of another's."""
+    words = _begins(tokens, piece, _FOREIGN_BY_FIRST)
+    if words is None or at > piece.first + len(words):
+        return None
+    name = " ".join(words)
+    return SqlError(
+        f"there is no statement {name}",
+        span=Span(tokens[piece.first].start, tokens[piece.first + len(words) - 1].end),
+        hint=_FOREIGN_STATEMENTS[name],
+    )
+
+
+def _begins(
+    tokens: Sequence[Token], piece: Piece, by_first: dict[str, list[list[str]]]
+) -> list[str] | None:
+    """The longest of the statements that the piece begins like."""
+    keys = [t.key for t in tokens[piece.first : min(piece.last, piece.first + 6)]]
+    for words in by_first.get(keys[0], ()) if keys else ():
+        if keys[: len(words)] == words:
+            return words
+    return None
 
 
 def _partition_follows(tokens: Sequence[Token], at: int) -> bool:

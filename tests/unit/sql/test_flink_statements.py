@@ -149,3 +149,50 @@ def test_every_refusal_is_one_of_a_statement() -> None:
     assert not [
         name for name in REFUSED_STATEMENTS if any(s.startswith(name) for s in READ.splitlines())
     ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "words", "hint"),
+    [
+        ("COMMIT", "COMMIT", "no transactions"),
+        ("BEGIN", "BEGIN", "BEGIN STATEMENT SET;"),
+        ("BEGIN TRANSACTION", "BEGIN TRANSACTION", "no transactions"),
+        ("STATEMENT SET BEGIN INSERT INTO t SELECT 1; END", "STATEMENT SET", "EXECUTE STATEMENT"),
+        ("CREATE SCHEMA s", "CREATE SCHEMA", "DATABASE"),
+        ("USE DATABASE d", "USE DATABASE", "USE and the name"),
+        ("INSERT INTO TABLE t SELECT 1", "INSERT INTO TABLE", "INSERT INTO and the name"),
+        ("EXPLAIN ANALYZE SELECT 1", "EXPLAIN ANALYZE", "flowsql status"),
+        ("GRANT SELECT ON t TO u", "GRANT", "no users"),
+        ("CANCEL JOB 'x'", "CANCEL", "STOP JOB"),
+        ("RESET ALL", "RESET ALL", "RESET alone"),
+    ],
+)
+def test_statements_of_others(statement: str, words: str, hint: str) -> None:
+    """Named whole, with what is meant here."""
+    with pytest.raises(SqlError) as caught:
+        parse_statement(statement)
+    assert caught.value.message == f"there is no statement {words}"
+    assert caught.value.span is not None
+    assert (caught.value.span.start, caught.value.span.end) == (0, len(words))
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("BEGIN STATEMENT SELECT 1", 'found "SELECT"'),
+        ("EXPLAIN SELECT 1 FROM", "expected"),
+        ("INSERT INTO t SELEC 1", 'found "SELEC"'),
+    ],
+)
+def test_mistakes_further_on_are_told_there(statement: str, message: str) -> None:
+    """What begins well is no statement of others."""
+    with pytest.raises(SqlError, match="expected") as caught:
+        parse_statement(statement)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("statement", ["USE `DATABASE`", "DESCRIBE commit_log", "DROP TABLE kill"])
+def test_names_are_no_statements_of_others(statement: str) -> None:
+    """What can be read is read."""
+    parse_statement(statement)
