@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.services.postgres import PostgresServer
+from tests.services.proxy import CuttingProxy
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +52,36 @@ def test_connections_are_cut(postgres: PostgresServer) -> None:
         with pytest.raises(psycopg.OperationalError):
             victim.execute("SELECT 1")
         assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_way_to_a_server_is_cut(postgres: PostgresServer) -> None:
+    """At once, in the middle of an answer, and so that nobody gets in any more."""
+    with CuttingProxy(postgres.port) as proxy:
+        dsn = postgres.dsn().replace(str(postgres.port), str(proxy.port))
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            assert proxy.cut() == 1
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            proxy.cut_after(5_000_000)
+            seen: list[int] = []
+            with pytest.raises(psycopg.OperationalError):
+                _read_ten_megabytes(connection, seen)
+            # A reset drops what had arrived and was not read yet.
+            assert 0 < sum(seen) < 5_000_000
+        proxy.refuse()
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(dsn)
+        proxy.refuse(False)
+        with psycopg.connect(dsn) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def _read_ten_megabytes(connection: psycopg.Connection[Any], seen: list[int]) -> None:
+    query = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 10000)) TO STDOUT"
+    with connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
+        seen.extend(len(row) for row in copy)
 
 
 def test_a_server_ends_with_who_started_it(tmp_path: Path) -> None:
