@@ -135,7 +135,7 @@ class CallParser(ExpressionParser):
                 raise SqlError(
                     "a table function cannot be an argument directly",
                     span=self.since(here),
-                    hint="Write TABLE(SELECT * FROM TABLE(f(…))).",
+                    hint="Write (SELECT * FROM f(…)).",
                 )
         node = n.TableArgument(this=this)
         if self.take("PARTITION", "BY"):

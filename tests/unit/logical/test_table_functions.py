@@ -83,6 +83,13 @@ def test_lateral_says_nothing_more(planner: Planner) -> None:
     )
 
 
+def test_a_function_of_a_function(planner: Planner) -> None:
+    """Is a query in brackets, as in Flink; the refusal says how."""
+    shown = planner.error("SELECT * FROM TO_CHANGELOG(TABLE TO_CHANGELOG(TABLE k))")
+    assert shown.endswith("Hint: Write (SELECT * FROM f(…)).")
+    planner.tree("SELECT * FROM FROM_CHANGELOG((SELECT * FROM TO_CHANGELOG(TABLE k)))")
+
+
 def test_unknown_functions(planner: Planner) -> None:
     """The nearest name; one of Flink's that is not built yet says so."""
     assert planner.error("SELECT * FROM TO_CHANGELOGS(input => TABLE k)") == text("""
