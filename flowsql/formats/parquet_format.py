@@ -27,6 +27,9 @@ from flowsql.types import RowType, TimestampType, arrow_schema, arrow_type
 
 __all__ = ["ParquetFormat"]
 
+# Bytes of a column read at once; a column of a row group may be much larger.
+_BUFFER = 1 << 20
+
 
 class ParquetFormat(Format):
     """Apache Parquet."""
@@ -87,8 +90,8 @@ class ParquetFormat(Format):
 
 def _open(path: str) -> pq.ParquetFile:
     try:
-        # Decoding needs no copy of the pages where the file is mapped.
-        return pq.ParquetFile(path, memory_map=True)
+        # Not mapped: a file that is cut short under a map ends the process.
+        return pq.ParquetFile(path, buffer_size=_BUFFER)
     except (pa.ArrowInvalid, OSError) as error:
         raise ConnectorError(
             f'"{path}" cannot be read as Parquet',

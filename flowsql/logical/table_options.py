@@ -15,7 +15,8 @@ it hardly a record is bad, as values that cannot be read become NULL.
 
 **The dead-letter table** is named by `scan.dead-letter.table` (one, two or three names, looked up
 beside the table that is read). It has exactly these columns, and any connector that takes appended
-rows; its rows are in the same step and checkpoint as the good ones:
+rows; its rows are in the same step and checkpoint as the good ones. As all BYTES, csv and json write
+`record` as base64: `CAST(record AS STRING)` in a query over the files shows it again:
 
     CREATE TABLE letters (
       table_name STRING, -- the table for which the record was meant

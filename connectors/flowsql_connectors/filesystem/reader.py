@@ -201,7 +201,12 @@ class _BulkFile:
     def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
         if self._batches is None:
             self._batches = self._bulk.batches(self._row, MAX_ROWS)
-        found = self._rest if self._rest is not None else next(self._batches, None)
+        try:
+            found = self._rest if self._rest is not None else next(self._batches, None)
+        except ConnectorError:
+            # What looks damaged may have been written over.
+            self._held.check()
+            raise
         if found is None:
             self._held.check()
             return None

@@ -474,3 +474,18 @@ def test_a_time_in_a_folder_is_read_as_flink_writes_it_too(tmp_path: Path, writt
     write_file(folder / "a.csv", "1\n")
     table = files_table(tmp_path, "a INT, t TIME(0)", partition_keys=("t",))
     assert read_rows(table)[0] == [{"a": 1, "t": dt.time(10, 0, 1)}]
+
+
+def test_a_parquet_file_that_is_cut_short_ends_the_job_and_no_more(tmp_path: Path) -> None:
+    """A mapped file would take the process along."""
+    path = tmp_path / "a.parquet"
+    rows = 300_000
+    table = pa.table({"a": pa.array(range(rows), pa.int32()), "b": [str(i) for i in range(rows)]})
+    pq.write_table(table, path, row_group_size=70_000, compression="none")
+    _, reader = open_source(files_table(tmp_path, fmt="parquet"))
+    assert reader.poll(10, 0) is not None
+    os.truncate(path, 100_000)
+    with pytest.raises(ConnectorError, match="has changed while it was being read"):
+        while reader.poll(70_000, 0):
+            pass
+    reader.close()

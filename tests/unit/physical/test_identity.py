@@ -275,3 +275,31 @@ def test_numbers_keep_their_kind() -> None:
     )
     again = codec.loads(codec.dumps(plan))
     assert _same(again, plan)
+
+
+def test_what_a_source_takes_exactly_is_part_of_its_id() -> None:
+    """No other node holds it; what it takes coarsely is checked by one."""
+    planner = Planner(
+        tables="""
+        CREATE TABLE q (a INT, b STRING, d DECIMAL(5, 2)) WITH ('connector' = 'toy', 'path' = '/q',
+          'exact' = 'b;d', 'coarse' = 'a')"""
+    )
+    plans = [
+        planner.plan(f"SELECT COUNT(*) FROM q WHERE {condition}")
+        for condition in (
+            "b = 'x'",
+            "b = 'y'",
+            "d IN (1.5, 2)",
+            "a > 1",
+            "a > 2",
+            "a <> CHAR_LENGTH(b)",
+        )
+    ]
+    scans = [ids(plan, p.Scan)[0] for plan in plans]
+    assert len(set(scans)) == 4
+    assert scans[3] == scans[4] == scans[5]
+    counts = {ids(plan, p.GroupAggregate)[0] for plan in plans}
+    assert len(counts) == 6
+    for plan in plans:
+        assert codec.loads(codec.dumps(plan)) == plan
+        assert canonical_forms(codec.loads(codec.dumps(plan))) == canonical_forms(plan)
