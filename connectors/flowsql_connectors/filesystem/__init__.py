@@ -33,8 +33,8 @@ written as `%XX`; NULL and empty text as `partition.default-name`. A file in ano
 refused. `INSERT INTO t PARTITION (dt = '…') SELECT …` gives the query's rows the values that the query
 leaves out; `SHOW PARTITIONS t` lists the folders.
 
-**What is not read.** A condition on partition columns (`WHERE dt = '2020-01-05'`) decides which folders are
-looked into; of Parquet files, row groups are passed over in which no row can fulfil the conditions, by
+**What is not read.** A condition that reads partition columns (`WHERE dt = '2020-01-05'`) decides which
+folders are looked into; of Parquet files, row groups are passed over in which no row can fulfil the conditions, by
 the smallest and largest values in the file's footer. So a file in another partition is never seen, be it
 damaged or its records bad, and a bad value in such a row group fails no job. Where the table's event
 time is read in streaming mode, all rows are read, for each raises the watermark.

@@ -95,8 +95,8 @@ class FilesystemConnector(Connector):
             columns = columns_of_predicate(predicate)
             if columns <= set(table.partition_keys):
                 return Taken.EXACT
-            inside = columns.isdisjoint(table.partition_keys)
-            return Taken.COARSE if bulk and inside else Taken.NOT
+            mixed = not columns.isdisjoint(table.partition_keys)
+            return Taken.COARSE if bulk or mixed else Taken.NOT
 
         return [take(p) for p in predicates]
 

@@ -42,7 +42,7 @@ class PartitionFilter:
     """Tells folders in which no wanted row can be.
 
     Args:
-        predicates: what was taken; those that read other columns than `keys` are passed over.
+        predicates: what was taken; other columns than `keys` may have any value.
         keys: the partition columns.
         schema: has the types of the keys.
     """
@@ -50,9 +50,8 @@ class PartitionFilter:
     def __init__(
         self, predicates: Sequence[Predicate], keys: Sequence[str], schema: RowType
     ) -> None:
-        inside = [p for p in predicates if columns_of_predicate(p) <= set(keys)]
-        read = {c for p in inside for c in columns_of_predicate(p)}
-        self._predicates = inside
+        self._predicates = [p for p in predicates if not columns_of_predicate(p).isdisjoint(keys)]
+        read = {c for p in self._predicates for c in columns_of_predicate(p)}
         self._types = {k: schema.types[schema.index(k)] for k in keys if k in read}
         self._known: dict[tuple[str, str | None], ValueRange | None] = {}
 

@@ -486,6 +486,5 @@ def test_a_parquet_file_that_is_cut_short_ends_the_job_and_no_more(tmp_path: Pat
     assert reader.poll(10, 0) is not None
     os.truncate(path, 100_000)
     with pytest.raises(ConnectorError, match="has changed while it was being read"):
-        while reader.poll(70_000, 0):
-            pass
+        list(iter(lambda: reader.poll(70_000, 0), None))
     reader.close()

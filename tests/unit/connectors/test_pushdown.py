@@ -40,6 +40,7 @@ CONDITIONS = [
     "born = DATE '2020-01-04'", "born < DATE '2020-01-03' OR id = 39", "born IS NULL",
     "ts > TIMESTAMP '2020-01-01 20:00:00'", "ts = TIMESTAMP '2020-01-01 05:00:00.000'",
     "flag", "NOT flag", "flag IS NULL", "flag IS NOT TRUE", "flag OR word = 'w2'",
+    "(word = 'w1' AND id > 3) OR (small = 1 AND flag) OR born IS NULL",
     "flag AND word = 'w2' AND id > 10", "word = 'w1' AND CHAR_LENGTH(word) = 2", "id = small",
 ]  # fmt: skip
 
@@ -122,6 +123,18 @@ def test_other_partitions_are_not_looked_at(tmp_path: Path) -> None:
         assert session.execute("SELECT a FROM t WHERE `day` = 7").fetchall() == []
         with pytest.raises(flowsql.FlowSQLError, match="is in no partition"):
             session.execute("SELECT a FROM t WHERE `day` = 2").fetchall()
+
+
+def test_a_condition_on_more_than_partitions_chooses_among_them(tmp_path: Path) -> None:
+    """What no row of a partition can fulfil leaves it out, whatever its other columns are."""
+    ddl = _days(tmp_path)
+    write_file(tmp_path / "day=3" / "b.csv", "bad,bad\n")
+    query = "SELECT a FROM t WHERE (`day` = 1 AND a > 0) OR (`day` = 2 AND a > 5)"
+    with flowsql.connect() as session:
+        session.execute(ddl)
+        assert session.execute(query).fetchall() == [(1,)]
+        (plan,) = session.execute(f"EXPLAIN {query}").fetchall()
+        assert "filter=[((day = 1) AND (a > 0)) OR ((day = 2) AND (a > 5))]" in plan[0]
 
 
 def test_a_partition_value_that_cannot_be_read_is_still_refused(tmp_path: Path) -> None:
