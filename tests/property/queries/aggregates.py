@@ -22,7 +22,10 @@ from tests.support.duck import wrap
 
 __all__ = ["Aggregates"]
 
-_ORDERED = (*NUMBERS, t.VarCharType, t.DateType, t.TimestampType)
+_ORDERED = (
+    *(*NUMBERS, t.VarCharType, t.DateType, t.TimestampType),
+    *(t.SmallIntType, t.FloatType, t.TimeType, t.LocalZonedTimestampType, t.CharType),
+)
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Aggregates(Collecting):
             return self._total(which, distinct, given, kind, clause)
         text = join(lambda x, f: f"{which}({distinct}{x}){f}", given, clause)
         if which != "COUNT":
-            self.ordering |= isinstance(kind, t.DoubleType)
+            self.ordering |= isinstance(kind, t.DoubleType | t.FloatType)
             return text, kind
         if distinct and has_map(kind):
             self.uses.add("maps as keys")

@@ -20,6 +20,7 @@ __all__ = [
     "KEYS",
     "MAP",
     "NUMBERS",
+    "OTHERS",
     "PAIR",
     "PLAIN",
     "SORTED",
@@ -45,7 +46,24 @@ ARRAY, MAP = t.ArrayType(INT), t.MapType(STRING, INT)
 STRINGS = ["'a'", "'b'", "'aa'", "''", "'Ab c'"]
 NUMBERS = (t.IntType, t.BigIntType, t.DoubleType, t.DecimalType)
 PLAIN = (*NUMBERS, t.VarCharType, t.BooleanType, t.DateType, t.TimestampType)
-KEYS = (*NUMBERS, t.VarCharType, t.DateType, t.TimestampType, t.RowType, t.ArrayType)
+#: types that are only passed on, compared, and told apart
+OTHERS = {
+    "q": t.SmallIntType(),
+    "h": t.TimeType(0),
+    "z": t.LocalZonedTimestampType(3),
+    "f": t.FloatType(),
+    "e": t.VarBinaryType(),
+    "g": t.CharType(2),
+}
+KEYS = (
+    *map(type, OTHERS.values()),
+    *NUMBERS,
+    t.VarCharType,
+    t.DateType,
+    t.TimestampType,
+    t.RowType,
+    t.ArrayType,
+)
 #: what both dialects put in one order, but for NULL
 SORTED = (t.IntType, t.BigIntType, t.VarCharType, t.DecimalType, t.DateType, t.TimestampType)
 _NESTED = (t.ArrayType, t.MapType, t.MultisetType, t.RowType)
@@ -329,8 +347,8 @@ def alike(a: t.DataType, b: t.DataType) -> bool:
 
 
 def has_double(kind: t.DataType) -> bool:
-    """Whether there are DOUBLEs in its values."""
-    return isinstance(kind, t.DoubleType) or any(map(has_double, _parts(kind)))
+    """Whether there are numbers with NaN and two zeros in its values."""
+    return isinstance(kind, t.DoubleType | t.FloatType) or any(map(has_double, _parts(kind)))
 
 
 def has_map(kind: t.DataType) -> bool:

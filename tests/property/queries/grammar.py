@@ -21,6 +21,7 @@ from tests.property.queries.expressions import (
     DOUBLE,
     INT,
     MAP,
+    OTHERS,
     PAIR,
     PLAIN,
     STRING,
@@ -39,6 +40,7 @@ __all__ = ["SPLITS", "TABLES", "Query", "make_batch_query", "make_job", "make_qu
 _COMMON = (
     *("k INT", "v BIGINT", "s STRING", "d DOUBLE", "c DECIMAL(8, 2)", "b BOOLEAN", "y DATE"),
     *("w TIMESTAMP(3)", "r ROW<x INT, y STRING>", "a ARRAY<INT>", "m MAP<STRING, INT>"),
+    *("q SMALLINT", "h TIME(0)", "z TIMESTAMP_LTZ(3)", "f FLOAT", "e BYTES", "g CHAR(2)"),
 )
 _KEY = ("id INT NOT NULL", "PRIMARY KEY (id) NOT ENFORCED")
 _EVENT = (
@@ -74,6 +76,7 @@ _COLUMNS: dict[str, t.DataType] = {
     "r": PAIR,
     "a": ARRAY,
     "m": MAP,
+    **OTHERS,
 }
 
 
@@ -171,7 +174,7 @@ class _Maker(Ordered):
         owned = [c for c in _COLUMNS if c in "kvs" or name not in _TIMED]
         if name == "seq":
             owned = ["k", "v", "s", "d", "a"]
-        chosen = self.chance.sample(owned, self.chance.randint(2, len(owned)))
+        chosen = self.chance.sample(owned, self.chance.randint(2, min(10, len(owned))))
         columns = [(c, _COLUMNS[c]) for c in chosen]
         if name in ("keyed", "ups"):
             columns.insert(0, ("id", INT))
@@ -188,6 +191,9 @@ class _Maker(Ordered):
             columns += [Column(self.name("c"), kind) for kind in (PAIR, INT)]
             items.append(same(f"{pair.name} AS {columns[0].name}"))
             items.append(same(f"{pair.name}.x AS {columns[1].name}"))
+        for other in [c for c in source.columns if c.type in OTHERS.values()][:2]:
+            columns.append(Column(self.name("c"), other.type))
+            items.append(same(f"{other.name} AS {columns[-1].name}"))
         chosen += [k for k in (ARRAY, MAP, PAIR) if self.odds(6)]
         for kind in chosen:
             column = Column(self.name("c"), base(kind))

@@ -303,14 +303,18 @@ def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any]
     whole = [
         Rows(name, tuple(("+I", row) for row in rows)) for name, rows in finals.items() if rows
     ]
+    bare = Counter[Any]()
+    for row, count in streamed.items() if streamed is not None else ():
+        bare[row[len(output.target.keys) :]] += count
+    told = streamed is not None and (not query.keyless or _all_rows_arrive(query, finals))
     if query.arrival:
-        return
-    answer = _engine(query, batch=True).select(query.flink, [whole] if whole else [])
-    batch = fold((kind, unordered(row, schema)) for _, kind, row in answer.changes)
-    if streamed is not None and (not query.keyless or _all_rows_arrive(query, finals)):
-        bare = Counter[Any]()
-        for row, count in streamed.items():
-            bare[row[len(output.target.keys) :]] += count
+        if not told:
+            return
+        batch = bare
+    else:
+        answer = _engine(query, batch=True).select(query.flink, [whole] if whole else [])
+        batch = fold((kind, unordered(row, schema)) for _, kind, row in answer.changes)
+    if told:
         _agree("in batch mode", schema, bare, batch)
     if query.duck is not None:
         views = {name: duck or "" for name, _, duck in query.views}
