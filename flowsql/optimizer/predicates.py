@@ -16,6 +16,7 @@ from flowsql.catalog import ColumnKind
 from flowsql.expr import Call, Cast, Column, Expression, Literal
 from flowsql.logical import Scan
 from flowsql.types import (
+    MAX_LENGTH,
     BooleanType,
     DataType,
     DateType,
@@ -147,7 +148,8 @@ def _widens(have: DataType, want: DataType) -> bool:
         return b.scale >= a.scale and b.precision - b.scale >= a.precision - a.scale
     match have, want:
         case (VarCharType(), VarCharType()):
-            return want.length >= have.length
+            # A value may be longer than its column says, and a cast cuts it.
+            return want.length == MAX_LENGTH
         case (TimestampType(precision=p), TimestampType(precision=q)) | (
             LocalZonedTimestampType(precision=p),
             LocalZonedTimestampType(precision=q),

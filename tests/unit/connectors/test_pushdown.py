@@ -196,3 +196,37 @@ def test_a_job_goes_on_with_the_partitions_of_its_stored_plan(tmp_path: Path) ->
 
 def _written(folder: Path) -> list[int]:
     return sorted(int(line) for f in folder.glob("*.csv") for line in f.read_text().split())
+
+
+def test_partitions_of_every_type_come_back_as_they_were(tmp_path: Path) -> None:
+    """Written to folders, read from them, chosen among them; NULL and odd text too."""
+    types = {
+        "s": "STRING", "i": "INT", "l": "BIGINT", "t": "TINYINT", "d": "DATE", "tm": "TIME(3)",
+        "ts": "TIMESTAMP(3)", "tl": "TIMESTAMP_LTZ(3)", "dc": "DECIMAL(10, 2)", "x": "DOUBLE",
+        "f": "BOOLEAN", "c": "CHAR(3)",
+    }  # fmt: skip
+    first = (
+        "'a/b=%41 ü'", "-7", "9000000000", "CAST(5 AS TINYINT)", "DATE '1969-12-31'",
+        "TIME '10:11:12.5'", "TIMESTAMP '2020-01-01 00:00:00.12'",
+        "CAST(TIMESTAMP '2020-01-01 00:00:00' AS TIMESTAMP_LTZ(3))", "1.50", "0.1e0", "TRUE", "'abc'",
+    )  # fmt: skip
+    config = {"execution.checkpointing.dir": str(tmp_path / "jobs"), "table.dml-sync": "true"}
+    with flowsql.connect({**config, "table.local-time-zone": "Asia/Tokyo"}) as session:
+        columns = ", ".join(f"{n} {k}" for n, k in types.items())
+        session.execute(
+            f"CREATE TABLE t (id INT, {columns}) PARTITIONED BY ({', '.join(types)}) WITH ("
+            f"'connector' = 'filesystem', 'path' = '{tmp_path / 't'}', 'format' = 'csv')"
+        )
+        nulls = ", ".join(f"CAST(NULL AS {k})" for k in types.values())
+        session.execute(f"INSERT INTO t SELECT 1, {', '.join(first)} UNION ALL SELECT 2, {nulls}")
+        expected = session.execute(f"SELECT 1, {', '.join(first)}").fetchall()
+        assert session.execute("SELECT * FROM t WHERE s IS NOT NULL").fetchall() == expected
+        for name, value in zip(types, first, strict=True):
+            query = f"SELECT id FROM t WHERE {name} = {value}"
+            assert session.execute(query).fetchall() == [(1,)], name
+            query = f"SELECT id FROM t WHERE {name} IS NULL"
+            assert session.execute(query).fetchall() == [(2,)], name
+            plan = session.execute(f"EXPLAIN SELECT id FROM t WHERE {name} IS NULL").fetchall()[0][
+                0
+            ]
+            assert f"partitions=[{name} IS NULL]" in plan

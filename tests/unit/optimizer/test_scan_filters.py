@@ -17,8 +17,8 @@ from tests.unit.logical.planning import Planner, text
 
 TABLES = """
 CREATE TABLE p (a INT, b STRING, x DOUBLE, d DECIMAL(10, 2), ts TIMESTAMP(3), f BOOLEAN, born DATE,
-  dt STRING, n SMALLINT, c AS a + 1) PARTITIONED BY (dt, n)
-  WITH ('connector' = 'toy', 'path' = '/p', 'exact' = 'dt;n', 'coarse' = 'a;b;x;d;ts;f;born');
+  dt STRING, n SMALLINT, v VARCHAR(3), c AS a + 1) PARTITIONED BY (dt, n)
+  WITH ('connector' = 'toy', 'path' = '/p', 'exact' = 'dt;n', 'coarse' = 'a;b;x;d;ts;f;born;v');
 CREATE TABLE w (a INT, dt STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) PARTITIONED BY (dt)
   WITH ('connector' = 'toy', 'path' = '/w', 'exact' = 'dt', 'coarse' = 'a');
 CREATE TABLE u (id INT, x STRING, PRIMARY KEY (id) NOT ENFORCED)
@@ -56,7 +56,7 @@ def test_partitions_are_pushed(planner: Planner) -> None:
     """The source that takes a condition exactly spares the filter; the others' stay."""
     plan = planner.bind("SELECT a FROM p WHERE dt = 'x' AND a > 1 AND n IN (1, 2)")[-1]
     before = push_filters(plan, planner.settings)
-    scan = f"Scan({HOME}p, columns=[a, b, x, d, ts, f, born, dt, n, c]"
+    scan = f"Scan({HOME}p, columns=[a, b, x, d, ts, f, born, dt, n, v, c]"
     assert before.tree() == text(f"""
 Project(a)
 └─ Filter((dt = 'x') AND (a > 1) AND CAST(n AS INT) IN (1, 2))
@@ -78,7 +78,7 @@ def test_filters_are_pushed(planner: Planner) -> None:
     assert after.tree() == text(f"""
 Project(a)
 └─ Filter((dt = 'x') AND (a > 1))
-   └─ Scan({HOME}p, columns=[a, b, x, d, ts, f, born, dt, n, c], filter=[a > 1])
+   └─ Scan({HOME}p, columns=[a, b, x, d, ts, f, born, dt, n, v, c], filter=[a > 1])
 """)
 
 
@@ -126,6 +126,7 @@ def test_conditions_have_a_plain_form(planner: Planner, condition: str, told: li
         "d = 1.234", "NOT (x > 1e0)", "f IS NOT TRUE", "CAST(a AS STRING) = '1'", "a > x",
         "a = 1 OR UPPER(b) = 'X'", "CAST(b AS INT) = 1", "a IN (1, n)",
         "ts < TIMESTAMP '1970-01-01 00:00:00.000000001'", "b IS DISTINCT FROM 'x'",
+        "v IN ('abcd', 'b')",
     ],
 )  # fmt: skip
 def test_what_has_none_stays(planner: Planner, condition: str) -> None:
