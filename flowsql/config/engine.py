@@ -93,8 +93,8 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "primary key where that is not the query's.", "auto", choices=("auto", "none", "force")),
     Option("table.exec.sink.require-on-conflict", _O.BOOLEAN, "Whether an INSERT whose upsert key "
            "is not the sink's primary key must say ON CONFLICT.", True),
-    Option("table.exec.legacy-cast-behaviour", _O.ENUM, "How casts fail; only the standard's way "
-           "is supported.", "disabled", choices=("disabled",)),
+    Option("table.exec.legacy-cast-behaviour", _O.ENUM, "How casts fail; only with an error, as in "
+           "the standard: TRY_CAST gives NULL instead.", "disabled", choices=("disabled",)),
     Option("table.exec.state.ttl", _O.DURATION, "How long state outlives its last change, by the "
            "clock; '0 ms' for ever. What comes for state that is gone is answered as if it had never "
            "been there.", 0),
@@ -132,6 +132,7 @@ _IGNORED_PREFIXES = (
     "python.", "queryable-state.", "resourcemanager.", "rest.", "s3.", "security.", "slot.",
     "slotmanager.", "sql-gateway.", "state.", "table.builtin-", "table.catalog-",
     "table.column-expansion-", "table.exec.async-", "table.exec.deduplicate.",
+    "table.exec.delta-join.",
     "table.exec.disabled-operators", "table.exec.interval-join.", "table.exec.local-hash-agg.",
     "table.exec.mini-batch.", "table.exec.operator-fusion-", "table.exec.rank.",
     "table.exec.resource.", "table.exec.shuffle-mode", "table.exec.simplify-operator-",
