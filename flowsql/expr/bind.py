@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.errors import Span, SqlError, nearest
+from flowsql.expr.casting import can_cast
+from flowsql.expr.elsewhere import ELSEWHERE
 from flowsql.expr.functions.catalogue import all_functions, find_function, overload_of
-from flowsql.expr.nodes import Call, Expression, Literal
+from flowsql.expr.nodes import Call, Cast, Expression, Literal
 from flowsql.expr.registry import Function
+from flowsql.expr.render import render
 from flowsql.expr.resolve import resolve
 from flowsql.expr.settings import EvalSettings
+from flowsql.types import DoubleType, NullType, VarCharType
+from flowsql.types.common import is_character, is_numeric
 
 __all__ = ["bind_call"]
 
@@ -28,26 +33,54 @@ def bind_call(name: str, args: Sequence[Expression], span: Span | None) -> Expre
     """
     function = find_function(name.upper())
     if function is None:
-        known = [n for n in all_functions() if n[0] not in _SYMBOLS]
-        near = nearest(name, known)
-        raise SqlError(
-            f'function "{name}" does not exist',
-            hint=f'Did you mean "{near}"?' if near else None,
-            span=span,
-        )
-    if function.bind is None:
-        bound = resolve(function, args, span, name.upper())
-    else:
-        try:
-            bound = function.bind(args, span)
-        except SqlError as error:
-            if error.hint is None:
-                error.hint = _supported(function)
-            raise
+        raise SqlError(f'function "{name}" does not exist', hint=_instead(name), span=span)
+    try:
+        bound = _bound(function, name, args, span)
+    except SqlError as error:
+        if error.hint is None and function.bind is not None:
+            error.hint = _supported(function)
+        if "does not take" in error.message:
+            cast = _with_cast(function, name, args)
+            error.hint = " ".join(filter(None, (error.hint, cast)))
+        raise
     if isinstance(bound, Call) and any(isinstance(a, Literal) for a in bound.args):
         # A kernel looks at its literals when it is made: a wrong pattern fails here, not later.
         overload_of(bound).make(bound, EvalSettings())
     return bound
+
+
+def _bound(
+    function: Function, name: str, args: Sequence[Expression], span: Span | None
+) -> Expression:
+    if function.bind is None:
+        return resolve(function, args, span, name.upper())
+    return function.bind(args, span)
+
+
+def _instead(name: str) -> str | None:
+    """What to write for a function that is not known."""
+    other = ELSEWHERE.get(name.upper())
+    if other is not None:
+        return f"Write {other}."
+    near = nearest(name, [n for n in all_functions() if n[0] not in _SYMBOLS])
+    return f'Did you mean "{near}"?' if near else None
+
+
+def _with_cast(function: Function, name: str, args: Sequence[Expression]) -> str | None:
+    """The one cast of an argument that would make a call right."""
+    numbers = [a.type for a in args if is_numeric(a.type)]
+    for i, arg in enumerate(args):
+        kind = (numbers or [DoubleType()])[0] if is_character(arg.type) else VarCharType()
+        kind = kind.with_nullable(True)
+        if isinstance(arg.type, NullType) or not can_cast(arg.type, kind):
+            continue
+        cast = Cast(type=kind, arg=arg, safe=False, span=arg.span)
+        try:
+            _bound(function, name, [*args[:i], cast, *args[i + 1 :]], None)
+        except SqlError:
+            continue
+        return f"Write {render(cast)}."
+    return None
 
 
 def _supported(function: Function) -> str:

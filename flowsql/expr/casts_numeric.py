@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowsql.expr.faults import Fault
+from flowsql.expr.faults import TRY_CAST, Fault
 from flowsql.expr.parse_text import (
     fit_decimal,
     parse_boolean,
@@ -44,7 +44,7 @@ def parsed(parse: Callable[[str], Any], arrow: Any, *, safe: bool) -> Callable[[
         except ValueError as e:
             if safe:
                 return None
-            raise Fault(str(e), hint="Use TRY_CAST to get NULL instead.") from e
+            raise Fault(str(e), hint=TRY_CAST) from e
 
     return lambda array: each(one, arrow, array)
 
@@ -165,7 +165,7 @@ def to_decimal(source: DataType, target: DecimalType, *, safe: bool) -> Kernel:
 
     def from_float(value: float) -> Decimal | None:
         if not np.isfinite(value):
-            raise Fault(f"cannot cast {value} to DECIMAL", hint="Use TRY_CAST to get NULL instead.")
+            raise Fault(f"cannot cast {value} to DECIMAL", hint=TRY_CAST)
         return fit_decimal(Decimal(repr(value)), precision, scale)
 
     def from_float_or_null(value: float) -> Decimal | None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from flowsql.errors import DataError, InternalError, SqlError
 from flowsql.expr.analysis import is_deterministic
 from flowsql.expr.casting import cast_kernel
-from flowsql.expr.faults import Fault
+from flowsql.expr.faults import TRY_CAST, Fault
 from flowsql.expr.frame import Frame
 from flowsql.expr.functions.catalogue import find_function, overload_of
 from flowsql.expr.lazy import Branch, Run, conjunction, first_not_null, searched_case
@@ -335,13 +335,16 @@ class Projection:
             n.index: n.name for e in self._expressions for n in walk(e) if isinstance(n, Column)
         }
         values = ", ".join(f"{names[i]} = {_shown(batch.column(i)[low])}" for i in read[:8])
-        where = f"Row {low + 1} of the batch" + (f": {values}." if values else ".")
+        where = f"In a row with {values}." if values else None
+        hint = fault.hint
         if fault.whole:
             where = f"The batch has {batch.num_rows:,} row{'s' * (batch.num_rows != 1)}."
+        elif hint == TRY_CAST and (fault.expression or "").startswith("CAST("):
+            hint = f"Write TRY_{fault.expression} to get NULL instead."
         return DataError(
             f'{fault.message} in "{fault.expression}"' if fault.expression else fault.message,
             detail=where,
-            hint=fault.hint,
+            hint=hint,
             span=fault.span,
         )
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from flowsql.errors import Span
 
-__all__ = ["Fault"]
+__all__ = ["TRY_CAST", "Fault"]
+
+# The cure of a cast; where the cast is known it is written out.
+TRY_CAST = "Use TRY_CAST to get NULL instead."
 
 
 class Fault(Exception):  # noqa: N818 - never reaches a user: evaluate.py turns it into a DataError

@@ -255,7 +255,8 @@ class Commands:
         try:
             parse_setting(statement.key, statement.value)
         except FlowSQLError as error:
-            error.span = error.span or statement.key_span
+            known = f'there is no option "{statement.key}"' not in error.message
+            error.span = error.span or (statement.value_span if known else statement.key_span)
             raise
         if is_ignored(statement.key):
             self._notice(statement.key)

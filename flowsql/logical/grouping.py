@@ -30,9 +30,10 @@ from flowsql.logical.expressions import (
     looks_beside,
 )
 from flowsql.logical.group_windows import GroupWindow
-from flowsql.logical.plan import Aggregate, LogicalPlan, Project, Window, without_time
+from flowsql.logical.plan import Aggregate, LogicalPlan, Project, Window, call_text, without_time
 from flowsql.logical.plan_rows import Expand, column
 from flowsql.logical.refusals import not_supported
+from flowsql.logical.scope import unused
 from flowsql.logical.windows import window_keys
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
@@ -287,7 +288,7 @@ class Groups:
         if call not in self._calls:
             self._calls.append(call)
         index = len(self._keys) + self._expanded + self._calls.index(call)
-        return Column(type=kind, index=index, name=f"agg{self._calls.index(call)}", span=span)
+        return Column(type=kind, index=index, name=call_text(call), span=span)
 
     def _input(self, expression: Expression) -> Column:
         # A key is NULL in the groups of a set without it, what is aggregated is not.
@@ -306,15 +307,18 @@ class Groups:
         self._source = self._below.attach(self._source)
         columns = tuple(self._settled(self._source))
         below: LogicalPlan = Project(self._source, columns, tuple(map(_name, columns)))
-        keys = [_name(k) for k in self._keys]
+        names = [_name(k) for k in self._keys]
         if self._expanded:
             below = self._expand(below)
-            keys.append(_SET)
+            names.append(_SET)
+        keys = range(len(names))
+        for call in self._calls:
+            names.append(unused(call_text(call), names))
         return Aggregate(
             below,
-            tuple(range(len(keys))),
+            tuple(keys),
             tuple(self._calls),
-            (*keys, *(f"agg{i}" for i in range(len(self._calls)))),
+            tuple(names),
             self._windows(self._source),
         )
 

@@ -60,7 +60,8 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
     fields = query.schema.fields
     if len(fields) != len(chosen):
         raise SqlError(
-            f'table "{name}" takes {len(chosen)} columns, the query has {len(fields)}',
+            f'table "{name}" takes {len(chosen)} column{"s" * (len(chosen) != 1)}, the query has '
+            f"{len(fields)}",
             detail=f"Query: {_shape(query.schema)}.",
             hint=f"Table: {', '.join(_described(target, i) for i in chosen)}.",
             span=span_of(statement.query),

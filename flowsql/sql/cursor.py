@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 # What may have been meant as a name, and the words that never are.
 _NAMED = ("an expression", "an alias", "a name", "a table name", "a column name", "a field name")
+_END = "the end of the statement"
 _GRAMMAR = NO_FUNCTION - {"ORDER", "GROUP", "END", "SET", "TABLE", "PARTITION", "WINDOW"}
 
 
@@ -99,7 +100,7 @@ class Cursor:
     def finish(self) -> None:
         """Nothing may follow."""
         if self.token.kind is not Kind.END:
-            raise self.unexpected("the end of the statement")
+            raise self.unexpected(_END)
 
     def since(self, start: int) -> Span:
         """From offset `start` to the end of the last token read."""
@@ -147,7 +148,7 @@ def misspelt(token: Token, expected: Sequence[str]) -> SqlError:
         meant = nearest(token.value, [e for e in expected if e.isupper()])
         if meant:
             hint = f'Did you mean "{meant}"?'
-        elif token.key in RESERVED - _GRAMMAR and any(e in _NAMED for e in expected):
+        elif token.key in RESERVED - _GRAMMAR and any(e in _NAMED or e == _END for e in expected):
             hint = f'"{token.value}" is a reserved word: as a name, write it `{token.value}`.'
     end = max(token.end, token.start + 1)
     return SqlError(

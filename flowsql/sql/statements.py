@@ -250,6 +250,7 @@ class Set(Statement):
     key: str | None = None
     value: str | None = None
     key_span: Span | None = None
+    value_span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

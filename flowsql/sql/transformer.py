@@ -346,7 +346,14 @@ class StatementBuilder(AdministrationRules, AlterationRules):
         """SET."""
         if not parts:
             return s.Set(span=NOWHERE)
-        return s.Set(key=parts[0].value, value=parts[1].value, key_span=parts[0].span, span=NOWHERE)
+        key, given = parts
+        return s.Set(
+            key=key.value,
+            value=given.value,
+            key_span=key.span,
+            value_span=given.span,
+            span=NOWHERE,
+        )
 
     def reset(self, parts: Parts) -> s.Reset:
         """RESET."""

@@ -285,7 +285,7 @@ def test_a_failed_job_raises_in_the_caller(session: flowsql.Session) -> None:
         'DataError at 2:11: division by zero in "k / v"\n'
         "  SELECT k, k / v FROM t\n"
         "            ^^^^^\n"
-        "Detail: Row 1 of the batch: k = 1, v = 0.\n"
+        "Detail: In a row with k = 1, v = 0.\n"
         "Hint: Guard it: CASE WHEN divisor <> 0 THEN … END."
     )
     assert job.status()["state"] == "failed"

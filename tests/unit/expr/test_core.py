@@ -57,7 +57,7 @@ def test_division_by_zero_names_expression_row_and_values() -> None:
     with pytest.raises(DataError) as error:
         compile_projection([quotient], ROW, SETTINGS)(BATCH, CLOCK)
     assert error.value.message == 'division by zero in "a / b"'
-    assert error.value.detail == "Row 2 of the batch: a = 7, b = 0."
+    assert error.value.detail == "In a row with a = 7, b = 0."
     assert Span(7, 12) == error.value.span
 
 

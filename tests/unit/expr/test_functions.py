@@ -262,7 +262,7 @@ def test_a_wrong_value_is_a_data_error() -> None:
     with pytest.raises(DataError) as error:
         value(cast("x1", IntType()))
     assert error.value.message == "cannot parse 'x1' as a whole number in \"CAST('x1' AS INT)\""
-    assert error.value.hint == "Use TRY_CAST to get NULL instead."
+    assert error.value.hint == "Write TRY_CAST('x1' AS INT) to get NULL instead."
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ def test_an_error_names_function_arguments_and_cause(session: flowsql.Session) -
         "Python function \"inverse\" failed for (2, 'b') with ZeroDivisionError: division by zero "
         "(test_functions.py, line " in text
     )
-    assert "Row 2 of the batch: " in text
+    assert "Detail: In a row with " in text
     assert "\n         ^^^^^^^^^^^^^" in text
     assert caught.value.hint is not None
 

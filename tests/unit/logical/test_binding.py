@@ -77,8 +77,8 @@ def test_group_by_and_having(planner: Planner) -> None:
     sql = """SELECT a + 1, COUNT(*) AS n, SUM(DISTINCT c), MAX(b) FILTER (WHERE c > 1)
              FROM t GROUP BY a + 1 HAVING COUNT(*) > 1"""
     assert planner.tree(sql) == text(f"""
-Project(a + 1 AS EXPR$0, agg0 AS n, agg1 AS EXPR$2, agg2 AS EXPR$3)
-└─ Filter(agg0 > 1)
+Project(a + 1 AS EXPR$0, COUNT(*) AS n, SUM(DISTINCT c) AS EXPR$2, MAX(b) FILTER (WHERE c > 1) AS EXPR$3)
+└─ Filter(COUNT(*) > 1)
    └─ Aggregate(keys=[a + 1], calls=[COUNT(*), SUM(DISTINCT c), MAX(b) FILTER (WHERE c > 1)])
       └─ Project(a + 1, c, b, c > 1)
          └─ {SCAN}

@@ -338,7 +338,7 @@ def test_grouping_sets_read_their_keys(planner: Planner) -> None:
     """And what is aggregated."""
     plan = bound(planner, "SELECT a, COUNT(*) FROM t GROUP BY CUBE (a)")
     assert shown(plan) == text("""
-Project(a, agg0 AS EXPR$1)
+Project(a, COUNT(*) AS EXPR$1)
 └─ Aggregate(keys=[a, grouping], calls=[COUNT(*)])
    └─ Expand(a, 0; NULL, 1)
       └─ Project(a)
@@ -347,7 +347,7 @@ Project(a, agg0 AS EXPR$1)
     for rule in (prune_columns,):
         plan = rule(plan, planner.settings)
     assert shown(plan) == text("""
-Project(a, agg0 AS EXPR$1)
+Project(a, COUNT(*) AS EXPR$1)
 └─ Aggregate(keys=[a, grouping], calls=[COUNT(*)])
    └─ Expand(a, 0; NULL, 1)
       └─ Project(a)

@@ -68,7 +68,7 @@ Project((a + 1) * 2 AS y)
          "Values(rows=0, columns=[a, x])"),
         ("SELECT a FROM t WHERE FALSE UNION ALL SELECT id FROM k WHERE FALSE",
          "Values(rows=0, columns=[a])"),
-        ("SELECT COUNT(*) AS n FROM t WHERE FALSE", "Project(agg0 AS n)\n└─ Values(rows=1, columns=[agg0])"),
+        ("SELECT COUNT(*) AS n FROM t WHERE FALSE", "Project(COUNT(*) AS n)\n└─ Values(rows=1, columns=[COUNT(*)])"),
     ],
 )  # fmt: skip
 def test_what_has_no_row_is_not_computed(planner: Planner, sql: str, tree: str) -> None:
@@ -172,8 +172,8 @@ def test_filters_pass_an_aggregate_by_its_keys(planner: Planner) -> None:
     tree = push_filters(bound(planner, sql), planner.settings).tree()
     assert tree == text(f"""
 Project(a, n)
-└─ Project(a, agg0 AS n)
-   └─ Filter(agg0 > 2)
+└─ Project(a, COUNT(*) AS n)
+   └─ Filter(COUNT(*) > 2)
       └─ Aggregate(keys=[a], calls=[COUNT(*)])
          └─ Project(a)
             └─ Filter(a > 1)
@@ -181,7 +181,7 @@ Project(a, n)
 """)
     whole = bound(planner, "SELECT * FROM (SELECT COUNT(*) AS n FROM t) WHERE n > 2")
     tree = push_filters(whole, planner.settings).tree()
-    assert "Filter(agg0 > 2)" in tree.split("\n")[2]
+    assert "Filter(COUNT(*) > 2)" in tree.split("\n")[2]
 
 
 def test_equal_expressions_become_key_columns(planner: Planner) -> None:

@@ -61,7 +61,7 @@ Sink(log, takes=append)
       ├─ #1 Scan(t, columns=[a, b, c, ts], watermark=ts - 4000 on-event)
       └─ Scan(k, columns=[id, x])
 Sink(files, takes=append)
-└─ Project(agg0, b)
+└─ Project(COUNT(*), b)
    └─ WindowAggregate(window=[window_start, window_end], keys=[b], calls=[COUNT(*)])
       └─ TumbleAssign(ts, size=60000 ms)
          └─ Reused #1: Scan
