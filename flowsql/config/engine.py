@@ -109,6 +109,8 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
            "most: the oldest go where none is ever taken back, else the query ends.", 1_000_000),
     Option("sql-client.display.print-time-cost", _O.BOOLEAN, "Whether the prompt says how long a "
            "statement took.", True),
+    Option("sql-client.display.show-line-numbers", _O.BOOLEAN, "Whether the prompt numbers the "
+           "lines of a statement from the second on.", False),
     Option("sql-client.display.expanded", _O.BOOLEAN, "Whether results that are text show one "
            "column a line; `\\x` at the prompt turns it on and off.", False,
            flink_default="(none)"),
@@ -156,7 +158,7 @@ _IGNORED_KEYS = frozenset({
     "execution.state-recovery.claim-mode", "execution.state-recovery.ignore-unclaimed-state",
     "execution.state-recovery.without-channel-state.checkpoint-id",
     "execution.state-recovery.from-local",
-    "sql-client.display.color-schema", "sql-client.display.show-line-numbers",
+    "sql-client.display.color-schema",
 })  # fmt: skip
 
 _BY_KEY = {o.key: o for o in ENGINE_OPTIONS}

@@ -205,7 +205,7 @@ class _Prompt:
         self._own = terminal is None
         self._session: PromptSession[str] = PromptSession(
             message=[("class:prompt", _PROMPT)],
-            prompt_continuation=[("class:more", _MORE)],
+            prompt_continuation=self._more,
             multiline=True,
             key_bindings=self._bindings(),
             lexer=_Colours(engine),
@@ -220,6 +220,13 @@ class _Prompt:
             input=terminal[0] if terminal else None,
             output=terminal[1] if terminal else None,
         )
+
+    def _more(self, width: int, line: int, wrapped: int) -> StyleAndTextTuples:
+        """What stands in front of the second and later lines of a statement."""
+        del width
+        made = self._engine.made
+        numbered = made is not None and made[0].option("sql-client.display.show-line-numbers")
+        return [("class:more", f"{line + 1:>6}-> " if numbered and not wrapped else _MORE)]
 
     def run(self, init: str | None, *, wait: bool) -> int:
         """Until the user leaves; gives the exit code."""

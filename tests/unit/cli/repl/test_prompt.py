@@ -80,6 +80,25 @@ def test_completion(keys: PipeInput, capsys: pytest.CaptureFixture[str]) -> None
     assert "| a " in capsys.readouterr().out
 
 
+def test_lines_are_numbered_where_it_is_set(keys: PipeInput) -> None:
+    """`sql-client.display.show-line-numbers`, from the second line on."""
+    screen = Screen()
+
+    def press() -> None:
+        keys.send_text("SELECT 1\r")
+        screen.sees("      ->")
+        keys.send_text(";\rSET 'sql-client.display.show-line-numbers' = 'true';\r")
+        keys.send_text("SELECT\r2\r")
+        screen.sees("     2-> 2")
+        screen.sees("     3->")
+        keys.send_text(";\r\x04")
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    assert run_prompt(PLAIN, terminal=(keys, screen)) == 0
+    thread.join()
+
+
 def test_history_is_kept_without_secrets(
     keys: PipeInput, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
