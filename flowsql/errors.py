@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,6 +32,7 @@ __all__ = [
     "FlowSQLError",
     "InternalError",
     "PreflightError",
+    "Refusals",
     "Span",
     "SqlError",
     "StateError",
@@ -179,6 +181,39 @@ class StateError(FlowSQLError):
 
 class InternalError(FlowSQLError):
     """A contract inside flowsql was broken; never the user's fault."""
+
+
+# More than a screen of them helps nobody.
+_MOST_TOLD = 5
+
+
+class Refusals:
+    """Collects what is wrong with parts of a statement that do not depend on each other."""
+
+    def __init__(self) -> None:
+        self._found: list[FlowSQLError] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part; its error waits for those of the others."""
+        try:
+            yield
+        except (SqlError, ConfigError) as error:
+            self._found += (error, *error.more)
+            error.more = ()
+
+    def check(self) -> None:
+        """Raise what was found: the error that stands first, the others as its `more`."""
+        seen: dict[tuple[str, Span | None], FlowSQLError] = {}
+        for error in self._found:
+            seen.setdefault((error.message, error.span), error)
+        errors = sorted(seen.values(), key=lambda e: e.span.start if e.span else 0)
+        if errors:
+            errors[0].more = tuple(errors[1:_MOST_TOLD])
+            raise errors[0]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -255,7 +255,7 @@ class Session:
             case QueryStatement(query=query):
                 return plan_select(binder.query(query), binder.settings)
             case StatementSet(inserts=inserts):
-                return plan_job([binder.insert(i) for i in inserts], binder.settings)
+                return plan_job(binder.inserts(inserts), binder.settings)
             case InsertStatement():
                 return plan_job([binder.insert(statement)], binder.settings)
 

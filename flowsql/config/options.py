@@ -7,12 +7,12 @@ Parsing, the error for an unknown key, and the reference pages all come from the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from flowsql.errors import ConfigError, nearest
+from flowsql.errors import ConfigError, Refusals, nearest
 
 __all__ = [
     "UNSET",
@@ -141,32 +141,40 @@ def parse_options(
     """
     options = list(declared)
     values: dict[str, Any] = {}
+    refusals = Refusals()
     for key, text in given.items():
-        option = next((o for o in options if o.matches(key)), None)
-        if option is None:
-            near = nearest(key, (o.key for o in options))
-            raise ConfigError(
-                f'{where} has no option "{key}"',
-                hint=f'Did you mean "{near}"?'
-                if near
-                else "Options: " + ", ".join(sorted(o.key for o in options if not o.refused)) + ".",
-                option=key,
-            )
-        if option.refused:
-            raise ConfigError(
-                f'{where}: option "{key}" of Flink is not supported yet',
-                hint=option.doc,
-                option=key,
-            )
-        try:
-            values[key] = option.parse(text, where=f"{where}: option")
-        except ConfigError as error:
-            error.option = key
-            raise
+        with refusals.part():
+            values[key] = _parsed(key, text, options, where)
+    refusals.check()
     for option in options:
         if option.required and option.key not in values:
             raise ConfigError(f'{where} needs option "{option.key}"', hint=option.doc)
     return OptionValues(options, values)
+
+
+def _parsed(key: str, text: str, options: Sequence[Option], where: str) -> Any:
+    """One option's value; raises as `parse_options`."""
+    option = next((o for o in options if o.matches(key)), None)
+    if option is None:
+        near = nearest(key, (o.key for o in options))
+        raise ConfigError(
+            f'{where} has no option "{key}"',
+            hint=f'Did you mean "{near}"?'
+            if near
+            else "Options: " + ", ".join(sorted(o.key for o in options if not o.refused)) + ".",
+            option=key,
+        )
+    if option.refused:
+        raise ConfigError(
+            f'{where}: option "{key}" of Flink is not supported yet',
+            hint=option.doc,
+            option=key,
+        )
+    try:
+        return option.parse(text, where=f"{where}: option")
+    except ConfigError as error:
+        error.option = key
+        raise
 
 
 _UNITS_MS = {

@@ -33,7 +33,9 @@ class OptionPlaces:
 
     def mark(self, error: _E) -> _E:
         """The error, shown at its option where that is known and it is not shown anywhere yet."""
-        span = self.spans.get(error.option or "")
-        if span is not None and error.sql is None:
-            error.span, error.sql = span, self.text
+        parts: tuple[FlowSQLError, ...] = (error, *error.more)
+        for part in parts:
+            span = self.spans.get(part.option or "")
+            if span is not None and part.sql is None:
+                part.span, part.sql = span, self.text
         return error

@@ -123,8 +123,9 @@ def _alter_catalog(statement: AlterCatalog, catalog: Catalog) -> None:
 
 def _marked(error: FlowSQLError, options: tuple[Option, ...], name: Name) -> FlowSQLError:
     """The error, with the place of the option that it is about."""
-    place = next((o.key_span.to(o.value_span) for o in options if o.key == error.option), None)
-    error.span = place or error.span or name.span
+    places = {o.key: o.key_span.to(o.value_span) for o in options}
+    for part in (error, *error.more):
+        part.span = places.get(part.option or "") or part.span or name.span
     return error
 
 

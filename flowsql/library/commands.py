@@ -307,10 +307,11 @@ def _marking_options(options: Sequence[Option]) -> Iterator[None]:
     try:
         yield
     except FlowSQLError as error:
-        for option in options:
-            if option.key == error.option:
+        places = {o.key: o.key_span.to(o.value_span) for o in options}
+        for part in (error, *error.more):
+            if part.option in places:
                 # Of a table that was stated anew the error shows that text.
-                error.sql, error.span = None, option.key_span.to(option.value_span)
+                part.sql, part.span = None, places[part.option]
         raise
 
 

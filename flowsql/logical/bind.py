@@ -10,7 +10,7 @@ from sqlglot import expressions as exp
 from flowsql.catalog import Catalog, CatalogTable, CatalogView
 from flowsql.config import Option
 from flowsql.connector import Connector
-from flowsql.errors import SqlError
+from flowsql.errors import Refusals, SqlError
 from flowsql.expr import Expression
 from flowsql.logical.expressions import CURRENT_DATABASE, ExpressionBinder
 from flowsql.logical.inserts import bind_insert
@@ -78,6 +78,16 @@ class Binder:
         """The plan of an INSERT; raises as `query`."""
         with _binding(self.catalog):
             return bind_insert(statement, self._queries)
+
+    def inserts(self, statements: Sequence[s.Insert]) -> list[Insert]:
+        """The plans of the INSERTs of a statement set; raises as `query`, of all of them."""
+        refusals = Refusals()
+        plans: list[Insert] = []
+        for statement in statements:
+            with refusals.part():
+                plans.append(self.insert(statement))
+        refusals.check()
+        return plans
 
     def expression(self, node: exp.Expr, row: RowType, name: str = "") -> Expression:
         """An expression over the columns of `row`, which `name` may qualify."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Protocol
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import Span, SqlError
+from flowsql.errors import Refusals, Span, SqlError
 from flowsql.expr import (
     Expression,
     Literal,
@@ -220,7 +220,17 @@ class ExpressionBinder:
         return bound if bound.span is not None else replace(bound, span=span_of(node))
 
     def _call(self, name: str, nodes: Sequence[exp.Expr], span: Span) -> Expression:
-        return bind_call(name, [self.value(n) for n in nodes], span)
+        return bind_call(name, self._values(nodes), span)
+
+    def _values(self, nodes: Iterable[exp.Expr]) -> list[Expression]:
+        """Values that do not depend on each other: what is wrong with them is told together."""
+        refusals = Refusals()
+        found: list[Expression] = []
+        for node in nodes:
+            with refusals.part():
+                found.append(self.value(node))
+        refusals.check()
+        return found
 
     def bind(self, node: exp.Expr) -> Expression:
         """The bound expression; a bare column keeps its time attribute.
@@ -348,7 +358,7 @@ class ExpressionBinder:
         return self._call("OVERLAPS", ends, span)
 
     def _between(self, node: exp.Between, span: Span) -> Expression:
-        value, low, high = (self.value(node.args[k]) for k in ("this", "low", "high"))
+        value, low, high = self._values(node.args[k] for k in ("this", "low", "high"))
         if not node.args.get("symmetric"):
             return bind_call("BETWEEN", [value, low, high], span)
         ways = [bind_call("BETWEEN", [value, *ends], span) for ends in ((low, high), (high, low))]
@@ -361,18 +371,22 @@ class ExpressionBinder:
         return self._call("SIMILAR TO" if node.args.get("similar") else "LIKE", nodes, span)
 
     def _case(self, node: exp.Case, span: Span) -> Expression:
-        operand = node.args.get("this")
-        subject = None if operand is None else self.value(operand)
-        conditions, results = [], []
-        for branch in node.args["ifs"]:
-            test = self.value(branch.args["this"])
-            if subject is not None:
-                test = bind_call("=", [subject, test], span_of(branch.args["this"]))
-            conditions.append(test)
-            results.append(self.value(branch.args["true"]))
-        default = node.args.get("default")
+        operand, default, branches = (
+            node.args.get("this"),
+            node.args.get("default"),
+            node.args["ifs"],
+        )
+        parts = [operand, *(b.args[k] for b in branches for k in ("this", "true")), default]
+        values = self._values(p for p in parts if p is not None)
+        subject = None if operand is None else values.pop(0)
+        conditions, results = values[:-1:2] if default else values[::2], values[1::2]
         if default is not None:
-            results.append(self.value(default))
+            results.append(values[-1])
+        if subject is not None:
+            conditions = [
+                bind_call("=", [subject, test], span_of(branch.args["this"]))
+                for test, branch in zip(conditions, branches, strict=True)
+            ]
         return bind_case(conditions, results, span)
 
     def _item(self, node: d.ItemAccess, span: Span) -> Expression:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import Span, SqlError
+from flowsql.errors import Refusals, Span, SqlError
 from flowsql.expr import (
     AggregateCall,
     Column,
@@ -63,6 +63,7 @@ class Groups:
         window: GroupWindow | None = None,
         span: Span | None = None,
         below: Attachments | None = None,
+        distinct: bool = False,
     ) -> None:
         self._window = window
         self._below = below or Attachments("input")
@@ -75,18 +76,27 @@ class Groups:
         self._calls: list[AggregateCall] = []
         self._keys: list[Expression] = []
         self._sets: list[frozenset[int]] = []
+        refusals = Refusals()
         for nodes in sets:
-            written = (n for n in nodes if window is None or n is not window.call)
-            positions = frozenset(self._key(node) for node in written)
+            places: list[int] = []
+            for node in nodes:
+                with refusals.part():
+                    places += [] if window and node is window.call else [self._key(node)]
+            refusals.check()
+            positions = frozenset(places)
             if window is not None:
                 first = len(self._keys)
                 self._keys += window.keys()
                 positions |= frozenset(range(first, len(self._keys)))
-            if positions in self._sets:
+            if positions not in self._sets:
+                self._sets.append(positions)
+            elif not distinct:
+                # Flink refuses it on a stream, and gives another set twice in batch mode.
                 raise not_supported(
-                    "the same grouping set twice", span_of(nodes[0]) if nodes else span
+                    "the same grouping set twice",
+                    span_of(nodes[0]) if nodes else span,
+                    "Write GROUP BY DISTINCT to have it once.",
                 )
-            self._sets.append(positions)
         self._columns += self._keys
 
     def _windows(self, source: LogicalPlan) -> tuple[tuple[int, Window], ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from sqlglot import expressions as exp
 
 from flowsql.catalog import Catalog, CatalogView
-from flowsql.errors import Span, SqlError
+from flowsql.errors import Refusals, Span, SqlError
 from flowsql.expr import (
     Column,
     EvalSettings,
@@ -178,7 +178,12 @@ class QueryBinder:
     def _set_operation(self, node: d.SetOperation, names: Names) -> LogicalPlan:
         kind = node.args["kind"]
         sides = [node.args["left"], node.args["right"]]
-        plans = [self._body(s, names) for s in sides]
+        plans: list[LogicalPlan] = []
+        refusals = Refusals()
+        for side in sides:
+            with refusals.part():
+                plans.append(self._body(side, names))
+        refusals.check()
         widths = [len(p.schema.fields) for p in plans]
         if widths[0] != widths[1]:
             raise SqlError(

@@ -10,7 +10,7 @@ from sqlglot import expressions as exp
 
 from flowsql.catalog import CatalogTable, CatalogView
 from flowsql.connector import Role
-from flowsql.errors import FlowSQLError, Span, SqlError
+from flowsql.errors import FlowSQLError, Refusals, Span, SqlError
 from flowsql.expr import Column, Expression, Literal, bind_call, is_table_function, transform
 from flowsql.logical.attached import Attachments
 from flowsql.logical.correlation import conjunction, joined
@@ -20,7 +20,7 @@ from flowsql.logical.join_conditions import bind_on
 from flowsql.logical.letters import dead_letter_table
 from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
 from flowsql.logical.plan_rows import Expand, SemiJoin, Unnest
-from flowsql.logical.refusals import Refusals, not_supported
+from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Relation, Resolve, Scope
 from flowsql.logical.selects import ClauseValues, filtered, parts_of
 from flowsql.logical.table import BoundTable

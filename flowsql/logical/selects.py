@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import Span, SqlError
+from flowsql.errors import Refusals, Span, SqlError
 from flowsql.expr import Column, Expression, FieldAccess
 from flowsql.logical.attached import Attachments, Placeholder, retyped
 from flowsql.logical.correlation import conjunction
@@ -20,7 +20,7 @@ from flowsql.logical.ordering import Ordering
 from flowsql.logical.plan import Filter, LogicalPlan, Project
 from flowsql.logical.plan_rows import SortKey
 from flowsql.logical.ranking import number
-from flowsql.logical.refusals import Refusals, not_supported
+from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Scope, unused
 from flowsql.logical.state_ttl import HINT
 from flowsql.logical.subqueries import SubQueries, chosen_by
@@ -204,12 +204,22 @@ class _Select:
             args.get("windows") or (),
         )
         binder = ExpressionBinder(self.scope, "SELECT", groups, values)
-        expressions, labels = _items(items, binder)
+        refusals = Refusals()
+        expressions: list[Expression] = []
+        labels: list[str] = []
+        with refusals.part():
+            expressions, labels = _items(items, binder)
+        shown: Expression | None = None
+        if qualify is not None:
+            with refusals.part():
+                inside = ExpressionBinder(self.scope, "QUALIFY", groups, values)
+                shown = inside.condition(_chosen(qualify, items))
+        if refusals and groups is not None:
+            with refusals.part():
+                self._having(groups, values)
+        refusals.check()
         ordering = Ordering(expressions, labels, binder.bind, distinct=bool(args.get("distinct")))
         keys = ordering.keys(order)
-        shown = None
-        if qualify is not None:
-            shown = ExpressionBinder(self.scope, "QUALIFY", groups, values).condition(qualify)
         plan = self.plan
         if groups is not None:
             plan = self._having(groups, values)
@@ -226,8 +236,6 @@ class _Select:
         sets: list[list[exp.Expr]] = [[]]
         span = None if group is None else span_of(group)
         if group is not None:
-            if group.args.get("distinct"):
-                raise not_supported("GROUP BY DISTINCT", span_of(group))
             sets = grouping_sets(group)
         streaming = self.queries.tables.settings.streaming
         window = group_window(sets, self.plan, self.scope, streaming=streaming)
@@ -237,7 +245,15 @@ class _Select:
         below = Attachments("input")
         values = ClauseValues(self.queries, replace(self.names, outer=scope.look), below)
         binder = ExpressionBinder(scope, "GROUP BY", beside=values)
-        return Groups(binder, sets, plan, window=window, span=span, below=below)
+        return Groups(
+            binder,
+            sets,
+            plan,
+            window=window,
+            span=span,
+            below=below,
+            distinct=group is not None and bool(group.args.get("distinct")),
+        )
 
     def _having(self, groups: Groups, values: ClauseValues) -> LogicalPlan:
         having = self.node.args.get("having")
@@ -253,6 +269,43 @@ class _Select:
                 for call in aggregates_in(at):
                     binder.bind(call)
         return filtered(parts_of(having), groups.plan(), binder, values)
+
+
+def _chosen(condition: exp.Expr, items: Sequence[exp.Expr]) -> exp.Expr:
+    """The condition of QUALIFY with items of SELECT for their aliases, which come before columns.
+
+    Raises:
+        SqlError: an alias is given twice, or no call with OVER is asked for.
+    """
+    aliases = [i for i in items if isinstance(i, exp.Alias)]
+
+    def put(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, d.ColumnReference) or len(node.parts) > 1:
+            return node
+        found = [i.args["this"] for i in aliases if i.args["alias"].this == node.parts[0]]
+        if len(found) > 1:
+            raise SqlError(f'column "{node.parts[0]}" is ambiguous', span=span_of(node))
+        return found[0].copy() if found else node
+
+    def within(node: exp.Expr) -> exp.Expr:
+        made = put(node)
+        if made is not node or isinstance(node, d.Query):
+            return made
+        for key, value in list(node.args.items()):
+            if isinstance(value, exp.Expr):
+                node.set(key, within(value))
+            elif isinstance(value, list):
+                node.set(key, [within(v) if isinstance(v, exp.Expr) else v for v in value])
+        return node
+
+    made = within(condition.copy()) if aliases else condition
+    if not any(call.args.get("over") for call in made.find_all(d.FunctionCall)):
+        raise SqlError(
+            "QUALIFY needs a function with OVER (…) in its condition",
+            hint="Write a condition on plain columns behind WHERE.",
+            span=span_of(condition),
+        )
+    return made
 
 
 def _items(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sqlglot import expressions as exp
@@ -16,7 +17,7 @@ from flowsql.catalog import CatalogColumn, CatalogTable, ColumnKind
 from flowsql.changelog import ChangelogMode
 from flowsql.config import Option, OptionType, OptionValues, parse_options
 from flowsql.connector import Connector, ConnectorTable, Role
-from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError, nearest
+from flowsql.errors import ConfigError, FlowSQLError, Refusals, Span, SqlError, nearest
 from flowsql.expr import Call, Column, Expression, Literal, can_cast, transform, walk
 from flowsql.logical.expressions import ExpressionBinder, aggregates_in
 from flowsql.logical.plan import without_time
@@ -75,17 +76,17 @@ class Tables:
             SqlError: an expression of the declaration is wrong.
             ConfigError: an option is.
         """
-        try:
-            columns, watermark = self._columns(table)
-        except FlowSQLError as error:
-            raise error.with_sql(table.script) from None
-        try:
-            bound = self._with_options(table, columns, watermark, role, dict(hints or {}))
-        except FlowSQLError as error:
-            table.places.without(hints or {}).mark(error)
-            if error.span is None and error.sql is None:
-                error.span = span
-            raise
+        refusals = Refusals()
+        with refusals.part():
+            try:
+                columns, watermark = self._columns(table)
+            except FlowSQLError as error:
+                raise error.with_sql(table.script) from None
+        with refusals.part(), _marking(table, hints or {}, span):
+            chosen = self._options(table, dict(hints or {}))
+        refusals.check()
+        with _marking(table, hints or {}, span):
+            bound = self._with_options(table, columns, watermark, role, chosen)
         if not overwrite:
             return bound
         facts = replace(bound.settings, overwrite=True)
@@ -104,7 +105,13 @@ class Tables:
             RowType(stand_in, nullable=False),
             (Relation((table.path.name,), 0, len(stand_in)),),
         )
-        columns = tuple(self._column(c, scope, computed) for c in table.columns)
+        refusals = Refusals()
+        found: list[BoundColumn] = []
+        for declared in table.columns:
+            with refusals.part():
+                found.append(self._column(declared, scope, computed))
+        refusals.check()
+        columns = tuple(found)
         clause = table.watermark
         if clause is None:
             return columns, None
@@ -180,14 +187,8 @@ class Tables:
 
     # Options
 
-    def _with_options(
-        self,
-        table: CatalogTable,
-        columns: tuple[BoundColumn, ...],
-        watermark: BoundWatermark | None,
-        role: Role | None,
-        hints: dict[str, str],
-    ) -> BoundTable:
+    def _options(self, table: CatalogTable, hints: dict[str, str]) -> _Chosen:
+        """The connector and what it is told, whatever the columns are."""
         where = f'table "{table.path.name}"'
         given = {**dict(table.options), **hints}
         if "connector" not in given:
@@ -206,6 +207,18 @@ class Tables:
         where = f'{where} (connector "{connector.name}")'
         declared = self.declared(connector, given, where)
         options = parse_unresolved(declared, given, where=where)
+        return _Chosen(connector, given, hints, where, declared, options)
+
+    def _with_options(
+        self,
+        table: CatalogTable,
+        columns: tuple[BoundColumn, ...],
+        watermark: BoundWatermark | None,
+        role: Role | None,
+        chosen: _Chosen,
+    ) -> BoundTable:
+        connector, given, hints = chosen.connector, chosen.given, chosen.hints
+        where, declared, options = chosen.where, chosen.declared, chosen.options
         name = str(table.path)
         if hints:
             digest = hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest()
@@ -357,6 +370,31 @@ class Tables:
             return any(word in key.lower() for word in ("password", "secret", "token"))
 
         return is_secret
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A table's connector and options; `where` is how messages call the table."""
+
+    connector: Connector
+    given: dict[str, str]
+    hints: dict[str, str]
+    where: str
+    declared: tuple[Option, ...]
+    options: OptionValues
+
+
+@contextmanager
+def _marking(table: CatalogTable, hints: Mapping[str, str], span: Span | None) -> Iterator[None]:
+    """Errors are shown at their option, or where the table is named."""
+    try:
+        yield
+    except FlowSQLError as error:
+        table.places.without(hints).mark(error)
+        for part in (error, *error.more):
+            if part.span is None and part.sql is None:
+                part.span = span
+        raise
 
 
 def _is_source_watermark(node: exp.Expr) -> bool:

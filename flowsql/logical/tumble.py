@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlglot import expressions as exp
 
 from flowsql.errors import Span, SqlError
-from flowsql.expr import Column, Expression, Literal
+from flowsql.expr import Column, Expression, Literal, bind_call
 from flowsql.logical.expressions import ExpressionBinder
-from flowsql.logical.plan import LogicalPlan, Tumble, Window
+from flowsql.logical.plan import Filter, LogicalPlan, Tumble, Window
+from flowsql.logical.plan_rows import column
 from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Scope
 from flowsql.logical.table_calls import (
@@ -69,7 +70,7 @@ def bind_tumble(call: d.FunctionCall, table: TableBinder, *, streaming: bool) ->
         raise SqlError(
             "the offset of TUMBLE must be smaller than its size", span=span_of(given["OFFSET"])
         )
-    return Tumble(plan, time, size, offset, span=span)
+    return Tumble(_timed(plan, time, span, streaming=streaming), time, size, offset, span=span)
 
 
 def tumble_by(
@@ -100,7 +101,15 @@ def tumble_by(
     length = _interval(size, "size")
     if length <= 0:
         raise SqlError("the size of TUMBLE must be positive", span=span_of(size))
-    return Tumble(plan, time.index, length, span=span)
+    timed = _timed(plan, time.index, span, streaming=streaming)
+    return Tumble(timed, time.index, length, span=span)
+
+
+def _timed(plan: LogicalPlan, time: int, span: Span | None, *, streaming: bool) -> LogicalPlan:
+    """The rows that have a time: others are in no window, and end a job on a stream before."""
+    if streaming or not plan.schema.types[time].nullable:
+        return plan
+    return Filter(plan, bind_call("IS NOT NULL", [column(plan, time)], span), span=span)
 
 
 _GROUPED = "Write GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)."

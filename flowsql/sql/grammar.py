@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flowsql.errors import Span, SqlError, nearest
+from flowsql.errors import Refusals, Span, SqlError, nearest
 from flowsql.sql import statements as s
 from flowsql.sql.cursor import bounded, misspelt, spoken
 from flowsql.sql.dialect import Query, QueryParser, span_of
@@ -19,6 +19,7 @@ from flowsql.sql.parts import END, Leaf
 from flowsql.sql.splitter import Piece, pieces
 from flowsql.sql.tokens import Kind, Token, tokenize
 from flowsql.sql.unsupported import foreign_statement, refuse_at, refuse_statement
+from flowsql.types import NullType
 
 if TYPE_CHECKING:
     from flowsql.sql.lalr import Steps
@@ -29,6 +30,9 @@ _STARTS = (
     *("SELECT", "WITH", "VALUES", "CREATE", "DROP", "INSERT", "EXECUTE", "EXPLAIN", "SET"),
     *("RESET", "USE", "SHOW", "DESCRIBE", "ALTER", "BEGIN"),
 )
+
+
+_BRACKETS = {"(": 1, "<": 1, ")": -1, ">": -1}
 
 
 def parse_script(text: str) -> tuple[s.Statement, ...]:
@@ -74,12 +78,14 @@ def _statement(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
             return s.QueryStatement(query=query, span=piece.span)
     from flowsql.sql.lalr import Steps  # noqa: PLC0415 - scripts of queries need no statements
 
-    cursor, steps = QueryParser(text, tokens, piece.first), Steps()
+    cursor, steps, refusals = QueryParser(text, tokens, piece.first), Steps(), Refusals()
     while cursor.at < piece.last:
-        leaf = _leaf(cursor, steps)
+        leaf = _leaf(cursor, steps, refusals)
         if leaf is None:
+            refusals.check()
             raise _syntax_error(cursor, steps, piece)
         steps.take(leaf)
+    refusals.check()
     if not steps.may_take(END):
         raise _syntax_error(cursor, steps, piece)
     found = steps.take(Leaf(END, "", cursor.token.span))
@@ -87,8 +93,11 @@ def _statement(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
     return replace(found, span=piece.span)
 
 
-def _leaf(cursor: QueryParser, steps: Steps) -> Leaf | None:
-    """The next leaf, and the cursor behind it; None if nothing that may come does."""
+def _leaf(cursor: QueryParser, steps: Steps, refusals: Refusals) -> Leaf | None:
+    """The next leaf, and the cursor behind it; None if nothing that may come does.
+
+    A type that does not exist is told together with others of the statement.
+    """
     token, may = cursor.token, steps.may_take
     if _query_comes(cursor, steps):
         query: Query = cursor.query()
@@ -113,11 +122,27 @@ def _leaf(cursor: QueryParser, steps: Steps) -> Leaf | None:
     if token.kind is Kind.HINT and may("HINTS"):
         return Leaf("HINTS", cursor.hints(), cursor.since(token.start))
     if token.kind is Kind.WORD and may("TYPE"):
-        return Leaf("TYPE", cursor.data_type(), cursor.since(token.start))
+        at, data_type = cursor.at, None
+        with refusals.part():
+            data_type = cursor.data_type()
+        if cursor.at == at:
+            _pass_type(cursor)
+        return Leaf("TYPE", data_type or NullType(), cursor.since(token.start))
     if may("EXPRESSION"):
         node = cursor.expression()
         return Leaf("EXPRESSION", node, span_of(node))
     return None
+
+
+def _pass_type(cursor: QueryParser) -> None:
+    """Steps over a type that cannot be read: its name, what stands in brackets behind, NOT NULL."""
+    cursor.advance()
+    depth = 0
+    while cursor.token.kind is not Kind.END and (depth or cursor.token.key in {"(", "<"}):
+        depth += _BRACKETS.get(cursor.token.key, 0)
+        cursor.advance()
+    if not cursor.take("NOT", "NULL"):
+        cursor.take("NULL")
 
 
 def _query_comes(cursor: QueryParser, steps: Steps) -> bool:

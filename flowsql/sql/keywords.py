@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLAUSES", "NILADIC", "NO_FUNCTION", "RESERVED", "TIME_UNITS"]
+__all__ = ["CLAUSES", "COLUMN_WORDS", "NILADIC", "NO_FUNCTION", "RESERVED", "TIME_UNITS"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -56,11 +56,18 @@ RESERVED = _words(
 
 NILADIC = _words(
     """
-    CURRENT_CATALOG CURRENT_DATE CURRENT_PATH CURRENT_ROLE CURRENT_SCHEMA CURRENT_TIME
-    CURRENT_TIMESTAMP CURRENT_USER LOCALTIME LOCALTIMESTAMP PI SESSION_USER SYSTEM_USER USER
+    CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP PI
     """
 )
 """Functions that are called without parentheses; in Flink they hide a column of that name."""
+
+COLUMN_WORDS = _words(
+    """
+    CURRENT_CATALOG CURRENT_PATH CURRENT_ROLE CURRENT_SCHEMA CURRENT_USER SESSION_USER SYSTEM_USER
+    USER
+    """
+)
+"""Functions of the standard that Flink does not have: alone such a word names a column."""
 
 NO_FUNCTION = _words(
     """

@@ -93,9 +93,11 @@ REFUSED = {
     "row numbers by a time": "SELECT ROW_NUMBER() OVER (ORDER BY ts) FROM t",
     "`MATCH_RECOGNIZE`": "SELECT * FROM t MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS TRUE)",
     "`ORDER BY` processing time": "SELECT a FROM (SELECT a, PROCTIME() AS p FROM t) ORDER BY p",
-    "sub-queries in `ON`": "SELECT 1 FROM t JOIN t AS u ON t.a IN (SELECT a FROM t)",
-    "`COUNT` in `LATERAL (SELECT …)`": (
-        "SELECT * FROM t, LATERAL (SELECT COUNT(*) AS n FROM t AS u WHERE u.a = t.a)"
+    "a sub-query in `ON` of an outer join": (
+        "SELECT 1 FROM t LEFT JOIN t AS u ON t.a + u.a IN (SELECT a FROM t)"
+    ),
+    "with `LIMIT` but without `ORDER BY`": (
+        "SELECT (SELECT u.a FROM t AS u WHERE u.a > t.a LIMIT 1) FROM t"
     ),
     "`ORDER BY` in an aggregate": "SELECT ARRAY_AGG(a ORDER BY a) FROM t",
 }

@@ -7,7 +7,7 @@ from sqlglot import expressions as exp
 from flowsql.errors import SqlError
 from flowsql.sql.dialect import nodes as n
 from flowsql.sql.dialect.expressions import ExpressionParser
-from flowsql.sql.keywords import NILADIC, NO_FUNCTION, RESERVED
+from flowsql.sql.keywords import COLUMN_WORDS, NILADIC, NO_FUNCTION, RESERVED
 from flowsql.sql.tokens import Kind
 
 __all__ = ["CallParser"]
@@ -33,6 +33,8 @@ class CallParser(ExpressionParser):
         if token.key in NILADIC and self.peek().key != ".":
             call = n.FunctionCall(this=self.word(), expressions=[], niladic=True)
             return self.behind(call, token.start)
+        if token.key in COLUMN_WORDS and token.kind is Kind.WORD and self.peek().key != ".":
+            return self.mark(n.ColumnReference(expressions=[self.word()]), token.start)
         if token.key == "?":
             raise self.refuse('a dynamic parameter "?"', hint="Write the value itself.")
         if token.kind in {Kind.WORD, Kind.QUOTED} and (
