@@ -65,6 +65,18 @@ def test_importing_flowsql_loads_nothing_heavy() -> None:
     assert shown.stdout.strip() == "[]"
 
 
+def test_a_query_loads_what_it_needs() -> None:
+    """Operators, state tables, formats and the statement parser wait until something has them."""
+    code = (
+        "import sys; from flowsql.cli.main import main; main(['-e', 'SELECT 1']); "
+        "print([m for m in ('flowsql.operators.join', 'flowsql.state.ordered', "
+        "'flowsql.formats.csv_format', 'flowsql.sql.lalr', 'prompt_toolkit', 'lark') "
+        "if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
 def test_every_public_name_can_be_had() -> None:
     """`flowsql.__all__` is sorted and holds what can be had from it."""
     import flowsql
