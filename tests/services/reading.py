@@ -141,7 +141,7 @@ class Log:
 @contextmanager
 def logged(server: PostgresServer, *tables: str, options: str = "") -> Iterator[Log]:
     """A log of the tables from now on, by a session with more `options` (`-c name=value`)."""
-    name = f"log_of_{tables[0]}"
+    name = f"log_of_{tables[0].rpartition('.')[2]}"
     server.execute(f"DROP PUBLICATION IF EXISTS {name}")
     server.execute(f"CREATE PUBLICATION {name} FOR TABLE {', '.join(tables)}")
     log = Log(server, name, name, options)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from flowsql_connectors.postgres_cdc import SESSION_OPTIONS
+from flowsql_connectors.postgres_cdc import SESSION_OPTIONS, SESSION_SETTINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -282,6 +282,57 @@ def test_snapshot_and_log_refuse_alike(server: PostgresServer, kind: str, litera
             read()
         assert e.value.hint is not None
         assert "STRING" in e.value.hint
+
+
+_OTHER_WAYS = {
+    "datestyle": "German",
+    "intervalstyle": "iso_8601",
+    "timezone": "Asia/Tokyo",
+    "extra_float_digits": "-5",
+    "bytea_output": "escape",
+    "quote_all_identifiers": "on",
+    "search_path": "kinds",
+    "client_encoding": "LATIN1",
+}
+
+
+def test_what_the_server_is_set_to_changes_no_text(server: PostgresServer) -> None:
+    """A role's or a database's own settings do not reach what we read."""
+    table = f"set_{next(_NUMBER)}"
+    server.execute(
+        f"CREATE TABLE {table} (id int PRIMARY KEY, d date, z timestamptz, i interval,"
+        " f float8, b bytea, m money, r regclass, s text)"
+    )
+    for name, value in _OTHER_WAYS.items():
+        server.execute(f"ALTER ROLE postgres SET {name} = '{value}'")
+    try:
+        with logged(server, f"public.{table}") as log:
+            server.execute(
+                f"INSERT INTO public.{table} VALUES (1, '2024-02-01', '2024-02-01 00:00:00+00',"
+                f" '1 day', 0.1::float8 + 0.2, decode('00', 'hex'), 1.5, 'public.{table}', chr(8364))"
+            )
+            batch = log.batch()
+        readings = reading_of(server, f"public.{table}")
+        snapshot, change = copied(server, f"public.{table}", readings), typed(batch, readings)
+        with server.connect(options=SESSION_OPTIONS) as connection:
+            for name, value in SESSION_SETTINGS.items():
+                assert connection.execute(f"SHOW {name}".encode()).fetchone() == (value,)
+    finally:
+        for name in _OTHER_WAYS:
+            server.execute(f"ALTER ROLE postgres RESET {name}")
+    assert snapshot.equals(change.cast(snapshot.schema))
+    (row,) = snapshot.to_pylist()
+    assert row == {
+        "id": 1,
+        "d": dt.date(2024, 2, 1),
+        "z": dt.datetime(2024, 2, 1, tzinfo=dt.UTC),
+        "i": "1 day",
+        "f": 0.1 + 0.2,
+        "b": b"\0",
+        "m": "$1.50",
+        "r": f"public.{table}",
+        "s": "€",
+    }
 
 
 _SECONDS = st.datetimes()
