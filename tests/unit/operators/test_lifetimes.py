@@ -18,8 +18,13 @@ from flowsql.physical.specs import (
     JoinKind,
     JoinSide,
     Normalize,
+    Rank,
     SemiJoin,
+    SetKind,
+    SetOperation,
     SideLayout,
+    SinkMaterialize,
+    SortKey,
     Spec,
 )
 from flowsql.types import BigIntType, RowType, arrow_schema
@@ -71,6 +76,46 @@ def test_distinct_values_are_forgotten_one_by_one() -> None:
     run.step(changes(ROW, [(1, 5), (1, 6)], append=True), now=0)
     run.step(changes(ROW, [(1, 6)], append=True), now=900)
     assert run.step(changes(ROW, [(1, 6), (1, 5)], append=True), now=1800)[-1] == ("+", 1, 3)
+
+
+ROWS_BY_KEY: dict[str, Spec] = {
+    "distinct": GroupAggregate((0,), (), APPEND, ttl=TTL),
+    "last": Deduplicate((0,), None, keep_last=True, ttl=TTL),
+    "few": Rank((0,), (SortKey(1, descending=True),), end=2, input_mode=APPEND, ttl=TTL),
+    "many": Rank((0,), (SortKey(1, descending=True),), end=2, input_mode=RETRACT, ttl=TTL),
+    "normalize": Normalize((0,), TTL),
+    "materialize": SinkMaterialize((0,), TTL),
+    "intersect": SetOperation(SetKind.INTERSECT, False, RETRACT, RETRACT, TTL),
+}
+
+
+@pytest.mark.parametrize("name", ROWS_BY_KEY)
+def test_a_change_lets_a_key_live_on(name: str) -> None:
+    """Two pauses that are shorter than a lifetime, and longer together: nothing is forgotten."""
+    spec = ROWS_BY_KEY[name]
+    tables = []
+    for ttl in (TTL, 0):
+        output = row_type(k=BigIntType()) if name == "distinct" else ROW
+        ports = 2 if isinstance(spec, SetOperation) else 1
+        run = Run(replace(spec, ttl=ttl), [ROW] * ports, output)
+        append = name in ("distinct", "last", "few")
+        for step in range(4):
+            value = 7 if ports == 2 else step
+            row = (1, value) if append else ("+", 1, value)
+            port = step % ports
+            run.step((port, changes(ROW, [row], append=append)), now=step * 900)
+        tables.append(run.table())
+    assert tables[0] == tables[1]
+    assert tables[0]
+
+
+def test_a_row_of_a_semi_join_lives_on_when_its_matches_change() -> None:
+    """As Flink writes their number anew."""
+    spec = SemiJoin(False, SIDE, replace(SIDE, columns=()), (False,))
+    run = Run(spec, [ROW, ROW], ROW)
+    run.step((0, changes(ROW, [("+", 1, 1)])), now=0)
+    assert run.step((1, changes(ROW, [("+", 1, 0)])), now=900) == [("+", 1, 1)]
+    assert run.step((1, changes(ROW, [("-", 1, 0)])), now=1_800) == [("-", 1, 1)]
 
 
 def test_a_slot_has_no_values_of_the_group_before() -> None:
