@@ -20,7 +20,7 @@ from flowsql.lazy import lazily
 if TYPE_CHECKING:
     from flowsql.formats.json_values import JsonColumns, RawNumber
     from flowsql.formats.parse import CSV_STYLE, Parsed, TextStyle, parse_text
-    from flowsql.formats.row_text import row_text, value_text
+    from flowsql.formats.rendering import row_text, value_text
     from flowsql.formats.rows import needs_values, wrong_nulls
 
 __all__ = [
@@ -57,8 +57,8 @@ __getattr__ = lazily(
         "TextStyle": "flowsql.formats.parse",
         "needs_values": "flowsql.formats.rows",
         "parse_text": "flowsql.formats.parse",
-        "row_text": "flowsql.formats.row_text",
-        "value_text": "flowsql.formats.row_text",
+        "row_text": "flowsql.formats.rendering",
+        "value_text": "flowsql.formats.rendering",
         "wrong_nulls": "flowsql.formats.rows",
     },
 )

@@ -85,6 +85,16 @@ def test_every_public_name_can_be_had() -> None:
     assert [name for name in flowsql.__all__ if getattr(flowsql, name, None) is None] == []
 
 
+@pytest.mark.parametrize("path", PACKAGES, ids=_name)
+def test_a_name_loaded_late_is_no_module(path: Path) -> None:
+    """Loading the module for another name would put the module in the name's place."""
+    text = path.read_text()
+    if "__getattr__ = lazily(" not in text:
+        return
+    given = importlib.import_module(_name(path)).__all__
+    assert sorted(set(given) & {p.stem for p in path.parent.iterdir()}) == []
+
+
 def test_layers_hold() -> None:
     """The contracts of `pyproject.toml` are kept."""
     done = subprocess.run(

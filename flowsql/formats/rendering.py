@@ -1,0 +1,86 @@
+"""Rows as Flink's `Row.toString` writes them: `+I[1, a, null, 2020-10-10T00:00:05]`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flowsql.changelog import Changes
+from flowsql.formats.text import (
+    by_distinct,
+    flat_entries,
+    float_column_text,
+    group_fraction,
+    join_lists,
+    list_parts,
+    local_time_text,
+    timestamp_text,
+)
+
+__all__ = ["row_text", "value_text"]
+
+_KINDS = pa.array(["+I[", "-U[", "+U[", "-D["])
+
+
+def row_text(changes: Changes) -> list[str]:
+    """One line a row."""
+    cells = [_shown(value_text(column)) for column in changes.batch.columns]
+    kinds = _KINDS.take(pa.array(changes.codes_or_insert))
+    if not cells:
+        return [f"{kind}]" for kind in kinds.to_pylist()]
+    inner = pc.binary_join_element_wise(*cells, ", ")
+    return pc.binary_join_element_wise(kinds, inner, "]", "").to_pylist()
+
+
+def _shown(text: pa.Array) -> pa.Array:
+    return pc.fill_null(text, "null") if text.null_count else text
+
+
+def value_text(array: pa.Array) -> pa.Array:
+    """Each value as Java's `toString`; NULL stays NULL."""
+    kind = array.type
+    if pa.types.is_null(kind):
+        return pa.nulls(len(array), pa.string())
+    if pa.types.is_floating(kind):
+        return float_column_text(array)
+    if pa.types.is_binary(kind):
+        return by_distinct(array, _signed_bytes)
+    if pa.types.is_timestamp(kind):
+        if kind.tz is None:
+            return timestamp_text(array, "T", group_fraction)
+        text = timestamp_text(array, "T", _group_instant)
+        return pc.binary_join_element_wise(text, "Z", "")
+    if pa.types.is_time(kind):
+        return local_time_text(array, group_fraction)
+    if pa.types.is_map(kind):
+        offsets, entries = list_parts(flat_entries(array))
+        keys, values = entries.flatten()
+        pairs = pc.binary_join_element_wise(
+            _shown(value_text(keys)), _shown(value_text(values)), "="
+        )
+        return _wrapped("{", join_lists(offsets, pairs, ", "), "}", array)
+    if pa.types.is_list(kind):
+        offsets, flat = list_parts(array)
+        return _wrapped("[", join_lists(offsets, _shown(value_text(flat)), ", "), "]", array)
+    if pa.types.is_struct(kind):
+        cells = [_shown(value_text(field)) for field in array.flatten()]
+        inner = pc.binary_join_element_wise(*cells, ", ") if cells else pa.array([""] * len(array))
+        return _wrapped("+I[", inner, "]", array)
+    return array.cast(pa.string())
+
+
+def _wrapped(opening: str, inner: pa.Array, closing: str, outer: pa.Array) -> pa.Array:
+    text = pc.binary_join_element_wise(opening, inner, closing, "")
+    if outer.null_count:
+        text = pc.if_else(outer.is_valid(), text, pa.scalar(None, pa.string()))
+    return text
+
+
+def _signed_bytes(value: bytes) -> str:
+    return "[" + ", ".join(str(b - 256 if b > 127 else b) for b in value) + "]"
+
+
+def _group_instant(text: pa.Array) -> pa.Array:
+    """As Java's Instant: like LocalTime, but the seconds are always written."""
+    text = pc.replace_substring_regex(text, r"(\.(?:[0-9]{3})*?)(?:000)+$", r"\1")
+    return pc.replace_substring_regex(text, r"\.$", "")
