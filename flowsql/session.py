@@ -39,8 +39,8 @@ from flowsql.library.compiled import (
     statement_text,
     write_plan,
 )
-from flowsql.library.declare import declare_embedded
-from flowsql.library.embedded import Batches, EmbeddedConnector, EmbeddedInput, Item
+from flowsql.library.declare import changes_given, declare_embedded, rows_given
+from flowsql.library.embedded import EmbeddedConnector, EmbeddedInput, Item
 from flowsql.library.functions import add_function, look_in
 from flowsql.library.jobs import JobList
 from flowsql.library.masking import attach_text, short_names, short_text, starred
@@ -66,7 +66,7 @@ from flowsql.sql import (
     parse_statement,
 )
 from flowsql.sql import Insert as InsertStatement
-from flowsql.types import RowType, row_type_of
+from flowsql.types import RowType
 
 __all__ = ["Prepared", "Session", "connect"]
 
@@ -415,18 +415,7 @@ class Session:
             primary_key: columns of which every value occurs once.
             watermark: such as `ts - INTERVAL '5' SECOND`; it begins with the rowtime column.
         """
-        if isinstance(data, pa.RecordBatch):
-            data = pa.Table.from_batches([data])
-        elif not isinstance(data, pa.Table):
-            if not hasattr(data, "__arrow_c_stream__"):
-                raise ConfigError(
-                    f'table "{name}" cannot be made of a {type(data).__name__}',
-                    hint="Give a pyarrow Table, RecordBatch or RecordBatchReader, or what exports "
-                    "itself as an Arrow stream.",
-                )
-            data = pa.RecordBatchReader.from_stream(data).read_all()
-        given = EmbeddedInput(Batches(data), ChangelogMode.APPEND, stepwise=False)
-        self._declare(name, row_type_of(data.schema), given, primary_key, watermark)
+        self._declare(name, *rows_given(name, data), primary_key, watermark)
 
     def from_changes(
         self,
@@ -451,18 +440,7 @@ class Session:
             mode: `append`, `retract` or `upsert`; unset: append where `steps` is a sequence without
                 row kinds, else retract.
         """
-        if not isinstance(schema, pa.Schema | RowType):
-            raise ConfigError(
-                f'table "{name}": the schema is a {type(schema).__name__}',
-                hint="Give a pyarrow Schema: pa.schema([('id', pa.int64()), ('name', pa.string())]).",
-            )
-        row = schema if isinstance(schema, RowType) else row_type_of(schema)
-        form = _mode(steps, mode)
-        if form is ChangelogMode.UPSERT and not primary_key:
-            raise ConfigError(
-                f'table "{name}": upserts need a key', hint="Name its columns: primary_key=['id']."
-            )
-        given = EmbeddedInput(steps, form, stepwise=True)
+        row, given = changes_given(name, schema, steps, mode, keyed=bool(primary_key))
         self._declare(name, row, given, primary_key, watermark)
 
     def create_temporary_function(self, name: str, function: Callable[..., Any]) -> None:
@@ -528,20 +506,6 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _mode(steps: Iterable[Any], mode: ChangelogMode | str | None) -> ChangelogMode:
-    if mode is None:
-        plain = isinstance(steps, Sequence) and all(
-            getattr(item, "codes", None) is None for item in steps
-        )
-        return ChangelogMode.APPEND if plain else ChangelogMode.RETRACT
-    try:
-        return ChangelogMode(mode)
-    except ValueError:
-        raise ConfigError(
-            f'mode cannot be "{mode}"', hint="It is append, retract or upsert."
-        ) from None
 
 
 def connect(

@@ -1,12 +1,17 @@
-"""Embedded tables as declarations of the catalog."""
+"""Embedded tables: what a program gives, and their declarations in the catalog."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
 
 from flowsql.catalog import Catalog, CatalogTable, declare_table
+from flowsql.changelog import ChangelogMode
 from flowsql.errors import ConfigError, nearest
+from flowsql.library.embedded import Batches, EmbeddedInput, Item
 from flowsql.sql import CreateTable, parse_statement
 from flowsql.types import (
     Field,
@@ -14,11 +19,73 @@ from flowsql.types import (
     RowType,
     TimestampType,
     quote_identifier,
+    row_type_of,
 )
 
-__all__ = ["declare_embedded"]
+__all__ = ["changes_given", "declare_embedded", "rows_given"]
 
 _ROWTIME_PRECISION = 3
+
+
+def rows_given(name: str, data: Any) -> tuple[RowType, EmbeddedInput]:
+    """The columns of Arrow data, or of what exports itself as an Arrow stream, and its rows.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
+    elif not isinstance(data, pa.Table):
+        if not hasattr(data, "__arrow_c_stream__"):
+            raise ConfigError(
+                f'table "{name}" cannot be made of a {type(data).__name__}',
+                hint="Give a pyarrow Table, RecordBatch or RecordBatchReader, or what exports "
+                "itself as an Arrow stream.",
+            )
+        data = pa.RecordBatchReader.from_stream(data).read_all()
+    given = EmbeddedInput(Batches(data), ChangelogMode.APPEND, stepwise=False)
+    return row_type_of(data.schema), given
+
+
+def changes_given(
+    name: str,
+    schema: pa.Schema | RowType,
+    steps: Iterable[Item],
+    mode: ChangelogMode | str | None,
+    *,
+    keyed: bool,
+) -> tuple[RowType, EmbeddedInput]:
+    """The columns and the changes of a table whose every item is one step.
+
+    Raises:
+        ConfigError: the schema or the mode is none, or upserts come without a key.
+    """
+    if not isinstance(schema, pa.Schema | RowType):
+        raise ConfigError(
+            f'table "{name}": the schema is a {type(schema).__name__}',
+            hint="Give a pyarrow Schema: pa.schema([('id', pa.int64()), ('name', pa.string())]).",
+        )
+    form = _mode(steps, mode)
+    if form is ChangelogMode.UPSERT and not keyed:
+        raise ConfigError(
+            f'table "{name}": upserts need a key', hint="Name its columns: primary_key=['id']."
+        )
+    row = schema if isinstance(schema, RowType) else row_type_of(schema)
+    return row, EmbeddedInput(steps, form, stepwise=True)
+
+
+def _mode(steps: Iterable[Any], mode: ChangelogMode | str | None) -> ChangelogMode:
+    if mode is None:
+        plain = isinstance(steps, Sequence) and all(
+            getattr(item, "codes", None) is None for item in steps
+        )
+        return ChangelogMode.APPEND if plain else ChangelogMode.RETRACT
+    try:
+        return ChangelogMode(mode)
+    except ValueError:
+        raise ConfigError(
+            f'mode cannot be "{mode}"', hint="It is append, retract or upsert."
+        ) from None
 
 
 def declare_embedded(
