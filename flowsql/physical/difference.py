@@ -25,7 +25,9 @@ _CLAUSES = {
     "Values": "VALUES ",
 }
 _NODE = re.compile(r"([A-Z]\w*)\((.*)\)")
-_AGGREGATE = re.compile(r"keys=\[(.*?)\](?:, calls=\[(.*)\])?(, windowed)?")
+_AGGREGATE = re.compile(
+    r"keys=\[(.*?)\](?:, calls=\[((?:(?!\], ttl=).)*)\])?(, windowed)?(?:, ttl=\[(.*)\])?"
+)
 # A node that only moved down the tree did not change.
 _DRAWING = " │├└─"
 
@@ -69,8 +71,9 @@ def _clause(line: str) -> str:
     aggregate = _AGGREGATE.fullmatch(inside) if name == "Aggregate" else None
     if aggregate is None:
         return line
-    keys, calls, _ = aggregate.groups()
+    keys, calls, _, ttl = aggregate.groups()
     grouped = f"GROUP BY {keys}" if keys else "without GROUP BY"
+    grouped += f", state kept for {ttl}" if ttl else ""
     return f"{calls} {grouped}" if calls else grouped
 
 
