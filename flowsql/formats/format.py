@@ -12,8 +12,8 @@ format's `ignore-parse-errors` asks for that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from flowsql.config import Option, OptionValues
 from flowsql.errors import ConfigError
-from flowsql.types import RowType
+from flowsql.types import DataType, RowType
 from flowsql.types.predicates import Predicate
 
 __all__ = [
@@ -48,6 +48,8 @@ class FormatTable:
             all.
         local_time_zone: `table.local-time-zone`.
         wanted: conditions that all wanted rows fulfil; a bulk reader may leave out others.
+        metadata: column name → key of `Format.metadata`; a decoder's rows have these columns
+            behind `columns`.
     """
 
     schema: RowType
@@ -55,6 +57,7 @@ class FormatTable:
     columns: tuple[str, ...]
     local_time_zone: str = "UTC"
     wanted: tuple[Predicate, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def read_schema(self) -> RowType:
@@ -128,6 +131,16 @@ class Encoder(ABC):
     def encode(self, batch: pa.RecordBatch) -> bytes:
         """The rows as records, one after the other, each ended."""
 
+    def encode_changes(self, batch: pa.RecordBatch, kinds: npt.NDArray[np.int8] | None) -> bytes:
+        """As `encode`, with what happened to each row; for formats with `changelog`.
+
+        Args:
+            batch: the rows.
+            kinds: int8[n] of row kinds, None where all are `+I`.
+        """
+        del kinds
+        return self.encode(batch)
+
 
 class BulkReader(ABC):
     """One file, read in batches."""
@@ -166,12 +179,17 @@ class Format(ABC):
         options: its options, with their full keys.
         bulk: a file is read and written as a whole, by `reader` and `writer`; otherwise by
             `decoder` and `encoder`.
+        changelog: its records say what happened to a row: `Decoded.kinds` is heeded, and
+            `Encoder.encode_changes` takes every kind.
+        metadata: what its records say beside the row, key → type; read only.
         extension: how its files' names end, without the dot.
     """
 
     name: ClassVar[str]
     options: ClassVar[tuple[Option, ...]] = ()
     bulk: ClassVar[bool] = False
+    changelog: ClassVar[bool] = False
+    metadata: ClassVar[Mapping[str, DataType]] = {}
     extension: ClassVar[str]
 
     def check(self, table: FormatTable) -> None:

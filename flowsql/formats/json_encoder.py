@@ -41,9 +41,13 @@ class JsonEncoder(Encoder):
     def encode(self, batch: pa.RecordBatch) -> bytes:
         if not len(batch):
             return b""
-        lines = self._object(batch.schema.names, batch.columns, len(batch))
+        lines = self.objects(batch)
         text = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_py()
         return f"{text}\n".encode()
+
+    def objects(self, batch: pa.RecordBatch) -> pa.Array:
+        """The text of each row's object."""
+        return self._object(batch.schema.names, batch.columns, len(batch))
 
     def _object(self, names: list[str], columns: list[pa.Array], rows: int) -> pa.Array:
         if not names:

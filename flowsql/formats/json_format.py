@@ -28,9 +28,47 @@ from flowsql.formats.json_encoder import JsonEncoder
 from flowsql.formats.parse import TextStyle
 from flowsql.types import ArrayType, CharType, DataType, MapType, MultisetType, RowType, VarCharType
 
-__all__ = ["JsonFormat"]
+__all__ = ["JsonFormat", "check_keys", "text_style", "time_and_map_options"]
 
 _STANDARDS = ("sql", "iso-8601", "iso-8601-with-offset")
+
+
+def time_and_map_options(name: str) -> tuple[Option, ...]:
+    """The options that all formats of JSON text have, with the format's name before them."""
+    return (
+        Option(
+            f"{name}.timestamp-format.standard",
+            OptionType.ENUM,
+            "`2020-12-30 12:13:14.123` (SQL) or `2020-12-30T12:13:14.123` (ISO-8601).",
+            default="sql",
+            choices=_STANDARDS,
+        ),
+        Option(
+            f"{name}.map-null-key.mode",
+            OptionType.ENUM,
+            "What is done with NULL keys of a MAP; ours has none.",
+            default="fail",
+            choices=("fail", "drop", "literal"),
+        ),
+        Option(
+            f"{name}.map-null-key.literal",
+            OptionType.STRING,
+            "The text of a NULL key.",
+            default="null",
+        ),
+        Option(
+            f"{name}.encode.decimal-as-plain-number",
+            OptionType.BOOLEAN,
+            "Writes DECIMAL 100 as 100, not as 1E+2.",
+            default=False,
+        ),
+        Option(
+            f"{name}.encode.ignore-null-fields",
+            OptionType.BOOLEAN,
+            "Leaves NULL fields out.",
+            default=False,
+        ),
+    )
 
 
 class JsonFormat(Format):
@@ -51,38 +89,7 @@ class JsonFormat(Format):
             "A field that cannot be read is NULL, a line that cannot be read is left out.",
             default=False,
         ),
-        Option(
-            "json.timestamp-format.standard",
-            OptionType.ENUM,
-            "`2020-12-30 12:13:14.123` (SQL) or `2020-12-30T12:13:14.123` (ISO-8601).",
-            default="sql",
-            choices=_STANDARDS,
-        ),
-        Option(
-            "json.map-null-key.mode",
-            OptionType.ENUM,
-            "What is done with NULL keys of a MAP; ours has none.",
-            default="fail",
-            choices=("fail", "drop", "literal"),
-        ),
-        Option(
-            "json.map-null-key.literal",
-            OptionType.STRING,
-            "The text of a NULL key.",
-            default="null",
-        ),
-        Option(
-            "json.encode.decimal-as-plain-number",
-            OptionType.BOOLEAN,
-            "Writes DECIMAL 100 as 100, not as 1E+2.",
-            default=False,
-        ),
-        Option(
-            "json.encode.ignore-null-fields",
-            OptionType.BOOLEAN,
-            "Leaves NULL fields out.",
-            default=False,
-        ),
+        *time_and_map_options("json"),
         Option(
             "json.decode.json-parser.enabled",
             OptionType.BOOLEAN,
@@ -93,7 +100,7 @@ class JsonFormat(Format):
 
     def check(self, table: FormatTable) -> None:
         for field in table.schema.fields:
-            _check_keys(field.name, field.type)
+            check_keys(self.name, field.name, field.type)
         if (
             table.options["json.ignore-parse-errors"]
             and table.options["json.fail-on-missing-field"]
@@ -107,7 +114,7 @@ class JsonFormat(Format):
     def decoder(self, table: FormatTable) -> Decoder:
         return JsonDecoder(
             table,
-            _style(table.options),
+            text_style(self.name, table.options),
             fail_on_missing=table.options["json.fail-on-missing-field"],
             ignore_errors=table.options["json.ignore-parse-errors"],
         )
@@ -115,38 +122,44 @@ class JsonFormat(Format):
     def encoder(self, table: FormatTable) -> Encoder:
         return JsonEncoder(
             table,
-            separator=_style(table.options).separator,
+            separator=text_style(self.name, table.options).separator,
             plain_decimals=table.options["json.encode.decimal-as-plain-number"],
             skip_nulls=table.options["json.encode.ignore-null-fields"],
         )
 
 
-def _style(options: OptionValues) -> TextStyle:
-    standard = options["json.timestamp-format.standard"]
+def text_style(name: str, options: OptionValues) -> TextStyle:
+    """How times are written, by the options of the format called `name`."""
+    standard = options[f"{name}.timestamp-format.standard"]
     return TextStyle(
         separator=" " if standard == "sql" else "T", offsets=standard == "iso-8601-with-offset"
     )
 
 
-def _check_keys(column: str, data_type: DataType) -> None:
+def check_keys(name: str, column: str, data_type: DataType) -> None:
+    """Refuse maps that a JSON object cannot hold.
+
+    Raises:
+        ConfigError: keys are no strings.
+    """
     match data_type:
         case MapType(key=key, value=value):
             inner = [value]
         case MultisetType(element=key):
             inner = []
         case ArrayType(element=element):
-            return _check_keys(column, element)
+            return check_keys(name, column, element)
         case RowType(fields=fields):
             for field in fields:
-                _check_keys(column, field.type)
+                check_keys(name, column, field.type)
             return None
         case _:
             return None
     if not isinstance(key, VarCharType | CharType):
         raise ConfigError(
-            f'format "json" cannot hold column "{column}" of type {data_type}',
+            f'format "{name}" cannot hold column "{column}" of type {data_type}',
             hint="Keys of a JSON object are strings: declare MAP<STRING, …>.",
         )
     for value in inner:
-        _check_keys(column, value)
+        check_keys(name, column, value)
     return None

@@ -25,6 +25,7 @@ FORMAT_OPTION = Option(
 # Read when a table has one: the module and the class in it.
 _OURS = {
     "csv": ("flowsql.formats.csv_format", "CsvFormat"),
+    "debezium-json": ("flowsql.formats.debezium_json_format", "DebeziumJsonFormat"),
     "json": ("flowsql.formats.json_format", "JsonFormat"),
     "parquet": ("flowsql.formats.parquet_format", "ParquetFormat"),
 }

@@ -133,6 +133,7 @@ def assemble(
     records: int,
     lines: int,
     ignore_errors: bool,
+    kinds: npt.NDArray[np.int8] | None = None,
 ) -> Decoded:
     """What a decoder returns.
 
@@ -146,18 +147,22 @@ def assemble(
         lines: how many lines the block has.
         ignore_errors: unreadable cells stay NULL, records that cannot be taken apart vanish, as
             do those with a NULL in a NOT NULL column.
+        kinds: int8[n], what happened to each row; None where all are inserts.
     """
+    keep: npt.NDArray[np.bool_] | None = None
+    every: Sequence[BadRow] = ()
     if ignore_errors:
         if cells.missing:
             keep = np.ones(len(record_of), np.bool_)
             keep[list(cells.missing)] = False
-            batch, record_of = batch.filter(pa.array(keep)), record_of[keep]
-        return Decoded(batch, records, lines, (), record_of)
-    failed = {int(record_of[row]): why for row, why in cells.reasons.items()}
-    every = list(bad) + [BadRow(n, *place(n), why) for n, why in failed.items()]
-    every.sort(key=lambda b: b.record)
-    if failed:
-        # A record may give several rows; it is good or bad as a whole.
-        keep = ~np.isin(record_of, np.fromiter(failed, np.int64))
+    else:
+        failed = {int(record_of[row]): why for row, why in cells.reasons.items()}
+        every = [*bad, *(BadRow(n, *place(n), why) for n, why in failed.items())]
+        every = sorted(every, key=lambda b: b.record)
+        if failed:
+            # A record may give several rows; it is good or bad as a whole.
+            keep = ~np.isin(record_of, np.fromiter(failed, np.int64))
+    if keep is not None:
         batch, record_of = batch.filter(pa.array(keep)), record_of[keep]
-    return Decoded(batch, records, lines, tuple(every), record_of)
+        kinds = None if kinds is None else kinds[keep]
+    return Decoded(batch, records, lines, tuple(every), record_of, kinds)
