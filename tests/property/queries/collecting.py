@@ -96,13 +96,18 @@ class Collecting(Nested):
         if column is None:
             return None
         which = self.chance.choice(_SPREADS)
-        flink = f"{which}({distinct}{column.name}){clause.flink}"
         self.uses.add("VAR_POP, STDDEV_POP …")
+        # Small whole numbers: what is large costs the digits of others, also when it has gone, so
+        # that it matters whether a step nets it away.
+        small = f"MOD({column.name}, 1000)"
         if isinstance(column.type, t.DecimalType):
-            return Text(flink, None), t.DecimalType(38, max(6, column.type.scale))
-        if not isinstance(column.type, t.IntType) or clause.duck is None or self.odds(3):
-            return Text(flink, None), column.type
-        # Squares of small numbers: a result that fits its type, and sums that are exact.
+            small = f"MOD(CAST({column.name} AS INT), 1000)"
+        if isinstance(column.type, t.DoubleType):
+            small = f"(FLOOR({column.name}) - 1000 * FLOOR({column.name} / 1000))"
+        flink = f"{which}({distinct}{small}){clause.flink}"
+        if not isinstance(column.type, t.IntType) or clause.duck is None:
+            wide = isinstance(column.type, t.DoubleType | t.BigIntType)
+            return Text(flink, None), column.type if wide else INT
         x = f"({column.name} % 1000)"
         less = 0 if which.endswith("_POP") else 1
         sums = [
@@ -117,9 +122,7 @@ class Collecting(Nested):
         variance = f"(({n} * {squares} - {total} * {total}) // NULLIF({n} * ({n} - {less}), 0))"
         if which.startswith("STDDEV"):
             variance = f"floor(sqrt({variance}))"
-        return Text(
-            f"{which}({distinct}MOD({column.name}, 1000)){clause.flink}", f"{variance}::INTEGER"
-        ), INT
+        return Text(flink, f"{variance}::INTEGER"), INT
 
     def _share(
         self, columns: Sequence[Column], distinct: str, clause: Text

@@ -178,7 +178,7 @@ def make_events(seed: int, names: Sequence[str], *, late: bool, odd: bool = True
     """
     chance = random.Random(seed)
     writer = _Writer(chance, late, odd)
-    for _ in range(chance.choice([0, 3, 12, 30, 45]) if names else 0):
+    for _ in range(chance.choice([0, 3, 8, 12, 20, 30, 30, 45]) if names else 0):
         writer.write(chance.choice(names))
     return writer.events
 

@@ -224,7 +224,7 @@ class Expressions:
                 return self.literal(kind)
 
     def arithmetic(self, columns: Sequence[Column], kind: t.DataType, depth: int) -> Text:
-        if isinstance(kind, t.IntType) and self.odds(3):
+        if isinstance(kind, t.IntType) and self.odds(2):
             found = self.looked_up(columns)
             if found is not None:
                 return found

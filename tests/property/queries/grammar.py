@@ -155,7 +155,7 @@ class _Maker(Ordered):
                 *(self.unnested, self.several, self.crossed, self.with_value, self.lateral),
                 *(self.deduplicated, self.in_order, self.json_object),
             ],
-            weights=[6, 3, 8, 2, 6, 3, 1, 4, 3, 4, 2, 3, 4, 3, 1, 4, 2, 4, 3, 1],
+            weights=[6, 3, 8, 2, 6, 3, 1, 12, 4, 4, 2, 3, 4, 3, 1, 4, 3, 4, 3, 1],
         )[0](depth - 1)
         if self.odds(6):
             name = self.name("w")
@@ -438,7 +438,7 @@ def make_query(seed: int) -> Query:
 def make_job(seed: int) -> tuple[Query, ...]:
     """One query, or two that share tables and views; the same in every process."""
     maker = _Maker(random.Random(seed))
-    made = maker.relation(maker.chance.choice([1, 1, 2, 2, 2, 3, 3, 4]))
+    made = maker.relation(maker.chance.choice([1, 1, 1, 2, 2, 2, 3, 3, 4]))
     texts = [maker.finished(made)]
     if maker.odds(6):
         if maker.odds(2):

@@ -50,7 +50,7 @@ class Subqueries(Relations):
         """A predicate on two columns by two of the other relation."""
         (a, b), (c, d) = first, second
         alias = self.name("t")
-        word = self.chance.choice(["IN", "IN", "NOT IN"])
+        word = self.chance.choice(["IN", "NOT IN"])
         if self.odds(2):
             text = join(
                 lambda q: (
@@ -73,8 +73,8 @@ class Subqueries(Relations):
         kept = same("")
         if self.odds(3):
             kept = self.condition(other.columns, 1)
-        match self.chance.randrange(7):
-            case 5 if quantified and isinstance(a.type, SORTED):
+        match self.chance.randrange(8):
+            case 4 if quantified and isinstance(a.type, SORTED):
                 word = self.chance.choice(["> ALL", "= ANY", "<= ANY", "<> ALL"])
                 where = join(lambda p: f" WHERE {p}" if p else "", kept)
                 return join(
@@ -82,15 +82,15 @@ class Subqueries(Relations):
                     other.text,
                     where,
                 )
-            case 0 | 1:
-                word = self.chance.choice(["IN", "IN", "NOT IN"])
+            case 0 | 1 | 2:
+                word = self.chance.choice(["IN", "NOT IN", "NOT IN"])
                 where = join(lambda p: f" WHERE {p}" if p else "", kept)
                 return join(
                     lambda q, w: f"{a.name} {word} (SELECT {b.name} FROM ({q}) AS {alias}{w})",
                     other.text,
                     where,
                 )
-            case 2 if isinstance(a.type, SORTED):
+            case 3 if isinstance(a.type, SORTED):
                 self.keyless = True
                 which, sign = self.chance.choice(["MIN", "MAX"]), self.chance.choice("=<>")
                 return join(

@@ -6,7 +6,8 @@ The finest run gives every event a step of its own and is the measure of the oth
   its steps exactly the table that the finest run has after the same events, in every kind of sink;
 * so has a run whose batches hold only a few rows, so that everything is cut that ever is;
 * the run in one step, and the run in batch mode over the final tables, end with the same table;
-* DuckDB, over the final tables, gives the same rows, but for its known differences.
+* DuckDB, over the final tables and over those on the way, gives the same rows, but for its known
+  differences.
 """
 
 from __future__ import annotations
@@ -228,16 +229,28 @@ def _check_run(triple: Triple, run: Run, measures: Sequence[Sequence[Counter[Any
         for end, table, before in zip(
             [*run.ends, "all"], tables, [*befores, measure[-1]], strict=True
         ):
-            if end == 0 and output.query.own_rows:
-                continue  # they come before the first event, or with it
+            if end == 0 and (output.query.own_rows or output.query.keyless):
+                continue  # rows that no table gives come before the first event, or with it
             _agree(f"after {end} events of {run}", output.rows, target.agrees(table, before), table)
 
 
 def _check_bounded(triple: Triple, measures: Sequence[Sequence[Counter[Any]]]) -> None:
     """Batch mode and DuckDB."""
-    if not triple.late:
-        for output, measure in zip(triple.outputs, measures, strict=True):
+    for output, measure in zip(triple.outputs, measures, strict=True):
+        if not triple.late:
             _check_batch(output, triple.events, measure[-1])
+        _check_midway(output, triple.events, measure)
+
+
+def _check_midway(output: Output, events: Sequence[Event], measure: Sequence[Counter[Any]]) -> None:
+    """DuckDB over what the tables hold on the way, where no window is still open."""
+    end = len(events) * 2 // 3
+    query = output.query
+    if not end or query.windows or query.duck is None:
+        return
+    finals = final_tables(events[:end], sorted(query.tables))
+    if not query.keyless or _all_rows_arrive(query, finals):
+        _ask_duckdb(f"after {end} events", output, finals, _bare(output, measure[end - 1]))
 
 
 def check_batch(seed: int) -> bool:
@@ -303,9 +316,7 @@ def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any]
     whole = [
         Rows(name, tuple(("+I", row) for row in rows)) for name, rows in finals.items() if rows
     ]
-    bare = Counter[Any]()
-    for row, count in streamed.items() if streamed is not None else ():
-        bare[row[len(output.target.keys) :]] += count
+    bare = _bare(output, streamed or Counter())
     told = streamed is not None and (not query.keyless or _all_rows_arrive(query, finals))
     if query.arrival:
         if not told:
@@ -317,12 +328,27 @@ def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any]
     if told:
         _agree("in batch mode", schema, bare, batch)
     if query.duck is not None:
-        views = {name: duck or "" for name, _, duck in query.views}
-        tables = {name: (SCHEMAS[name], rows) for name, rows in finals.items()}
-        theirs = Counter[Any]()
-        for row, count in duck_rows(query.duck, views, tables, schema).items():
-            theirs[unordered(row, schema)] += count
-        _agree("in DuckDB", schema, theirs, batch)
+        _ask_duckdb("in DuckDB", output, finals, batch)
+
+
+def _bare(output: Output, table: Counter[Any]) -> Counter[Any]:
+    """The query's rows out of those with the sink's key in front."""
+    bare = Counter[Any]()
+    for row, count in table.items():
+        bare[row[len(output.target.keys) :]] += count
+    return bare
+
+
+def _ask_duckdb(
+    what: str, output: Output, finals: Mapping[str, Sequence[Any]], ours: Counter[Any]
+) -> None:
+    query, schema = output.query, output.schema
+    views = {name: duck or "" for name, _, duck in query.views}
+    tables = {name: (SCHEMAS[name], rows) for name, rows in finals.items()}
+    theirs = Counter[Any]()
+    for row, count in duck_rows(query.duck or "", views, tables, schema).items():
+        theirs[unordered(row, schema)] += count
+    _agree(what, schema, theirs, ours)
 
 
 #: what may leave no row of some
