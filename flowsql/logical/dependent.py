@@ -118,7 +118,7 @@ def depend(inner: LogicalPlan, around: LogicalPlan, span: Span, *, filled: bool 
     conditions = []
     for i, at in enumerate(used):
         own = replace(column(pushed, width + i), span=span)
-        outer = Outer(type=own.type, index=at, name=own.name, span=span)
+        outer = Outer(type=own.type, index=at, name=around.schema.names[at], span=span)
         conditions.append(_same(own, outer, span))
     return Pulled(pushed, tuple(conditions))
 
