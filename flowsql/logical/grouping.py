@@ -168,7 +168,10 @@ class Groups:
             bound = self._window.look(node)
             if bound is not None:
                 return self._matched(bound, node)
-        if any(c.function in _GROUPINGS for c in node.find_all(d.FunctionCall)):
+        inside = list(node.find_all(d.FunctionCall))
+        if any(c.function in _GROUPINGS for c in inside):
+            return None
+        if self._window is not None and any(self._window.look(c) is not None for c in inside):
             return None
         bound = self._binder.bind(node)
         if bound not in self._keys or isinstance(bound, Literal):
