@@ -8,7 +8,7 @@ from enum import Enum
 from typing import ClassVar
 
 from flowsql.changelog import ChangelogMode
-from flowsql.config import Option
+from flowsql.config import Option, OptionValues
 from flowsql.connector.context import ConnectorContext
 from flowsql.connector.sink import Sink
 from flowsql.connector.source import JSON, Source
@@ -65,6 +65,14 @@ class Connector(ABC):
                 f'connector "{self.name}" cannot be used as a {role.value}',
                 hint=f"It can be used as: {', '.join(sorted(r.value for r in self.roles))}.",
             )
+
+    def metadata_of(self, options: OptionValues) -> Mapping[str, DataType]:
+        """The metadata that a table of these options has, key → type; the default: `metadata`.
+
+        For connectors whose formats have some as well.
+        """
+        del options
+        return self.metadata
 
     def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
         """What a scan of the table carries."""

@@ -28,6 +28,7 @@ from flowsql.logical.table_options import TABLE_OPTIONS, parse_unresolved, resol
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import (
+    DataType,
     Field,
     LocalZonedTimestampType,
     NullType,
@@ -223,7 +224,8 @@ class Tables:
         if hints:
             digest = hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest()
             name = f"{name}#{digest[:8]}"
-        columns = tuple(_metadata(c, connector, where) for c in columns)
+        known = connector.metadata_of(options)
+        columns = tuple(_metadata(c, known, where) for c in columns)
         schema = RowType(
             tuple(
                 Field(c.name, without_time(c.type))
@@ -415,17 +417,17 @@ def _check_parallelism(options: OptionValues, role: Role, where: str) -> None:
         )
 
 
-def _metadata(column: BoundColumn, connector: Connector, where: str) -> BoundColumn:
+def _metadata(column: BoundColumn, known: Mapping[str, DataType], where: str) -> BoundColumn:
     if column.kind is not ColumnKind.METADATA:
         return column
     key = column.metadata_key or column.name
-    if key not in connector.metadata:
-        near = nearest(key, connector.metadata)
+    if key not in known:
+        near = nearest(key, known)
         hint = f'Did you mean "{near}"?' if near else None
-        if hint is None and connector.metadata:
-            hint = f"It has: {', '.join(sorted(connector.metadata))}."
+        if hint is None and known:
+            hint = f"It has: {', '.join(sorted(known))}."
         raise ConfigError(f'{where} has no metadata "{key}"', hint=hint)
-    given = connector.metadata[key]
+    given = known[key]
     if not can_cast(given, column.type):
         raise ConfigError(
             f'{where}: metadata "{key}" is {given} and cannot be read as {column.type}'

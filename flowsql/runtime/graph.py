@@ -77,7 +77,7 @@ class JobPlan:
     def read_row(self, spec: Scan) -> RowType:
         """The row that the connector gives: physical columns, then metadata."""
         table = self.scan_table(spec)
-        known = self.tables[spec.table].connector.metadata
+        known = self.tables[spec.table].connector.metadata_of(table.options)
         metadata = tuple(Field(c, known[key]) for c, key in table.metadata.items())
         return RowType((*table.read_schema.fields, *metadata), nullable=False)
 

@@ -120,6 +120,25 @@ def _filesystem(fmt: str, *, partitioned: bool = False) -> Callable[[Path], Sink
     return make
 
 
+def _changelog(folder: Path) -> SinkCase:
+    """Files of changes, folded in the order of their names."""
+    out = folder / "out"
+
+    def show() -> list[tuple]:
+        found: list[tuple] = []
+        for path in sorted(_visible_files(out), key=lambda p: p.name):
+            for line in path.read_text().splitlines():
+                message = json.loads(line)
+                if message["op"] == "c":
+                    found.append(tuple(message["after"].values()))
+                else:
+                    found.remove(tuple(message["before"].values()))
+        return found
+
+    options = {"connector": "filesystem", "path": str(out), "format": "debezium-json"}
+    return SinkCase(folder, connector_table(COLUMNS, options), show)
+
+
 def _sqlite_multiset(folder: Path) -> SinkCase:
     return _sqlite(folder, key=())
 
@@ -147,6 +166,7 @@ EXACTLY_ONCE: dict[str, Callable[[Path], SinkCase]] = {
     "filesystem-json": _filesystem("json"),
     "filesystem-parquet": _filesystem("parquet"),
     "filesystem-partitioned": _filesystem("csv", partitioned=True),
+    "filesystem-changelog": _changelog,
     "changelog-sqlite": _sqlite,
     "changelog-sqlite-multiset": _sqlite_multiset,
 }

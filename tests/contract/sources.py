@@ -84,6 +84,33 @@ def _watched(folder: Path) -> Case:
     return Case(folder, [connector_table("id BIGINT, name STRING", options)], expected=EXPECTED)
 
 
+CHANGES = [
+    *(f"+I[{i}, n{i}]" for i in range(20)),
+    *(f"{sign}[{i}, {name}{i}]" for i in range(20) for sign, name in (("-U", "n"), ("+U", "m"))),
+    *(f"-D[{i}, m{i}]" for i in range(5)),
+]
+
+
+def _changelog(folder: Path) -> Case:
+    """Inserts, updates and deletes in three files, the last ones written first."""
+    data = folder / "data"
+    data.mkdir()
+    rows = [json.dumps({"id": i, "name": f"n{i}"}) for i in range(20)]
+    later = [r.replace("n", "m").replace("mame", "name") for r in rows]
+    texts = [
+        [f'{{"before":null,"after":{r},"op":"r"}}' for r in rows],
+        [f'{{"before":{a},"after":{b},"op":"u"}}' for a, b in zip(rows, later, strict=True)],
+        [f'{{"before":{r},"after":null,"op":"d"}}\n' for r in later[:5]],
+    ]
+    for number, lines in zip((9, 10, 11), texts, strict=True):
+        path = data / f"part-{number}.json"
+        path.write_text("\n".join(lines) + "\n")
+        os.utime(path, (100 - number, 100 - number))
+    options = {"connector": "filesystem", "path": str(data), "format": "debezium-json"}
+    table = connector_table("id BIGINT, name STRING", options)
+    return Case(folder, [table], expected=CHANGES)
+
+
 def _values(folder: Path) -> Case:
     data = "\n".join(json.dumps([i, f"n{i}"]) for i in range(ROWS))
     options = {"connector": "values", "data": data}
@@ -129,6 +156,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "filesystem-parquet": _filesystem("parquet"),
     "filesystem-partitions": _partitioned,
     "filesystem-watched": _watched,
+    "filesystem-changelog": _changelog,
     "values": _values,
     "datagen": _datagen,
     "fake-database": _bank("initial", "latest-offset"),

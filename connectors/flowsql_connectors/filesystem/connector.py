@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from flowsql.changelog import ChangelogMode
 from flowsql.connector import (
     JSON,
     Connector,
     ConnectorContext,
     ConnectorTable,
+    OptionValues,
     Predicate,
     Role,
     Sink,
@@ -21,6 +23,7 @@ from flowsql.formats import FormatTable, find_format
 from flowsql.types import (
     ArrayType,
     BigIntType,
+    DataType,
     LocalZonedTimestampType,
     MapType,
     MultisetType,
@@ -32,6 +35,9 @@ from flowsql_connectors.filesystem.paths import local_path, path_regex
 
 __all__ = ["FilesystemConnector", "file_table"]
 
+# Flink's name for what the format of the values knows, in connectors that have one for keys as well.
+_VALUE = "value."
+
 
 def file_table(table: ConnectorTable) -> FormatTable:
     """The part of the table that stands in the files: all but the partition columns."""
@@ -40,7 +46,13 @@ def file_table(table: ConnectorTable) -> FormatTable:
     columns = tuple(c for c in table.columns if c not in table.partition_keys)
     held = set(schema.names)
     wanted = tuple(f.predicate for f in table.filters if columns_of_predicate(f.predicate) <= held)
-    return FormatTable(schema, table.options, columns, table.local_time_zone, wanted)
+    known = find_format(table.options["format"]).metadata
+    metadata = {
+        name: key.removeprefix(_VALUE)
+        for name, key in table.metadata.items()
+        if key.removeprefix(_VALUE) in known
+    }
+    return FormatTable(schema, table.options, columns, table.local_time_zone, wanted, metadata)
 
 
 class FilesystemConnector(Connector):
@@ -75,12 +87,41 @@ class FilesystemConnector(Connector):
                 raise ConfigError(f'partition column "{key}" cannot be of type {kind}')
         if len(table.partition_keys) == len(table.schema.names):
             raise ConfigError(f'table "{table.name}" has no column beside its partition columns')
-        find_format(table.options["format"]).check(file_table(table))
+        form, inside = find_format(table.options["format"]), file_table(table)
+        form.check(inside)
+        if role is Role.SINK and not form.bulk:
+            form.encoder(inside)
+        if role is Role.SCAN and form.changelog:
+            self._check_moves(table)
         if role is Role.SINK and table.metadata:
             raise ConfigError(
                 f'metadata columns of connector "{self.name}" cannot be written',
                 hint="Declare them as METADATA VIRTUAL.",
             )
+
+    @staticmethod
+    def _check_moves(table: ConnectorTable) -> None:
+        """Refuse rows that move to a partition that may be read before the one they leave."""
+        outside = [k for k in table.partition_keys if k not in table.primary_key]
+        if table.primary_key and outside:
+            raise ConfigError(
+                f'partition column "{outside[0]}" of table "{table.name}" is not in its PRIMARY KEY',
+                detail="Changes are in order within a partition only: a row that moves to another "
+                "could be there twice.",
+                hint="Put the partition columns into the PRIMARY KEY, or declare none.",
+            )
+
+    def metadata_of(self, options: OptionValues) -> Mapping[str, DataType]:
+        known = find_format(options["format"]).metadata
+        return {**self.metadata, **known, **{f"{_VALUE}{k}": t for k, t in known.items()}}
+
+    def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
+        changelog = find_format(table.options["format"]).changelog
+        return ChangelogMode.RETRACT if changelog else ChangelogMode.APPEND
+
+    def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
+        changelog = find_format(table.options["format"]).changelog
+        return frozenset({ChangelogMode.APPEND, *([ChangelogMode.RETRACT] if changelog else [])})
 
     def bounded(self, table: ConnectorTable) -> bool:
         return table.options["source.monitor-interval"] is None

@@ -38,6 +38,8 @@ class FilesystemReader(Reader):
     def __init__(self, table: ConnectorTable) -> None:
         self._table = table
         self._format = find_format(table.options["format"])
+        # Rows of one record: the halves of an update stay together.
+        self._most = 2 if self._format.changelog else 1
         self._columns = _Columns(table)
         self._decoder = None if self._format.bulk else self._format.decoder(self._columns.inside)
         self._waiting: list[tuple[Split, JSON | None, float]] = []
@@ -70,7 +72,7 @@ class FilesystemReader(Reader):
         pieces: list[Piece] = []
         bad: list[BadRecord] = []
         finished: dict[str, JSON] = {}
-        while room > 0 and (file := self._current()) is not None:
+        while room >= (self._most if pieces else 1) and (file := self._current()) is not None:
             split = self._split
             assert split is not None
             chunk = file.read(room)
@@ -79,11 +81,11 @@ class FilesystemReader(Reader):
                 file.close()
                 self._file = self._split = None
                 continue
-            batch, wrong = chunk
+            changes, wrong = chunk
             bad.extend(wrong)
-            if batch is not None and batch.num_rows:
-                pieces.append(Piece(self._table.name, split.id, Changes(batch)))
-                room -= batch.num_rows
+            if len(changes):
+                pieces.append(Piece(self._table.name, split.id, changes))
+                room -= len(changes)
             self._positions[split.id] = {**self._positions[split.id], **file.position()}
         if not pieces and not bad and not finished:
             self._idle.wait(timeout)
@@ -177,7 +179,7 @@ class _Held:
 class _File(Protocol):
     """One open file."""
 
-    def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
+    def read(self, rows: int) -> tuple[Changes, list[BadRecord]] | None:
         """At most `rows` rows (all of one record at least), or None at the end."""
 
     def position(self) -> JSON:
@@ -198,7 +200,7 @@ class _BulkFile:
         self._batches: Iterator[tuple[int, pa.RecordBatch]] | None = None
         self._rest: tuple[int, pa.RecordBatch] | None = None
 
-    def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
+    def read(self, rows: int) -> tuple[Changes, list[BadRecord]] | None:
         if self._batches is None:
             self._batches = self._bulk.batches(self._row, MAX_ROWS)
         try:
@@ -214,7 +216,7 @@ class _BulkFile:
         self._rest = (start + rows, batch.slice(rows)) if batch.num_rows > rows else None
         batch = batch.slice(0, rows)
         self._row = start + batch.num_rows
-        return self._finish(batch), []
+        return Changes(self._finish(batch)), []
 
     def position(self) -> JSON:
         return {"row": self._row}
@@ -254,7 +256,7 @@ class _TextFile:
         self._block: _Block | None = None
         held.handle.seek(self._offset)
 
-    def read(self, rows: int) -> tuple[pa.RecordBatch | None, list[BadRecord]] | None:
+    def read(self, rows: int) -> tuple[Changes, list[BadRecord]] | None:
         block = self._next_block()
         if block is None:
             return None
@@ -269,7 +271,10 @@ class _TextFile:
             last = min(first + rows, total)
             if first < last < total:
                 # All rows of a record stay together.
-                last = int(np.searchsorted(owners, owners[last - 1], side="right"))
+                start = int(np.searchsorted(owners, owners[last]))
+                last = (
+                    start if start > first else int(np.searchsorted(owners, owners[last], "right"))
+                )
             record = int(owners[last]) if last < total else decoded.records
         place = readable(self._held.path)
         bad = [
@@ -278,7 +283,9 @@ class _TextFile:
             if block.record <= b.record < record
         ]
         block.record = record
-        return self._finish(decoded.batch.slice(first, last - first)), bad
+        batch = self._finish(decoded.batch.slice(first, last - first))
+        kinds = None if decoded.kinds is None else decoded.kinds[first:last]
+        return Changes(batch, kinds), bad
 
     def position(self) -> JSON:
         block = self._block
@@ -345,12 +352,13 @@ class _Columns:
             # The number of rows is known only by reading some column.
             inside = replace(inside, columns=inside.schema.names[:1])
         self.inside = inside
-        metadata = FilesystemConnector.metadata
+        self._outside = {n: k for n, k in table.metadata.items() if n not in inside.metadata}
+        metadata = FilesystemConnector().metadata_of(table.options)
         fields = list(arrow_schema(table.read_schema))
         for name, key in table.metadata.items():
             fields.append(pa.field(name, arrow_type(metadata[key])))
         self._schema = pa.schema(fields)
-        self._plain = self._schema.names == list(inside.columns)
+        self._plain = self._schema.names == [*inside.columns, *inside.metadata]
 
     def finish(self, split: Split) -> _Finish:
         """A function for the batches of one file."""
@@ -379,7 +387,7 @@ class _Columns:
             "file.size": split.payload["size"],
             "file.modification-time": split.payload["mtime_ms"] * 1000,
         }
-        for name, key in table.metadata.items():
+        for name, key in self._outside.items():
             kind = self._schema.field(name).type
             storage = pa.int64() if pa.types.is_timestamp(kind) else kind
             constants[name] = pa.array([known[key]], storage).view(kind)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import time
@@ -41,6 +42,8 @@ _FORMAT = 1
 _DRAIN = 4 << 20
 _ROW_GROUP = 131_072
 _LONGEST_NAME = 255
+# Files of changes are read in the order of their names: a number comes first.
+_ORDER = re.compile("part-([0-9]{13})-")
 
 
 class FilesystemSink(Sink):
@@ -65,7 +68,18 @@ class FilesystemSink(Sink):
             staging.remove_leftovers(kept)
         except OSError as error:
             raise self._unwritable(error) from None
-        return FilesystemWriter(self._table, staging, context)
+        writer = FilesystemWriter(self._table, staging, context)
+        writer.order = self._last_order(previous_tokens)
+        return writer
+
+    def _last_order(self, tokens: Sequence[JSON]) -> int:
+        """The highest number of a file of changes that is there or will be."""
+        if not find_format(self._table.options["format"]).changelog:
+            return 0
+        names = [Path(final).name for token in tokens for _, final in _files(token)]
+        for _, _, there in os.walk(self._root, followlinks=True):
+            names += there
+        return max((int(found[1]) for n in names if (found := _ORDER.match(n))), default=0)
 
     def committed(self, job: str) -> Committed | None:
         self._check_root()
@@ -120,6 +134,7 @@ class _Open:
 
     folder: str
     number: int
+    order: int
     staged: StagedFile
     since: float
     bulk: BulkWriter | None = None
@@ -129,6 +144,9 @@ class _Open:
 
 class FilesystemWriter(Writer):
     """Writes one table.
+
+    Attributes:
+        order: of files of changes, the highest number so far.
 
     Invariant: every row written since the last `prepare` is in an open or a closed file; every
     staged file is open, closed, or named by a token.
@@ -151,15 +169,17 @@ class FilesystemWriter(Writer):
         # No name is ever used twice, however often one process opens this sink.
         self._opening = secrets.token_hex(4)
         self._number = 0
+        self.order = 0
 
     def write(self, changes: Changes) -> None:
-        if changes.codes is not None and changes.codes.any():
+        updates = changes.codes is not None and changes.codes.any()
+        if updates and not self._format.changelog:
             raise InternalError('connector "filesystem" was given updates')
-        for folder, batch in self._by_partition(changes.batch):
+        for folder, part in self._by_partition(changes):
             file = self._open.get(folder)
             if file is None:
                 file = self._open[folder] = self._new(folder)
-            self._append(file, batch)
+            self._append(file, part)
             if file.staged.size >= self._file_size:
                 self._roll(folder)
 
@@ -187,11 +207,12 @@ class FilesystemWriter(Writer):
                 f'could not write "{self._staging.folder}": {error.strerror}'
             ) from None
         attempt = self._context.attempt
-        stem = f"part-{attempt.run}-{attempt.number}-{checkpoint}-{self._opening}"
-        files = [
-            [f.staged.path.name, f"{f.folder}{stem}-{f.number}.{self._format.extension}"]
-            for f in self._closed
-        ]
+        stem = f"{attempt.run}-{attempt.number}-{checkpoint}-{self._opening}"
+        files = []
+        for f in self._closed:
+            first = f"part-{f.order:013d}" if self._format.changelog else "part"
+            name = f"{f.folder}{first}-{stem}-{f.number}.{self._format.extension}"
+            files.append([f.staged.path.name, name])
         self._closed = []
         return {
             "format": _FORMAT,
@@ -233,12 +254,12 @@ class FilesystemWriter(Writer):
             places = [root]
         else:
             places = sorted({(root / final).parent for _, final in _files(token)})
-        mine = f"part-{token['run']}-"
+        mine = re.compile(f"part-([0-9]{{13}}-)?{re.escape(token['run'])}-")
         for place in places:
             for path, folders, names in os.walk(place):
                 folders[:] = [f for f in folders if not is_hidden(f)]
                 folder = Path(path)
-                gone = [n for n in names if not is_hidden(n) and not n.startswith(mine)]
+                gone = [n for n in names if not is_hidden(n) and not mine.match(n)]
                 for name in gone:
                     remove(folder / name)
                 if gone:
@@ -268,11 +289,13 @@ class FilesystemWriter(Writer):
         path = self._staging.folder / f"{name}.{self._format.extension}"
         staged = StagedFile(path)
         bulk = self._format.writer(Pages(staged), self._inside) if self._format.bulk else None
-        return _Open(folder, number, staged, time.monotonic(), bulk)
+        self.order = max(self.order + 1, time.time_ns() // 1_000_000)
+        return _Open(folder, number, self.order, staged, time.monotonic(), bulk)
 
-    def _append(self, file: _Open, batch: pa.RecordBatch) -> None:
+    def _append(self, file: _Open, changes: Changes) -> None:
+        batch = changes.batch
         if self._encoder is not None:
-            file.staged.write(self._encoder.encode(batch))
+            file.staged.write(self._encoder.encode_changes(batch, changes.codes))
         else:
             file.batches.append(batch)
             file.rows += batch.num_rows
@@ -291,13 +314,14 @@ class FilesystemWriter(Writer):
             file.bulk = None
         file.staged.drain()
 
-    def _by_partition(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def _by_partition(self, changes: Changes) -> Iterator[tuple[str, Changes]]:
         """The rows of each partition, in order, without the partition columns."""
         keys = self._table.partition_keys
         if not keys:
-            yield "", batch
+            yield "", changes
             return
-        inside = batch.select(list(self._inside.schema.names))
+        batch = changes.batch
+        inside = changes.with_batch(batch.select(list(self._inside.schema.names)))
         texts = pa.StructArray.from_arrays(
             [value_text(batch.column(k)) for k in keys], names=list(keys)
         )
@@ -312,7 +336,7 @@ class FilesystemWriter(Writer):
         for i in range(len(codes.dictionary)):
             rows = order[starts[i] : starts[i + 1]]
             values = texts[int(rows[0])].as_py()
-            yield f"{partition_folder(values, default)}/", inside.take(pa.array(rows))
+            yield f"{partition_folder(values, default)}/", inside.take(rows)
 
 
 def _check_there(staging: Staging, token: JSON) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,9 @@ from flowsql_connectors.filesystem.stamps import RENAME, Stamp, changed
 __all__ = ["FilesystemSource", "partition_folders"]
 
 _FORMAT = 1
+_NUMBER = re.compile("([0-9]+)")
+
+_Place = tuple[tuple[str | int, ...], ...]
 
 
 class FilesystemSource(Source):
@@ -37,6 +41,10 @@ class FilesystemSource(Source):
     A watched folder may hold files that are still being written. One whose last change was a write
     (a rename comes later than the last write) is given when it stood still for the monitor
     interval; one that changes after it was read ends the job, as its new rows would be lost.
+
+    Files of changes are given in the order of their names, to one reader; in partitioned tables that
+    order holds within a partition. Nothing is given behind a file that is still being written, and
+    a file that comes too late for its place ends the job.
     """
 
     def __init__(
@@ -72,6 +80,12 @@ class FilesystemSource(Source):
         # Files that may still be written: what they were like, and since when.
         self._young: dict[str, tuple[Stamp, float]] = {}
         self._first = True
+        self._ordered = find_format(table.options["format"]).changelog
+        # The last place that was given, by partition.
+        self._last: dict[str, tuple[_Place, str]] = {}
+        if self._ordered:
+            for identity in (*self._finished, *self._begun):
+                self._note(identity)
         self._wanted = PartitionFilter(
             [f.predicate for f in table.filters], table.partition_keys, table.schema
         )
@@ -80,7 +94,7 @@ class FilesystemSource(Source):
         self._check_root()
         found = []
         young: dict[str, tuple[Stamp, float]] = {}
-        for path, identity in self._files():
+        for path, identity in self._ordered_files() if self._ordered else self._files():
             if identity in self._given or (self.bounded and identity in self._finished):
                 continue
             try:
@@ -95,7 +109,10 @@ class FilesystemSource(Source):
             elif identity in self._begun or self._stands_still(identity, status, stamp, young):
                 found.append((status.st_mtime_ns, identity, path, stamp))
         self._young = young
-        found.sort(key=lambda f: f[:2])
+        if self._ordered:
+            found = self._next_in_order(found, young)
+        else:
+            found.sort(key=lambda f: f[:2])
         self._begun = set()
         if self._first and found:
             self._tell_doubts(found[0][2])
@@ -109,8 +126,67 @@ class FilesystemSource(Source):
                 "partition": self._partition(identity),
                 **stamp.json(),
             }
-            splits.append(Split(identity, (self._table.name,), payload))
+            owner = "changelog" if self._ordered else None
+            splits.append(Split(identity, (self._table.name,), payload, owner=owner))
         return splits
+
+    def _place(self, identity: str) -> _Place:
+        """Sorts files of changes: by path, numbers in it by their value; partitions by name first."""
+
+        def natural(text: str) -> tuple[str | int, ...]:
+            return tuple(int(t) if i % 2 else t for i, t in enumerate(_NUMBER.split(text)))
+
+        if not self._table.partition_keys:
+            return (natural(identity), (identity,))
+        return (natural(identity.rpartition("/")[2]), natural(identity), (identity,))
+
+    def _scope(self, identity: str) -> str:
+        """Within what the order of files counts."""
+        return identity.rpartition("/")[0] if self._table.partition_keys else ""
+
+    def _note(self, identity: str) -> None:
+        place, scope = self._place(identity), self._scope(identity)
+        if scope not in self._last or self._last[scope][0] < place:
+            self._last[scope] = (place, identity)
+
+    def _ordered_files(self) -> list[tuple[str, str]]:
+        """As `_files`: where a file was seen, all that had their names before it are there, too."""
+        first = list(self._files())
+        if self.bounded or not first:
+            return first
+        # A folder that is read while files come may show the second and not the first.
+        end = max(self._place(identity) for _, identity in first)
+        return [f for f in self._files() if self._place(f[1]) <= end]
+
+    def _next_in_order(
+        self,
+        found: list[tuple[int, str, str, Stamp]],
+        young: dict[str, tuple[Stamp, float]],
+    ) -> list[tuple[int, str, str, Stamp]]:
+        """Files of changes up to the first that is still being written, in order."""
+        ends: dict[str, _Place] = {}
+        for identity in young:
+            scope, place = self._scope(identity), self._place(identity)
+            ends[scope] = min(place, ends.get(scope, place))
+        given = []
+        for file in sorted(found, key=lambda f: self._place(f[1])):
+            identity = file[1]
+            scope, place = self._scope(identity), self._place(identity)
+            if scope in ends and place > ends[scope]:
+                continue
+            last = self._last.get(scope)
+            if last is not None and place < last[0] and identity not in self._begun:
+                raise ConnectorError(
+                    f'"{readable(file[2])}" comes before "{readable(last[1])}", which was read already '
+                    f'(table "{self._table.name}")',
+                    detail="Files of changes are read in the order of their names.",
+                    hint='Give it a name that sorts behind, or one that begins with "_" to leave it '
+                    "out.",
+                )
+            given.append(file)
+        for _, identity, _, _ in given:
+            self._note(identity)
+        return given
 
     def gone(self, splits: Sequence[str]) -> None:
         name = splits[0]
@@ -214,7 +290,7 @@ class FilesystemSource(Source):
             "connector": "filesystem",
             "finished": dict(self._finished),
         }
-        if not self.bounded:
+        if not self.bounded or self._ordered:
             position["given"] = sorted(self._given | self._begun)
         return position
 

@@ -103,6 +103,20 @@ READING: dict[str, tuple[str, dict[str, str], bytes, Any, Any]] = {
         [(1,)],
         [(1,)],
     ),
+    "debezium-json.schema-include": (
+        "a INT",
+        {"schema_include": "true"},
+        b'{"schema":{},"payload":{"after":{"a":1},"op":"c"}}\n',
+        ["record has a \"payload\": 'debezium-json.schema-include' must be 'true'"],
+        [(1,)],
+    ),
+    "debezium-json.ignore-parse-errors": (
+        "a INT, b STRING",
+        {"ignore_parse_errors": "true"},
+        b'{"after":{"a":"x","b":"y"},"op":"c"}\n',
+        ['column "a": "x" cannot be read as INT'],
+        [(None, "y")],
+    ),
 }
 
 # key → (columns, value, row, without it, with it): what a writer makes of a row.
@@ -187,6 +201,24 @@ WRITING: dict[str, tuple[str, dict[str, str], dict, bytes, bytes]] = {
         b'{"a":{"k":1}}\n',
     ),
 }
+
+# The same options of another format of JSON text, each row in its envelope.
+for _key in [k for k in WRITING if k.startswith("json.")]:
+    _columns, _options, _row, *_texts = WRITING[_key]
+    WRITING[f"debezium-{_key}"] = (
+        _columns,
+        _options,
+        _row,
+        *(  # type: ignore[arg-type]
+            (
+                b'{"after":%s,"op":"c"}\n'
+                if i and "ignore-null" in _key
+                else b'{"before":null,"after":%s,"op":"c"}\n'
+            )
+            % t.strip()
+            for i, t in enumerate(_texts)
+        ),
+    )
 
 PARQUET = {"parquet.compression", "parquet.utc-timezone"}
 
