@@ -127,6 +127,17 @@ def test_a_slot_has_no_values_of_the_group_before() -> None:
     assert run.step(changes(ROW, [(2, 5)], append=True), now=2_101) == [("+", 2, 1)]
 
 
+def test_a_group_that_goes_leaves_no_values_to_the_next() -> None:
+    """What is taken back may be of a group that was over: values of the one that goes remain."""
+    run = count(RETRACT, AggregateCall("COUNT", (V,), True, None, BigIntType(nullable=False)))
+    run.step(changes(ROW, [("+", 1, 1), ("+", 1, 2)]), now=0)
+    assert run.step(changes(ROW, [("+", 1, 3)]), now=1_100) == [("+", 1, 1)]
+    assert run.step(changes(ROW, [("-", 1, 1)]), now=1_101) == [("-", 1, 1)]
+    for key in range(10, 14):
+        now = 1_102 + key
+        assert run.step(changes(ROW, [("+", key, 3)]), now=now) == [("+", key, 1)]
+
+
 def test_the_first_row_of_a_key_lives_from_when_it_came() -> None:
     """Rows that were left out change nothing."""
     run = Run(Deduplicate((0,), None, keep_last=False, ttl=TTL), [ROW], ROW)
