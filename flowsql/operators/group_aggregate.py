@@ -126,6 +126,7 @@ class GroupAggregateOperator(GatheringOperator):
         before = self._accumulators.snapshot(fresh)
         lived = np.ones(len(fresh), np.bool_)
         if len(made):
+            self._accumulators.begin(made, self.context.clock)
             lived[self._touched.places(made) - np.int32(known)] = False
         if self._retract and not self._emit_empty:
             lived &= before.fixed[ROW_COUNT] > 0

@@ -64,6 +64,9 @@ __all__ = [
 GROUPS = "groups"
 ACCUMULATORS = "accumulators"
 ROW_COUNT = "rows"
+# When a group was made, in microseconds: its distinct values are told from those of the group that
+# had its slot before.
+BEGUN = "begun"
 
 # Over the sum of squares: by how many less than all values it is divided, and whether a root is taken.
 VARIANCES = {
@@ -458,6 +461,8 @@ def accumulator_specs(
         timers: distinct values leave when their window is over.
         ages: groups and distinct values are forgotten a while after their last change.
     """
+    if ages and plan.distinct:
+        extra = (*extra, (BEGUN, "int64"))
     fixed = [(ROW_COUNT, "int64")] if row_count else []
     fixed += extra
     values: list[Field] = []
@@ -475,7 +480,8 @@ def accumulator_specs(
                 pass
     for d in plan.distinct:
         value = d.type if d.nulls else d.type.not_null()
-        tables.append(KeyIndexSpec(d.name, (BigIntType(nullable=False), value)))
+        group = (BigIntType(nullable=False),) * (2 if ages else 1)
+        tables.append(KeyIndexSpec(d.name, (*group, value)))
         if plan.retract:
             tables.append(ColumnsSpec(d.counts, d.name, (("count", "int64"),)))
         if timers:

@@ -26,6 +26,7 @@ from flowsql.operators.vectors import Vector
 from flowsql.state import Columns, KeyIndex, Ordered, Timers
 from flowsql.state.accumulators import (
     ACCUMULATORS,
+    BEGUN,
     VARIANCES,
     Accumulator,
     AccumulatorKind,
@@ -34,7 +35,7 @@ from flowsql.state.accumulators import (
     DistinctSet,
 )
 from flowsql.state.kernels import distinct, runs
-from flowsql.types import BigIntType
+from flowsql.types import BigIntType, DataType
 
 __all__ = ["Accumulators", "Snapshot"]
 
@@ -140,6 +141,11 @@ class Accumulators:
         for values in self._lists.values():
             values.open(state)
         self._distinct = [_Distinct(d, state, self._ttl) for d in self.plan.distinct]
+
+    def begin(self, slots: Ints, clock: StepClock) -> None:
+        """Groups that have just been made."""
+        if self._ttl and self._distinct:
+            self.columns.vector(BEGUN)[slots] = clock.now
 
     def feed(self, batch: Batch, ends: Ints | None = None, clock: StepClock | None = None) -> None:
         """Add the rows of a batch; the caller marks the groups as changed.
@@ -278,11 +284,14 @@ class _Distinct:
         self._counts: Columns | None = state.get(what.counts)
         self._timers: Timers | None = state.get(what.timers)
         self._touched = Touched()
-        # A value is over before its group is, whose slot has none of them when it is used again.
-        self._lifetimes = KeyLifetimes(ttl) if ttl else None
-        if self._lifetimes is not None:
+        self._lifetimes: KeyLifetimes | None = None
+        group: tuple[DataType, ...] = (BigIntType(nullable=False),)
+        if ttl:
+            group *= 2
+            self._groups: Columns = state[ACCUMULATORS]
+            self._lifetimes = KeyLifetimes(ttl)
             self._lifetimes.open(self._index, state[what.lifetimes])
-        self._types = (BigIntType(nullable=False), what.type)
+        self._types = (*group, what.type)
         self._arg = None if what.nulls else what.arg
 
     def feed(self, batch: Batch, ends: Ints | None, clock: StepClock | None) -> Selection:
@@ -290,13 +299,15 @@ class _Distinct:
         if not len(chosen.slots):
             return chosen
         values = batch.array(self._what.arg, chosen)
-        keys = Keys.of([pa.array(chosen.slots), values], self._types)
-        if self._lifetimes is None:
-            entries, is_new = self._index.ensure(keys)
-        else:
+        if self._lifetimes is not None:
             assert clock is not None
+            begun = self._groups.vector(BEGUN).take(chosen.slots)
+            keys = Keys.of([pa.array(chosen.slots), pa.array(begun), values], self._types)
             entries, is_new = self._lifetimes.ensure(keys, clock, self._index.free)
             self._lifetimes.write(distinct(entries), clock)
+        else:
+            keys = Keys.of([pa.array(chosen.slots), values], self._types)
+            entries, is_new = self._index.ensure(keys)
         if self._timers is not None and ends is not None and is_new.any():
             self._timers.set(chosen.pick(ends)[is_new], entries[is_new])
         if self._counts is None:
