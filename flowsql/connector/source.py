@@ -128,7 +128,7 @@ class Reader(ABC):
         """More splits, each with the position to start at, or None for its beginning."""
 
     def tell(self, message: JSON) -> None:
-        """A message from `Source.finished`; the default ignores it."""
+        """A message from `Source.finished` or `Source.acknowledge`; the default ignores it."""
         del message
 
     def close(self) -> None:
@@ -193,13 +193,17 @@ class Source(ABC):
         """What the source itself must remember (finished splits, say); plain JSON."""
         return {}
 
-    def acknowledge(self, position: Mapping[str, JSON]) -> None:
+    def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
         """Everything before this position of the oldest retained checkpoint may be let go.
+
+        Returns the messages that every reader of this source is to be told: those that hold the
+        connection to the log are readers.
 
         Args:
             position: `{"source": …, "splits": {id: …}}` as it was stored.
         """
         del position
+        return ()
 
     def close(self) -> None:
         """Let go of everything; may be called twice."""

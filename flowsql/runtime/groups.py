@@ -199,7 +199,10 @@ class SourceGroup:
     def acknowledge(self, position: JSON) -> None:
         """The oldest retained checkpoint holds this position."""
         with self._lock:
-            self.source.acknowledge(position)
+            told = self.source.acknowledge(position)
+        for message in told:
+            for reader in self._readers:
+                reader.thread.tell(message)
 
     def close(self) -> list[str]:
         """Stop all readers and let the source go; gives the names of those that were left behind."""

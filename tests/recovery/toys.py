@@ -129,8 +129,9 @@ class _NumbersSource(Source):
     def position(self) -> JSON:
         return {"finished": list(self._finished)}
 
-    def acknowledge(self, position: Mapping[str, JSON]) -> None:
+    def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
         self._given.acknowledged.append(position)
+        return ()
 
 
 class _NumbersReader(Reader):

@@ -96,13 +96,14 @@ class FakeDatabaseSource(Source):
             "chunks": self._described(),
         }
 
-    def acknowledge(self, position: Mapping[str, JSON]) -> None:
+    def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
         log = position["splits"].get("log")
         if log is not None and log["lsn"] is not None:
             self._connection.execute(
                 "UPDATE slots SET confirmed = MAX(confirmed, ?) WHERE name = ?",
                 (log["lsn"], self._slot),
             )
+        return ()
 
     def close(self) -> None:
         self._connection.close()

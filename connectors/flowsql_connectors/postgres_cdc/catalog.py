@@ -1,0 +1,194 @@
+"""The tables of a server: what they are called, what their columns are, what makes a row unique."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flowsql.connector import JSON, ConnectorTable
+from flowsql.errors import ConfigError, nearest
+from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.types import (
+    CatalogType,
+    PgType,
+    resolve_type,
+    types_query,
+)
+
+__all__ = ["ServerColumn", "ServerTable", "UniqueKey", "list_tables", "matching", "read_types"]
+
+_TABLES: Final = """
+SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text,
+  c.relispartition
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%'
+ORDER BY 2, 3
+"""
+
+_COLUMNS: Final = """
+SELECT a.attrelid::int8, a.attname::text, a.atttypid::int8, a.atttypmod, a.attnotnull,
+  a.attgenerated::text, format_type(a.atttypid, a.atttypmod),
+  CASE WHEN l.oid = 100 THEN d.datcollate ELSE l.collcollate END::text
+FROM pg_attribute a
+JOIN pg_database d ON d.datname = current_database()
+LEFT JOIN pg_collation l ON l.oid = a.attcollation
+WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum
+"""
+
+_UNIQUE: Final = """
+SELECT i.indrelid::int8, i.indisprimary, i.indisreplident,
+  array_agg(a.attname::text ORDER BY k.n), bool_and(a.attnotnull)
+FROM pg_index i
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(number, n)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+WHERE i.indrelid = ANY(%s) AND i.indisunique AND i.indimmediate AND i.indisvalid
+  AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
+GROUP BY i.indexrelid, i.indrelid, i.indisprimary, i.indisreplident
+ORDER BY i.indisprimary DESC, i.indexrelid
+"""
+
+_ROOTS: Final = "SELECT pg_partition_root(%s::int8::oid::regclass)::oid::int8"
+_IDENTITIES: Final = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerColumn:
+    """A column as the catalog has it.
+
+    Attributes:
+        name: its name.
+        oid, modifier: its type.
+        declared: the type as SQL, for casts.
+        required: NOT NULL.
+        generated: `s` stored, `v` virtual, or empty.
+        collation: of text, as the operating system calls it.
+    """
+
+    name: str
+    oid: int
+    modifier: int
+    declared: str
+    required: bool
+    generated: str
+    collation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """A unique index without condition."""
+
+    primary: bool
+    identity: bool
+    columns: tuple[str, ...]
+    required: bool
+
+
+@dataclass(slots=True)
+class ServerTable:
+    """A table; a partitioned one is its root.
+
+    Attributes:
+        oid, schema, name: which one.
+        partitioned: whether it is the root of partitions.
+        identity: replica identity: `default`, `nothing`, `full` or `index`.
+        columns: in order.
+        keys: its unique keys, the primary one first.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    partitioned: bool
+    identity: str
+    columns: list[ServerColumn] = field(default_factory=list)
+    keys: list[UniqueKey] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        return next((k.columns for k in self.keys if k.primary), ())
+
+    @property
+    def identity_columns(self) -> frozenset[str]:
+        """The columns of which the log has the old values of a deleted row."""
+        match self.identity:
+            case "full":
+                return frozenset(c.name for c in self.columns)
+            case "index":
+                return frozenset(c for k in self.keys if k.identity for c in k.columns)
+            case "default":
+                return frozenset(self.primary_key)
+        return frozenset()
+
+    def column(self, name: str) -> ServerColumn | None:
+        """The column of that name."""
+        return next((c for c in self.columns if c.name == name), None)
+
+    def described(self) -> JSON:
+        """For a checkpoint, to be compared after a restart."""
+        return {
+            "oid": self.oid,
+            "name": str(self),
+            "columns": [[c.name, c.oid, c.modifier] for c in self.columns],
+        }
+
+
+def list_tables(server: Server, connection: Connection) -> list[tuple[Any, ...]]:
+    """All tables of the database: oid, schema, name, kind, identity, whether a partition."""
+    return server.rows(connection, _TABLES)
+
+
+def matching(
+    table: ConnectorTable, listed: Sequence[tuple[Any, ...]], server: Server, connection: Connection
+) -> list[ServerTable]:
+    """The tables that schema-name and table-name match, with columns and keys.
+
+    Raises ConfigError where there is none.
+    """
+    schema, name = table.options["schema-name"], table.options["table-name"]
+    found = [row for row in listed if re.fullmatch(schema, row[1]) and re.fullmatch(name, row[2])]
+    if not found:
+        near = nearest(f"{schema}.{name}", [f"{row[1]}.{row[2]}" for row in listed])
+        raise ConfigError(
+            f'no table of PostgreSQL server "{server}" matches "{schema}"."{name}"',
+            hint=(f'Did you mean "{near}"?' if near else None)
+            or "Check 'schema-name' and 'table-name', which are regular expressions.",
+            option="table-name",
+        )
+    oids = {row[0] for row in found}
+    # A partition's rows come under the name of the whole, where that is read as well.
+    found = [
+        row
+        for row in found
+        if not row[5] or server.rows(connection, _ROOTS, row[0])[0][0] not in oids
+    ]
+    tables = {
+        row[0]: ServerTable(row[0], row[1], row[2], row[3] == "p", _IDENTITIES[row[4]])
+        for row in found
+    }
+    wanted = list(tables)
+    for oid, column, kind, modifier, required, generated, declared, collation in server.rows(
+        connection, _COLUMNS, wanted
+    ):
+        tables[oid].columns.append(
+            ServerColumn(column, kind, modifier, declared, required, generated, collation)
+        )
+    for oid, primary, identity, columns, required in server.rows(connection, _UNIQUE, wanted):
+        tables[oid].keys.append(UniqueKey(primary, identity, tuple(columns), required))
+    return list(tables.values())
+
+
+def read_types(
+    server: Server, connection: Connection, columns: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], PgType]:
+    """The types of pairs of oid and modifier."""
+    rows = server.rows(connection, types_query(oid for oid, _ in columns).encode())
+    catalog = {row[0]: CatalogType(*row) for row in rows}
+    return {(oid, modifier): resolve_type(oid, modifier, catalog) for oid, modifier in columns}

@@ -1,0 +1,350 @@
+"""Reads the log of a slot, transaction by transaction, and survives a server that goes away."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import psycopg
+
+from flowsql.changelog import UPDATE_AFTER, UPDATE_BEFORE, Changes
+from flowsql.connector import Piece, Poll
+from flowsql.errors import ConnectorError, FlowSQLError
+from flowsql_connectors.postgres_cdc.changing import ChangeMaker
+from flowsql_connectors.postgres_cdc.messages import LogBatch
+from flowsql_connectors.postgres_cdc.pgoutput import LogDecoder
+from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.stream import LogStream
+from flowsql_connectors.postgres_cdc.wire import read_frames
+
+__all__ = ["FORMAT", "LOG", "LogReader"]
+
+FORMAT: Final = 1
+LOG: Final = "log"
+
+_COMMIT: Final = ord("C")
+_DATA: Final = ord("w")
+_MESSAGE: Final = 25  # a frame's header
+_KEEP_BYTES: Final = 8 << 20
+_MOST_BYTES: Final = 32 << 20
+_FIRST_WAIT: Final = 0.1  # seconds
+_LONGEST_WAIT: Final = 5.0
+_IN_USE_PATIENCE: Final = 20.0
+_IN_USE: Final = "55006"
+
+
+class LogReader:
+    """One split: the log.
+
+    Args:
+        server: where.
+        slot, publication: what is read.
+        start: log position.
+        bound: until the log has passed it the tables may equal the server at no commit.
+        maker: makes rows.
+        acknowledged: below this log position nothing is needed again; None where everything that
+            was handed out is done with (no checkpoints).
+        connection: on which the slot lives, where it is temporary.
+        idle_seconds: how often an idle log's position is handed out.
+        check: raises where the slot, seen again after a break, cannot be read on from a position.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        slot: str,
+        publication: str,
+        *,
+        start: int,
+        bound: int,
+        maker: ChangeMaker,
+        acknowledged: int | None,
+        connection: Connection | None,
+        idle_seconds: float,
+        check: Callable[[int], None],
+    ) -> None:
+        self._server = server
+        self._slot = slot
+        self._publication = publication
+        self._maker = maker
+        self._bound = bound
+        self._lsn = start
+        self._acknowledged = acknowledged
+        self._temporary = connection
+        self._is_temporary = connection is not None
+        self._idle_seconds = idle_seconds
+        self._check = check
+        self._stream: LogStream | None = None
+        self._decoder = LogDecoder()
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
+        # Changes of the transaction that is open: made so far, and made before a break.
+        self._made = 0
+        self._skip = 0
+        self._open: tuple[int, int] | None = None
+        self._parts: deque[tuple[str, Changes]] = deque()
+        self._boundary = True
+        self._given = start
+        self._told_at = 0.0
+        self._greeted = False
+        self._lag_ms: int | None = None
+        self._retry_at = 0.0
+        self._wait = _FIRST_WAIT
+        self._broken_since: float | None = None
+
+    @property
+    def lsn(self) -> int:
+        """Where the next read starts; right after a poll with `boundary`."""
+        return self._given
+
+    def acknowledge(self, lsn: int) -> None:
+        """Below this log position nothing is needed again."""
+        if self._acknowledged is not None:
+            self._acknowledged = max(self._acknowledged, lsn)
+
+    def poll(self, max_rows: int, timeout: float) -> Poll | None:
+        """The next rows, or a position that moved."""
+        if not self._parts:
+            if self._stream is None and not self._connect(timeout):
+                return None
+            if not self._greeted:
+                self._greeted = True
+                if self._bound <= self._lsn:
+                    # From here on the tables are what they were when the slot was made.
+                    return self._position_only()
+            self._read(timeout)
+        if self._parts:
+            return self._hand_out(max_rows)
+        if self._boundary and self._lsn > self._given:
+            passed = self._given < self._bound <= self._lsn
+            if passed or time.monotonic() - self._told_at >= self._idle_seconds:
+                return self._position_only()
+        return None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        if self._temporary is not None:
+            self._temporary.close()
+
+    def _confirmed(self) -> int:
+        return self._given if self._acknowledged is None else self._acknowledged
+
+    def _position_only(self) -> Poll:
+        self._given = self._lsn
+        self._told_at = time.monotonic()
+        return Poll(consistent=self._given >= self._bound, lag_ms=self._lag_ms)
+
+    def _hand_out(self, max_rows: int) -> Poll:
+        pieces = []
+        room = max(max_rows, 2)
+        while self._parts and room:
+            table, changes = self._parts[0]
+            size = _cut(changes, room)
+            if size == 0:
+                break
+            if size < len(changes):
+                self._parts[0] = (table, changes.slice(size, len(changes) - size))
+                changes = changes.slice(0, size)
+            else:
+                self._parts.popleft()
+            pieces.append(Piece(table, LOG, changes))
+            room -= size
+        boundary = self._boundary and not self._parts
+        if boundary:
+            self._given = self._lsn
+            self._told_at = time.monotonic()
+        return Poll(
+            tuple(pieces),
+            boundary=boundary,
+            consistent=self._given >= self._bound,
+            lag_ms=self._lag_ms,
+        )
+
+    def _read(self, timeout: float) -> None:
+        assert self._stream is not None
+        try:
+            new = self._stream.take(timeout)
+        except (psycopg.OperationalError, OSError) as error:
+            self._broken(error)
+            return
+        except psycopg.Error as error:
+            raise self._server.error(error, "ended the log") from None
+        if not new:
+            return
+        self._broken_since = None
+        frames = self._cut(new)
+        if frames:
+            self._decode(frames)
+
+    def _cut(self, new: list[bytes]) -> list[bytes]:
+        """Frames up to the last commit.
+
+        What is behind is kept until its own commit comes, or it is large.
+        """
+        last = len(new) - 1
+        while last >= 0 and not _ends_transaction(new[last]):
+            last -= 1
+        if last < 0:
+            self._rest += new
+            self._rest_bytes += sum(map(len, new))
+            if self._rest_bytes < _KEEP_BYTES and not self._all_outside():
+                return []
+            frames, self._rest, self._rest_bytes = self._rest, [], 0
+            return frames
+        # Keepalives right behind it belong to it.
+        end = last + 1
+        while end < len(new) and new[end][0] != _DATA:
+            end += 1
+        frames = self._rest + new[:end]
+        self._rest = new[end:]
+        self._rest_bytes = sum(map(len, self._rest))
+        return frames
+
+    def _all_outside(self) -> bool:
+        """Nothing is kept but keepalives."""
+        return all(frame[0] != _DATA for frame in self._rest)
+
+    def _decode(self, frames: list[bytes]) -> None:
+        read = read_frames(frames)
+        batch = self._decoder.decode(read)
+        skip = self._take_skip(batch)
+        passed = self._given >= self._bound
+        if passed and self._bound:
+            self._maker.forget_chunks()
+            self._bound = 0
+        self._parts.extend(self._maker.make(batch, skip))
+        self._boundary = batch.complete
+        count = len(batch.transactions)
+        if count:
+            ends = batch.transactions.end
+            done = ends[ends > 0]
+            if len(done):
+                self._lsn = max(self._lsn, int(done[-1]))
+            self._lag_ms = max(
+                0, int(time.time() * 1000) - int(batch.transactions.time[-1]) // 1000
+            )
+            self._note_open(batch)
+        if batch.complete and read.keepalive_end is not None:
+            self._lsn = max(self._lsn, read.keepalive_end)
+            self._lag_ms = 0 if not count else self._lag_ms
+
+    def _note_open(self, batch: LogBatch) -> None:
+        """How much of the transaction that is open was made, for a break in its midst."""
+        if batch.complete:
+            self._made, self._open = 0, None
+            return
+        last = len(batch.transactions) - 1
+        xid = (int(batch.transactions.xid[last]), int(batch.transactions.final[last]))
+        if self._open != xid:
+            self._made = 0
+        self._open = xid
+        self._made += _messages(batch, last)
+
+    def _take_skip(self, batch: LogBatch) -> int:
+        """How many changes at the batch's start were made before the connection broke."""
+        if not self._skip or not len(batch.transactions):
+            return 0
+        assert self._open is not None
+        first = (int(batch.transactions.xid[0]), int(batch.transactions.final[0]))
+        if first != self._open:
+            raise ConnectorError(
+                f'PostgreSQL server "{self._server}" sent another log than before the connection'
+                " was lost",
+                hint="Start again: the job goes on from its last checkpoint.",
+            )
+        here = _messages(batch, 0)
+        skip = min(self._skip, here)
+        self._skip -= skip
+        # They are counted again by `_note_open`.
+        self._made -= skip
+        if batch.complete or len(batch.transactions) > 1:
+            self._skip = 0
+        return skip
+
+    def _broken(self, error: BaseException) -> None:
+        if self._is_temporary:
+            raise ConnectorError(
+                f'the connection to PostgreSQL server "{self._server}" is lost',
+                detail=str(error).strip(),
+                hint="What takes no checkpoints cannot go on where it was: run it again.",
+            ) from None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._rest, self._rest_bytes = [], 0
+        self._decoder = LogDecoder()
+        self._skip = self._made
+        if self._broken_since is None:
+            self._broken_since = time.monotonic()
+            self._wait = _FIRST_WAIT
+        self._retry_at = time.monotonic() + self._wait
+        self._wait = min(2 * self._wait, _LONGEST_WAIT)
+
+    def _connect(self, timeout: float) -> bool:
+        """Begin the stream where it was left; whether it did."""
+        left = self._retry_at - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, timeout))
+            if left > timeout:
+                return False
+        connection = None
+        try:
+            connection, self._temporary = self._temporary, None
+            if connection is None:
+                connection = self._server.open(replication=True)
+                self._check(self._lsn)
+            self._stream = LogStream(
+                connection, self._slot, self._publication, self._lsn, self._confirmed
+            )
+        except (psycopg.Error, OSError, FlowSQLError) as error:
+            if connection is not None:
+                connection.close()
+            self._failed(error)
+            return False
+        return True
+
+    def _failed(self, error: BaseException) -> None:
+        """Try again later, or give up."""
+        if isinstance(error, FlowSQLError):
+            raise error
+        if isinstance(error, psycopg.Error) and error.sqlstate == _IN_USE:
+            begun = self._broken_since if self._broken_since is not None else time.monotonic()
+            if time.monotonic() - begun > _IN_USE_PATIENCE:
+                raise ConnectorError(
+                    f'replication slot "{self._slot}" of PostgreSQL server "{self._server}" is'
+                    " being read by somebody else",
+                    detail=str(error).strip(),
+                    hint="Stop the other job, or give this one a 'slot.name' of its own.",
+                ) from None
+        elif isinstance(error, psycopg.Error) and not (
+            error.sqlstate is None or error.sqlstate.startswith(("57P", "53", "08"))
+        ):
+            raise self._server.error(error, "does not send the log") from None
+        self._broken(error)
+
+
+def _ends_transaction(frame: bytes) -> bool:
+    return frame[0] == _DATA and frame[_MESSAGE] == _COMMIT
+
+
+def _messages(batch: LogBatch, transaction: int) -> int:
+    """How many changes of the transaction the batch has, one a message."""
+    found = [c.ordinals[c.transactions == transaction] // 2 for c in batch.changes]
+    count = sum(1 for t in batch.truncates if t.transaction == transaction)
+    return count + sum(len(np.unique(f)) for f in found)
+
+
+def _cut(changes: Changes, room: int) -> int:
+    """How many rows to hand out, so that halves of an update stay together."""
+    if len(changes) <= room:
+        return len(changes)
+    codes = changes.codes
+    if codes is not None and codes[room - 1] == UPDATE_BEFORE and codes[room] == UPDATE_AFTER:
+        return room - 1
+    return room

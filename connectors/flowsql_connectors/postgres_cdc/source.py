@@ -1,0 +1,555 @@
+"""The engine's side of postgres-cdc: what is read, in which chunks, under which snapshots.
+
+A first start makes the slot, and reads all chunks under the snapshot that was exported with it: the
+tables as they were exactly where the slot's log begins. What a restart finds unread, and all of a
+first start on a slot that is there, is read under a snapshot taken now; the log, which begins
+earlier, is then filtered by what that snapshot saw (see `visibility`). The log is read behind the
+last chunk: until then the slot keeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from flowsql.changelog import ChangelogMode
+from flowsql.connector import JSON, ConnectorContext, ConnectorTable, Reader, Source, Split
+from flowsql.errors import ConnectorError
+from flowsql_connectors.postgres_cdc import slots
+from flowsql_connectors.postgres_cdc.catalog import (
+    ServerTable,
+    list_tables,
+    matching,
+    read_types,
+)
+from flowsql_connectors.postgres_cdc.changing import ChangeMaker, LogTable
+from flowsql_connectors.postgres_cdc.chunks import Chunk, ChunkKey, chunk_key, cut_chunks
+from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
+from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG, LogReader
+from flowsql_connectors.postgres_cdc.reader import NAME, PostgresReader, check_format
+from flowsql_connectors.postgres_cdc.rows import RowShape, check_table, readings_of
+from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
+from flowsql_connectors.postgres_cdc.types import PgType
+from flowsql_connectors.postgres_cdc.visibility import ChunkedTable, Snapshot
+
+__all__ = ["PostgresSource"]
+
+_UNREAD: Final = -1
+_EXPORTED: Final = 0  # the snapshot that came with the slot
+_ACTIVE_PATIENCE: Final = 10.0  # seconds
+_RUNNING_PATIENCE: Final = 60.0
+_LONG: Final = 3600.0
+
+
+class _Table:
+    """A table of the server: its chunks, and under which snapshot each was read."""
+
+    def __init__(self, source: ServerTable, key: ChunkKey | None) -> None:
+        self.source = source
+        self.key = key
+        self.shapes: list[RowShape] = []
+        self.chunks: list[Chunk] = []
+        self.read: list[int] = []
+
+    def described(self) -> JSON:
+        return {
+            **self.source.described(),
+            "key": None if self.key is None else self.key.column.name,
+            "lows": [c.low for c in self.chunks[1:]],
+            "read": self.read,
+        }
+
+
+class PostgresSource(Source):
+    """The tables of a job on one server, through one slot.
+
+    Args:
+        tables: of the job.
+        modes: what the scan of each carries.
+        position: of a checkpoint.
+        context: of the job.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[ConnectorTable],
+        modes: Sequence[ChangelogMode],
+        position: JSON | None,
+        context: ConnectorContext,
+    ) -> None:
+        options = tables[0].options
+        self._options = options
+        self._context = context
+        self._server = Server(tables[0])
+        self._mode: str = options["scan.startup.mode"]
+        self.bounded = self._mode == "snapshot"
+        self._temporary = context.checkpoint_files is None
+        self._slot: str = options["slot.name"]
+        self._publication: str = options["debezium.publication.name"]
+        self._own_publication = False
+        self._types: dict[tuple[int, int], PgType] = {}
+        self._tables: dict[str, _Table] = {}
+        self._snapshots: list[Snapshot] = []
+        self._snapshot: str | None = None
+        self._start = 0
+        self._acknowledged = 0
+        self._current = _EXPORTED
+        self._given: set[str] = set()
+        self._log_given = False
+        # The connection whose transaction holds the snapshot, or on which the slot was made.
+        self._holder: Connection | None = None
+        self._replication: Connection | None = None
+        self._made_slot = False
+        self._connection = self._server.connect()
+        try:
+            self._open(tables, modes, position)
+        except BaseException:
+            self._undo()
+            raise
+
+    def discover(self) -> Sequence[Split]:
+        found = []
+        for name, table in self._tables.items():
+            feeds = tuple(s.table.name for s in table.shapes)
+            for index, chunk in enumerate(table.chunks):
+                split = f"{name}:{index}"
+                if table.read[index] != _UNREAD or split in self._given:
+                    continue
+                self._given.add(split)
+                payload = {
+                    "table": name,
+                    "low": chunk.low,
+                    "high": chunk.high,
+                    "snapshot": self._snapshot,
+                }
+                found.append(Split(split, feeds, payload, snapshot=True))
+        if self._all_read and not self.bounded and not self._log_given:
+            self._log_given = True
+            feeds = tuple(
+                dict.fromkeys(s.table.name for t in self._tables.values() for s in t.shapes)
+            )
+            found.append(Split(LOG, feeds, self._log_payload(), owner=LOG))
+        return found
+
+    @property
+    def discovery_interval(self) -> float | None:
+        # The log follows when the last chunk ends, which is asked for then.
+        return None if self.bounded or self._log_given else _LONG
+
+    def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
+        tables = {
+            name: SnapshotTable(t.source.schema, t.source.name, t.shapes, t.key)
+            for name, t in self._tables.items()
+        }
+        reader = PostgresReader(ChunkReader(self._server, tables), self._open_log)
+        reader.assign(splits)
+        return reader
+
+    def finished(self, split: str, result: JSON) -> Sequence[JSON]:
+        del result
+        name, _, index = split.rpartition(":")
+        self._tables[name].read[int(index)] = self._current
+        if not self._all_read:
+            return ()
+        self._let_go_of_snapshot()
+        return ({"chunks": "read"},)
+
+    def position(self) -> JSON:
+        return {
+            "format": FORMAT,
+            "connector": NAME,
+            "system": self._system,
+            "slot": self._slot,
+            "start": self._start,
+            "tables": {name: t.described() for name, t in self._tables.items()},
+            "snapshots": [s.described() for s in self._snapshots],
+        }
+
+    def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
+        log = position["splits"].get(LOG)
+        if log is None:
+            return ()
+        self._acknowledged = max(self._acknowledged, int(log["lsn"]))
+        return ({"acknowledged": self._acknowledged},)
+
+    def close(self) -> None:
+        self._let_go_of_snapshot()
+        if self._own_publication:
+            self._own_publication = False
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute(
+                    sql.SQL("DROP PUBLICATION IF EXISTS {}").format(
+                        sql.Identifier(self._publication)
+                    )
+                )
+        if self._replication is not None:
+            self._replication.close()
+            self._replication = None
+        self._connection.close()
+
+    @property
+    def _all_read(self) -> bool:
+        return all(r != _UNREAD for t in self._tables.values() for r in t.read)
+
+    def _open(
+        self,
+        tables: Sequence[ConnectorTable],
+        modes: Sequence[ChangelogMode],
+        position: JSON | None,
+    ) -> None:
+        if position is not None:
+            check_format(position)
+        self._find_tables(tables, modes)
+        replication = self._server.connect(replication=True)
+        self._replication = replication
+        self._system, _ = slots.system_of(self._server, replication)
+        if not self.bounded:
+            self._publish(create=position is None)
+        if position is None:
+            self._start_anew(replication)
+        else:
+            self._resume(position)
+        # A lasting slot is there without the connection that made it; its snapshot is not.
+        if not self._temporary and (self._snapshot is None or self._holder is not None):
+            replication.close()
+            self._replication = None
+
+    def _find_tables(
+        self, tables: Sequence[ConnectorTable], modes: Sequence[ChangelogMode]
+    ) -> None:
+        listed = list_tables(self._server, self._connection)
+        for table, mode in zip(tables, modes, strict=True):
+            sources = matching(table, listed, self._server, self._connection)
+            check_table(table, mode, sources)
+            columns = [(c.oid, c.modifier) for s in sources for c in s.columns]
+            wanted = [c for c in columns if c not in self._types]
+            if wanted:
+                self._types.update(read_types(self._server, self._connection, wanted))
+            for source in sources:
+                name = str(source)
+                if name not in self._tables:
+                    self._tables[name] = _Table(source, chunk_key(table, source))
+                self._tables[name].shapes.append(
+                    RowShape(
+                        table,
+                        mode,
+                        self._server.database,
+                        source.schema,
+                        source.name,
+                        readings_of(table, source, self._types),
+                    )
+                )
+
+    def _publish(self, *, create: bool) -> None:
+        sources = [t.source for t in self._tables.values()]
+        generated = any(
+            column is not None and bool(column.generated)
+            for t in self._tables.values()
+            for s in t.shapes
+            for column in (t.source.column(r.name) for r in s.readings)
+        )
+        if self._temporary and not slots.publishes(
+            self._server, self._connection, self._publication, sources
+        ):
+            # Nothing stays behind: a publication of our own goes when we go.
+            self._publication = f"flowsql_{secrets.token_hex(6)}"
+            self._own_publication = True
+        done = slots.ensure_publication(
+            self._server,
+            self._connection,
+            self._publication,
+            sources,
+            self._options,
+            create=create,
+            generated=generated,
+        )
+        if done is not None and not self._temporary:
+            self._context.tell(done)
+
+    def _start_anew(self, replication: Connection) -> None:
+        snapshot = self._mode in {"initial", "snapshot"}
+        if self.bounded:
+            self._hold_snapshot()
+        elif self._temporary:
+            self._slot = f"flowsql_{secrets.token_hex(6)}"
+            self._start, self._snapshot = slots.create_slot(
+                self._server, replication, self._slot, temporary=True, export=snapshot
+            )
+        elif (found := self._idle_slot()) is None:
+            self._start, self._snapshot = slots.create_slot(
+                self._server, replication, self._slot, temporary=False, export=snapshot
+            )
+            self._made_slot = True
+            self._context.tell(
+                f'replication slot "{self._slot}" was made in PostgreSQL server "{self._server}":'
+                " it keeps the log for this job until it is dropped"
+            )
+        else:
+            self._start = found.confirmed
+            if self._mode == "latest-offset":
+                ((now,),) = self._rows("SELECT pg_current_wal_lsn()::text")
+                self._start = max(self._start, lsn_number(now))
+            elif snapshot:
+                self._wait_for_running()
+                self._take_snapshot()
+        self._acknowledged = self._start
+        if snapshot:
+            self._cut()
+
+    def _resume(self, position: JSON) -> None:
+        if position["system"] != self._system:
+            raise ConnectorError(
+                f'PostgreSQL server "{self._server}" is another one than the checkpoint was taken'
+                " of",
+                detail=f"Its system identifier is {self._system}, the checkpoint's is"
+                f" {position['system']}.",
+                hint="Check 'hostname' and 'port'; or begin anew with --fresh.",
+            )
+        stored: JSON = position["tables"]
+        if stored.keys() != self._tables.keys():
+            raise ConnectorError(
+                "the tables of the server that match are others than at the checkpoint",
+                detail="At the checkpoint: "
+                + ", ".join(f'"{n}"' for n in stored)
+                + "; now: "
+                + ", ".join(f'"{n}"' for n in self._tables)
+                + ".",
+                hint="Narrow 'table-name' to the tables of the checkpoint, or begin anew with"
+                " --fresh.",
+            )
+        for name, table in self._tables.items():
+            self._check_schema(table, stored[name])
+            lows = [None, *stored[name]["lows"]]
+            highs = [*stored[name]["lows"], None]
+            table.read = list(stored[name]["read"])
+            if table.read:
+                table.chunks = [Chunk(*edges) for edges in zip(lows, highs, strict=True)]
+            key = stored[name]["key"]
+            if key != (None if table.key is None else table.key.column.name) and lows[1:]:
+                raise ConnectorError(
+                    f'the chunks of table "{name}" were cut by another column: "{key}"',
+                    hint="Begin anew with --fresh.",
+                )
+        self._start = position["start"]
+        self._snapshots = [Snapshot.stored(s) for s in position["snapshots"]]
+        if self.bounded:
+            if not self._all_read:
+                raise ConnectorError(
+                    "the snapshot that was read in part is gone, and another one would not be of"
+                    " the same moment",
+                    hint="Begin anew with --fresh; 'scan.startup.mode' = 'initial' goes on where"
+                    " it was.",
+                )
+            return
+        found = self._idle_slot()
+        if found is None:
+            raise ConnectorError(
+                f'PostgreSQL server "{self._server}" has no replication slot "{self._slot}"',
+                detail="Changes between the checkpoint and now are not kept.",
+                hint="Begin anew with --fresh.",
+            )
+        if found.confirmed > self._start and not self._all_read:
+            raise slots.slot_ahead(self._server, self._slot, found.confirmed, self._start)
+        self._acknowledged = found.confirmed
+        if not self._all_read:
+            self._take_snapshot()
+
+    def _check_schema(self, table: _Table, stored: JSON) -> None:
+        now = table.source.described()
+        strict = any(s.table.options["scan.schema-change"] == "fail" for s in table.shapes)
+        if now["oid"] != stored["oid"]:
+            raise ConnectorError(
+                f'table "{table.source}" of the server is not the one of the checkpoint: it was'
+                " dropped and made again",
+                hint="Begin anew with --fresh.",
+            )
+        if strict and now["columns"] != [list(c) for c in stored["columns"]]:
+            was = ", ".join(f'"{c[0]}"' for c in stored["columns"])
+            names = ", ".join(f'"{c[0]}"' for c in now["columns"])
+            raise ConnectorError(
+                f'the columns of table "{table.source}" of the server are others than at the'
+                " checkpoint",
+                detail=f"At the checkpoint: {was}; now: {names}."
+                + (" Types differ." if was == names else ""),
+                hint="Begin anew with --fresh; or set 'scan.schema-change' = 'ignore', which goes"
+                " on as long as every declared column can be read.",
+            )
+
+    def _idle_slot(self) -> slots.SlotState | None:
+        """The slot, once nobody reads it."""
+        end = time.monotonic() + _ACTIVE_PATIENCE
+        while True:
+            found = slots.find_slot(self._server, self._connection, self._slot)
+            if found is None:
+                return None
+            if found.lost is not None:
+                raise slots.lost_slot(self._server, self._slot, found.lost)
+            if found.active_pid is None:
+                return found
+            if time.monotonic() > end:
+                raise ConnectorError(
+                    f'replication slot "{self._slot}" of PostgreSQL server "{self._server}" is'
+                    f" being read by somebody else: process {found.active_pid} of the server",
+                    hint="Stop the other job, or give this one a 'slot.name' of its own.",
+                )
+            time.sleep(0.1)
+
+    def _rows(self, query: Any, *values: Any) -> list[tuple[Any, ...]]:
+        return self._server.rows(self._connection, query, *values)
+
+    def _current_snapshot(self, connection: Connection) -> str:
+        new = connection.info.server_version >= 130_000
+        name = "pg_current_snapshot" if new else "txid_current_snapshot"
+        ((text,),) = self._server.rows(connection, f"SELECT {name}()::text")
+        return str(text)
+
+    def _wait_for_running(self) -> None:
+        """Until no transaction runs that may stand in the log before the slot's position.
+
+        Its commit may be in the log while it is still invisible to snapshots.
+        """
+        highest = int(self._current_snapshot(self._connection).split(":")[1])
+        end = time.monotonic() + _RUNNING_PATIENCE
+        while int(self._current_snapshot(self._connection).split(":")[0]) < highest:
+            if time.monotonic() > end:
+                raise ConnectorError(
+                    f'transactions of PostgreSQL server "{self._server}" have been open for more'
+                    " than a minute, and a first start on a slot that is there waits for them",
+                    hint="End them (pg_stat_activity, pg_prepared_xacts shows them), or drop slot"
+                    f' "{self._slot}", so that it is made anew.',
+                )
+            time.sleep(0.05)
+
+    def _hold_snapshot(self) -> str:
+        """A snapshot of now, shared with the readers; what it sees."""
+        self._holder = self._server.connect()
+        self._server.rows(self._holder, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        ((self._snapshot,),) = self._server.rows(self._holder, "SELECT pg_export_snapshot()")
+        return self._current_snapshot(self._holder)
+
+    def _take_snapshot(self) -> None:
+        """The snapshot for what is unread, with the bound behind all that it sees."""
+        seen = self._hold_snapshot()
+        # Transactional, so that it is written at once; no standby is waited for.
+        self._rows("SET synchronous_commit = local")
+        ((bound,),) = self._rows("SELECT pg_logical_emit_message(true, 'flowsql', 'bound')::text")
+        self._snapshots.append(Snapshot.read(seen, lsn_number(bound)))
+        self._current = len(self._snapshots)
+
+    def _cut(self) -> None:
+        """Cut all tables into chunks, under the snapshot."""
+        connection = self._holder
+        other = None
+        try:
+            if connection is None:
+                other = connection = self._server.connect()
+                self._server.rows(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                assert self._snapshot is not None
+                self._server.rows(
+                    connection,
+                    sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self._snapshot)),
+                )
+            for table in self._tables.values():
+                table.chunks = cut_chunks(
+                    table.shapes[0].table, table.source, table.key, self._server, connection
+                )
+                table.read = [_UNREAD] * len(table.chunks)
+        finally:
+            if other is not None:
+                other.close()
+
+    def _log_payload(self) -> JSON:
+        bound = max((s.bound for s in self._snapshots), default=0)
+        return {
+            "start": self._start,
+            "bound": bound,
+            "snapshots": [s.described() for s in self._snapshots],
+            "read": {name: t.read for name, t in self._tables.items()},
+        }
+
+    def _open_log(self, payload: JSON, start: int) -> LogReader:
+        known = [None, *(Snapshot.stored(s) for s in payload["snapshots"])]
+        filtered = start < payload["bound"]
+        tables = {}
+        for name, table in self._tables.items():
+            chunks = None
+            if filtered and any(payload["read"][name]):
+                lows = [c.low for c in table.chunks[1:] if c.low is not None]
+                chunks = ChunkedTable(table.key, lows, [known[i] for i in payload["read"][name]])
+            tables[table.source.oid] = LogTable(table.source, table.shapes, chunks)
+        connection = None
+        if self._temporary:
+            connection, self._replication = self._replication, None
+        return LogReader(
+            self._server,
+            self._slot,
+            self._publication,
+            start=start,
+            bound=payload["bound"],
+            maker=ChangeMaker(tables, self._types, self._look_up),
+            acknowledged=None if self._temporary else self._acknowledged,
+            connection=connection,
+            idle_seconds=min(1.0, self._options["heartbeat.interval.ms"] / 1000),
+            check=self._check_slot,
+        )
+
+    def _look_up(self, columns: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PgType]:
+        with contextlib.closing(self._server.connect()) as connection:
+            return read_types(self._server, connection, columns)
+
+    def _check_slot(self, position: int) -> None:
+        """Raise where the slot cannot be read on from a position; psycopg.Error for a server away."""
+        with contextlib.closing(self._server.open()) as connection:
+            try:
+                found = slots.find_slot(self._server, connection, self._slot)
+                ((now,),) = self._server.rows(
+                    connection,
+                    "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+                    " ELSE pg_current_wal_lsn() END::text",
+                )
+            except ConnectorError:
+                if connection.broken or connection.closed:
+                    raise psycopg.OperationalError("the connection is lost") from None
+                raise
+        if found is None:
+            raise ConnectorError(
+                f'PostgreSQL server "{self._server}" has no replication slot "{self._slot}" any'
+                " more",
+                detail="It was dropped, or another server has taken over without it.",
+                hint="Begin anew with --fresh.",
+            )
+        if found.lost is not None:
+            raise slots.lost_slot(self._server, self._slot, found.lost)
+        if found.confirmed > position:
+            raise slots.slot_ahead(self._server, self._slot, found.confirmed, position)
+        if lsn_number(now) < position:
+            raise ConnectorError(
+                f'the log of PostgreSQL server "{self._server}" ends before the position that was'
+                " read",
+                detail="Another server has taken over that had not all of it.",
+                hint="Begin anew with --fresh.",
+            )
+
+    def _let_go_of_snapshot(self) -> None:
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
+        if self._replication is not None and not self._temporary:
+            self._replication.close()
+            self._replication = None
+
+    def _undo(self) -> None:
+        """What was made for a start that failed goes."""
+        if self._replication is not None:
+            self._replication.close()
+            self._replication = None
+        if self._made_slot:
+            with contextlib.suppress(psycopg.Error):
+                slots.drop_slot(self._connection, self._slot)
+        self.close()

@@ -1,0 +1,150 @@
+"""A replication connection, served by a thread of its own.
+
+The thread does two things: it takes what the server sends, up to a limit, and it tells the server
+how far we are: once a second, when it asks, and when more was confirmed, so that the server keeps
+neither log nor patience waiting while the engine is busy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from flowsql_connectors.postgres_cdc.server import Connection, lsn_text
+from flowsql_connectors.postgres_cdc.wire import standby_status
+
+__all__ = ["LogStream"]
+
+_STATUS_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.2
+_QUEUE_BYTES: Final = 32 << 20
+_AT_ONCE: Final = 8192  # messages
+_KEEPALIVE: Final = ord("k")
+
+
+class LogStream:
+    """The log of a slot from a position on, as frames.
+
+    Args:
+        connection: for replication; the stream closes it.
+        slot, publication: what is read.
+        start: log position.
+        confirmed: gives the log position below which nothing is needed again.
+
+    Raises:
+        psycopg.Error: the server does not begin.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        slot: str,
+        publication: str,
+        start: int,
+        confirmed: Callable[[], int],
+    ) -> None:
+        self._connection = connection
+        self._confirmed = confirmed
+        # The grammar of replication has no parameters: a list of names within a string.
+        names = sql.Literal(sql.Identifier(publication).as_string(connection))
+        connection.execute(
+            sql.SQL(
+                "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names {})"
+            )
+            .format(sql.Identifier(slot), sql.SQL(lsn_text(start)), names)
+            .as_bytes(connection)
+        )
+        self._ready = threading.Condition()
+        self._frames: list[bytes] = []
+        self._bytes = 0
+        self._error: BaseException | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"log of {slot}", daemon=True)
+        self._thread.start()
+
+    def take(self, timeout: float) -> list[bytes]:
+        """What came since the last call; waits for something at most `timeout` seconds.
+
+        Raises what ended the stream, behind the last of what came before.
+        """
+        with self._ready:
+            if not self._frames and self._error is None:
+                self._ready.wait(timeout)
+            frames, self._frames, self._bytes = self._frames, [], 0
+            if not frames and self._error is not None:
+                raise self._error
+            return frames
+
+    def close(self) -> None:
+        """Let go of the connection; may be called twice."""
+        self._closing = True
+        if self._thread is not threading.current_thread():
+            self._thread.join(5)
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - raised again by who takes
+            with self._ready:
+                self._error = error
+                self._ready.notify_all()
+        finally:
+            with contextlib.suppress(Exception):
+                self._connection.close()
+
+    def _serve(self) -> None:
+        pg = self._connection.pgconn
+        told, told_at = -1, 0.0
+        asked = False
+        while not self._closing:
+            now = time.monotonic()
+            confirmed = self._confirmed()
+            if asked or confirmed != told or now - told_at >= _STATUS_SECONDS:
+                pg.put_copy_data(standby_status(confirmed, time.time_ns() // 1000))
+                told, told_at, asked = confirmed, now, False
+            pg.flush()
+            if self._bytes > _QUEUE_BYTES:
+                with self._ready:
+                    self._ready.wait(_LOOK_SECONDS / 4)
+                continue
+            frames, asked = self._take(pg)
+            if frames:
+                with self._ready:
+                    self._frames += frames
+                    self._bytes += sum(map(len, frames))
+                    self._ready.notify_all()
+            if len(frames) < _AT_ONCE and not asked:
+                readable, _, _ = select.select([pg.socket], [], [], _LOOK_SECONDS)
+                if readable:
+                    pg.consume_input()
+
+    @staticmethod
+    def _take(pg: psycopg.pq.abc.PGconn) -> tuple[list[bytes], bool]:
+        """The frames that are here, and whether the server wants an answer."""
+        frames: list[bytes] = []
+        asked = False
+        get = pg.get_copy_data
+        while len(frames) < _AT_ONCE:
+            size, data = get(1)
+            if size > 0:
+                frame = bytes(data)
+                frames.append(frame)
+                if frame[0] == _KEEPALIVE and frame[-1]:
+                    asked = True
+            elif size == 0:
+                break
+            else:
+                if frames:
+                    # The end is met again at the next call.
+                    break
+                result = pg.get_result()
+                text = pg.get_error_message() if result is None else result.get_error_message()
+                raise psycopg.OperationalError(text or "the server ended the stream")
+        return frames, asked
