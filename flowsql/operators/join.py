@@ -12,13 +12,16 @@ Requires: append or retract on either side; a unique key only where the layout s
 Emits: append for an inner join of append sides, else retract. Pairs are given as rows come
 (`ΔA⋈B`, then `A⋈ΔB` over the state that has ΔA: the bilinear form). A preserved row without a match
 is padded with NULL: taken back before its first match is given, given again in `flush` where the
-last match is gone. A retraction of a row that is not there is ignored and counted
-(`orphan-retractions`). NULL in a key matches nothing unless the pair of keys is null-safe.
+last match is gone. A retraction of a row that is not there is counted (`orphan-retractions`) and ignored; where
+the side forgets rows with time it may be one of those, and takes back what it meets on the other side
+now (or its padding), with or without having been joined with it, as in Flink.
+NULL in a key matches nothing unless the pair of keys is null-safe.
 State: `keys` (join key → slot) for both sides, with the number of rows of each; per side
 `…_rows` and what its layout needs (`join_side.py`). A preserved row remembers how often it is given
 padded, and under a further condition, or where a side forgets rows with time, its number of matches,
 in which a forgotten row still counts: as in Flink a preserved row is padded again only when
-the last of its matches is taken back. A key is freed with its last row.
+the last of its matches is taken back. What was never joined may be taken back too, so that the number
+falls below zero, and the row stays padded until it rises above. A key is freed with its last row.
 Cost: per row one look-up of its key, one probe, one row stored; per pair its columns.
 """
 
@@ -152,6 +155,11 @@ class JoinOperator(Operator):
             if accepted is not None:
                 rows = accepted.nonzero()[0]
                 self.context.counters.add("orphan-retractions", len(slots) - len(rows))
+                if me.ttl:
+                    orphans = (~accepted).nonzero()[0]
+                    yield from self._pass_on(
+                        port, batch.take(pa.array(orphans)), slots.take(orphans)
+                    )
                 if not len(rows):
                     return
                 batch = batch.take(pa.array(rows))
@@ -178,6 +186,27 @@ class JoinOperator(Operator):
         if hits is not None:
             me.rows.write(update.new_rows, "matches", hits.take(update.new_from))
         self._note(port, slots, signs, update)
+
+    def _pass_on(self, port: int, batch: pa.RecordBatch, slots: Ints) -> Iterator[Changes]:
+        """Retractions of rows that may have been forgotten: of what they meet now, as in Flink.
+
+        All of these stand before what else the batch comes to, so that no sink deletes by its key
+        what has just been inserted.
+        """
+        me, other = self._sides[port], self._sides[1 - port]
+        hits = np.zeros(len(slots), np.int64)
+        arrived = Arrived(port, batch, np.full(len(slots), -1, np.int8), slots)
+        for start, stop in spans(other, slots):
+            probe, rows = other.probe(slots[start:stop])
+            probe = probe + start
+            for part in pieces(batch, me.columns, probe, other.row_width):
+                yield from self._pairs(
+                    arrived, (probe[part], rows[part]), hits, Merge(None, None, None)
+                )
+        bare = hits == 0
+        if self._preserved[port] and bare.any():
+            orphans = Changes(batch, np.full(len(slots), DELETE, np.int8))
+            yield from split_changes(self._padded_input(port, orphans, bare))
 
     def _pairs(
         self, arrived: Arrived, pairs: tuple[Ints, Ints], hits: Ints | None, merge: Merge
@@ -377,7 +406,7 @@ class JoinOperator(Operator):
         if not self._counting:
             unmatched = other.counts(slots) == 0
         else:
-            unmatched = me.rows.read(rows, "matches") == 0
+            unmatched = me.rows.read(rows, "matches") <= 0
         rows, slots = rows[unmatched], slots[unmatched]
         weights = me.rows.weights(rows)
         missing = weights - me.rows.read(rows, "padded")

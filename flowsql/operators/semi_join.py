@@ -10,12 +10,14 @@ In → out, for an anti join, one step each:
     right -D 1 x   →  +I 1 a
 
 Requires: append or retract on either side; a unique key only where the layout says so.
-Emits: all in `flush`, one net change a left row and step, retractions first, rows in order of
+Emits: in `flush`, one net change a left row and step, retractions first, rows in order of
 arrival; append for a semi join of append sides, else retract. NULL in a key matches nothing unless the
 pair of keys is null-safe. Null-aware (NOT IN): where the right side has no row all left rows
 are given, where it holds a NULL none, and rows with a NULL key only in the first case. A retraction
-of a row that is not there is ignored and counted (`orphan-retractions`); without a condition
-the right side knows its rows by key only.
+of a row that is not there is counted (`orphan-retractions`) and ignored; where its side forgets rows
+with time it may be one of those, and counts as if it were there, as in Flink: a left row is taken back
+at once, if it would be given now; a right one is a match less to the left rows it meets, whose number
+may fall below zero. Without a condition the right side knows its rows by key only.
 State: `keys` (join key → slot) for both sides, with the number of rows of each; the left side's
 rows, each with how often it is given and, under a condition, its number of matches
 (`join_side.py`); the right side's rows only under a condition; `facts` of a null-aware join. A
@@ -50,6 +52,8 @@ __all__ = ["SemiJoinOperator"]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
+
+_NONE: Ints = np.zeros(0, np.int64)
 
 
 class SemiJoinOperator(Operator):
@@ -135,8 +139,8 @@ class SemiJoinOperator(Operator):
         slots, _ = self._keys.ensure(keys)
         self._touched.add(slots, self._keys.capacity)
         if port == 0:
-            self._add_left(batch, slots, signs)
-        elif self._right is None:
+            return self._add_left(batch, slots, signs)
+        if self._right is None:
             self._count_right(slots, signs)
         else:
             self._add_right(self._right, batch, slots, signs)
@@ -159,28 +163,30 @@ class SemiJoinOperator(Operator):
 
     def _accepted(
         self, side: JoinSideState, batch: pa.RecordBatch, slots: Ints, signs: Signs | None
-    ) -> tuple[pa.RecordBatch, Ints, Signs | None, Ints | None]:
-        """The rows that count, and what each is kept under."""
+    ) -> tuple[pa.RecordBatch, Ints, Signs | None, Ints | None, Ints]:
+        """The rows that count, what each is kept under, and which rows do not count."""
         if side.append:
-            return batch, slots, None, None
+            return batch, slots, None, None, _NONE
         signs = np.ones(len(slots), np.int8) if signs is None else signs
         places, accepted = side.accept(batch, slots, signs)
-        if accepted is not None:
-            rows = accepted.nonzero()[0]
-            self.context.counters.add("orphan-retractions", len(slots) - len(rows))
-            batch = batch.take(pa.array(rows))
-            slots, signs, places = slots.take(rows), signs.take(rows), places.take(rows)
-        return batch, slots, signs, places
+        if accepted is None:
+            return batch, slots, signs, places, _NONE
+        rows, orphans = accepted.nonzero()[0], (~accepted).nonzero()[0]
+        self.context.counters.add("orphan-retractions", len(orphans))
+        batch = batch.take(pa.array(rows))
+        return batch, slots.take(rows), signs.take(rows), places.take(rows), orphans
 
-    def _add_left(self, batch: pa.RecordBatch, slots: Ints, signs: Signs | None) -> None:
-        batch, slots, signs, places = self._accepted(self._left, batch, slots, signs)
+    def _add_left(
+        self, whole: pa.RecordBatch, all_slots: Ints, all_signs: Signs | None
+    ) -> Iterator[Changes]:
+        batch, slots, signs, places, orphans = self._accepted(
+            self._left, whole, all_slots, all_signs
+        )
+        if len(orphans) and self._left.ttl:
+            yield from self._pass_on(whole.take(pa.array(orphans)), all_slots.take(orphans))
         if not len(slots):
             return
-        hits = np.zeros(len(slots), np.int64)
-        if self._right is not None:
-            for probe, rows in self._matches(self._left, self._right, batch, slots):
-                weights = self._right.rows.weights(rows) if self._right.weighted else 1
-                np.add.at(hits, probe, weights)
+        hits = self._hits(batch, slots)
         update = self._left.update(batch, slots, signs, places)
         if self._right is not None and len(update.new_rows):
             self._left.rows.write(update.new_rows, "matches", hits.take(update.new_from))
@@ -188,6 +194,24 @@ class SemiJoinOperator(Operator):
             self._candidates.append((update.added, update.added_slots))
         if len(update.dropped):
             self._candidates.append((update.dropped, update.dropped_slots))
+
+    def _hits(self, batch: pa.RecordBatch, slots: Ints) -> Ints:
+        """How many right rows each of these left rows matches; 0 where nobody counts them."""
+        hits = np.zeros(len(slots), np.int64)
+        if self._right is not None:
+            for probe, rows in self._matches(self._left, self._right, batch, slots):
+                weights = self._right.rows.weights(rows) if self._right.weighted else 1
+                np.add.at(hits, probe, weights)
+        return hits
+
+    def _pass_on(self, batch: pa.RecordBatch, slots: Ints) -> Iterator[Changes]:
+        """Retractions of left rows that may have been forgotten, if they would be given now."""
+        rows = self._belongs(self._hits(batch, slots) > 0, slots).nonzero()[0]
+        if len(rows):
+            index = pa.array(rows)
+            arrays = [batch.column(c).take(index) for c in self._left.columns]
+            given = pa.RecordBatch.from_arrays(arrays, schema=self._output)
+            yield from split_changes(Changes(given, np.full(len(rows), DELETE, np.int8)))
 
     def _count_right(self, slots: Ints, signs: Signs | None) -> None:
         """Right rows without a condition: their number by key."""
@@ -210,10 +234,13 @@ class SemiJoinOperator(Operator):
         self, right: JoinSideState, batch: pa.RecordBatch, slots: Ints, signs: Signs | None
     ) -> None:
         """Right rows under a condition: the left rows they meet gain or lose a match."""
-        batch, slots, signs, places = self._accepted(right, batch, slots, signs)
+        counted, at, which, places, orphans = self._accepted(right, batch, slots, signs)
+        if len(orphans) and not right.ttl:
+            batch, slots, signs = counted, at, which
+        if len(at):
+            right.update(counted, at, which, places)
         if not len(slots):
             return
-        right.update(batch, slots, signs, places)
         for probe, rows in self._matches(right, self._left, batch, slots):
             change = 1 if signs is None else signs.take(probe).astype(np.int64)
             self._left.rows.add(rows, "matches", change)
@@ -280,7 +307,11 @@ class SemiJoinOperator(Operator):
         if len(rows):
             left = self._left.rows
             weights = np.where(left.alive(rows), left.weights(rows), 0)
-            wanted = np.where(self._belongs(rows, slots), weights, 0)
+            if self._right is not None:
+                matched = left.read(rows, "matches") > 0
+            else:
+                matched = self._counts.vector("right_count").take(slots) > 0
+            wanted = np.where(self._belongs(matched, slots), weights, 0)
             change = wanted - left.read(rows, "given")
             moved = change.nonzero()[0]
             if len(moved):
@@ -310,21 +341,17 @@ class SemiJoinOperator(Operator):
                 found.append((rows, slots.take(probe)))
             self._facts_before = None
         if not found:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+            return _NONE, _NONE
         rows, first = np.unique(np.concatenate([r for r, _ in found]), return_index=True)
         return rows, np.concatenate([s for _, s in found]).take(first)
 
-    def _belongs(self, rows: Ints, slots: Ints) -> Bools:
-        """bool[n]: left rows that are part of the answer."""
-        if self._right is not None:
-            matched = self._left.rows.read(rows, "matches") > 0
-        else:
-            matched = self._counts.vector("right_count").take(slots) > 0
+    def _belongs(self, matched: Bools, slots: Ints) -> Bools:
+        """bool[n]: left rows, with a match or without, that are part of the answer."""
         if not self._null_aware:
             return ~matched if self._anti else matched
         has_rows, has_nulls = self._facts_now()
         if not has_rows or has_nulls:
-            return np.full(len(rows), not has_rows)
+            return np.full(len(slots), not has_rows)
         return ~matched & ~np.asarray(
             self._keys.keys(slots)[0].is_null().to_numpy(zero_copy_only=False)
         )

@@ -12,7 +12,7 @@ import pytest
 import flowsql
 from flowsql.runtime.clock import ManualClock
 from flowsql.runtime.job import Job
-from tests.unit.library.feeds import SCHEMA, rows
+from tests.unit.library.feeds import SCHEMA, changes, rows
 
 HOUR = 3_600_000
 QUERY = "INSERT INTO s SELECT /*+ STATE_TTL('t' = '{}') */ k, COUNT(*) FROM t GROUP BY k"
@@ -112,3 +112,24 @@ def test_the_setting_is_told_where_it_differs(tmp_path: Path) -> None:
                 job.wait(10)
     assert "- GroupAggregate(keys=[k], calls=[COUNT(*)], ttl=1 h)" in str(caught.value)
     assert "+ GroupAggregate(keys=[k], calls=[COUNT(*)])" in str(caught.value)
+
+
+def test_a_late_update_replaces_a_pair_of_a_forgotten_row() -> None:
+    """Also where an aggregate is made of the pairs."""
+    clock = ManualClock(0)
+
+    def left() -> Iterator[flowsql.Changes]:
+        yield changes(("+I", 1, 7))
+        clock.advance(HOUR)
+        yield changes(("-U", 1, 7), ("+U", 1, 8))
+
+    with flowsql.connect(clock=clock) as session:
+        session.from_changes("l", SCHEMA, left())
+        session.from_changes("r", SCHEMA, [changes(("+I", 1, 10)), None])
+        session.execute(
+            "CREATE VIEW pairs AS SELECT /*+ STATE_TTL('l' = '1 h') */ l.v, r.v AS w "
+            "FROM l JOIN r ON l.k = r.k"
+        )
+        result = session.execute("SELECT COUNT(*) AS n, SUM(v * w) AS total FROM pairs")
+        assert isinstance(result, flowsql.Result)
+        assert result.to_arrow().to_pylist() == [{"n": 1, "total": 80}]

@@ -337,7 +337,8 @@ def _joined(
             change = 1 if sign == "+" else -1
             serial += 1
             content = (tuple(row), serial if append else 0)
-            if change < 0 and content not in me:
+            orphan = change < 0 and content not in me
+            if orphan and not ttls[port]:
                 continue
             met = [(c, e) for c, e in other.items() if c[0][0] == row[0]]
             for theirs, entry in met:
@@ -348,6 +349,10 @@ def _joined(
                     if change > 0 and entry.padded:
                         answer["-", *pair(port, nothing, theirs[0])] += entry.padded
                         entry.padded = 0
+            if orphan:
+                if keeps[port] and not met:
+                    answer["-", *pair(port, row, nothing)] += 1
+                continue
             if content not in me:
                 me[content] = _Kept(step.now, 1, sum(e.weight for _, e in met))
                 continue
@@ -362,7 +367,7 @@ def _joined(
         for port in (0, 1):
             for content, kept in sides[port].items():
                 missing = kept.weight - kept.padded
-                if keeps[port] and kept.matches == 0 and missing:
+                if keeps[port] and kept.matches <= 0 and missing:
                     answer["+", *pair(port, content[0], nothing)] += missing
                     kept.padded = kept.weight
         answers.append(_net(answer))
@@ -392,6 +397,68 @@ def test_a_join_meets_rows_that_are_not_over(
     sides = [_side(SideLayout.NO_UNIQUE_KEY, mode, ttl) for ttl in ttls]
     _, answers = _run(Join(kind, *sides, (False,)), _pairs(), mode, steps, restarts=True)
     assert [_net(a) for a in answers] == _joined(steps, kind, ttls, append=append)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 32),
+    anti=st.booleans(),
+    append=st.booleans(),
+    ttls=st.sampled_from(((TTL, TTL), (0, TTL), (3 * TTL, 0))),
+)
+def test_a_semi_join_meets_rows_that_are_not_over(
+    seed: int, anti: bool, append: bool, ttls: tuple[int, int]
+) -> None:
+    """Against Flink's way: row by row, what is kept of a left row is its matches; net by step."""
+    mode = APPEND if append else RETRACT
+    steps = _steps(seed, mode, 2, ())
+    left, right = (_side(SideLayout.NO_UNIQUE_KEY, mode, ttl) for ttl in ttls)
+    spec = SemiJoin(anti, left, replace(right, columns=()), (False,))
+    _, answers = _run(spec, ROW, mode, steps, restarts=True)
+    lefts: dict[Any, _Kept] = {}
+    rights: list[tuple[int, int]] = []
+    for step, answer in zip(steps, answers, strict=True):
+        expected: Counter[Any] = Counter()
+        lefts = {r: e for r, e in lefts.items() if not ttls[0] or e.written + ttls[0] > step.now}
+        rights = [e for e in rights if not ttls[1] or e[1] + ttls[1] > step.now]
+        for number, (port, (sign, *row)) in enumerate(step.records):
+            change = 1 if sign == "+" else -1
+            if port == 0:
+                matches = sum(k == row[0] for k, _ in rights)
+                content = (*row, (step.now, number) if append else None)
+                kept = lefts.get(content)
+                if kept is None and change < 0:
+                    expected[tuple(row)] -= bool(ttls[0]) and (matches > 0) != anti
+                elif kept is None:
+                    lefts[content] = _Kept(step.now, 1, matches)
+                    expected[tuple(row)] += (matches > 0) != anti
+                else:
+                    kept.weight += change
+                    kept.written = step.now
+                    expected[tuple(row)] += change * ((kept.matches > 0) != anti)
+                    if not kept.weight:
+                        del lefts[content]
+                continue
+            if change > 0:
+                # Equal rows are one row; but those that are only added need not be found again.
+                rights = [(k, step.now if k == row[0] and not append else t) for k, t in rights] + [
+                    (row[0], step.now)
+                ]
+            else:
+                found = [e for e in rights if e[0] == row[0]]
+                if found:
+                    rights = [e for e in rights if e[0] != row[0]]
+                    rights += [(row[0], step.now)] * (len(found) - 1)
+                elif not ttls[1]:
+                    continue
+            for content, kept in lefts.items():
+                if content[0] == row[0]:
+                    before = kept.matches > 0
+                    kept.matches += change
+                    kept.written = step.now
+                    gain = (kept.matches > 0) - before
+                    expected[content[:3]] += kept.weight * (-gain if anti else gain)
+        assert _net(answer) == Counter({r: n for r, n in expected.items() if n})
 
 
 @settings(max_examples=60, deadline=None)

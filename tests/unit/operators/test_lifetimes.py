@@ -167,10 +167,87 @@ def test_a_forgotten_match_still_counts() -> None:
     run = Run(Join(JoinKind.LEFT, replace(SIDE, ttl=0), SIDE, (False,)), [ROW, ROW], PAIRS)
     run.step((0, changes(ROW, [("+", 1, 1)])), (1, changes(ROW, [("+", 1, 2)])), now=0)
     assert run.table() == {(1, 1, 1, 2): 1}
-    assert run.step((1, changes(ROW, [("-", 1, 2)])), now=1_000) == []
-    assert run.counters.as_dict() == {"orphan-retractions": 1}
     run.step((1, changes(ROW, [("+", 1, 3)])), now=1_001)
     assert run.step((1, changes(ROW, [("-", 1, 3)])), now=1_002) == [("-", 1, 1, 1, 3)]
+    last = run.step((1, changes(ROW, [("-", 1, 2)])), now=1_003)
+    assert last == [("-", 1, 1, 1, 2), ("+", 1, 1, None, None)]
+    assert run.counters.as_dict() == {"orphan-retractions": 1}
+
+
+LAYOUTS = {
+    "any rows": SIDE,
+    "unique key": replace(SIDE, layout=SideLayout.HAS_UNIQUE_KEY, unique_key=(1,)),
+    "one row": replace(SIDE, layout=SideLayout.KEY_IS_UNIQUE, unique_key=(0,)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_late_update_takes_the_old_pair_back(layout: str) -> None:
+    """Though the row was forgotten: by its other side, which is kept; before anything is given."""
+    run = Run(
+        Join(JoinKind.INNER, LAYOUTS[layout], replace(SIDE, ttl=0), (False,)), [ROW, ROW], PAIRS
+    )
+    run.step((1, changes(ROW, [("+", 1, 10), ("+", 1, 10)])), now=0)
+    run.step((0, changes(ROW, [("+", 1, 7)])), now=0)
+    run.restart()
+    late = run.step((0, changes(ROW, [("-", 1, 7), ("+", 1, 8)])), now=1_000)
+    assert late == [("-", 1, 7, 1, 10)] * 2 + [("+", 1, 8, 1, 10)] * 2
+    assert run.table() == {(1, 8, 1, 10): 2}
+    assert run.counters.as_dict() == {"orphan-retractions": 1}
+    run.step((0, changes(ROW, [("-", 2, 7)])), now=1_000)
+    assert run.live()["keys"] == 1
+    # What is passed on leaves nothing behind: the row is still not there.
+    again = run.step((0, changes(ROW, [("-", 1, 7)])), now=2_000)
+    assert again == [("-", 1, 7, 1, 10)] * 2
+
+
+def test_without_a_lifetime_nothing_is_passed_on() -> None:
+    """A side that forgets nothing knows that the row was never there."""
+    run = Run(Join(JoinKind.INNER, replace(SIDE, ttl=0), SIDE, (False,)), [ROW, ROW], PAIRS)
+    run.step((1, changes(ROW, [("+", 1, 10)])), now=0)
+    assert run.step((0, changes(ROW, [("-", 1, 7)])), now=0) == []
+    spec = SemiJoin(True, replace(SIDE, ttl=0), replace(SIDE, columns=()), (False,))
+    run = Run(spec, [ROW, ROW], ROW)
+    assert run.step((0, changes(ROW, [("-", 1, 7)])), now=0) == []
+    spec = SemiJoin(True, SIDE, replace(SIDE, columns=(), ttl=0), (False,))
+    run = Run(spec, [ROW, ROW], ROW)
+    run.step((0, changes(ROW, [("+", 1, 7)])), now=0)
+    run.step((1, changes(ROW, [("+", 1, 0)])), now=0)
+    assert run.step((1, changes(ROW, [("-", 1, 0), ("-", 1, 0)])), now=0) == [("+", 1, 7)]
+    assert run.step((1, changes(ROW, [("+", 1, 0)])), now=0) == [("-", 1, 7)]
+
+
+def test_a_forgotten_row_of_the_preserved_side_is_taken_back_padded() -> None:
+    """Where it meets nothing now; a row with a NULL key as well."""
+    run = Run(Join(JoinKind.FULL, SIDE, replace(SIDE, ttl=0), (False,)), [ROW, ROW], PAIRS)
+    rows = [("+", 1, 7), ("+", 2, 7), ("+", None, 7)]
+    run.step((0, changes(ROW, rows)), (1, changes(ROW, [("+", 2, 10)])), now=0)
+    late = [("-", 2, 7), ("+", 1, 8), ("-", 1, 7), ("-", None, 7)]
+    assert run.step((0, changes(ROW, late)), now=1_000) == [
+        ("-", 2, 7, 2, 10),
+        ("-", 1, 7, None, None),
+        ("-", None, 7, None, None),
+        ("+", 1, 8, None, None),
+        ("+", None, None, 2, 10),
+    ]
+
+
+@pytest.mark.parametrize("anti", [False, True])
+def test_a_forgotten_row_of_a_semi_join_is_taken_back(anti: bool) -> None:
+    """If it would be given now; a forgotten match is one the less."""
+    spec = SemiJoin(anti, SIDE, replace(SIDE, columns=(), ttl=0), (False,))
+    run = Run(spec, [ROW, ROW], ROW)
+    rows = [("+", 1, 7), ("+", 2, 7)]
+    run.step((1, changes(ROW, [("+", 1, 0)])), (0, changes(ROW, rows)), now=0)
+    assert run.step((0, changes(ROW, [("-", 1, 7), ("-", 2, 7)])), now=1_000) == [
+        ("-", 2 if anti else 1, 7)
+    ]
+    assert run.table() == {}
+    spec = SemiJoin(anti, replace(SIDE, ttl=0), replace(SIDE, columns=()), (False,))
+    run = Run(spec, [ROW, ROW], ROW)
+    run.step((1, changes(ROW, [("+", 1, 0)])), (0, changes(ROW, rows)), now=0)
+    run.restart()
+    assert run.step((1, changes(ROW, [("-", 1, 0)])), now=1_000) == [("+" if anti else "-", 1, 7)]
 
 
 def test_a_row_of_a_semi_join_stays_when_its_match_is_forgotten() -> None:
