@@ -77,10 +77,8 @@ class DebeziumJsonDecoder(Decoder):
         self._ignore_errors = ignore_errors
         self._blocks = BlockReader(self._envelope(), style)
         # Arrow reads no maps, nor a value of any kind as its text.
-        self._fast = (
-            self._blocks.able
-            and bool(self._fields)
-            and not {"schema", "source.properties"} & set(self._metadata.values())
+        self._fast = self._blocks.able and not {"schema", "source.properties"} & set(
+            self._metadata.values()
         )
 
     def split(self, data: bytes, *, last: bool) -> int:
@@ -160,17 +158,16 @@ class DebeziumJsonDecoder(Decoder):
         readers = [_READ[key] for key in self._metadata.values()]
         for number, record in enumerate(records):
             try:
-                value = json_value(record)
-                if value is NOTHING:
-                    # A tombstone: it follows a delete, which says all.
-                    continue
-                payload = self._payload(value)
-                changes = _changes_of(payload, schema_include=self._schema_include)
-                known = [read(value, payload) for read in readers]
+                found = [
+                    (kind, row, [read(message, payload) for read in readers])
+                    for message in _messages(record)
+                    for payload in [self._payload(message)]
+                    for kind, row in _changes_of(payload, schema_include=self._schema_include)
+                ]
             except UnreadableRecordError as error:
                 bad.append(BadRow(number, number + 1, record, str(error)))
                 continue
-            for kind, row in changes:
+            for kind, row, known in found:
                 kinds.append(kind)
                 rows.append(row)
                 beside.append(known)
@@ -180,9 +177,7 @@ class DebeziumJsonDecoder(Decoder):
         for i, key in enumerate(self._metadata.values()):
             arrays.append(_beside([known[i] for known in beside], METADATA[key], columns))
         return assemble(
-            pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-            if arrays
-            else pa.RecordBatch.from_pylist([{}] * len(rows), schema=self._schema),
+            pa.RecordBatch.from_arrays(arrays, schema=self._schema),
             np.array(record_of, np.int64),
             cells,
             bad,
@@ -193,9 +188,7 @@ class DebeziumJsonDecoder(Decoder):
             kinds=np.array(kinds, np.int8),
         )
 
-    def _payload(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise UnreadableRecordError("record is not a JSON object")
+    def _payload(self, value: dict[str, Any]) -> dict[str, Any]:
         if not self._schema_include:
             return value
         payload = value.get("payload")
@@ -203,10 +196,25 @@ class DebeziumJsonDecoder(Decoder):
             return payload
         if "payload" not in value and "op" in value:
             raise UnreadableRecordError(
-                "record has no \"payload\" and no schema: 'debezium-json.schema-include' must be "
-                "'false' for it"
+                "record has no \"payload\": 'debezium-json.schema-include' must be 'false'"
             )
         raise UnreadableRecordError('"payload" is not a JSON object')
+
+
+def _messages(record: bytes) -> list[dict[str, Any]]:
+    """The messages of a record: one, or those of a list; none in a tombstone.
+
+    Raises:
+        UnreadableRecordError: it holds something else.
+    """
+    value = json_value(record, last_wins=True)
+    if value is NOTHING:
+        # It follows a delete, which says all.
+        return []
+    messages = value if isinstance(value, list) else [value]
+    if not all(isinstance(m, dict) for m in messages):
+        raise UnreadableRecordError("record is not a JSON object")
+    return messages
 
 
 def _without_blank_lines(block: bytes, lines: int) -> tuple[bytes, npt.NDArray[np.int64]]:
@@ -299,8 +307,7 @@ def _changes_of(
             return [(_DELETE, _row(payload, "before", op))]
         case None if "payload" in payload and not schema_include:
             raise UnreadableRecordError(
-                "record has a schema and a \"payload\": 'debezium-json.schema-include' must be "
-                "'true' for it"
+                "record has a \"payload\": 'debezium-json.schema-include' must be 'true'"
             )
         case None:
             raise UnreadableRecordError('"op" is missing')

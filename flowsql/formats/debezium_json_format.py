@@ -10,8 +10,9 @@
 
 A table of this format gives changes that take rows back; a sink takes any. It writes `+I` and `+U` as
 `op` `c`, `-U` and `-D` as `op` `d`, as Flink does: an update is two messages. Blank lines (tombstones) are
-passed over; any other `op` is unreadable, `t` (TRUNCATE) among them. Columns are written and read as
-format `json` does it, with the same differences from Flink.
+passed over, a list on a line is its messages; any other `op` is unreadable, `t` (TRUNCATE) among them.
+Columns are written and read as format `json` does it, with the same differences from Flink; a 2.50 that a
+STRING column takes is 2.50, in Flink 2.5.
 
 `before` must be complete: in PostgreSQL it is after `ALTER TABLE … REPLICA IDENTITY FULL`; without,
 Debezium writes NULL for what it does not know, and such a row takes nothing back. Declare columns NOT NULL
@@ -37,6 +38,7 @@ both spellings are taken, with and without `value.`.
 from __future__ import annotations
 
 from flowsql.config import Option, OptionType
+from flowsql.errors import ConfigError
 from flowsql.formats.debezium_json_decoder import METADATA, DebeziumJsonDecoder
 from flowsql.formats.debezium_json_encoder import DebeziumJsonEncoder
 from flowsql.formats.format import Decoder, Encoder, Format, FormatTable
@@ -82,6 +84,12 @@ class DebeziumJsonFormat(Format):
         )
 
     def encoder(self, table: FormatTable) -> Encoder:
+        if table.options["debezium-json.schema-include"]:
+            raise ConfigError(
+                "format \"debezium-json\" cannot write with 'debezium-json.schema-include' = 'true'",
+                hint="Leave the option out where the table is written.",
+                option="debezium-json.schema-include",
+            )
         skip_nulls = table.options["debezium-json.encode.ignore-null-fields"]
         rows = JsonEncoder(
             table,

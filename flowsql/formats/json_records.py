@@ -139,8 +139,12 @@ class UnreadableRecordError(Exception):
     """A record is no JSON; says why."""
 
 
-def json_value(record: bytes) -> Any:
+def json_value(record: bytes, *, last_wins: bool = False) -> Any:
     """The value that a record holds; `NOTHING` where it is blank.
+
+    Args:
+        record: its bytes.
+        last_wins: of members of the same name the last one counts, not the first.
 
     Raises:
         UnreadableRecordError: it is no JSON.
@@ -152,7 +156,7 @@ def json_value(record: bytes) -> Any:
     if not text.strip():
         return NOTHING
     try:
-        value = _LOADS(text)
+        value = _LOADS_LAST(text) if last_wins else _LOADS(text)
         if "\\u" in text:
             # Half of a surrogate pair is no character.
             json.dumps(value, ensure_ascii=False).encode()
@@ -217,6 +221,7 @@ def _no_constant(text: str) -> Any:
 _LOADS = json.JSONDecoder(
     parse_float=RawNumber, parse_constant=_no_constant, object_pairs_hook=_first_wins
 ).decode
+_LOADS_LAST = json.JSONDecoder(parse_float=RawNumber, parse_constant=_no_constant).decode
 
 
 def _shown(values: list[Any]) -> Callable[[int], str]:
