@@ -11,7 +11,6 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -44,14 +43,19 @@ from flowsql.library.embedded import EmbeddedConnector, EmbeddedInput, Item
 from flowsql.library.functions import add_function, look_in
 from flowsql.library.jobs import JobList
 from flowsql.library.masking import attach_text, short_names, short_text, starred
+from flowsql.library.preflight import check_table, preflight
+from flowsql.library.prepared import Prepared
 from flowsql.library.resolve import exactly_once, job_plan
 from flowsql.library.result import Result, ResultStream, text_result
 from flowsql.logical import Binder, PlanSettings, functions_of
 from flowsql.physical import PlannedJob, explain, plan_job, plan_select, tables_of
 from flowsql.physical.specs import Collect, Scan
 from flowsql.runtime.clock import Clock
+from flowsql.runtime.graph import JobPlan
 from flowsql.runtime.job import Job
+from flowsql.runtime.preflight import Report
 from flowsql.sql import (
+    CheckTable,
     CompilePlan,
     CreateTable,
     DescribeJob,
@@ -75,21 +79,6 @@ _LOG = logging.getLogger("flowsql")
 Planned: TypeAlias = QueryStatement | InsertStatement | StatementSet
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A statement that was carried out as far as it can be without running anything.
-
-    Attributes:
-        answer: what it answers with: a job that was not started yet, or a result.
-        wait: the next statement is begun when this job is over (`table.dml-sync`).
-        at_commit: target tables that show rows at checkpoints only.
-    """
-
-    answer: Result | Job
-    wait: bool = False
-    at_commit: tuple[str, ...] = ()
-
-
 class Session:
     """Tables, settings and running jobs of one user; a context manager.
 
@@ -105,6 +94,8 @@ class Session:
         fresh: jobs begin anew even where there is a checkpoint to resume from.
         start: path of a checkpoint that jobs start from, whatever SET says; or `latest`: jobs
             that would begin a first or a new run are refused.
+        dry: nothing is to be kept: what is declared in a catalog that lasts is forgotten with the
+            session, and compiled plans are not written.
     """
 
     def __init__(
@@ -116,11 +107,13 @@ class Session:
         events: Callable[[str], None] | None = None,
         fresh: bool = False,
         start: str | None = None,
+        dry: bool = False,
     ) -> None:
         self.config: dict[str, str] = {}
         self.jobs: list[Job] = []
         self._job_list = JobList()
-        self._catalog = Catalog()
+        self._catalog = Catalog(lasting=not dry)
+        self._dry = dry
         self._embedded = EmbeddedConnector()
         self._tell = events or partial(_LOG.info, "%s")
         self._warn = events or partial(_LOG.warning, "%s")
@@ -178,17 +171,19 @@ class Session:
         prepared: list[Prepared] = []
         with self.reading(sql):
             for statement in parse_script(sql):
-                with functions_of(self._catalog):
-                    made = self._prepare(statement, sql)
+                made = self.prepare_one(statement, sql)
                 self._check_name(made, prepared, statement)
                 prepared.append(made)
         return tuple(prepared)
 
+    def prepare_one(self, statement: Statement, sql: str) -> Prepared:
+        """As `prepare`, of one parsed statement of the text `sql`."""
+        with functions_of(self._catalog):
+            return self._prepare(statement, sql)
+
     def run(self, statement: Statement, sql: str) -> Result | Job:
         """Run one parsed statement of the text `sql`; raises as `execute`."""
-        with functions_of(self._catalog):
-            prepared = self._prepare(statement, sql)
-        return self.start(prepared)
+        return self.start(self.prepare_one(statement, sql))
 
     @contextlib.contextmanager
     def reading(self, sql: str) -> Iterator[None]:
@@ -208,7 +203,8 @@ class Session:
         match statement:
             case QueryStatement(query=query):
                 planned = plan_select(binder.query(query), binder.settings)
-                return Prepared(self._select(planned, binder, sql))
+                plan = job_plan(planned, binder.tables)
+                return Prepared(self._select(planned, plan, sql), plan=plan)
             case InsertStatement() | StatementSet():
                 return self._job(self._plan(statement, binder), binder, sql)
             case CreateTable(query=query) if query is not None:
@@ -221,6 +217,8 @@ class Session:
                 return self._execute_plan(path, span)
             case Show(kind="JOBS") | DescribeJob() | StopJob():
                 return Prepared(self._job_list.run(statement))
+            case CheckTable():
+                return Prepared(check_table(statement, self._catalog, binder, self.settings))
             case _:
                 return Prepared(self._commands.run(statement, sql, binder))
 
@@ -259,12 +257,12 @@ class Session:
             case InsertStatement():
                 return plan_job([binder.insert(statement)], binder.settings)
 
-    def _select(self, planned: PlannedJob, binder: Binder, sql: str) -> Result:
+    def _select(self, planned: PlannedJob, plan: JobPlan, sql: str) -> Result:
         stream = ResultStream()
         nodes, tables = planned.plan.nodes, tables_of(planned.statements)
         job = Job(
             f"{self._name}-select",
-            job_plan(planned, binder.tables),
+            plan,
             self.settings,
             clock=self._clock,
             collect=stream.put,
@@ -310,7 +308,9 @@ class Session:
             events=lambda message: self._warn(f'job "{name}": {short_text(message, home)}'),
             present=self._presenting(starred(sql)),
         )
-        return Prepared(job, wait=self._values()["table.dml-sync"], at_commit=exactly_once(plan))
+        return Prepared(
+            job, wait=self._values()["table.dml-sync"], at_commit=exactly_once(plan), plan=plan
+        )
 
     def _check_name(
         self, made: Prepared, prepared: Sequence[Prepared], statement: Statement
@@ -342,6 +342,8 @@ class Session:
         span = statement.path_span
         path = plan_file(statement.path, span)
         ok = Prepared(text_result("result", ["OK"]))
+        if self._dry and not path.exists():
+            return self._job(self._plan(statement.statement, binder), binder, sql)
         if path.exists() and statement.execute:
             return self._execute_plan(statement.path, span)
         if path.exists():
@@ -378,6 +380,37 @@ class Session:
             planned.statements, planned.optimized, planned.plan, details=statement.details
         )
         return text_result("result", [short_text(text, self._home)])
+
+    # Checks before a start
+
+    def check(self, sql: str) -> Report:
+        """What stands in the way of the text's queries and jobs, all at once; nothing is started.
+
+        Every statement is planned, and every connector that the plans name is asked. Declarations
+        and settings take effect, as in `prepare`.
+
+        Raises:
+            FlowSQLError: a statement is wrong.
+        """
+        report = Report()
+        for prepared in self.prepare(sql):
+            report.add(self.preflight(prepared))
+        return report
+
+    def preflight(self, prepared: Prepared, *, quick: bool = False) -> Report:
+        """What stands in the way of what was prepared.
+
+        Args:
+            prepared: a query or job; of anything else there is nothing to be found.
+            quick: only what costs a few milliseconds, for a start that follows at once.
+        """
+        if prepared.plan is None:
+            return Report()
+        persistent = isinstance(prepared.answer, Job)
+        report = preflight(prepared.plan, self.settings, persistent=persistent, quick=quick)
+        for found in report.found:
+            self._presenting("")(found.error)
+        return report
 
     # Settings and tables
 

@@ -24,7 +24,7 @@ from flowsql.catalog.show import (
     show_create_table,
     show_create_view,
 )
-from flowsql.catalog.store import CatalogObject, MemoryStore, Store
+from flowsql.catalog.store import CatalogObject, MemoryStore, ShadowStore, Store
 
 __all__ = [
     "Catalog",
@@ -37,6 +37,7 @@ __all__ = [
     "MemoryStore",
     "ObjectPath",
     "OpenedCatalog",
+    "ShadowStore",
     "Store",
     "UserFunction",
     "UserFunctions",

@@ -33,11 +33,20 @@ class Catalog:
     """Catalogs, their databases, and what these hold; names are case-sensitive, as in Flink.
 
     A temporary object hides the permanent one of the same name until it is dropped.
+
+    Attributes:
+        lasting: what is declared in a catalog that lasts is kept there; else it is forgotten with
+            this object, and nothing is written.
     """
 
     def __init__(
-        self, catalog: str = "default_catalog", database: str = "default_database"
+        self,
+        catalog: str = "default_catalog",
+        database: str = "default_database",
+        *,
+        lasting: bool = True,
     ) -> None:
+        self.lasting = lasting
         self.current_catalog = catalog
         self.current_database = database
         memory = OpenedCatalog(MemoryStore(database), {"type": "generic_in_memory"})

@@ -12,7 +12,7 @@ from flowsql.catalog.objects import (
     UserFunction,
 )
 
-__all__ = ["CatalogObject", "MemoryStore", "Store"]
+__all__ = ["CatalogObject", "MemoryStore", "ShadowStore", "Store"]
 
 CatalogObject = CatalogTable | CatalogView
 
@@ -122,3 +122,86 @@ class MemoryStore(Store):
 
     def remove_function(self, path: ObjectPath) -> None:
         del self._functions[path]
+
+
+class ShadowStore(Store):
+    """Another store as it would be after some changes, which that store never sees.
+
+    Args:
+        under: is only read.
+        default: its default database, there or not.
+    """
+
+    def __init__(self, under: Store, default: str) -> None:
+        self.default = default
+        self._under = under
+        self._over = MemoryStore(default)
+        # Databases and objects of the other store that are hidden.
+        self._gone: set[str | tuple[str, ObjectPath]] = set()
+
+    def databases(self) -> list[str]:
+        under = [d for d in self._under.databases() if d not in self._gone]
+        return sorted({*under, *self._over.databases()})
+
+    def database(self, name: str) -> Database | None:
+        under = None if name in self._gone else self._under.database(name)
+        if name == self.default and under is not None:
+            return under
+        return self._over.database(name) or under
+
+    def put_database(self, database: Database) -> None:
+        self._over.put_database(database)
+
+    def remove_database(self, name: str) -> None:
+        self._gone.add(name)
+        if self._over.database(name) is not None:
+            self._over.remove_database(name)
+
+    def names(self, database: str) -> list[str]:
+        under = self._under.names(database) if self._sees(database) else []
+        kept = [n for n in under if not self._hides("table", database, n)]
+        return sorted({*kept, *self._over.names(database)})
+
+    def get(self, path: ObjectPath) -> CatalogObject | None:
+        found = self._over.get(path)
+        if found is None and self._sees(path.database):
+            hidden = ("table", path) in self._gone
+            return None if hidden else self._under.get(path)
+        return found
+
+    def put(self, added: CatalogObject) -> None:
+        self._over.put(added)
+
+    def remove(self, path: ObjectPath) -> None:
+        self._gone.add(("table", path))
+        if self._over.get(path) is not None:
+            self._over.remove(path)
+
+    def function_names(self, database: str) -> list[str]:
+        under = self._under.function_names(database) if self._sees(database) else []
+        kept = [n for n in under if not self._hides("function", database, n)]
+        return sorted({*kept, *self._over.function_names(database)})
+
+    def function(self, path: ObjectPath) -> UserFunction | None:
+        found = self._over.function(path)
+        if found is None and self._sees(path.database):
+            hidden = ("function", path) in self._gone
+            return None if hidden else self._under.function(path)
+        return found
+
+    def put_function(self, function: UserFunction) -> None:
+        self._over.put_function(function)
+
+    def remove_function(self, path: ObjectPath) -> None:
+        self._gone.add(("function", path))
+        if self._over.function(path) is not None:
+            self._over.remove_function(path)
+
+    def _sees(self, database: str) -> bool:
+        return database not in self._gone and self._under.database(database) is not None
+
+    def _hides(self, kind: str, database: str, name: str) -> bool:
+        return any(
+            isinstance(g, tuple) and g[0] == kind and (g[1].database, g[1].name) == (database, name)
+            for g in self._gone
+        )

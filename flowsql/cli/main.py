@@ -32,8 +32,17 @@ the run left behind.
 
 Ctrl-C or SIGTERM stops the jobs with a last checkpoint; a second one, a second or more later, ends
 the process at once. Exit codes: 0 finished or stopped, 1 a job failed or was stopped without a last
-checkpoint, 2 bad SQL or option, 3 a connector's check before the start failed (no connector that
-comes with flowsql makes one), 130 or 143 ended at once.
+checkpoint, 2 bad SQL or option, 3 a check before the start failed, 130 or 143 ended at once.
+
+Before a job starts its connectors look for what they would fail at, as far as that takes
+milliseconds; "flowsql check" looks at everything.
+"""
+
+_CHECK_RULES = """\
+Every statement is planned, and whatever the plans read or write is asked: is it there, may it be read
+or written, does it hold what the tables say? All that is found is listed, each with what mends it.
+Nothing is changed and nothing is started. Exit codes: 0 nothing stands in the way, warnings and notes
+apart; 2 bad SQL or option, 3 something does.
 """
 
 _SHELL_RULES = """\
@@ -169,6 +178,15 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="show the plans of a file", allow_abbrev=False)
     _add_file(explain)
 
+    check = commands.add_parser(
+        "check",
+        help="connect to all that a file names, and tell what stands in the way of it",
+        epilog=_CHECK_RULES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_file(check)
+
     status = commands.add_parser("status", help="show jobs", allow_abbrev=False)
     _add_job(status, required=False)
     status.add_argument("--json", action="store_true", help="all that is known, as JSON")
@@ -198,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
         help="new folder; default: one of its own in execution.checkpointing.savepoint-dir, or in "
         "'savepoints' of the job's folder",
     )
-    for command in (run, explain, status, stop, save):
+    for command in (run, explain, check, status, stop, save):
         command.add_argument("--debug", action="store_true", help="show stack traces")
     return parser
 
@@ -241,10 +259,14 @@ def _run(options: argparse.Namespace) -> int:
     match options.command:
         case None:
             return _shell(options)
-        case "run" | "explain":
+        case "run" | "explain" | "check":
             from flowsql.cli.run import explain_file, run_file  # noqa: PLC0415
 
             settings = dict(_setting(text) for text in options.settings)
+            if options.command == "check":
+                from flowsql.cli.check import check_file  # noqa: PLC0415
+
+                return check_file(options.file, settings)
             if options.command == "explain":
                 return explain_file(options.file, settings)
             return run_file(

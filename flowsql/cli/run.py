@@ -22,6 +22,7 @@ from flowsql.cli.console import Console
 from flowsql.cli.repl.commands import read_file, scripts
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
+from flowsql.connector import Severity
 from flowsql.errors import FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.functions import look_in
@@ -33,7 +34,7 @@ from flowsql.sql import Explain, Insert, QueryStatement, StatementSet, parse_scr
 if TYPE_CHECKING:
     from flowsql.cli.repl.records import RecordPrinter
 
-__all__ = ["explain_file", "run_file", "run_text", "tune"]
+__all__ = ["explain_file", "name_of", "read_text", "run_file", "run_text", "tune"]
 
 # Terminals and process groups deliver one Ctrl-C twice: a second one counts from here on.
 _SECOND_SIGNAL_S = 1.0
@@ -42,8 +43,8 @@ _SECOND_SIGNAL_S = 1.0
 def explain_file(file: str, settings: Mapping[str, str]) -> int:
     """Print the plan of every query and INSERT of a file; nothing is run."""
     tune()
-    text = _read(file)
-    session = Session(settings, name=_name(file, text))
+    text = read_text(file)
+    session = Session(settings, name=name_of(file, text))
     explained = False
     with session.reading(text):
         parts = list(scripts(text))
@@ -102,8 +103,8 @@ def run_file(
     Raises:
         FlowSQLError: a statement is wrong, or a query failed.
     """
-    text = _read(file)
-    name = _name(file, text)
+    text = read_text(file)
+    name = name_of(file, text)
     return run_text(text, name, settings, start=start, fresh=fresh, debug=debug, form=form)
 
 
@@ -223,6 +224,11 @@ class _Run:
         self._console.fail(error)
 
     def _begin(self, prepared: Prepared) -> int:
+        report = self._session.preflight(prepared, quick=True)
+        for found in report.found:
+            if found.severity is Severity.WARNING:
+                self._console.log(found.error.message)
+        report.check()
         if isinstance(prepared.answer, Result):
             settings = EvalSettings(self._session.settings.local_time_zone)
             if self._form == "table":
@@ -373,7 +379,7 @@ def tune() -> None:
     pa.set_cpu_count(len(os.sched_getaffinity(0)))
 
 
-def _read(file: str) -> str:
+def read_text(file: str) -> str:
     """The text; modules of Python functions are found beside it from now on."""
     look_in(["." if file == "-" else str(Path(file).parent)])
     if file == "-":
@@ -381,7 +387,7 @@ def _read(file: str) -> str:
     return read_file(file)
 
 
-def _name(file: str, text: str) -> str:
+def name_of(file: str, text: str) -> str:
     """What jobs are called: a text without a file is known by its content."""
     if file != "-":
         return Path(file).stem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowsql.config import Option, OptionType, OptionValues
-from flowsql.connector.connector import Connector, Role
+from flowsql.connector.connector import Connector
 from flowsql.connector.context import Attempt, ConnectorContext
 from flowsql.connector.durable import (
     DurableFile,
@@ -20,6 +20,8 @@ from flowsql.connector.durable import (
     replace,
     write_file,
 )
+from flowsql.connector.preflight import Finding, Needs, PreflightContext, Severity
+from flowsql.connector.role import Role
 from flowsql.connector.sink import Committed, Guarantee, Sink, Writer
 from flowsql.connector.source import JSON, BadRecord, Piece, Poll, Reader, Source, Split
 from flowsql.connector.table import ConnectorTable
@@ -55,8 +57,10 @@ __all__ = [
     "DurableFile",
     "DurableObserver",
     "FileOperation",
+    "Finding",
     "Guarantee",
     "IsNull",
+    "Needs",
     "OneOf",
     "Option",
     "OptionType",
@@ -65,9 +69,11 @@ __all__ = [
     "Piece",
     "Poll",
     "Predicate",
+    "PreflightContext",
     "Reader",
     "Role",
     "ScanFilter",
+    "Severity",
     "Sink",
     "Source",
     "Split",

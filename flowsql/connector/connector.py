@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Hashable, Mapping, Sequence
-from enum import Enum
 from typing import ClassVar
 
 from flowsql.changelog import ChangelogMode
 from flowsql.config import Option, OptionValues
 from flowsql.connector.context import ConnectorContext
+from flowsql.connector.preflight import Finding, Needs, PreflightContext
+from flowsql.connector.role import Role
 from flowsql.connector.sink import Sink
 from flowsql.connector.source import JSON, Source
 from flowsql.connector.table import ConnectorTable
@@ -17,15 +18,7 @@ from flowsql.errors import ConfigError
 from flowsql.types import DataType
 from flowsql.types.predicates import Predicate, Taken
 
-__all__ = ["Connector", "Role"]
-
-
-class Role(Enum):
-    """What a table of a connector can be used as."""
-
-    SCAN = "scan"
-    SINK = "sink"
-    LOOKUP = "lookup"
+__all__ = ["Connector"]
 
 
 class Connector(ABC):
@@ -41,6 +34,7 @@ class Connector(ABC):
         overwrites_streams: in streaming mode as well.
         gives_watermarks: its readers give `Poll.watermarks`, for SOURCE_WATERMARK().
         exclusive: a second job of the process on the same group is refused at planning.
+        self_contained: it needs nothing outside the process, so that nothing can stand in its way.
     """
 
     name: ClassVar[str]
@@ -52,6 +46,7 @@ class Connector(ABC):
     overwrites_streams: ClassVar[bool] = False
     gives_watermarks: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
+    self_contained: ClassVar[bool] = False
 
     def check(self, table: ConnectorTable, role: Role) -> None:
         """Refuse at planning time what can be known without I/O.
@@ -117,6 +112,26 @@ class Connector(ABC):
         """
         del table
         return None
+
+    def preflight(
+        self,
+        tables: Sequence[ConnectorTable],
+        needs: Mapping[str, Needs],
+        context: PreflightContext,
+    ) -> Sequence[Finding] | None:
+        """What stands in the way of reading or writing these tables; changes nothing anywhere.
+
+        All findings at once: what is wrong with one table does not hide what is with another. An
+        error that it raises is one more finding. None, the default of a connector that needs
+        something outside, says that nothing was checked.
+
+        Args:
+            tables: those of one source group, or one that is written.
+            needs: by the tables' names; all have one role.
+            context: how thoroughly.
+        """
+        del tables, needs, context
+        return () if self.self_contained else None
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         """What the sink takes; UPSERT needs a primary key on the table."""

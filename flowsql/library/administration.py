@@ -40,7 +40,7 @@ def run_on_catalogs(statement: Statement, catalog: Catalog) -> None:
         case CreateCatalog(name=name):
             catalog.add_catalog(
                 str(name),
-                lambda: _opened(statement),
+                lambda: _opened(statement, lasting=catalog.lasting),
                 if_not_exists=statement.if_not_exists,
                 span=name.span,
             )
@@ -82,10 +82,10 @@ def run_on_catalogs(statement: Statement, catalog: Catalog) -> None:
             raise InternalError(f"no command for {type(statement).__name__}")
 
 
-def _opened(statement: CreateCatalog) -> OpenedCatalog:
+def _opened(statement: CreateCatalog, *, lasting: bool) -> OpenedCatalog:
     given = {o.key: o.value for o in statement.options}
     try:
-        store = open_store(str(statement.name), given)
+        store = open_store(str(statement.name), given, lasting=lasting)
     except FlowSQLError as error:
         raise _marked(error, statement.options, statement.name) from None
     return OpenedCatalog(store, given, statement.comment)

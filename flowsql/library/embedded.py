@@ -65,6 +65,7 @@ class EmbeddedConnector(Connector):
 
     name: ClassVar[str] = "embedded"
     roles: ClassVar[frozenset[Role]] = frozenset({Role.SCAN})
+    self_contained: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.inputs: dict[str, EmbeddedInput] = {}

@@ -32,6 +32,7 @@ from flowsql.catalog import (
     Database,
     MemoryStore,
     ObjectPath,
+    ShadowStore,
     Store,
     UserFunction,
     declare_table,
@@ -70,8 +71,13 @@ _FUNCTIONS = "functions"
 _Kept = CatalogObject | Database | UserFunction
 
 
-def open_store(name: str, given: Mapping[str, str]) -> Store:
+def open_store(name: str, given: Mapping[str, str], *, lasting: bool = True) -> Store:
     """The store of a catalog, by the options of CREATE CATALOG.
+
+    Args:
+        name: of the catalog.
+        given: its options.
+        lasting: False: nothing is written; what is changed is forgotten with the store.
 
     Raises:
         ConfigError: an option is wrong, or the folder cannot be used.
@@ -92,6 +98,9 @@ def open_store(name: str, given: Mapping[str, str]) -> Store:
     declared = (_TYPE, _DEFAULT, _PATH) if kind == "file" else (_TYPE, _DEFAULT)
     options = parse_options(declared, given, where=where)
     default = options["default-database"]
+    if kind == "file" and not lasting:
+        kept = FileStore(name, Path(options["path"]).absolute(), default, make=False)
+        return ShadowStore(kept, default)
     if kind == "file":
         return FileStore(name, Path(options["path"]).absolute(), default)
     return MemoryStore(default)
@@ -104,13 +113,18 @@ class FileStore(Store):
         catalog: its name in this session; the files do not hold it.
         folder: made if it is missing.
         default: its default database; made if it is missing.
+        make: False: nothing is made.
     """
 
-    def __init__(self, catalog: str, folder: Path, default: str = "default") -> None:
+    def __init__(
+        self, catalog: str, folder: Path, default: str = "default", *, make: bool = True
+    ) -> None:
         self.default = default
         self._catalog = catalog
         self._folder = folder
         self._read: dict[Path, tuple[tuple[int, int, int], _Kept]] = {}
+        if not make:
+            return
         with self._changing(folder):
             durable.make_dirs(folder)
         if self.database(default) is None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from flowsql.sql.administration import (
     AlterCatalog,
     AlterDatabase,
+    CheckTable,
     CreateCatalog,
     CreateDatabase,
     Describe,
@@ -90,6 +91,7 @@ __all__ = [
     "AlterTable",
     "AlterView",
     "Alteration",
+    "CheckTable",
     "Column",
     "CompilePlan",
     "ComputedColumn",

@@ -10,6 +10,7 @@ from flowsql.sql.statements import Name, Option, PartitionValue, Statement
 __all__ = [
     "AlterCatalog",
     "AlterDatabase",
+    "CheckTable",
     "CreateCatalog",
     "CreateDatabase",
     "Describe",
@@ -143,7 +144,8 @@ class Show(Statement):
     """`SHOW kind [FROM name] [[NOT] LIKE 'pattern']`.
 
     `kind` is the words behind SHOW: TABLES, VIEWS, CATALOGS, DATABASES, FUNCTIONS, USER FUNCTIONS,
-    COLUMNS, MODELS, MATERIALIZED TABLES, CURRENT CATALOG, CURRENT DATABASE, MODULES, FULL MODULES, JOBS, JARS.
+    COLUMNS, MODELS, MATERIALIZED TABLES, CURRENT CATALOG, CURRENT DATABASE, MODULES, FULL MODULES, JOBS, SOURCES,
+    JARS.
     """
 
     kind: str
@@ -157,6 +159,13 @@ class ShowPartitions(Statement):
 
     name: Name
     partition: tuple[PartitionValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTable(Statement):
+    """`CHECK TABLE name`."""
+
+    name: Name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,10 @@ class AdministrationRules(FunctionRules):
             name=must(parts, s.Name), partition=value(parts, "partition") or (), span=NOWHERE
         )
 
+    def check_table(self, parts: Parts) -> a.CheckTable:
+        """CHECK TABLE."""
+        return a.CheckTable(name=must(parts, s.Name), span=NOWHERE)
+
     def show_create(self, parts: Parts) -> a.ShowCreate:
         """SHOW CREATE."""
         kind, name = parts[2].type, must(parts, s.Name)

@@ -28,7 +28,7 @@ __all__ = ["parse_piece", "parse_script", "parse_statement"]
 
 _STARTS = (
     *("SELECT", "WITH", "VALUES", "CREATE", "DROP", "INSERT", "EXECUTE", "EXPLAIN", "SET"),
-    *("RESET", "USE", "SHOW", "DESCRIBE", "ALTER", "BEGIN"),
+    *("RESET", "USE", "SHOW", "DESCRIBE", "ALTER", "BEGIN", "CHECK"),
 )
 
 

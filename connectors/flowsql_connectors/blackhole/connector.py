@@ -14,6 +14,7 @@ class BlackholeConnector(Connector):
 
     name = "blackhole"
     roles = frozenset({Role.SINK})
+    self_contained = True
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         del table

@@ -19,6 +19,7 @@ class DatagenConnector(Connector):
     name = "datagen"
     options = OPTIONS
     roles = frozenset({Role.SCAN})
+    self_contained = True
 
     def check(self, table: ConnectorTable, role: Role) -> None:
         super().check(table, role)

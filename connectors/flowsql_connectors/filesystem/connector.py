@@ -10,8 +10,11 @@ from flowsql.connector import (
     Connector,
     ConnectorContext,
     ConnectorTable,
+    Finding,
+    Needs,
     OptionValues,
     Predicate,
+    PreflightContext,
     Role,
     Sink,
     Source,
@@ -146,6 +149,19 @@ class FilesystemConnector(Connector):
         from flowsql_connectors.filesystem.source import partition_folders  # noqa: PLC0415 - loads pyarrow
 
         return partition_folders(table)
+
+    def preflight(
+        self,
+        tables: Sequence[ConnectorTable],
+        needs: Mapping[str, Needs],
+        context: PreflightContext,
+    ) -> Sequence[Finding]:
+        from flowsql_connectors.filesystem.preflight import reading, writing  # noqa: PLC0415 - loads pyarrow
+
+        (table,) = tables
+        if needs[table.name].role is Role.SINK:
+            return list(writing(table))
+        return list(reading(table, context))
 
     def open_source(
         self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext

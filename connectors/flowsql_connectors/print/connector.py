@@ -16,6 +16,7 @@ class PrintConnector(Connector):
     name = "print"
     options = OPTIONS
     roles = frozenset({Role.SINK})
+    self_contained = True
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         del table

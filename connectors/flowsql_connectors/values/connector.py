@@ -25,6 +25,7 @@ class ValuesConnector(Connector):
     name = "values"
     options = OPTIONS
     roles = frozenset({Role.SCAN})
+    self_contained = True
 
     def check(self, table: ConnectorTable, role: Role) -> None:
         super().check(table, role)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 from flowsql.changelog import ChangelogMode
@@ -11,13 +11,17 @@ from flowsql.connector import (
     Connector,
     ConnectorContext,
     ConnectorTable,
+    Finding,
+    Needs,
     Option,
     OptionType,
+    PreflightContext,
     Role,
     Source,
 )
 from flowsql.errors import ConfigError
-from flowsql.testing.fake_database.source import FakeDatabaseSource
+from flowsql.testing.fake_database.source import FakeDatabaseSource, mismatches
+from flowsql.testing.fake_database.store import connect
 
 __all__ = ["FakeDatabaseConnector"]
 
@@ -97,6 +101,19 @@ class FakeDatabaseConnector(Connector):
 
     def group(self, table: ConnectorTable) -> Hashable:
         return (self.name, str(Path(table.options["path"]).resolve()), table.options["slot.name"])
+
+    def preflight(
+        self,
+        tables: Sequence[ConnectorTable],
+        needs: Mapping[str, Needs],
+        context: PreflightContext,
+    ) -> Sequence[Finding]:
+        del needs, context
+        connection = connect(tables[0].options["path"])
+        try:
+            return list(mismatches(tables, connection))
+        finally:
+            connection.close()
 
     def open_source(
         self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext

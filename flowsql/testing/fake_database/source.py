@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowsql.connector import JSON, ConnectorTable, Reader, Source, Split
+from flowsql.connector import (
+    JSON,
+    ConnectorTable,
+    Finding,
+    Reader,
+    Severity,
+    Source,
+    Split,
+)
 from flowsql.errors import ConnectorError, nearest
 from flowsql.testing.fake_database.reader import FakeDatabaseReader
 from flowsql.testing.fake_database.store import connect
 
-__all__ = ["FakeDatabaseSource"]
+__all__ = ["FakeDatabaseSource", "mismatches"]
 
 _FORMAT = 1
 
@@ -120,34 +128,8 @@ class FakeDatabaseSource(Source):
         return str(found[0])
 
     def _check_tables(self) -> None:
-        known = {
-            name: (json.loads(columns), json.loads(key))
-            for name, columns, key in self._connection.execute(
-                "SELECT name, columns, key FROM tables"
-            )
-        }
-        for table in self._tables:
-            name = table.options["table-name"]
-            if name not in known:
-                near = nearest(name, known)
-                raise ConnectorError(
-                    f'fake database "{self._folder}" has no table "{name}"',
-                    hint=f'Did you mean "{near}"?' if near else None,
-                )
-            columns, key = known[name]
-            for column in table.schema.names:
-                if column not in columns:
-                    near = nearest(column, columns)
-                    raise ConnectorError(
-                        f'table "{name}" of fake database "{self._folder}" has no column '
-                        f'"{column}"',
-                        hint=f'Did you mean "{near}"?' if near else None,
-                    )
-            if table.primary_key and set(table.primary_key) != set(key):
-                raise ConnectorError(
-                    f'the primary key of table "{name}" is ({", ".join(key)}), '
-                    f"not ({', '.join(table.primary_key)})"
-                )
+        for finding in mismatches(self._tables, self._connection):
+            raise ConnectorError(finding.fact, hint=finding.cure)
 
     def _start_fresh(self, mode: str) -> None:
         connection = self._connection
@@ -211,3 +193,40 @@ def _last_lsn(connection: sqlite3.Connection) -> int:
 
 def _floor(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT value FROM meta WHERE key = 'floor'").fetchone()[0])
+
+
+def mismatches(tables: Sequence[ConnectorTable], connection: Any) -> Iterator[Finding]:
+    """What the tables say of the database that is not so; the connection is to that database."""
+    known = {
+        name: (json.loads(columns), json.loads(key))
+        for name, columns, key in connection.execute("SELECT name, columns, key FROM tables")
+    }
+    for table in tables:
+        name, folder = table.options["table-name"], table.options["path"]
+        if name not in known:
+            near = nearest(name, known)
+            yield Finding(
+                Severity.ERROR,
+                f'fake database "{folder}" has no table "{name}"',
+                f'Did you mean "{near}"?' if near else None,
+                table.name,
+                "table-name",
+            )
+            continue
+        columns, key = known[name]
+        for column in table.schema.names:
+            if column not in columns:
+                near = nearest(column, columns)
+                yield Finding(
+                    Severity.ERROR,
+                    f'table "{name}" of fake database "{folder}" has no column "{column}"',
+                    f'Did you mean "{near}"?' if near else None,
+                    table.name,
+                )
+        if table.primary_key and set(table.primary_key) != set(key):
+            yield Finding(
+                Severity.ERROR,
+                f'the primary key of table "{name}" is ({", ".join(key)}), '
+                f"not ({', '.join(table.primary_key)})",
+                table=table.name,
+            )

@@ -1,0 +1,114 @@
+"""CHECK TABLE, and what a check found as rows and as text."""
+
+from __future__ import annotations
+
+from flowsql.catalog import Catalog, CatalogView, ColumnKind
+from flowsql.changelog import ChangelogMode
+from flowsql.config import EngineSettings
+from flowsql.connector import Needs, PreflightContext, Role
+from flowsql.errors import ConfigError, SqlError
+from flowsql.library.masking import short_text
+from flowsql.library.result import Result, rows_result
+from flowsql.logical import Binder, BoundTable, connector_table
+from flowsql.runtime.graph import JobPlan
+from flowsql.runtime.preflight import Found, Report, check_folder, check_plan, check_tables
+from flowsql.sql import CheckTable
+
+__all__ = ["check_table", "found_text", "preflight"]
+
+_COLUMNS = ("use", "severity", "finding", "cure")
+_USES = {Role.SCAN: "read", Role.SINK: "write", Role.LOOKUP: "look up"}
+
+
+def preflight(plan: JobPlan, settings: EngineSettings, *, persistent: bool, quick: bool) -> Report:
+    """What stands in the way of a plan.
+
+    Args:
+        plan: of a query or job.
+        settings: of the engine.
+        persistent: it is a job, which has a folder and takes checkpoints.
+        quick: only what costs a few milliseconds.
+    """
+    report = check_folder(settings) if persistent and not quick else Report()
+    context = PreflightContext(
+        quick=quick,
+        checkpoints=persistent,
+        streaming=plan.plan.streaming,
+        parallelism=settings.parallelism,
+    )
+    report.add(check_plan(plan, context))
+    return report
+
+
+def check_table(
+    statement: CheckTable, catalog: Catalog, binder: Binder, settings: EngineSettings
+) -> Result:
+    """What stands in the way of reading and of writing a table, in every way that it can be used.
+
+    Raises:
+        SqlError: there is no such table.
+        ConfigError: an environment variable is not set.
+    """
+    name = statement.name
+    found = catalog.find(name.parts, name.span)
+    if isinstance(found, CatalogView):
+        raise SqlError(
+            f'"{name}" is a view, not a table',
+            hint="CHECK TABLE is for the tables that it reads.",
+            span=name.span,
+        )
+    bound = binder.tables.bind(found, span=name.span)
+    context = PreflightContext(
+        streaming=binder.settings.streaming, parallelism=settings.parallelism
+    )
+    report = Report()
+    for role in (Role.SCAN, Role.SINK):
+        if role in bound.connector.roles:
+            report.add(_checked(bound, binder, role, context))
+    return _rows(report, (catalog.current_catalog, catalog.current_database))
+
+
+def _checked(bound: BoundTable, binder: Binder, role: Role, context: PreflightContext) -> Report:
+    columns = None
+    if role is Role.SCAN:
+        columns = [c.name for c in bound.columns if c.kind is not ColumnKind.COMPUTED]
+    table = connector_table(bound, binder.tables, columns=columns)
+    try:
+        bound.connector.check(table, role)
+    except ConfigError:
+        # Declared for the other use.
+        return Report()
+    upserts = role is Role.SCAN and bound.scan_mode is ChangelogMode.UPSERT
+    needs = Needs(
+        role,
+        table.primary_key,
+        before_images=role is Role.SCAN and bound.scan_mode is ChangelogMode.RETRACT,
+        holds_rows=upserts,
+    )
+    return check_tables(bound.connector, [table], {table.name: needs}, context)
+
+
+def _rows(report: Report, home: tuple[str, str]) -> Result:
+    """A row for each finding, and one for each use that nothing stands in the way of."""
+    rows: list[list[str | bool | None]] = [
+        [
+            None if f.role is None else _USES[f.role],
+            f.severity.value,
+            short_text(f.error.message, home),
+            f.error.hint and short_text(f.error.hint, home),
+        ]
+        for f in report.found
+    ]
+    wrong = {f.role for f in report.found}
+    rows += [
+        [_USES[role], "ok", "nothing stands in the way", None]
+        for _, role in report.checked
+        if role not in wrong
+    ]
+    return rows_result(_COLUMNS, rows)
+
+
+def found_text(found: Found, width: int | None = None) -> str:
+    """A finding for people: severity and place in front of the fact, then detail and cure."""
+    text = found.error.alone(width)
+    return found.severity.value.capitalize() + text.removeprefix(type(found.error).__name__)
