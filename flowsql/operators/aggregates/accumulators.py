@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,11 @@ from flowsql.operators.lifetimes import KeyLifetimes
 from flowsql.operators.sequence import accepted_counts, sort_stable
 from flowsql.operators.touched import Touched
 from flowsql.operators.vectors import Vector
-from flowsql.state import Columns, KeyIndex, Ordered, Timers
+from flowsql.state import Columns, KeyIndex, Ordered, Timers, memory
 from flowsql.state.accumulators import (
     ACCUMULATORS,
     BEGUN,
+    GROUPS,
     VARIANCES,
     Accumulator,
     AccumulatorKind,
@@ -38,6 +39,9 @@ from flowsql.state.kernels import distinct, runs
 from flowsql.types import BigIntType, DataType
 
 __all__ = ["Accumulators", "Snapshot"]
+
+# Distinct values whose groups are read together.
+_PART: Final = 1 << 16
 
 Ints = npt.NDArray[np.int64]
 
@@ -293,6 +297,15 @@ class _Distinct:
             self._lifetimes.open(self._index, state[what.lifetimes])
         self._types = (*group, what.type)
         self._arg = None if what.nulls else what.arg
+        # How many values each group has, where it may go before they do: a source that takes back
+        # what it never gave leaves some behind.
+        self._held: memory.Vector | None = None
+        if self._counts is not None and not ttl:
+            self._owners: KeyIndex = state[GROUPS]
+            self._owners.on_release(self._leave)
+            self._held = memory.Vector(np.int64)
+            held = self._held.fit(self._owners.capacity)
+            np.add.at(held, self._owner(self._index.live()), 1)
 
     def feed(self, batch: Batch, ends: Ints | None, clock: StepClock | None) -> Selection:
         chosen = batch.select(self._arg, self._what.filter)
@@ -336,7 +349,12 @@ class _Distinct:
         before = self._counts.read(each, "count")
         # What the running total was before the first row of each value is taken off again.
         level = total + np.repeat(before - (total - signs).take(starts), lengths)
-        self._counts.write(each, "count", level.take(starts + lengths - 1))
+        after = level.take(starts + lengths - 1)
+        self._counts.write(each, "count", after)
+        if self._held is not None:
+            owners = chosen.slots.take(order.take(starts))
+            held = self._held.fit(self._owners.capacity)
+            np.add.at(held, owners, (after != 0).astype(np.int64) - (before != 0))
         crossing = (level > 0) != (level - signs > 0)
         rows = np.sort(order.take(crossing.nonzero()[0]))
         return Selection(
@@ -356,6 +374,27 @@ class _Distinct:
                 self._timers.clear(gone)
         self._touched.clear()
 
+    def _owner(self, entries: Ints) -> Ints:
+        """int64[n]: the group of each value."""
+        parts = [
+            self._index.keys(entries[at : at + _PART])[0].to_numpy()
+            for at in range(0, len(entries), _PART)
+        ]
+        return np.concatenate(parts) if parts else entries
+
+    def _leave(self, groups: Ints) -> None:
+        """Groups are gone: so are values that were left in them."""
+        assert self._held is not None
+        held = self._held.fit(self._owners.capacity)
+        groups = groups[held.take(groups) != 0]
+        if len(groups):
+            held[groups] = 0
+            entries = self._index.live()
+            entries = entries[np.isin(self._owner(entries), groups)]
+            self._index.free(entries)
+            if self._timers is not None:
+                self._timers.clear(entries)
+
     def age(self, clock: StepClock) -> None:
         if self._lifetimes is not None:
             due = self._lifetimes.due(clock)
@@ -368,4 +407,7 @@ class _Distinct:
         if self._timers is not None:
             due = self._timers.due(watermark)
             if len(due):
+                if self._held is not None:
+                    held = self._held.fit(self._owners.capacity)
+                    np.subtract.at(held, self._owner(due), 1)
                 self._index.free(due)

@@ -332,3 +332,16 @@ def test_unsupported_aggregates_are_refused_by_name() -> None:
         spec = GroupAggregate((), (bad,), ChangelogMode.APPEND)
         with pytest.raises(SqlError, match=message):
             Run(spec, [row], row)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_row_taken_back_that_never_came_harms_no_other_group(*, restarted: bool) -> None:
+    """Distinct values that it leaves behind go with their group, not to the next in its slot."""
+    r = run(ROW, ["k"], ["COUNT DISTINCT x"])
+    r.step(changes(ROW, [("+", "a", 3, None), ("+", "b", 3, None)]))
+    if restarted:
+        r.restart()
+    assert r.step(changes(ROW, [("-", "a", 1, None)])) == [("-", "a", 1)]
+    assert r.live()["distinct_0"] == 1
+    for key in "cdefgh":
+        assert r.step(changes(ROW, [("+", key, 3, None)])) == [("+", key, 1)]
