@@ -43,6 +43,8 @@ class ConnectorContext:
             job takes no checkpoints.
         parallelism: readers or writers to use at most.
         streaming: False in batch mode.
+        lasting: False where no later process goes on with the job (a SELECT): what a source makes
+            in its server for it goes with it.
         tell: says something that the user should know, a line; called by `open_source`,
             `Source.discover` and `Sink.open` only.
     """
@@ -52,6 +54,7 @@ class ConnectorContext:
     checkpoint_files: Path | None = None
     parallelism: int = 1
     streaming: bool = True
+    lasting: bool = True
     tell: Callable[[str], None] = _say_nothing
 
     def checkpoint_file(self, name: str) -> Path:

@@ -429,7 +429,9 @@ class Job:
         return Surroundings(
             plan,
             self._settings,
-            ConnectorContext(attempt, spool, files, tell=self._say),
+            ConnectorContext(
+                attempt, spool, files, lasting=self._folder is not None, tell=self._say
+            ),
             pending,
             self._clock,
             self._build or _default_build(),

@@ -1,7 +1,35 @@
-"""PostgreSQL's bytes as columns: binary `COPY` and the logical log of `pgoutput`."""
+"""Tables of a PostgreSQL server: the rows that are there, and then every change, by `pgoutput`.
+
+    CREATE TABLE orders (
+      id BIGINT, customer BIGINT, total DECIMAL(10, 2), placed TIMESTAMP(3),
+      PRIMARY KEY (id) NOT ENFORCED
+    ) WITH (
+      'connector' = 'postgres-cdc',
+      'hostname' = 'db.example.com',
+      'username' = 'flowsql',
+      'password' = '${DB_PASSWORD}',
+      'database-name' = 'shop',
+      'schema-name' = 'public',
+      'table-name' = 'orders',
+      'slot.name' = 'orders_job'
+    );
+
+| role | guarantee |
+| --- | --- |
+| scan | exactly once: the slot keeps the log until a checkpoint needs it no more |
+
+All tables of a job with the same server, database, role and slot are read through one log: a step
+holds whole transactions, of all of them. A first start makes the publication and the slot, reads the
+tables as they were when the slot was made, and goes on with its log; a SELECT uses a temporary slot
+and leaves nothing in the server.
+
+The server needs `wal_level = logical`; the role REPLICATION, and SELECT on the tables. Mode `all`
+needs `ALTER TABLE … REPLICA IDENTITY FULL` for tables whose rows are updated or deleted.
+"""
 
 from __future__ import annotations
 
+from flowsql_connectors.postgres_cdc.connector import PostgresConnector
 from flowsql_connectors.postgres_cdc.copy_binary import CopyDecoder
 from flowsql_connectors.postgres_cdc.messages import (
     LogBatch,
@@ -26,6 +54,7 @@ from flowsql_connectors.postgres_cdc.types import (
 from flowsql_connectors.postgres_cdc.wire import LogFrames, read_frames, standby_status
 
 __all__ = [
+    "CONNECTOR",
     "SESSION_OPTIONS",
     "SESSION_SETTINGS",
     "CatalogType",
@@ -49,3 +78,5 @@ __all__ = [
     "standby_status",
     "types_query",
 ]
+
+CONNECTOR = PostgresConnector()

@@ -106,23 +106,36 @@ class LogReader:
             self._acknowledged = max(self._acknowledged, lsn)
 
     def poll(self, max_rows: int, timeout: float) -> Poll | None:
-        """The next rows, or a position that moved."""
-        if not self._parts:
-            if self._stream is None and not self._connect(timeout):
-                return None
-            if not self._greeted:
-                self._greeted = True
-                if self._bound <= self._lsn:
-                    # From here on the tables are what they were when the slot was made.
-                    return self._position_only()
-            self._read(timeout)
-        if self._parts:
-            return self._hand_out(max_rows)
-        if self._boundary and self._lsn > self._given:
-            passed = self._given < self._bound <= self._lsn
-            if passed or time.monotonic() - self._told_at >= self._idle_seconds:
+        """The next rows, or a position that moved; what is neither does not end the waiting."""
+        end = time.monotonic() + timeout
+        while True:
+            if not self._parts and self._ready(end):
+                self._read(max(0.0, end - time.monotonic()))
+            if self._parts:
+                return self._hand_out(max_rows)
+            if self._moved():
                 return self._position_only()
-        return None
+            if time.monotonic() >= end:
+                return None
+
+    def _moved(self) -> bool:
+        """Whether a position without rows is worth telling."""
+        if not self._boundary or self._stream is None:
+            return False
+        if not self._greeted:
+            self._greeted = True
+            # From here on the tables are what they were when the slot was made.
+            return self._bound <= self._lsn
+        if self._lsn == self._given:
+            return False
+        passed = self._given < self._bound <= self._lsn
+        return passed or time.monotonic() - self._told_at >= self._idle_seconds
+
+    def _ready(self, end: float) -> bool:
+        """Whether there is a stream; the first time it is told at once that there is."""
+        if self._stream is None and not self._connect(max(0.0, end - time.monotonic())):
+            return False
+        return self._greeted
 
     def close(self) -> None:
         """Let go of the connection."""

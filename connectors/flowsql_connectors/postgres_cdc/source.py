@@ -89,7 +89,7 @@ class PostgresSource(Source):
         self._server = Server(tables[0])
         self._mode: str = options["scan.startup.mode"]
         self.bounded = self._mode == "snapshot"
-        self._temporary = context.checkpoint_files is None
+        self._temporary = not context.lasting
         self._slot: str = options["slot.name"]
         self._publication: str = options["debezium.publication.name"]
         self._own_publication = False
