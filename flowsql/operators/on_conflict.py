@@ -15,6 +15,8 @@ came under one watermark, as in Flink: a row that was added and taken away meanw
 Rows without marks, which come from operators that give a step's net change, are judged at the first
 rise after they came. Where several rows are left of a key that has one already, that one stays, even
 if it was taken back itself.
+A key lives, where there is a lifetime, from when the row that it shows was written: as in Flink the
+next one is its first. What waits for the watermark is not forgotten.
 State: `keys`, where rows only come; else also `keys_columns` and `rows` (the row that is shown), freed
 with it, and `pending` (what waits for the watermark, with its sign and mark).
 Cost: per row one look-up of its key; per key and step one pass over its rows for each watermark
@@ -34,10 +36,11 @@ import pyarrow as pa
 from flowsql.changelog import NO_WATERMARK, Changes, Keys, concat_changes
 from flowsql.changelog.hashing import sort_small
 from flowsql.errors import DataError
-from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.base import OperatorContext
+from flowsql.operators.gathering import KeyedOperator
 from flowsql.operators.normalize import LastRows
 from flowsql.operators.sequence import sort_stable
-from flowsql.state import Columns, KeyIndex, Rows
+from flowsql.state import Columns, Rows
 from flowsql.types import BigIntType, RowType
 
 __all__ = ["OnConflictOperator", "SoleRowOperator"]
@@ -60,32 +63,34 @@ def _violation(table: str, names: tuple[str, ...], key: list[pa.Array], at: int)
     )
 
 
-class SoleRowOperator(Operator):
+class SoleRowOperator(KeyedOperator):
     """DO ERROR over rows that only come: a second row of a key fails.
 
     Args:
         keys: the key's columns.
         row: the input's type.
         table: the sink's name.
+        ttl: how long a key is kept, in milliseconds; 0 for ever.
     """
 
-    def __init__(self, *, keys: tuple[int, ...], row: RowType, table: str) -> None:
+    def __init__(self, *, keys: tuple[int, ...], row: RowType, table: str, ttl: int = 0) -> None:
+        super().__init__(ttl)
         self._keys = keys
         self._types = tuple(row.fields[c].type for c in keys)
         self._names = tuple(row.names[c] for c in keys)
         self._table = table
 
-    def open(self, context: OperatorContext) -> None:
-        super().open(context)
-        self._index: KeyIndex = context.state["keys"]
-
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         del port
         arrays = [changes.batch.column(c) for c in self._keys]
-        _, is_new = self._index.ensure(Keys.of(arrays, self._types, len(changes)))
+        _, is_new = self._find(Keys.of(arrays, self._types, len(changes)))
         if not is_new.all():
             raise _violation(self._table, self._names, arrays, int(np.argmin(is_new)))
         yield changes
+
+    def flush(self) -> Iterator[Changes]:
+        self._age()
+        return iter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class _Rows:
         return _Rows(taken, self.signs.take(rows), self.marks.take(rows))
 
 
-class OnConflictOperator(Operator):
+class OnConflictOperator(KeyedOperator):
     """See the module.
 
     Args:
@@ -117,6 +122,7 @@ class OnConflictOperator(Operator):
         output: schema of the output, which has the input's columns.
         table: the sink's name.
         fails: DO ERROR; else DO NOTHING.
+        ttl: how long a key is kept after its row was last given, in milliseconds; 0 for ever.
     """
 
     def __init__(
@@ -128,7 +134,9 @@ class OnConflictOperator(Operator):
         output: pa.Schema,
         table: str,
         fails: bool,
+        ttl: int = 0,
     ) -> None:
+        super().__init__(ttl)
         self._form = LastRows(keys, stored, row, output)
         self._names = tuple(row.names[c] for c in keys)
         self._table = table
@@ -138,7 +146,6 @@ class OnConflictOperator(Operator):
 
     def open(self, context: OperatorContext) -> None:
         super().open(context)
-        self._index: KeyIndex = context.state["keys"]
         self._columns: Columns = context.state["keys_columns"]
         self._rows: Rows = context.state["rows"]
         self._pending: Rows = context.state["pending"]
@@ -163,7 +170,13 @@ class OnConflictOperator(Operator):
         came = self._take_came()
         if came is not None:
             self._keep(came)
+        self._age()
         return iter(())
+
+    def _forget(self, slots: Ints) -> None:
+        rows = self._columns.read(slots, "row")
+        self._rows.remove(rows.take(rows.nonzero()[0]) - 1)
+        super()._forget(slots)
 
     def _take_came(self) -> _Rows | None:
         changes = concat_changes(self._came)
@@ -204,7 +217,7 @@ class OnConflictOperator(Operator):
     def _judge(self, due: _Rows) -> Iterator[Changes]:
         form, batch = self._form, due.batch
         keys = Keys.of([batch.column(c) for c in form.keys], form.key_types)
-        slots, _ = self._index.ensure(keys)
+        slots, _ = self._find(keys)
         # Keys by number within this call; the rows they show stand behind those that came.
         order, ordered = sort_small(slots)
         begins = np.ones(len(order), np.bool_)
@@ -321,6 +334,7 @@ class OnConflictOperator(Operator):
         if len(fresh):
             values = batch.select(list(self._form.stored)).take(pa.array(after.take(fresh)))
             numbers[fresh] = self._rows.append(values) + 1
+            self._write(slots.take(fresh))
         self._columns.write(slots, "row", numbers)
         yield from self._form.changes(self._index, self._rows, slots, before, numbers)
         empty = (numbers == 0).nonzero()[0]

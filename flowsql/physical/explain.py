@@ -194,7 +194,7 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"SinkMaterialize(keys=[{_names(row, spec.keys)}]{_ttl(spec.ttl)})"
         case p.OnConflict():
             action = "error" if spec.fails else "nothing"
-            return f"OnConflict(keys=[{_names(row, spec.keys)}], do {action})"
+            return f"OnConflict(keys=[{_names(row, spec.keys)}], do {action}{_ttl(spec.ttl)})"
         case p.Sink():
             key = f", key=[{_names(row, spec.upsert_key)}]" if spec.upsert_key else ""
             return f"Sink({spec.table}, takes={spec.mode.value}{key})"

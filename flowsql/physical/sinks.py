@@ -132,7 +132,7 @@ def _judged(
 ) -> PhysicalNode:
     """One row a key of the sink."""
     fails = plan.conflict == "ERROR"
-    spec = p.OnConflict(key, plan.target.name, fails, node.mode)
+    spec = p.OnConflict(key, plan.target.name, fails, node.mode, lowering.settings.ttl)
     append = node.mode is ChangelogMode.APPEND
     mode = ChangelogMode.APPEND if append else lowering.settled(ChangelogMode.RETRACT)
     key = tuple(sorted(key))

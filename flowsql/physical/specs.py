@@ -449,12 +449,14 @@ class OnConflict(Spec):
         table: the sink.
         fails: DO ERROR; else the first row of a key stays.
         input_mode: of the input.
+        ttl: of a key; what waits for the watermark is kept.
     """
 
     keys: tuple[int, ...]
     table: str
     fails: bool
     input_mode: ChangelogMode
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True)

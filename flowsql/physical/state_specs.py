@@ -108,11 +108,13 @@ def declare_state(
         case SinkMaterialize():
             return (*_materialize(spec, inputs[0]), *_ages(spec.ttl, "keys"))
         case OnConflict() if spec.input_mode is ChangelogMode.APPEND:
-            return (KeyIndexSpec("keys", _types(inputs[0], spec.keys)),)
+            keys = KeyIndexSpec("keys", _types(inputs[0], spec.keys))
+            return (keys, *_ages(spec.ttl, "keys"))
         case OnConflict():
             row = inputs[0]
             fixed = (("sign", "int8"), ("mark", "int64"))
-            return (*_last_row(spec.keys, row), RowsSpec("pending", row.fields, fixed))
+            pending = RowsSpec("pending", row.fields, fixed)
+            return (*_last_row(spec.keys, row), pending, *_ages(spec.ttl, "keys"))
         case _:
             return ()
 

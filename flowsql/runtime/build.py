@@ -212,9 +212,10 @@ def build_operator(
 
 def _on_conflict(spec: OnConflict, row: RowType, output: pa.Schema) -> operators.Operator:
     if spec.input_mode is ChangelogMode.APPEND and not spec.fails:
-        return operators.FirstRowOperator(keys=spec.keys, key_types=_types(row, spec.keys))
+        types = _types(row, spec.keys)
+        return operators.FirstRowOperator(keys=spec.keys, key_types=types, ttl=spec.ttl)
     if spec.input_mode is ChangelogMode.APPEND:
-        return operators.SoleRowOperator(keys=spec.keys, row=row, table=spec.table)
+        return operators.SoleRowOperator(keys=spec.keys, row=row, table=spec.table, ttl=spec.ttl)
     return operators.OnConflictOperator(
         keys=spec.keys,
         stored=stored_value_columns(spec.keys, row),
@@ -222,6 +223,7 @@ def _on_conflict(spec: OnConflict, row: RowType, output: pa.Schema) -> operators
         output=output,
         table=spec.table,
         fails=spec.fails,
+        ttl=spec.ttl,
     )
 
 

@@ -28,6 +28,7 @@ from flowsql.physical.specs import (
     JoinKind,
     JoinSide,
     Normalize,
+    OnConflict,
     Rank,
     SemiJoin,
     SetKind,
@@ -120,6 +121,7 @@ def _keyed() -> Iterator[tuple[str, Spec, RowType]]:
     yield "first", Deduplicate((0,), None, keep_last=False, ttl=TTL), ROW
     yield "last", Deduplicate((0,), None, keep_last=True, ttl=TTL), ROW
     yield "normalize", Normalize((0,), TTL), ROW
+    yield "first of a conflict", OnConflict((0,), "t", False, APPEND, TTL), ROW
 
 
 CASES = {name: (spec, output) for name, spec, output in (*_keyed(), *_joins())}
@@ -207,7 +209,7 @@ def test_answers_do_not_depend_on_when_state_is_freed(
     mode = APPEND
     if isinstance(spec, Normalize):
         mode = UPSERT
-    elif retract and not isinstance(spec, Deduplicate):
+    elif retract and not isinstance(spec, Deduplicate | OnConflict):
         spec, mode = _taking_back(spec), RETRACT
     unique: tuple[int, ...] = ()
     if isinstance(spec, Join | SemiJoin):

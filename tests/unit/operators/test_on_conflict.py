@@ -18,10 +18,10 @@ ROW = row_type(k=IntType(), a=VarCharType())
 Row = tuple[str, int, str]
 
 
-def run(*, fails: bool = False, append: bool = False) -> Run:
+def run(*, fails: bool = False, append: bool = False, ttl: int = 0) -> Run:
     """The operator behind a query whose rows only come, or come and go."""
     mode = ChangelogMode.APPEND if append else ChangelogMode.RETRACT
-    return Run(OnConflict((0,), "t", fails, mode), [ROW], ROW, mode=mode)
+    return Run(OnConflict((0,), "t", fails, mode, ttl), [ROW], ROW, mode=mode)
 
 
 def test_the_first_row_stays() -> None:
@@ -91,6 +91,45 @@ def test_rows_that_only_come_are_judged_at_once() -> None:
     r.restart()
     with pytest.raises(DataError, match="two rows with k = 2"):
         r.step(changes(ROW, [(3, "a"), (2, "c")], append=True))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("append", [False, True])
+def test_a_forgotten_key_is_no_conflict(append: bool, fails: bool) -> None:
+    """It lives from when its row was written; what it refused meanwhile lets it live no longer."""
+    r = run(append=append, fails=fails, ttl=1_000)
+
+    def step(value: str, now: int, watermark: int) -> object:
+        row = (1, value) if append else ("+", 1, value)
+        r.restart()
+        return r.step(changes(ROW, [row], append=append), watermark=watermark, now=now)
+
+    assert step("a", 0, 1) == [("+", 1, "a")]
+    if fails:
+        with pytest.raises(DataError, match="two rows with k = 1"):
+            step("b", 999, 2)
+        r = run(append=append, fails=fails, ttl=1_000)
+        assert step("a", 0, 1) == [("+", 1, "a")]
+    else:
+        assert step("b", 999, 2) == []
+    assert step("c", 1_000, 3) == [("+", 1, "c")]
+    r.step(watermark=4, now=5_000)
+    assert set(r.live().values()) == {0}
+
+
+def test_a_forgotten_row_is_not_taken_back() -> None:
+    """Another row that is shown lets its key live on; rows that wait do not go."""
+    r = run(ttl=1_000)
+    r.step(changes(ROW, [("+", 1, "a"), ("+", 2, "x")]), watermark=1, now=0)
+    update = changes(ROW, [("-", 1, "a"), ("+", 1, "b")])
+    assert r.step(update, watermark=2, now=900) == [("-", 1, "a"), ("+", 1, "b")]
+    assert r.step(changes(ROW, [("-", 1, "b"), ("-", 2, "x")]), now=1_800) == []
+    assert r.step(watermark=3, now=1_850) == [("-", 1, "b")]
+    r.step(changes(ROW, [("+", 3, "w")]), now=2_000)
+    r.restart()
+    assert r.step(watermark=4, now=9_000) == [("+", 3, "w")]
+    r.step(now=20_000)
+    assert set(r.live().values()) == {0}
 
 
 class _Model:

@@ -246,6 +246,9 @@ Hint: Declare WATERMARK FOR … in its CREATE TABLE, or write ON CONFLICT DO DED
     scan = only(planner.plan(f"INSERT INTO kv SELECT a, b FROM t {conflict}"), p.Scan)
     assert isinstance(scan, p.Scan)
     assert scan.watermark is not None
+    kept = Planner(PlanSettings(state_ttl=60_000))
+    sql = f"INSERT INTO kv SELECT a, b FROM t {conflict}"
+    assert "OnConflict(keys=[a], do nothing, ttl=1 min)" in kept.physical(sql)
     batch = Planner(PlanSettings(streaming=False))
     assert "OnConflict" in batch.physical("INSERT INTO kv SELECT y, x FROM r ON CONFLICT DO ERROR")
     for setting, expected in (("none", False), ("force", True)):
