@@ -11,7 +11,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import flowsql
-from flowsql.config import parse_options
 from flowsql.runtime.clock import ManualClock
 from flowsql.types import (
     ArrayType,
@@ -36,10 +35,11 @@ from tests.cases.decode import (
 )
 from tests.cases.feeds import engine_of, steps_of
 from tests.cases.java_functions import defined
+from tests.cases.messages import cdc_formats
 from tests.cases.sinks import create_sink, finals, sink_columns, sink_table
 from tests.cases.verdict import AGREE, Verdict, Word, compare, flat, folded, texts, wrong
 from tests.support.connectors import Advance, Event, Rows
-from tests.support.ddl import physical_columns, split_pieces
+from tests.support.ddl import physical_columns
 from tests.support.engine import Answer, Engine, Table
 from tests.support.fold import FoldError
 from tests.support.javatext import row_text, value_text
@@ -534,53 +534,6 @@ def _aggregates(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     return _first_bad(lambda item=item: one(item) for item in case["items"])
 
 
-def _cdc_formats(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
-    """Messages to changes and back, each in order, and through a table: there, what they come to."""
-    import tempfile
-    from pathlib import Path
-
-    from flowsql.changelog import Changes, kind_names
-    from flowsql.formats import FormatTable, find_format
-
-    form = find_format(case["format"])
-    schema = physical_columns(case["schema"])
-    table = FormatTable(
-        schema, parse_options(form.options, case["options"], where="t"), schema.names
-    )
-    form.check(table)
-    found = form.decoder(table).decode_messages([line.encode() for line in case["input_lines"]])
-    if found.bad:
-        return wrong("records", [], [b.reason for b in found.bad])
-    kinds = kind_names(Changes(found.batch, found.kinds))
-    rows = [tuple(r.values()) for r in found.batch.to_pylist()]
-    ours = [_as_recorded(k, row, schema) for k, row in zip(kinds, rows, strict=True)]
-    if ours != case["expected_rows"]:
-        return wrong("rows", case["expected_rows"], ours)
-    plain = {k: v for k, v in case["options"].items() if not k.endswith("schema-include")}
-    target = FormatTable(schema, parse_options(form.options, plain, where="t"), schema.names)
-    written = form.encoder(target).encode_changes(found.batch, found.kinds).decode().splitlines()
-    if written != case["expected_serialized"]:
-        return wrong("serialized", case["expected_serialized"], written)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "lines.json"
-        path.write_text("\n".join(case["input_lines"]) + "\n")
-        options = {"connector": "filesystem", "path": str(path), "format": case["format"]}
-        given = ", ".join(f"'{k}' = '{v}'" for k, v in {**options, **case["options"]}.items())
-        engine = Engine(
-            setup=[f"CREATE TABLE t ({', '.join(split_pieces(case['schema']))}) WITH ({given})"]
-        )
-        answer = engine.select("SELECT * FROM t", ())
-    changes = zip([0] * len(rows), kinds, rows, strict=True)
-    return compare(
-        texts(folded(changes), answer.schema), texts(folded(answer.changes), answer.schema)
-    )
-
-
-def _as_recorded(kind: str, row: Sequence[Any], schema: RowType) -> str:
-    text = row_text(row, schema, sign=kind).replace(", ", ",")
-    return text.replace("[", "(").replace("]", ")")
-
-
 def _nexmark(case: Mapping[str, Any], tokens: Sequence[str]) -> Verdict:
     tables = [
         {"name": name, "schema": schema, "rows": case["events"].get(name, [])}
@@ -601,6 +554,6 @@ JUDGES: dict[str, Callable[[Mapping[str, Any], Sequence[str]], Verdict]] = {
     "functions": _functions,
     "expressions": _expressions,
     "aggregates": _aggregates,
-    "cdc_formats": _cdc_formats,
+    "cdc_formats": cdc_formats,
     "nexmark": _nexmark,
 }

@@ -43,7 +43,17 @@ time is read in streaming mode, all rows are read, for each raises the watermark
 renamed to `<path>/part-<run>-<attempt>-<checkpoint>-<opening>-<n>.<format>` when their checkpoint is
 complete. `.flowsql` also holds the marker `committed.json`, by which a restart knows what the
 folder has: remove it only together with the rows, and while no job runs. The path must be a folder
-or one that can be made. Only inserts are taken.
+or one that can be made. Only inserts are taken, but for formats of changes.
+
+**Changes.** With a format of changes (`debezium-json`) a sink takes every change, and a scan gives them back:
+a changelog is recorded in files and read again. Its order counts, so files are read one after the other by one
+reader, in the order of their path within the folder, numbers in it by their value (`9.json` before
+`10.json`), whatever their modification time. The sink's files begin with a number that rises,
+`part-<number>-<run>-…`. In a watched folder nothing is read behind a file that is still being written; a
+file whose name sorts before one that was read ends the job. In partitioned tables that order is one within
+each partition; partition columns must be in the PRIMARY KEY, if there is one, as a row that moves to another
+partition could be read there before it leaves its own. Two jobs that write to one folder at once keep no order
+between them. The format's metadata can be read beside the files'.
 
 **INSERT OVERWRITE** (batch mode) puts the new files in place and then removes the old ones, of the
 whole table, or of each partition that gets rows. A process that dies in between leaves both; its
