@@ -156,6 +156,9 @@ class RowLifetimes(_Lifetimes):
 
     def due(self, clock: StepClock) -> Ints:
         """A slice of the live rows that are over; the caller removes them in this step."""
+        if len(self._queue) > 2 * len(self._rows) + _SLICE:
+            # Rows that were taken back or replaced wait no longer than others come.
+            self._queue.keep(self._rows.alive)
         last = self._last(clock)
         rows = self._queue.take(last, self._allowed())
         if not len(rows):

@@ -9,6 +9,7 @@ decides by the time it keeps itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 __all__ = ["WRITTEN", "AgeQueue"]
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 # The column with the time of the last write, in milliseconds.
 WRITTEN: Final = "written"
@@ -70,11 +72,16 @@ class AgeQueue:
     def __init__(self, ttl: int) -> None:
         self._width = max(1, ttl // _BUCKETS)
         self._buckets: dict[int, _Bucket] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
 
     def put(self, time: int, numbers: Ints) -> None:
         """Numbers that were written at `time` (milliseconds)."""
         if len(numbers):
             self._buckets.setdefault(time // self._width, _Bucket()).put(numbers)
+            self._size += len(numbers)
 
     def put_each(self, times: Ints, numbers: Ints) -> None:
         """Numbers that were written at different times."""
@@ -95,6 +102,7 @@ class AgeQueue:
             part = self._buckets[bucket].take(most)
             parts.append(part)
             most -= len(part)
+            self._size -= len(part)
             if not self._buckets[bucket].chunks:
                 del self._buckets[bucket]
             if not most:
@@ -102,6 +110,18 @@ class AgeQueue:
         if not parts:
             return np.zeros(0, np.int64)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def keep(self, wanted: Callable[[Ints], Bools]) -> None:
+        """Leave out all other numbers.
+
+        Args:
+            wanted: bool[n] for numbers.
+        """
+        held, self._buckets = self._buckets, {}
+        size, self._size = self._size, 0
+        for bucket in list(held):
+            numbers = held.pop(bucket).take(size)
+            self.put(bucket * self._width, numbers[wanted(numbers)])
 
     @property
     def nbytes(self) -> int:

@@ -292,6 +292,19 @@ def test_memory_stays_flat_under_new_keys(name: str) -> None:
     assert sizes[1] <= 1.1 * sizes[0]
 
 
+@pytest.mark.parametrize("layout", SideLayout)
+def test_memory_follows_the_rows_that_live(layout: SideLayout) -> None:
+    """Not those that were replaced within a lifetime, however often."""
+    unique = {SideLayout.KEY_IS_UNIQUE: (0,), SideLayout.HAS_UNIQUE_KEY: (1,)}.get(layout, ())
+    side = replace(SIDE, layout=layout, unique_key=unique, ttl=1_000_000)
+    run = Run(Join(JoinKind.INNER, side, side, (False,)), [ROW, ROW], PAIRS)
+    for step in range(60):
+        rows = [row for k in range(300) for row in (("-", k, step - 1), ("+", k, step))]
+        run.step((0, changes(ROW, rows if step else rows[1::2])), now=step)
+    lifetimes_ = run.operator._sides[0]._lifetimes
+    assert len(lifetimes_._queue) <= 2 * 300 + lifetimes._SLICE + 300
+
+
 def test_a_small_step_frees_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much is over; a large step frees more than it brings."""
     monkeypatch.setattr(lifetimes, "_SLICE", 100)

@@ -42,6 +42,19 @@ def test_memory_follows_what_waits() -> None:
     assert queue.nbytes == 0
 
 
+def test_numbers_that_are_not_wanted_leave() -> None:
+    """The others stay where they were."""
+    queue = AgeQueue(3200)
+    queue.put(0, np.arange(40_000))
+    queue.put(100, np.arange(40_000, 40_010))
+    queue.keep(lambda numbers: numbers % 10 == 0)
+    assert len(queue) == 4_001
+    assert queue.nbytes < 100_000
+    assert np.array_equal(np.sort(queue.take(99, 1 << 20)), np.arange(0, 40_000, 10))
+    assert queue.take(199, 1 << 20).tolist() == [40_000]
+    assert len(queue) == 0
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     puts=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40)), max_size=30),
