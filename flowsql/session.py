@@ -215,8 +215,8 @@ class Session:
                 return self._compile(statement, binder, sql)
             case ExecutePlan(path=path, path_span=span):
                 return self._execute_plan(path, span)
-            case Show(kind="JOBS") | DescribeJob() | StopJob():
-                return Prepared(self._job_list.run(statement))
+            case Show(kind="JOBS" | "SOURCES") | DescribeJob() | StopJob():
+                return Prepared(self._job_list.run(statement, self._home))
             case CheckTable():
                 return Prepared(check_table(statement, self._catalog, binder, self.settings))
             case _:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flowsql.cli.statusline import count_text, mishaps, operator_table, status_line
+from flowsql.cli.statusline import mishaps, operator_table, source_table, status_line
 from flowsql.errors import FlowSQLError, StateError, nearest
+from flowsql.library.quantities import count_text
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
 
@@ -28,7 +29,8 @@ def show_status(folder: str, job: str | None, *, as_json: bool) -> int:
         if as_json:
             print(json.dumps(status))
         elif status.get("pid") is not None:
-            print("\n".join([status_line(status), *operator_table(status)]))
+            shown = [status_line(status), *source_table(status), *operator_table(status)]
+            print("\n".join(shown))
         else:
             print("\n".join([_ended(status), *(operator_table(status) if job is not None else ())]))
     return 0

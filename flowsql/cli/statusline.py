@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from flowsql.cli.console import Console
+from flowsql.library.quantities import bytes_text, count_text, duration_text
+from flowsql.library.sources import (
+    SOURCE_COLUMNS,
+    progress_text,
+    reconnecting_text,
+    source_row,
+)
 
-__all__ = ["StatusReporter", "bytes_text", "count_text", "mishaps", "operator_table", "status_line"]
+__all__ = ["StatusReporter", "mishaps", "operator_table", "source_table", "status_line"]
 
 JSON = dict[str, Any]
 
@@ -22,7 +29,7 @@ _MISHAPS = (
     ("pending_rows", "pending"),
 )
 # Parts in the order in which they are given up where a line is too narrow even for short words.
-_LEAST = ("watermark", "checkpoint", "state", "lag", "rates", "mishaps")
+_LEAST = ("watermark", "checkpoint", "state", "lag", "rates", "snapshot", "mishaps")
 _SHORTEST = 3
 
 
@@ -69,6 +76,7 @@ def _parts(status: JSON, level: int) -> dict[str, str]:
         parts["rates"] = f"in {rates[0]}  out {rates[1]}"
     else:
         parts["rates"] = f"{rates[0]} > {rates[1]}"
+    parts |= _snapshot(status, level)
     parts |= _time(status, level)
     size = bytes_text(status.get("state_bytes", 0), tight=tight)
     parts["state"] = size if level == _SHORTEST else f"state {size}"
@@ -101,7 +109,7 @@ def _wrong(status: JSON) -> str | None:
 def _checkpoint(checkpoint: JSON, level: int) -> Iterator[tuple[str, str]]:
     number = checkpoint.get("number")
     if number is not None:
-        age = _duration(checkpoint.get("age_ms") or 0, tight=level > 0)
+        age = duration_text(checkpoint.get("age_ms") or 0, tight=level > 0)
         if level == 0:
             yield "checkpoint", f"checkpoint {number} ({age} ago)"
         else:
@@ -118,7 +126,31 @@ def _time(status: JSON, level: int) -> Iterator[tuple[str, str]]:
     elif level == 1:
         yield "watermark", f"wm {_instant(watermark)[-8:]}"
     if lag is not None:
-        yield "lag", f"lag {_duration(lag, tight=level > 0)}"
+        yield "lag", f"lag {duration_text(lag, tight=level > 0)}"
+
+
+def _snapshot(status: JSON, level: int) -> Iterator[tuple[str, str]]:
+    """How far snapshots are, all sources together, and the connection that is lost for longest."""
+    sources = status.get("sources") or ()
+    reading = [s["snapshot"] for s in sources if s.get("phase") == "snapshot"]
+    if reading:
+        yield "snapshot", f"snapshot {progress_text(reading, tight=level > 0)}"
+    lost = [s["reconnecting"] for s in sources if s.get("reconnecting")]
+    if lost:
+        yield "lost", reconnecting_text(max(lost, key=lambda s: s["attempt"]))
+
+
+def source_table(status: JSON) -> list[str]:
+    """What is read, a line each below a head; none where nothing is known."""
+    sources = [s for s in status.get("sources") or () if "phase" in s]
+    if not sources:
+        return []
+    rows = [SOURCE_COLUMNS, *(tuple(c or "" for c in source_row(s)) for s in sources)]
+    known = [i for i in range(len(SOURCE_COLUMNS)) if any(row[i] for row in rows[1:])]
+    shown = [[row[i].replace(_DEFAULT_DATABASE, "") for i in known] for row in rows]
+    numbers = {"splits", "rows", "lag bytes", "lag"}
+    left = {at for at, name in enumerate(shown[0]) if name not in numbers}
+    return [line.rstrip() for line in _columns(shown, left)]
 
 
 def operator_table(status: JSON) -> list[str]:
@@ -145,10 +177,15 @@ def operator_table(status: JSON) -> list[str]:
         )
     if all(row[3] in {"", "end"} for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
+    return _columns(rows, {0})
+
+
+def _columns(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
+    """Lines of columns, those of `left` flush left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
+            cell.ljust(width) if i in left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
@@ -179,40 +216,6 @@ class StatusReporter:
             self._last = time.monotonic()
             for status in self._jobs:
                 self._console.log(status_line(status()))
-
-
-def count_text(number: float, *, tight: bool = False) -> str:
-    """A number of rows, short; without a blank where it is to be tight."""
-    gap = "" if tight else " "
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
-        if number >= size:
-            return f"{number / (1e3 if unit == 'k' else size):.1f}{gap}{unit}"
-    return f"{number:.0f}"
-
-
-def bytes_text(number: float, *, tight: bool = False) -> str:
-    """A size, short; without a blank where it is to be tight."""
-    gap = "" if tight else " "
-    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
-        # Never four digits: what would be 1018.8 kB is 1.0 MB.
-        if number >= 1000 * (size >> 10):
-            return f"{number / size:.1f}{gap}{unit}"
-    return f"{number:.0f}{gap}B"
-
-
-def _duration(milliseconds: float, *, tight: bool = False) -> str:
-    if milliseconds < 0:
-        return f"-{_duration(-milliseconds, tight=tight)}"
-    seconds = milliseconds / 1000
-    if seconds < 60:
-        return f"{seconds:.0f}s" if tight else f"{seconds:.1f} s"
-    if seconds < 3600:
-        amount, unit, rest = int(seconds // 60), "min", f" {int(seconds % 60)} s"
-    elif seconds < 86_400:
-        amount, unit, rest = int(seconds // 3600), "h", f" {int(seconds % 3600 // 60)} min"
-    else:
-        amount, unit, rest = int(seconds // 86_400), "d", ""
-    return f"{amount}{unit}" if tight else f"{amount} {unit}{rest}"
 
 
 def _instant(milliseconds: int) -> str:

@@ -24,6 +24,7 @@ from flowsql.connector.preflight import Finding, Needs, PreflightContext, Severi
 from flowsql.connector.role import Role
 from flowsql.connector.sink import Committed, Guarantee, Sink, Writer
 from flowsql.connector.source import JSON, BadRecord, Piece, Poll, Reader, Source, Split
+from flowsql.connector.status import SourceStatus
 from flowsql.connector.table import ConnectorTable
 from flowsql.state.spec import StateSpec
 from flowsql.types.predicates import (
@@ -76,6 +77,7 @@ __all__ = [
     "Severity",
     "Sink",
     "Source",
+    "SourceStatus",
     "Split",
     "StateSpec",
     "Taken",

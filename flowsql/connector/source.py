@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowsql.changelog import Changes
+from flowsql.connector.status import SourceStatus
 from flowsql.errors import ConnectorError
 
 __all__ = ["JSON", "BadRecord", "Piece", "Poll", "Reader", "Source", "Split"]
@@ -127,6 +128,10 @@ class Reader(ABC):
     def assign(self, splits: Sequence[tuple[Split, JSON | None]]) -> None:
         """More splits, each with the position to start at, or None for its beginning."""
 
+    def status(self) -> SourceStatus | None:
+        """What the reader says of itself, asked after every poll; must cost next to nothing."""
+        return None
+
     def tell(self, message: JSON) -> None:
         """A message from `Source.finished` or `Source.acknowledge`; the default ignores it."""
         del message
@@ -192,6 +197,10 @@ class Source(ABC):
     def position(self) -> JSON:
         """What the source itself must remember (finished splits, say); plain JSON."""
         return {}
+
+    def status(self) -> SourceStatus | None:
+        """What the source says of itself; asked by any thread at any time, so without I/O or wait."""
+        return None
 
     def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
         """Everything before this position of the oldest retained checkpoint may be let go.

@@ -1,4 +1,4 @@
-"""SHOW JOBS, DESCRIBE JOB and STOP JOB: the jobs of a session."""
+"""SHOW JOBS, SHOW SOURCES, DESCRIBE JOB and STOP JOB: the jobs of a session."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 
 from flowsql.errors import ConfigError, FlowSQLError, Span, nearest
 from flowsql.library.result import Result, rows_result, text_result
+from flowsql.library.sources import SOURCE_COLUMNS, source_rows
 from flowsql.runtime.job import Job
 from flowsql.sql import DescribeJob, Show, StopJob
 
@@ -25,8 +26,12 @@ class JobList:
         self._jobs.pop(job.id, None)
         self._jobs[job.id] = (job, datetime.now().astimezone())
 
-    def run(self, statement: Show | DescribeJob | StopJob) -> Result:
+    def run(self, statement: Show | DescribeJob | StopJob, home: tuple[str, str]) -> Result:
         """The answer.
+
+        Args:
+            statement: about jobs.
+            home: catalog and database of which tables have bare names.
 
         Raises:
             ConfigError: there is no such job, or it is over.
@@ -38,6 +43,9 @@ class JobList:
                 return rows_result(_COLUMNS, [self._row(job)])
             case StopJob():
                 return self._stop(statement)
+            case Show(kind="SOURCES"):
+                running = [job.status() for job, _ in self._jobs.values() if job.running]
+                return rows_result(("job id", *SOURCE_COLUMNS), source_rows(running, home))
             case _:
                 return rows_result(_COLUMNS, [self._row(job) for job in self._jobs])
 

@@ -6,16 +6,18 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from flowsql.connector import (
     JSON,
     Connector,
     ConnectorContext,
     ConnectorTable,
+    SourceStatus,
     Split,
 )
 from flowsql.runtime.clock import monotonic
+from flowsql.runtime.progress import SnapshotProgress
 from flowsql.runtime.readers import ReaderThread
 from flowsql.runtime.units import Finished, Unit
 
@@ -87,6 +89,8 @@ class SourceGroup:
         self.done = False
         self.rows = 0
         self.lag_ms: int | None = None
+        self._snapshot = SnapshotProgress()
+        self._chunks = 0
 
     def open(self, stored: JSON | None) -> list[Split]:
         """Open the source at a stored position; gives the splits to be read."""
@@ -96,6 +100,9 @@ class SourceGroup:
         )
         splits = list(self.source.discover())
         self.splits = {s.id: s for s in splits}
+        self._chunks = sum(s.snapshot for s in splits)
+        if stored is not None:
+            self._snapshot.rows = stored.get("snapshot_rows", 0)
         if position is not None:
             self.position = dict(position["splits"])
             gone = [split for split in self.position if split not in self.splits]
@@ -109,6 +116,8 @@ class SourceGroup:
 
     def start(self) -> None:
         """Start the readers, and the search for further splits."""
+        if self._chunks:
+            self._snapshot.begin()
         self._distribute(list(self.splits.values()))
         self._look_done()
         interval = self.source.discovery_interval
@@ -143,6 +152,10 @@ class SourceGroup:
         self.rows += unit.rows
         if unit.lag_ms is not None:
             self.lag_ms = unit.lag_ms
+        if self._chunks and unit.split is not None:
+            split = self.splits.get(unit.split)
+            if split is not None and split.snapshot:
+                self._snapshot.add(unit.rows)
         self._by_thread[thread].consistent = unit.consistent
 
     def end_step(self, finished: Iterable[Finished]) -> list[Split]:
@@ -151,7 +164,8 @@ class SourceGroup:
         told: list[JSON] = []
         ended = list(finished)
         for end in ended:
-            self.splits.pop(end.split, None)
+            gone = self.splits.pop(end.split, None)
+            self._chunks -= gone is not None and gone.snapshot
             self.position.pop(end.split, None)
             for reader in self._readers:
                 reader.splits.discard(end.split)
@@ -194,6 +208,7 @@ class SourceGroup:
             "connector": self.connector.name,
             "position": position,
             "consistent": self.consistent,
+            **({"snapshot_rows": self._snapshot.rows} if self._snapshot.rows else {}),
         }
 
     def acknowledge(self, position: JSON) -> None:
@@ -224,21 +239,54 @@ class SourceGroup:
 
     def status(self) -> JSON:
         """For `Job.status`."""
-        return {
+        said = [r.thread.status for r in list(self._readers)]
+        told = [s for s in (*said, self._said()) if s is not None]
+        lost = max(told, key=lambda s: s.attempt, default=None)
+        status: JSON = {
+            "connector": self.connector.name,
             "tables": [t.name for t in self.tables],
+            "phase": self._phase(),
             "rows": self.rows,
             "splits": len(self.splits),
-            "queued_bytes": sum(r.thread.queued_bytes for r in self._readers),
-            "lag_ms": self.lag_ms,
+            "queued_bytes": sum(r.thread.queued_bytes for r in list(self._readers)),
+            "position": _first(s.position for s in told),
+            "slot": _first(s.slot for s in told),
+            "lag_bytes": max((s.lag_bytes for s in told if s.lag_bytes is not None), default=None),
+            "lag_ms": max((s.lag_ms for s in told if s.lag_ms is not None), default=self.lag_ms),
             "consistent": self.consistent,
             "done": self.done,
         }
+        if self._chunks or self._snapshot.rows:
+            total = _first(s.snapshot_rows for s in told)
+            status["snapshot"] = self._snapshot.status(total, over=not self._chunks)
+        if lost is not None and lost.attempt:
+            # How far it is behind nobody knows until it is there again.
+            status |= {"lag_bytes": None, "lag_ms": None}
+            status["reconnecting"] = {
+                "attempt": lost.attempt,
+                "next_ms": lost.next_attempt_ms,
+                "error": lost.trouble,
+            }
+        return status
+
+    def _said(self) -> SourceStatus | None:
+        return self.source.status() if hasattr(self, "source") else None
+
+    def _phase(self) -> str:
+        if self.done:
+            return "done"
+        if self._chunks:
+            return "snapshot"
+        return "stream" if self.consistent else "catching up"
 
     def _add(self, new: Sequence[Split]) -> list[Split]:
         fresh = [s for s in new if s.id not in self.splits]
         if fresh:
             self.splits.update((s.id, s) for s in fresh)
-            if any(s.snapshot for s in fresh):
+            chunks = sum(s.snapshot for s in fresh)
+            if chunks:
+                self._chunks += chunks
+                self._snapshot.begin()
                 self.consistent = False
             self.done = False
             self._distribute(fresh)
@@ -325,3 +373,10 @@ class SourceGroup:
                     self._discovery_error = error
                     self._ready.notify_all()
                 return
+
+
+_T = TypeVar("_T")
+
+
+def _first(values: Iterable[_T | None]) -> _T | None:
+    return next((v for v in values if v is not None), None)

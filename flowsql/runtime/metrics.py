@@ -28,7 +28,8 @@ NAMES: Final = {
     "step_ms": "p50 and p99 of a step's duration",
     "watermark": "lowest event time of the tables that have one, milliseconds since 1970",
     "watermark_lag_ms": "how far the watermark is behind the clock",
-    "sources": "by source group: tables, rows, splits, queued bytes, lag, consistent",
+    "sources": "by source group: connector, tables, phase, rows, splits, queued bytes, position, slot, "
+    "lag, consistent, progress of its snapshot, reconnecting",
     "operators": "by operator: rows in and out, p50 and p99 of its part of a step, watermark, state",
     "sinks": "by target table: rows written",
     "state_bytes": "memory held by state tables",

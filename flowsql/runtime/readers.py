@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flowsql.connector import JSON, Reader, Split
+from flowsql.connector import JSON, Reader, SourceStatus, Split
 from flowsql.runtime.clock import monotonic
 from flowsql.runtime.units import Unit, UnitBuilder
 
@@ -34,6 +34,9 @@ class ReaderThread:
         queue_bytes: it waits while so much is queued.
         transaction_bytes: transactions larger than this are spooled.
         ready: notified whenever a unit or an error is queued; its lock guards the queue.
+
+    Attributes:
+        status: what the reader said of itself after its last poll.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class ReaderThread:
         self._closing = False
         self.queue: deque[Unit | BaseException] = deque()
         self.queued_bytes = 0
+        self.status: SourceStatus | None = None
         self._thread = threading.Thread(target=self._run, name=f"reader {name}", daemon=True)
 
     def start(self) -> None:
@@ -128,6 +132,7 @@ class ReaderThread:
             return
         started = monotonic()
         poll = reader.poll(_POLL_ROWS, _POLL_SECONDS)
+        self.status = reader.status()
         if poll is None:
             rest = _POLL_SECONDS - (monotonic() - started)
             if rest > _POLL_SECONDS / 2:

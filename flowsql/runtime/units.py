@@ -50,6 +50,7 @@ class Unit:
         bytes: memory that it takes in the queue.
         positions: split → where the next read starts, of the splits that moved.
         consistent, lag_ms, ends_step: of the last poll, see `Poll`.
+        split: that of the first row, if there is one.
         polls: what was read, if it is in memory.
         spool: what was read, if it is on disk.
     """
@@ -60,6 +61,7 @@ class Unit:
     consistent: bool
     lag_ms: int | None
     ends_step: bool
+    split: str | None = None
     polls: list[Poll] = field(default_factory=list)
     spool: Spool | None = None
 
@@ -99,6 +101,7 @@ class UnitBuilder:
         self._rows = 0
         self._bytes = 0
         self._spool: Spool | None = None
+        self._first: str | None = None
         self.splits: set[str] = set()
 
     @property
@@ -113,6 +116,8 @@ class UnitBuilder:
             self._rows += piece.changes.batch.num_rows
             size += piece.changes.batch.nbytes
             self.splits.add(piece.split)
+        if self._first is None and poll.pieces:
+            self._first = poll.pieces[0].split
         size += sum(len(b.raw) + 200 for b in poll.bad)
         self.splits.difference_update(poll.finished)
         self._bytes += size
@@ -140,6 +145,7 @@ class UnitBuilder:
             last.consistent,
             last.lag_ms,
             last.ends_step,
+            self._first,
             self._polls,
             self._spool,
         )

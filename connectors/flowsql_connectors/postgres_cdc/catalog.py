@@ -17,7 +17,15 @@ from flowsql_connectors.postgres_cdc.types import (
     types_query,
 )
 
-__all__ = ["ServerColumn", "ServerTable", "UniqueKey", "list_tables", "matching", "read_types"]
+__all__ = [
+    "ServerColumn",
+    "ServerTable",
+    "UniqueKey",
+    "count_about",
+    "list_tables",
+    "matching",
+    "read_types",
+]
 
 _TABLES: Final = """
 SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text,
@@ -49,6 +57,15 @@ WHERE i.indrelid = ANY(%s) AND i.indisunique AND i.indimmediate AND i.indisvalid
   AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
 GROUP BY i.indexrelid, i.indrelid, i.indisprimary, i.indisreplident
 ORDER BY i.indisprimary DESC, i.indexrelid
+"""
+
+# A partitioned table has the rows of its leaves; -1 stands for a table nobody has looked at.
+_COUNTS: Final = """
+SELECT min(c.reltuples), sum(c.reltuples)::int8
+FROM unnest(%s::int8[]) AS r(root)
+LEFT JOIN LATERAL pg_partition_tree(r.root::oid::regclass) p ON TRUE
+JOIN pg_class c ON c.oid = COALESCE(p.relid::oid, r.root::oid)
+WHERE c.relkind = 'r'
 """
 
 _ROOTS: Final = "SELECT pg_partition_root(%s::int8::oid::regclass)::oid::int8"
@@ -183,6 +200,12 @@ def matching(
     for oid, primary, identity, columns, required in server.rows(connection, _UNIQUE, wanted):
         tables[oid].keys.append(UniqueKey(primary, identity, tuple(columns), required))
     return list(tables.values())
+
+
+def count_about(server: Server, connection: Connection, oids: Sequence[int]) -> int | None:
+    """About how many rows the tables have; None where one was never analyzed."""
+    ((least, total),) = server.rows(connection, _COUNTS, list(oids))
+    return None if least is None or least < 0 else int(total)
 
 
 def read_types(

@@ -11,12 +11,12 @@ import numpy as np
 import psycopg
 
 from flowsql.changelog import UPDATE_AFTER, UPDATE_BEFORE, Changes
-from flowsql.connector import Piece, Poll
+from flowsql.connector import Piece, Poll, SourceStatus
 from flowsql.errors import ConnectorError, FlowSQLError
 from flowsql_connectors.postgres_cdc.changing import ChangeMaker
 from flowsql_connectors.postgres_cdc.messages import LogBatch
 from flowsql_connectors.postgres_cdc.pgoutput import LogDecoder
-from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_text
 from flowsql_connectors.postgres_cdc.stream import LogStream
 from flowsql_connectors.postgres_cdc.wire import read_frames
 
@@ -94,6 +94,8 @@ class LogReader:
         self._retry_at = 0.0
         self._wait = _FIRST_WAIT
         self._broken_since: float | None = None
+        self._attempt = 0
+        self._trouble: str | None = None
 
     @property
     def lsn(self) -> int:
@@ -104,6 +106,18 @@ class LogReader:
         """Below this log position nothing is needed again."""
         if self._acknowledged is not None:
             self._acknowledged = max(self._acknowledged, lsn)
+
+    def status(self) -> SourceStatus:
+        """Where the log is read, and when a lost connection is tried again."""
+        lost = self._stream is None and self._broken_since is not None
+        wait = max(0.0, self._retry_at - time.monotonic())
+        return SourceStatus(
+            position=lsn_text(self._given),
+            lag_ms=self._lag_ms,
+            attempt=self._attempt if lost else 0,
+            next_attempt_ms=round(wait * 1000) if lost else None,
+            trouble=self._trouble if lost else None,
+        )
 
     def poll(self, max_rows: int, timeout: float) -> Poll | None:
         """The next rows, or a position that moved; what is neither does not end the waiting."""
@@ -296,6 +310,9 @@ class LogReader:
         if self._broken_since is None:
             self._broken_since = time.monotonic()
             self._wait = _FIRST_WAIT
+            self._attempt = 0
+        self._attempt += 1
+        self._trouble = str(error).strip()
         self._retry_at = time.monotonic() + self._wait
         self._wait = min(2 * self._wait, _LONGEST_WAIT)
 

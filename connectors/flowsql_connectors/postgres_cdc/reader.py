@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from flowsql.connector import JSON, Poll, Reader, Split
+from flowsql.connector import JSON, Poll, Reader, SourceStatus, Split
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.copying import ChunkReader
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG, LogReader
@@ -52,6 +52,9 @@ class PostgresReader(Reader):
             assert self._log is not None
             position["lsn"] = self._log.lsn
         return position
+
+    def status(self) -> SourceStatus | None:
+        return None if self._log is None else self._log.status()
 
     def tell(self, message: JSON) -> None:
         if message.get("chunks") == "read":

@@ -19,11 +19,20 @@ import psycopg
 from psycopg import sql
 
 from flowsql.changelog import ChangelogMode
-from flowsql.connector import JSON, ConnectorContext, ConnectorTable, Reader, Source, Split
+from flowsql.connector import (
+    JSON,
+    ConnectorContext,
+    ConnectorTable,
+    Reader,
+    Source,
+    SourceStatus,
+    Split,
+)
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc import slots
 from flowsql_connectors.postgres_cdc.catalog import (
     ServerTable,
+    count_about,
     list_tables,
     matching,
     read_types,
@@ -97,6 +106,7 @@ class PostgresSource(Source):
         self._tables: dict[str, _Table] = {}
         self._snapshots: list[Snapshot] = []
         self._snapshot: str | None = None
+        self._snapshot_rows: int | None = None
         self._start = 0
         self._acknowledged = 0
         self._current = _EXPORTED
@@ -171,6 +181,9 @@ class PostgresSource(Source):
             "snapshots": [s.described() for s in self._snapshots],
         }
 
+    def status(self) -> SourceStatus:
+        return SourceStatus(slot=self._slot, snapshot_rows=self._snapshot_rows)
+
     def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
         log = position["splits"].get(LOG)
         if log is None:
@@ -206,6 +219,8 @@ class PostgresSource(Source):
         if position is not None:
             check_format(position)
         self._find_tables(tables, modes)
+        oids = [t.source.oid for t in self._tables.values()]
+        self._snapshot_rows = count_about(self._server, self._connection, oids)
         replication = self._server.connect(replication=True)
         self._replication = replication
         self._system, _ = slots.system_of(self._server, replication)

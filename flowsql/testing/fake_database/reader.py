@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowsql.connector import JSON, ConnectorTable, Piece, Poll, Reader, Split
+from flowsql.connector import JSON, ConnectorTable, Piece, Poll, Reader, SourceStatus, Split
 from flowsql.errors import ConnectorError
 from flowsql.testing.fake_database.rows import TableRows
 from flowsql.testing.fake_database.store import connect
@@ -97,6 +97,10 @@ class FakeDatabaseReader(Reader):
             return {**place, "lsn": self._log.lsn}
         # A chunk that is not read to its end is read again, in a new snapshot.
         return place
+
+    def status(self) -> SourceStatus | None:
+        log = self._log
+        return None if log is None or log.lsn is None else SourceStatus(position=f"LSN {log.lsn}")
 
     def close(self) -> None:
         self._connection.close()

@@ -15,6 +15,7 @@ from flowsql.connector import (
     Reader,
     Severity,
     Source,
+    SourceStatus,
     Split,
 )
 from flowsql.errors import ConnectorError, nearest
@@ -57,6 +58,7 @@ class FakeDatabaseSource(Source):
         self.bounded = options["scan.bounded.mode"] != "unbounded"
         self._connection = connect(self._folder)
         self._check_tables()
+        self._snapshot_rows = sum(self._count(t) for t in tables)
         self._given = False
         self._log_done = False
         self._chunks: dict[str, _Chunk] = {}
@@ -104,6 +106,9 @@ class FakeDatabaseSource(Source):
             "chunks": self._described(),
         }
 
+    def status(self) -> SourceStatus:
+        return SourceStatus(slot=self._slot, snapshot_rows=self._snapshot_rows)
+
     def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
         log = position["splits"].get("log")
         if log is not None and log["lsn"] is not None:
@@ -126,6 +131,13 @@ class FakeDatabaseSource(Source):
     def _identity(self) -> str:
         found = self._connection.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()
         return str(found[0])
+
+    def _count(self, table: ConnectorTable) -> int:
+        (number,) = self._connection.execute(
+            "SELECT id FROM tables WHERE name = ?", (table.options["table-name"],)
+        ).fetchone()
+        counted = self._connection.execute(f"SELECT COUNT(*) FROM data_{number}")  # noqa: S608 - a number
+        return int(counted.fetchone()[0])
 
     def _check_tables(self) -> None:
         for finding in mismatches(self._tables, self._connection):

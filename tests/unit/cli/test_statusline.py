@@ -12,11 +12,11 @@ from flowsql.cli import statusline
 from flowsql.cli.console import Console
 from flowsql.cli.statusline import (
     StatusReporter,
-    bytes_text,
-    count_text,
     operator_table,
+    source_table,
     status_line,
 )
+from flowsql.library.quantities import bytes_text, count_text
 
 SALES: dict[str, Any] = {
     "job": "sales",
@@ -143,3 +143,80 @@ def test_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     for now[0] in (1.0, 9.0, 10.0, 11.0, 19.0, 20.0):
         reporter.update()
     assert err.getvalue().count("x: running") == 2
+
+
+SNAPSHOT: dict[str, Any] = {
+    "connector": "fake-database",
+    "tables": ["default_catalog.default_database.checking", "c.d.saving"],
+    "phase": "snapshot",
+    "rows": 400_000,
+    "splits": 7,
+    "position": None,
+    "slot": "flowsql",
+    "lag_bytes": None,
+    "lag_ms": None,
+    "snapshot": {
+        "rows": 400_000,
+        "total": 1_000_000,
+        "rows_per_second": 20_000.0,
+        "left_ms": 30_000,
+    },
+}
+STREAM = SNAPSHOT | {
+    "phase": "stream",
+    "position": "16/B374D848",
+    "lag_bytes": 5 << 20,
+    "lag_ms": 1200,
+    "snapshot": {"rows": 1_000_000, "total": 1_000_000, "rows_per_second": 0.0, "left_ms": 0},
+}
+LOST = {"attempt": 3, "next_ms": 4000, "error": "connection refused"}
+
+
+def test_a_snapshot_in_one_line() -> None:
+    """How far all snapshots are together, and when they are over; nothing where they are."""
+    status = SALES | {"sources": [SNAPSHOT]}
+    assert "  snapshot 40 % of 1.0 M (20.0k/s, 30.0 s left)  watermark" in status_line(status)
+    assert "  snapshot 40% 30s left  " in status_line(status, 100)
+    unknown = SNAPSHOT | {"snapshot": SNAPSHOT["snapshot"] | {"total": None, "left_ms": None}}
+    assert "snapshot 400.0 k rows (20.0k/s)" in status_line(SALES | {"sources": [unknown]})
+    both = SALES | {"sources": [SNAPSHOT, unknown, STREAM]}
+    assert "snapshot 800.0 k rows (40.0k/s)" in status_line(both)
+    more = SNAPSHOT["snapshot"] | {"rows": 1_200_000, "total": 1_200_000, "left_ms": None}
+    assert "snapshot 99 % of 1.2 M (20.0k/s)" in status_line(
+        SALES | {"sources": [SNAPSHOT | {"snapshot": more}]}
+    )
+    assert "snapshot" not in status_line(SALES | {"sources": [STREAM]})
+
+
+def test_a_lost_connection_in_one_line() -> None:
+    """It stays however narrow the line is."""
+    status = SALES | {"sources": [STREAM | {"reconnecting": LOST}]}
+    assert "  reconnecting (attempt 3, next in 4.0 s)  " in status_line(status)
+    assert "reconnecting (attempt 3" in status_line(status, 60)
+    now = STREAM | {"reconnecting": LOST | {"next_ms": None}}
+    assert "reconnecting (attempt 3)" in status_line(SALES | {"sources": [now]})
+
+
+def test_sources_below_each_other() -> None:
+    """What nobody knows takes no room."""
+    lost = STREAM | {"reconnecting": LOST, "tables": ["t"]}
+    assert source_table({"sources": [SNAPSHOT, lost]}) == [
+        (
+            "tables                connector      phase                                    splits"
+            "     rows  snapshot                              position     lag bytes    lag  slot"
+        ),
+        (
+            "checking, c.d.saving  fake-database  snapshot                                      7"
+            "  400.0 k  40 % of 1.0 M (20.0k/s, 30.0 s left)                                 flowsql"
+        ),
+        (
+            "t                     fake-database  reconnecting (attempt 3, next in 4.0 s)       7"
+            "  400.0 k  1.0 M rows                            16/B374D848     5.0 MB  1.2 s  flowsql"
+        ),
+    ]
+    bare = {**dict.fromkeys(SNAPSHOT), "tables": ["t"], "connector": "x", "phase": "stream"}
+    assert source_table({"sources": [bare | {"rows": 1, "splits": 1, "snapshot": None}]}) == [
+        "tables  connector  phase   splits  rows",
+        "t       x          stream       1     1",
+    ]
+    assert source_table({}) == []

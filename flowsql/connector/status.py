@@ -1,0 +1,32 @@
+"""What a source and its readers say of themselves while they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SourceStatus"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStatus:
+    """What only the connector knows; each part may be unknown.
+
+    Attributes:
+        slot: what the server keeps its log for.
+        position: the place in the log that was read up to, as the server writes it.
+        lag_bytes: of the server's log, not read yet.
+        lag_ms: how far the reader is behind the source.
+        snapshot_rows: about how many rows the whole snapshot has, those that were read included.
+        attempt: the connection is lost: number of the attempt to come, from 1; else 0.
+        next_attempt_ms: until then.
+        trouble: why the connection was lost, a fact.
+    """
+
+    slot: str | None = None
+    position: str | None = None
+    lag_bytes: int | None = None
+    lag_ms: int | None = None
+    snapshot_rows: int | None = None
+    attempt: int = 0
+    next_attempt_ms: int | None = None
+    trouble: str | None = None
