@@ -16,10 +16,10 @@ STRING column takes is 2.50, in Flink 2.5.
 
 `before` must be complete: in PostgreSQL it is after `ALTER TABLE … REPLICA IDENTITY FULL`; without,
 Debezium writes NULL for what it does not know, and such a row takes nothing back. Declare columns NOT NULL
-that are never NULL, and such a message is unreadable.
-
-With `debezium-json.ignore-parse-errors`, or where `scan.bad-record` sets messages aside, the table is no
-longer the one that was recorded: a message that is left out may be followed by one that takes its row back.
+that are never NULL, and such a message is unreadable. With `debezium-json.ignore-parse-errors`, or where
+`scan.bad-record` sets messages aside, the table is no longer the one that was recorded, either: a message
+that is left out may be followed by one that takes its row back. Where the table has a PRIMARY KEY,
+`SET 'table.exec.source.cdc-events-duplicate' = 'true'` lets keys alone decide what is taken back.
 
 Metadata columns, read only; Flink gives them through Kafka, as `METADATA FROM 'value.source.table'`:
 both spellings are taken, with and without `value.`.

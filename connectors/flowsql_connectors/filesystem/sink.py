@@ -43,7 +43,7 @@ _DRAIN = 4 << 20
 _ROW_GROUP = 131_072
 _LONGEST_NAME = 255
 # Files of changes are read in the order of their names: a number comes first.
-_ORDER = re.compile("part-([0-9]{13})-")
+_ORDER = re.compile("part-([0-9]{16})-")
 
 
 class FilesystemSink(Sink):
@@ -134,7 +134,6 @@ class _Open:
 
     folder: str
     number: int
-    order: int
     staged: StagedFile
     since: float
     bulk: BulkWriter | None = None
@@ -210,7 +209,11 @@ class FilesystemWriter(Writer):
         stem = f"{attempt.run}-{attempt.number}-{checkpoint}-{self._opening}"
         files = []
         for f in self._closed:
-            first = f"part-{f.order:013d}" if self._format.changelog else "part"
+            first = "part"
+            if self._format.changelog:
+                # Later than what other writers of the job have prepared, too: they commit before.
+                self.order = max(self.order + 1, time.time_ns() // 1_000)
+                first = f"part-{self.order:016d}"
             name = f"{f.folder}{first}-{stem}-{f.number}.{self._format.extension}"
             files.append([f.staged.path.name, name])
         self._closed = []
@@ -254,7 +257,7 @@ class FilesystemWriter(Writer):
             places = [root]
         else:
             places = sorted({(root / final).parent for _, final in _files(token)})
-        mine = re.compile(f"part-([0-9]{{13}}-)?{re.escape(token['run'])}-")
+        mine = re.compile(f"part-([0-9]{{16}}-)?{re.escape(token['run'])}-")
         for place in places:
             for path, folders, names in os.walk(place):
                 folders[:] = [f for f in folders if not is_hidden(f)]
@@ -289,8 +292,7 @@ class FilesystemWriter(Writer):
         path = self._staging.folder / f"{name}.{self._format.extension}"
         staged = StagedFile(path)
         bulk = self._format.writer(Pages(staged), self._inside) if self._format.bulk else None
-        self.order = max(self.order + 1, time.time_ns() // 1_000_000)
-        return _Open(folder, number, self.order, staged, time.monotonic(), bulk)
+        return _Open(folder, number, staged, time.monotonic(), bulk)
 
     def _append(self, file: _Open, changes: Changes) -> None:
         batch = changes.batch

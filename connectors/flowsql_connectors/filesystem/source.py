@@ -152,7 +152,7 @@ class FilesystemSource(Source):
     def _ordered_files(self) -> list[tuple[str, str]]:
         """As `_files`: where a file was seen, all that had their names before it are there, too."""
         first = list(self._files())
-        if self.bounded or not first:
+        if not first:
             return first
         # A folder that is read while files come may show the second and not the first.
         end = max(self._place(identity) for _, identity in first)

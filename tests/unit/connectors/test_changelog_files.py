@@ -151,11 +151,12 @@ def test_nothing_is_given_behind_a_file_that_is_written(tmp_path: Path) -> None:
     assert ids(source) == ["2.json", "3.json"]
 
 
+@pytest.mark.parametrize("options", [{}, {"source.monitor-interval": "2 s"}])
 def test_a_look_that_misses_a_file_is_taken_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
     """A folder that is listed while files are renamed may show the second without the first."""
-    table = changes_table(tmp_path, options={"source.monitor-interval": "2 s"})
+    table = changes_table(tmp_path, options=options)
     for name in ("1.json", "2.json"):
         write_file(tmp_path / name, message("+I", 1, "x"), 100)
     source = FILESYSTEM.open_source([table], None, CONTEXT)
@@ -253,9 +254,9 @@ def test_partitions_are_written_with_their_kinds(tmp_path: Path) -> None:
 
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> flowsql.Session:
-    """One that waits for its jobs."""
+    """One that waits for its jobs, and would have several readers."""
     monkeypatch.chdir(tmp_path)
-    return flowsql.connect({"table.dml-sync": "true"})
+    return flowsql.connect({"table.dml-sync": "true", "parallelism.default": "3"})
 
 
 def rows_of(session: flowsql.Session, sql: str) -> list[tuple[object, ...]]:
@@ -284,6 +285,18 @@ def random_changes(seed: int) -> tuple[list[list[Any]], Counter]:
             log += [["-U", *old], ["+U", *row]]
             there.append(row)
     return log, Counter(there)
+
+
+def test_a_changelog_is_written_anew(session: flowsql.Session, tmp_path: Path) -> None:
+    """The files of the run before are gone, its own stay."""
+    session.execute(
+        "SET 'execution.runtime-mode' = 'batch'; CREATE TABLE log (a INT, b STRING) WITH ("
+        "'connector' = 'filesystem', 'path' = 'log', 'format' = 'debezium-json')"
+    )
+    session.execute("INSERT INTO log VALUES (1, 'x'), (2, 'y')")
+    session.execute("INSERT OVERWRITE log VALUES (3, 'z')")
+    assert rows_of(session, "SELECT * FROM log") == [(3, "z")]
+    assert len(list((tmp_path / "log").glob("*.json"))) == 1
 
 
 @pytest.mark.parametrize("partitioned", ["", "PARTITIONED BY (b)"])
@@ -339,6 +352,34 @@ def test_bad_messages_go_to_the_dead_letter_table(session: flowsql.Session, tmp_
     assert rows_of(session, "SELECT reason FROM bad") == [
         ('"op" is "t", a TRUNCATE: which rows it takes away is not known',)
     ]
+
+
+def test_keys_may_decide_what_is_taken_back(session: flowsql.Session, tmp_path: Path) -> None:
+    """Where what was there before is incomplete, or a message comes twice."""
+    lines = message("+I", 1, "x") * 2 + message("+I", 2, "y") + message("-D", 1, None)
+    write_file(tmp_path / "log/1.json", lines + update(2, "?", "z"))
+    session.execute(
+        "SET 'table.exec.source.cdc-events-duplicate' = 'true'; "
+        "CREATE TABLE log (a INT, b STRING, PRIMARY KEY (a) NOT ENFORCED) WITH ("
+        "'connector' = 'filesystem', 'path' = 'log', 'format' = 'debezium-json')"
+    )
+    assert rows_of(session, "SELECT * FROM log") == [(2, "z")]
+    assert rows_of(session, "SELECT COUNT(*) FROM log") == [(1,)]
+
+
+def test_two_statements_write_one_table(session: flowsql.Session, tmp_path: Path) -> None:
+    """Each takes back its own rows only, so their order among each other is free."""
+    session.execute(
+        "CREATE TABLE src (a INT, b STRING) WITH ('connector' = 'values', 'data' = "
+        '\'[1, "x"]\n[2, "y"]\n[1, "z"]\'); '
+        "CREATE TABLE log (a INT, n BIGINT) WITH ("
+        "'connector' = 'filesystem', 'path' = 'log', 'format' = 'debezium-json')"
+    )
+    session.execute(
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO log SELECT a, COUNT(*) FROM src GROUP BY a; "
+        "INSERT INTO log SELECT a, COUNT(*) FROM src GROUP BY a; END"
+    )
+    assert rows_of(session, "SELECT * FROM log") == [(1, 2), (1, 2), (2, 1), (2, 1)]
 
 
 def test_a_format_without_changes_takes_no_updates(session: flowsql.Session) -> None:
