@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 from flowsql.changelog import ChangelogMode
-from flowsql.connector import JSON, Connector, ConnectorContext, ConnectorTable, Role, Source
+from flowsql.connector import (
+    JSON,
+    Connector,
+    ConnectorContext,
+    ConnectorTable,
+    Finding,
+    Needs,
+    PreflightContext,
+    Role,
+    Source,
+)
 from flowsql.errors import ConfigError, ConnectorError
 from flowsql.types import DataType, LocalZonedTimestampType, VarCharType
 from flowsql_connectors.postgres_cdc.options import OPTIONS
@@ -103,6 +114,28 @@ class PostgresConnector(Connector):
     def open_source(
         self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext
     ) -> Source:
+        self._check_alike(tables)
+        with _needing_client():
+            # The client library is loaded by who reads, not by who plans.
+            from flowsql_connectors.postgres_cdc.source import PostgresSource  # noqa: PLC0415
+        return PostgresSource(tables, [self.scan_mode(t) for t in tables], position, context)
+
+    def preflight(
+        self,
+        tables: Sequence[ConnectorTable],
+        needs: Mapping[str, Needs],
+        context: PreflightContext,
+    ) -> Sequence[Finding]:
+        self._check_alike(tables)
+        with _needing_client():
+            from flowsql_connectors.postgres_cdc.preflight import find_obstacles  # noqa: PLC0415
+        if context.quick:
+            # A start connects at once, and says what is wrong.
+            return ()
+        return list(find_obstacles(tables, [self.scan_mode(t) for t in tables], needs, context))
+
+    def _check_alike(self, tables: Sequence[ConnectorTable]) -> None:
+        """Refuse tables of one slot that want to be read in different ways."""
         for option in self.options:
             if "#" in option.key or option.key in _OF_THE_TABLE or option.refused:
                 continue
@@ -112,14 +145,16 @@ class PostgresConnector(Connector):
                     f'tables {names} are read through one slot but differ in option "{option.key}"',
                     hint="Give them the same value, or another 'slot.name' each.",
                 )
-        try:
-            # The client library is loaded by who reads, not by who plans.
-            from flowsql_connectors.postgres_cdc.source import PostgresSource  # noqa: PLC0415
-        except ImportError as error:
-            if (error.name or "").partition(".")[0] != "psycopg":
-                raise
-            raise ConnectorError(
-                'connector "postgres-cdc" needs the package psycopg, which is not installed',
-                hint='Run: pip install "flowsql[postgres]"',
-            ) from None
-        return PostgresSource(tables, [self.scan_mode(t) for t in tables], position, context)
+
+
+@contextlib.contextmanager
+def _needing_client() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "psycopg":
+            raise
+        raise ConnectorError(
+            'connector "postgres-cdc" needs the package psycopg, which is not installed',
+            hint='Run: pip install "flowsql[postgres]"',
+        ) from None

@@ -1,0 +1,328 @@
+"""What stands in the way of reading tables of a server; looks, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from flowsql.changelog import ChangelogMode
+from flowsql.connector import ConnectorTable, Finding, Needs, PreflightContext, Severity
+from flowsql.errors import FlowSQLError
+from flowsql_connectors.postgres_cdc import slots
+from flowsql_connectors.postgres_cdc.catalog import (
+    ServerTable,
+    list_tables,
+    matching,
+    read_types,
+)
+from flowsql_connectors.postgres_cdc.chunks import chunk_key
+from flowsql_connectors.postgres_cdc.rows import check_table, readings_of
+from flowsql_connectors.postgres_cdc.server import Connection, Server
+
+__all__ = ["find_obstacles"]
+
+_SETTINGS: Final = """
+SELECT name, setting, current_setting(name) FROM pg_settings WHERE name IN
+  ('wal_level', 'max_replication_slots', 'max_wal_senders', 'max_slot_wal_keep_size')
+"""
+_ROLE: Final = """
+SELECT r.rolname::text, r.rolsuper, r.rolreplication
+  OR EXISTS (SELECT FROM pg_roles m WHERE m.rolname IN ('rds_replication', 'cloudsqlsuperuser')
+    AND pg_has_role(current_user, m.oid, 'member')),
+  has_database_privilege(current_database(), 'CREATE')
+FROM pg_roles r WHERE r.rolname = current_user
+"""
+_RIGHTS: Final = """
+SELECT has_schema_privilege(c.relnamespace, 'USAGE'), has_table_privilege(c.oid, 'SELECT'),
+  row_security_active(c.oid), pg_has_role(c.relowner, 'USAGE')
+FROM pg_class c WHERE c.oid = %s::int8::oid
+"""
+_COLUMNS: Final = """
+SELECT attname::text, attnotnull, attstorage <> 'p', has_column_privilege(attrelid, attnum, 'SELECT')
+FROM pg_attribute WHERE attrelid = %s::int8::oid AND attnum > 0 AND NOT attisdropped
+"""
+_SLOTS: Final = "SELECT count(*) FROM pg_replication_slots"
+_SENDERS: Final = "SELECT count(*) FROM pg_stat_replication"
+_OWNED: Final = "SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = %s"
+
+
+def find_obstacles(
+    tables: Sequence[ConnectorTable],
+    modes: Sequence[ChangelogMode],
+    needs: Mapping[str, Needs],
+    context: PreflightContext,
+) -> Iterator[Finding]:
+    """Everything at once, in the order in which a start would meet it.
+
+    Args:
+        tables: of one group.
+        modes: what the scan of each carries.
+        needs: by the tables' names.
+        context: of the check.
+    """
+    server = Server(tables[0])
+    try:
+        connection = server.open()
+    except psycopg.OperationalError as error:
+        yield _of(server.error(error, "cannot be reached"), tables[0])
+        return
+    try:
+        connection.execute("SET default_transaction_read_only = on")
+        yield from _Check(server, connection, tables, context).run(modes, needs)
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """Who is connected: name, superuser, may replicate, may create in the database."""
+
+    name: str
+    superuser: bool
+    replicates: bool
+    creates: bool
+
+
+class _Check:
+    """One look at one server."""
+
+    def __init__(
+        self,
+        server: Server,
+        connection: Connection,
+        tables: Sequence[ConnectorTable],
+        context: PreflightContext,
+    ) -> None:
+        self._server = server
+        self._connection = connection
+        self._tables = tables
+        self._options = tables[0].options
+        self._context = context
+        self._role = _Role(*self._rows(_ROLE)[0])
+        self._reads_log = self._options["scan.startup.mode"] != "snapshot"
+
+    def run(self, modes: Sequence[ChangelogMode], needs: Mapping[str, Needs]) -> Iterator[Finding]:
+        """All findings."""
+        yield from self._server_findings()
+        listed = list_tables(self._server, self._connection)
+        sources: dict[str, ServerTable] = {}
+        for table, mode in zip(self._tables, modes, strict=True):
+            try:
+                found = matching(table, listed, self._server, self._connection)
+            except FlowSQLError as error:
+                yield _of(error, table)
+                continue
+            sources.update((str(s), s) for s in found)
+            for source in found:
+                findings = self._table_findings(table, mode, source, needs[table.name])
+                yield from (replace(f, table=table.name) for f in findings)
+        if sources and self._reads_log:
+            yield from self._publication_findings(list(sources.values()))
+
+    def _server_findings(self) -> Iterator[Finding]:
+        """About the server's settings, the role, and the slot."""
+        settings = {name: (value, shown) for name, value, shown in self._rows(_SETTINGS)}
+        if not (self._role.superuser or self._role.replicates):
+            yield Finding(
+                Severity.ERROR,
+                f'role "{self._role.name}" of PostgreSQL server "{self._server}" may not read the'
+                " log",
+                f"Run in the server: {self._statement('ALTER ROLE {} REPLICATION', self._role.name)}",
+                option="username",
+            )
+        if settings["wal_level"][0] != "logical":
+            yield self._error(
+                f"writes too little into its log: wal_level is {settings['wal_level'][0]}",
+                "Run in the server: ALTER SYSTEM SET wal_level = 'logical'; and restart it.",
+            )
+        yield from self._slot_findings(settings)
+
+    def _slot_findings(self, settings: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
+        name = self._options["slot.name"]
+        found = None
+        if self._context.checkpoints and self._reads_log:
+            try:
+                found = slots.find_slot(self._server, self._connection, name)
+            except FlowSQLError as error:
+                yield replace(_of(error, self._tables[0]), option="slot.name")
+                return
+        if found is not None and found.lost is not None:
+            yield _of(slots.lost_slot(self._server, name, found.lost), self._tables[0])
+        elif found is not None and found.active_pid is not None:
+            yield Finding(
+                Severity.WARNING,
+                f'replication slot "{name}" of PostgreSQL server "{self._server}" is being read by'
+                f" process {found.active_pid} of the server",
+                "Stop the job that reads it, or give this one a 'slot.name' of its own.",
+                option="slot.name",
+            )
+        for kind, count, key in (
+            ("replication slot", _SLOTS, "max_replication_slots"),
+            ("connection for its log", _SENDERS, "max_wal_senders"),
+        ):
+            ((used,),) = self._rows(count)
+            most = int(settings[key][0])
+            if used >= most and not (found is not None and key == "max_replication_slots"):
+                yield self._error(
+                    f"has no {kind} left: {used} of {most} are in use ({key})",
+                    f"Run in the server: ALTER SYSTEM SET {key} = {used + 5}; and restart it; or"
+                    " free what nobody needs"
+                    + (", with pg_drop_replication_slot." if key != "max_wal_senders" else "."),
+                )
+        if self._reads_log and self._context.checkpoints and "max_slot_wal_keep_size" in settings:
+            yield self._kept(*settings["max_slot_wal_keep_size"])
+
+    def _kept(self, value: str, shown: str) -> Finding:
+        """How long the server keeps the log for a job that stands still."""
+        if value == "-1":
+            return Finding(
+                Severity.NOTE,
+                f'PostgreSQL server "{self._server}" keeps its log for a job without limit:'
+                " one that stands still fills the disk",
+                "To bound it, run in the server: ALTER SYSTEM SET max_slot_wal_keep_size ="
+                " '50GB'; SELECT pg_reload_conf();",
+            )
+        return Finding(
+            Severity.WARNING,
+            f'PostgreSQL server "{self._server}" drops the log of a job that falls behind by more'
+            f" than {shown} (max_slot_wal_keep_size)",
+            "Choose more than is written while a job may stand still: ALTER SYSTEM SET"
+            " max_slot_wal_keep_size = '…'; SELECT pg_reload_conf();",
+        )
+
+    def _table_findings(
+        self, table: ConnectorTable, mode: ChangelogMode, source: ServerTable, needs: Needs
+    ) -> Iterator[Finding]:
+        yield from self._right_findings(table, source)
+        known = {name: rest for name, *rest in self._rows(_COLUMNS, source.oid)}
+        types = read_types(
+            self._server, self._connection, [(c.oid, c.modifier) for c in source.columns]
+        )
+        for number, column in enumerate(table.schema.fields):
+            # One by one: a wrong column must not hide the next.
+            one = replace(table, schema=table.schema.select([number]), columns=())
+            try:
+                readings_of(one, source, types)
+            except FlowSQLError as error:
+                yield _of(error, table)
+                continue
+            if not column.type.nullable and not known[column.name][0]:
+                yield Finding(
+                    Severity.WARNING,
+                    f'column "{column.name}" of "{source}" may hold NULL, but is declared NOT NULL'
+                    f' in table "{table.name}"',
+                    "Declare the column without NOT NULL.",
+                )
+        for check in (
+            partial(check_table, table, mode, [source]),
+            partial(chunk_key, table, source),
+        ):
+            try:
+                check()
+            except FlowSQLError as error:
+                yield _of(error, table)
+        if not self._reads_log or source.identity == "full":
+            return
+        cure = f"Run in the server: {self._on(source, 'ALTER TABLE {} REPLICA IDENTITY FULL')}"
+        if needs.before_images:
+            yield Finding(
+                Severity.ERROR,
+                f'the log has no whole old rows of "{source}", which updates and deletes need in'
+                f' table "{table.name}": its replica identity is {source.identity}',
+                f"{cure} Or read only the last row of a key: 'changelog-mode' = 'upsert'.",
+                option="changelog-mode",
+            )
+        large = [c for c in table.columns if c in known and known[c][1]]
+        if needs.whole_rows and large:
+            yield Finding(
+                Severity.WARNING,
+                f'the log leaves out large values of "{source}" that an update did not change, and'
+                f' nothing in this plan of table "{table.name}" keeps them: '
+                + ", ".join(f'"{c}"' for c in large),
+                cure,
+            )
+
+    def _right_findings(self, table: ConnectorTable, source: ServerTable) -> Iterator[Finding]:
+        ((usage, select, hidden, _),) = self._rows(_RIGHTS, source.oid)
+        role = self._role.name
+        if not usage:
+            grant = self._statement("GRANT USAGE ON SCHEMA {} TO {}", source.schema, role)
+            yield Finding(
+                Severity.ERROR,
+                f'role "{role}" may not use schema "{source.schema}" of PostgreSQL server'
+                f' "{self._server}"',
+                f"Run in the server: {grant}",
+            )
+        readable = {n for n, _, _, may in self._rows(_COLUMNS, source.oid) if may}
+        wanted = set(table.schema.names)
+        if not select and not (readable and wanted <= readable):
+            yield Finding(
+                Severity.ERROR,
+                f'role "{role}" may not read "{source}" of PostgreSQL server "{self._server}"',
+                f"Run in the server: {self._on(source, 'GRANT SELECT ON {} TO {}', role)}",
+            )
+        if hidden:
+            bypass = self._statement("ALTER ROLE {} BYPASSRLS", role)
+            yield Finding(
+                Severity.ERROR,
+                f'row-level security hides rows of "{source}" from role "{role}"',
+                f"Run in the server: {bypass}",
+            )
+
+    def _publication_findings(self, sources: Sequence[ServerTable]) -> Iterator[Finding]:
+        name = self._options["debezium.publication.name"]
+        owned = self._rows(_OWNED, name)
+        makes = self._options["debezium.publication.autocreate.mode"] != "disabled"
+        if not self._context.checkpoints or makes:
+            complete = slots.publishes(self._server, self._connection, name, sources)
+            if (not owned or not complete) and self._may_publish(sources, owned):
+                return
+        try:
+            slots.ensure_publication(
+                self._server,
+                self._connection,
+                name,
+                sources,
+                self._options,
+                create=False,
+                generated=False,
+            )
+        except FlowSQLError as error:
+            yield replace(_of(error, self._tables[0]), option="debezium.publication.name")
+
+    def _may_publish(
+        self, sources: Sequence[ServerTable], owned: Sequence[tuple[Any, ...]]
+    ) -> bool:
+        """Whether the role may make or extend the publication."""
+        if self._role.superuser:
+            return True
+        may = bool(owned[0][0]) if owned else self._role.creates
+        return may and all(self._rows(_RIGHTS, s.oid)[0][3] for s in sources)
+
+    def _error(self, what: str, cure: str) -> Finding:
+        return Finding(Severity.ERROR, f'PostgreSQL server "{self._server}" {what}', cure)
+
+    def _statement(self, text: str, *names: str) -> str:
+        made = sql.SQL(text).format(*(sql.Identifier(n) for n in names))
+        return f"{made.as_string(self._connection)};"
+
+    def _on(self, source: ServerTable, text: str, *names: str) -> str:
+        table = sql.Identifier(source.schema, source.name)
+        others = (sql.Identifier(n) for n in names)
+        made = sql.SQL(text).format(table, *others)
+        return f"{made.as_string(self._connection)};"
+
+    def _rows(self, query: Any, *values: Any) -> list[tuple[Any, ...]]:
+        return self._server.rows(self._connection, query, *values)
+
+
+def _of(error: FlowSQLError, table: ConnectorTable) -> Finding:
+    """An error that a start would end with, as a finding."""
+    return Finding(
+        Severity.ERROR, error.message, error.hint, table.name, error.option, detail=error.detail
+    )
