@@ -266,11 +266,16 @@ def test_the_server_restarts(follow: Follow, how: str) -> None:
         table = server_table(server, "id INT, v STRING", "t", key=("id",))
         follower = follow(table).start().until(lambda f: len(f.changes) == 3)
         server.execute("INSERT INTO t VALUES (10, 'before')")
+        follower.until(lambda f: len(f.changes) == 4)
+        began = time.monotonic()
         server.kill() if how == "kill" else server.stop(how)
+        # It does not wait for a checkpoint to confirm what was sent.
+        assert time.monotonic() - began < 10
         end = time.monotonic() + 1
         while time.monotonic() < end:
             follower.poll()
         server.start()
+        server.execute("INSERT INTO t VALUES (11, 'behind')")
         server.execute("UPDATE t SET v = 'after'")
         follower.until_holds(server, "t").kill()
 

@@ -66,6 +66,7 @@ class LogStream:
         self._bytes = 0
         self._error: BaseException | None = None
         self._closing = False
+        self._received = 0
         self._thread = threading.Thread(target=self._run, name=f"log of {slot}", daemon=True)
         self._thread.start()
 
@@ -107,7 +108,7 @@ class LogStream:
             now = time.monotonic()
             confirmed = self._confirmed()
             if asked or confirmed != told or now - told_at >= _STATUS_SECONDS:
-                pg.put_copy_data(standby_status(confirmed, time.time_ns() // 1000))
+                self._tell(pg, confirmed if confirmed != told else 0)
                 told, told_at, asked = confirmed, now, False
             pg.flush()
             if self._bytes > _QUEUE_BYTES:
@@ -125,8 +126,15 @@ class LogStream:
                 if readable:
                     pg.consume_input()
 
-    @staticmethod
-    def _take(pg: psycopg.pq.abc.PGconn) -> tuple[list[bytes], bool]:
+    def _tell(self, pg: psycopg.pq.abc.PGconn, confirmed: int) -> None:
+        now = time.time_ns() // 1000
+        if confirmed:
+            pg.put_copy_data(standby_status(confirmed, now, written=self._received))
+        # A server that is stopped waits until what it sent is flushed, which is not before the next
+        # checkpoint; where nothing is said of that, it waits until it is received.
+        pg.put_copy_data(standby_status(0, now, written=self._received))
+
+    def _take(self, pg: psycopg.pq.abc.PGconn) -> tuple[list[bytes], bool]:
         """The frames that are here, and whether the server wants an answer."""
         frames: list[bytes] = []
         asked = False
@@ -136,8 +144,9 @@ class LogStream:
             if size > 0:
                 frame = bytes(data)
                 frames.append(frame)
-                if frame[0] == _KEEPALIVE and frame[-1]:
-                    asked = True
+                if frame[0] == _KEEPALIVE:
+                    self._received = int.from_bytes(frame[1:9], "big")
+                    asked = asked or bool(frame[-1])
             elif size == 0:
                 break
             else:

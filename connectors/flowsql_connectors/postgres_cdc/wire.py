@@ -87,12 +87,16 @@ def read_frames(frames: Sequence[bytes | memoryview]) -> LogFrames:
     )
 
 
-def standby_status(flushed: int, now_us: int, *, answer: bool = False) -> bytes:
+def standby_status(
+    flushed: int, now_us: int, *, written: int | None = None, answer: bool = False
+) -> bytes:
     """The status that tells the server how far we are.
 
     Args:
-        flushed: log position below which nothing is needed again.
+        flushed: log position below which nothing is needed again; 0 for no news of that.
         now_us: microseconds since 1970.
+        written: log position that was received; unset: as `flushed`.
         answer: whether the server shall answer at once.
     """
-    return _STATUS.pack(b"r", flushed, flushed, flushed, now_us - UNIX_TO_2000, answer)
+    received = flushed if written is None else written
+    return _STATUS.pack(b"r", received, flushed, flushed, now_us - UNIX_TO_2000, answer)
