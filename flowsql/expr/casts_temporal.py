@@ -176,7 +176,9 @@ def _has_year_0(array: Any) -> bool:
 def _from_text(array: Any, plain: Any, slow: Any, precision: int) -> Any:
     """Arrow reads the two usual forms; all other text goes to the parser."""
     lengths = pc.binary_length(array)
-    usual = pc.min_max(pc.if_else(pc.equal(lengths, 10), 19, lengths))
+    usual = pc.min_max(
+        pc.if_else(pc.equal(lengths, pa.scalar(10, pa.int32())), pa.scalar(19, pa.int32()), lengths)
+    )
     low, high = usual["min"].as_py(), usual["max"].as_py()
     if (
         low is not None

@@ -32,16 +32,12 @@ from flowsql.types import (
     TimestampType,
 )
 from flowsql.types.common import is_approximate, is_binary, is_character, is_integer
+from flowsql.types.constants import NO_TEXT, join_texts, text_constant
 
 __all__ = ["Writer", "json_writer", "no_json"]
 
 Writer = Callable[[Any], Any]
 """From an array to an array of JSON texts; NULL where the value is."""
-
-_join = pc.get_function("binary_join_element_wise").call
-_EMIT_NULL = pc.JoinOptions(null_handling="emit_null")
-_EMPTY = pa.scalar("")
-_NULL = pa.scalar("null")
 
 
 def no_json(data_type: DataType) -> DataType | None:
@@ -60,11 +56,6 @@ def no_json(data_type: DataType) -> DataType | None:
         case _:
             known = is_character(data_type) or is_binary(data_type) or is_integer(data_type)
             return None if known or is_approximate(data_type) else data_type
-
-
-def joined(*parts: Any) -> Any:
-    """Texts and constants one behind the other; NULL where a part is."""
-    return _join([*parts, _EMPTY], _EMIT_NULL)
 
 
 def json_writer(data_type: DataType, settings: EvalSettings) -> Writer:
@@ -108,7 +99,6 @@ def _approximate(java: str) -> str:
     return number_text(Decimal(java)) if java[-1].isdigit() else f'"{java}"'
 
 
-_QUOTE = pa.scalar('"')
 _escaped = np.zeros(256, dtype=bool)
 _escaped[list(ESCAPED)] = True
 
@@ -117,20 +107,20 @@ def _texts(array: Any) -> Any:
     _, data = chars(array)
     if _escaped[data].any():
         return each(quote, pa.string(), array)
-    return joined(_QUOTE, array, _QUOTE)
+    return join_texts('"', array, '"')
 
 
 def _timestamp(data_type: DataType, settings: EvalSettings, zone: str) -> Writer:
     """ISO 8601 with seconds, and with a fraction as long as it has to be."""
     text = formatter(data_type, settings)
-    behind = pa.scalar(f'{zone}"')
+    behind = f'{zone}"'
     fraction = getattr(data_type, "precision", 0) > 0
 
     def write(array: Any) -> Any:
         found = pc.replace_substring(text(array), " ", "T")
         if fraction:
             found = pc.utf8_rtrim(pc.utf8_rtrim(found, "0"), ".")
-        return joined(_QUOTE, found, behind)
+        return join_texts('"', found, behind)
 
     return write
 
@@ -142,7 +132,7 @@ def _lists(array: Any, flat: Any, opening: str, closing: str) -> Any:
     nulls = null_mask(array)
     mask = mask_of(nulls) if nulls.any() else None
     lists = pa.ListArray.from_arrays(pa.array(offsets_of(array).astype(np.int32)), flat, mask=mask)
-    return joined(pa.scalar(opening), pc.binary_join(lists, ","), pa.scalar(closing))
+    return join_texts(opening, pc.binary_join(lists, text_constant(",")), closing)
 
 
 def _array(element: Writer) -> Writer:
@@ -157,7 +147,7 @@ def _map(item: Writer) -> Writer:
         keys = array.keys
         if keys.null_count:
             raise Fault("a key of a map is NULL, which JSON does not know")
-        flat = joined(_texts(keys), pa.scalar(":"), item(array.items).fill_null("null"))
+        flat = join_texts(_texts(keys), ":", item(array.items).fill_null("null"))
         offsets = offsets_of(array)
         if len(array) and int(np.diff(offsets).max(initial=0)) > 1:
             flat = flat.take(_sorted(offsets, keys))
@@ -179,21 +169,15 @@ def _sorted(offsets: Any, keys: Any) -> Any:
 def _row(data_type: RowType, settings: EvalSettings) -> Writer:
     order = sorted(range(len(data_type.fields)), key=lambda i: sort_key(data_type.names[i]))
     writers = [json_writer(data_type.types[i], settings) for i in order]
-    heads = [
-        pa.scalar(f"{',' if n else ''}{quote(data_type.names[i])}:") for n, i in enumerate(order)
-    ]
+    heads = [f"{',' if n else ''}{quote(data_type.names[i])}:" for n, i in enumerate(order)]
 
     def write(array: Any) -> Any:
         members = array.flatten()
-        parts = [pa.scalar("{")]
+        parts: list[Any] = ["{"]
         for i, head, writer in zip(order, heads, writers, strict=True):
             parts += [head, writer(members[i]).fill_null("null")]
-        found = joined(*parts, pa.scalar("}"))
+        found = join_texts(*parts, "}")
         nulls = null_mask(array)
-        return (
-            pc.if_else(mask_of(nulls), pa.scalar(None, pa.string()), found)
-            if nulls.any()
-            else found
-        )
+        return pc.if_else(mask_of(nulls), NO_TEXT, found) if nulls.any() else found
 
     return write

@@ -55,7 +55,7 @@ def searched_case(conditions: Sequence[Branch], results: Sequence[Branch], arrow
 def _eager_case(conditions: Sequence[Branch], results: Sequence[Branch]) -> Run:
     pairs = [(c.run, r.run) for c, r in zip(conditions, results[:-1], strict=True)][::-1]
     otherwise = results[-1].run
-    false = pa.scalar(False)
+    false = pa.scalar(False, pa.bool_())
 
     def run(frame: Frame) -> Value:
         value = otherwise(frame)

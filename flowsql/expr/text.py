@@ -34,6 +34,7 @@ from flowsql.types import (
     YearMonthIntervalType,
 )
 from flowsql.types.common import is_binary, is_character, is_integer
+from flowsql.types.constants import NO_TEXT, join_texts, text_constant
 
 __all__ = ["formatter", "to_text"]
 
@@ -58,7 +59,7 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
     """The function from an array of `data_type` to an array of strings."""
     match data_type:
         case BooleanType():
-            return lambda a: pc.if_else(a, "TRUE", "FALSE")
+            return lambda a: pc.if_else(a, text_constant("TRUE"), text_constant("FALSE"))
         case FloatType() | DoubleType():
             return _float_text
         case DecimalType(scale=scale):
@@ -101,7 +102,7 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
 def _float_text(array: Any) -> Any:
     found = pa.array(texts(numbers(array)), pa.string())
     if array.null_count:
-        found = pc.if_else(mask_of(null_mask(array)), pa.scalar(None, pa.string()), found)
+        found = pc.if_else(mask_of(null_mask(array)), NO_TEXT, found)
     return found
 
 
@@ -121,12 +122,11 @@ def _decimal_text(array: Any, scale: int) -> Any:
     ).cast(pa.string())
     negative = pc.starts_with(whole, "-")
     digits = pc.ascii_lpad(pc.ascii_ltrim(whole, "-"), scale + 1, "0")
-    return pc.binary_join_element_wise(
-        pc.if_else(negative, "-", ""),
+    return join_texts(
+        pc.if_else(negative, text_constant("-"), text_constant("")),
         pc.utf8_slice_codeunits(digits, 0, -scale),
-        pa.scalar("."),
+        ".",
         pc.utf8_slice_codeunits(digits, -scale),
-        "",
     )
 
 
@@ -206,9 +206,9 @@ def _shown(texts: Any) -> Any:
 
 
 def _wrapped(opening: str, inner: Any, closing: str, outer: Any) -> Any:
-    text = pc.binary_join_element_wise(opening, inner, closing, "")
+    text = join_texts(opening, inner, closing)
     if outer.null_count:
-        text = pc.if_else(mask_of(null_mask(outer)), pa.scalar(None, pa.string()), text)
+        text = pc.if_else(mask_of(null_mask(outer)), NO_TEXT, text)
     return text
 
 
@@ -234,7 +234,7 @@ def _flat_entries(array: Any) -> Any:
 
 
 def _joined(offsets: Any, texts: Any) -> Any:
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ", ")
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), text_constant(", "))
 
 
 def _list_text(array: Any, inner: Formatter) -> Any:
@@ -246,7 +246,7 @@ def _map_formatter(key: Formatter, value: Formatter) -> Formatter:
     def run(array: Any) -> Any:
         offsets, entries = _compact_lists(array)
         keys, values = entries.flatten()
-        pairs = pc.binary_join_element_wise(_shown(key(keys)), _shown(value(values)), "=")
+        pairs = join_texts(_shown(key(keys)), _shown(value(values)), separator="=")
         return _wrapped("{", _joined(offsets, pairs), "}", array)
 
     return run
@@ -255,5 +255,5 @@ def _map_formatter(key: Formatter, value: Formatter) -> Formatter:
 def _row_text(array: Any, inners: list[Formatter]) -> Any:
     fields = [_shown(inner(f)) for inner, f in zip(inners, array.flatten(), strict=True)]
     if not fields:
-        return _wrapped("(", pa.array([""] * len(array), pa.string()), ")", array)
-    return _wrapped("(", pc.binary_join_element_wise(*fields, ", "), ")", array)
+        return _wrapped("(", pa.repeat(text_constant(""), len(array)), ")", array)
+    return _wrapped("(", join_texts(*fields, separator=", "), ")", array)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ from flowsql.types import (
     arrow_schema,
     arrow_type,
 )
+from flowsql.types.constants import NO_TEXT, text_constant
 
 __all__ = ["CsvDecoder"]
 
@@ -293,8 +295,8 @@ class CsvDecoder(Decoder):
             case ArrayType(element=element):
                 parts = pc.split_pattern(text, self._dialect.element)
                 # Text without a character is a list without an element.
-                empty = pc.equal(text, "")
-                parts = pc.if_else(empty, pa.scalar([], pa.list_(pa.string())), parts)
+                empty = pc.equal(text, text_constant(""))
+                parts = pc.if_else(empty, _nulls(0), parts)
                 offsets = np.zeros(len(text) + 1, np.int32)
                 lengths = pc.fill_null(pc.list_value_length(parts), 0).to_numpy()
                 np.cumsum(lengths, out=offsets[1:])
@@ -315,10 +317,10 @@ class CsvDecoder(Decoder):
     def _with_nulls(self, text: pa.Array) -> pa.Array:
         if self._dialect.null is None:
             return text
-        return pc.if_else(pc.equal(text, self._dialect.null), None, text)
+        return pc.if_else(pc.equal(text, text_constant(self._dialect.null)), NO_TEXT, text)
 
     def _row_cells(self, text: pa.Array, data_type: RowType) -> Parsed:
-        text = pc.if_else(pc.equal(text, ""), None, text)
+        text = pc.if_else(pc.equal(text, text_constant("")), NO_TEXT, text)
         if len(data_type.fields) > 1:
             # One text for several fields: Flink writes it, and cannot read it.
             text = self._with_nulls(text)
@@ -326,10 +328,10 @@ class CsvDecoder(Decoder):
         width = len(data_type.fields)
         lengths = pc.fill_null(pc.list_value_length(parts), width).to_numpy()
         bad = lengths != width
-        parts = pc.if_else(pa.array(~bad), parts, pa.scalar([None] * width, parts.type))
+        parts = pc.if_else(pa.array(~bad), parts, _nulls(width))
         columns = []
         for i, field in enumerate(data_type.fields):
-            text_of_field = self._with_nulls(pc.list_element(parts, i))
+            text_of_field = self._with_nulls(pc.list_element(parts, pa.scalar(i, pa.int32())))
             parsed = parse_text(text_of_field, field.type, CSV_STYLE)
             if parsed.bad is not None:
                 bad = bad | parsed.bad
@@ -338,6 +340,12 @@ class CsvDecoder(Decoder):
         fields = list(arrow_type(data_type))
         values = pa.StructArray.from_arrays(columns, fields=fields, mask=mask)
         return Parsed(values, bad if bad.any() else None)
+
+
+@lru_cache
+def _nulls(width: int) -> pa.ListScalar:
+    """A list of so many NULLs."""
+    return pa.scalar([None] * width, pa.list_(pa.string()))
 
 
 def _doubtful(array: pa.Array, data_type: DataType, block: bytes) -> bool:

@@ -15,17 +15,19 @@ from flowsql.formats.text import (
     decimal_text,
     float_column_text,
     join_lists,
+    joined_lines,
     list_parts,
     local_time_text,
     plain_decimal_text,
     strip_fraction,
     timestamp_text,
 )
+from flowsql.types.constants import NO_TEXT, join_texts
 
 __all__ = ["CsvEncoder"]
 
 # Flink's writer quotes longer text without looking at it.
-_ALWAYS_QUOTED = 24
+_ALWAYS_QUOTED = pa.scalar(24, pa.int32())
 
 
 class CsvEncoder(Encoder):
@@ -41,9 +43,8 @@ class CsvEncoder(Encoder):
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
         cells = [self._field(column) for column in batch.columns]
-        lines = pc.binary_join_element_wise(*cells, self._dialect.delimiter)
-        text = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_py()
-        return f"{text}\n".encode() if len(batch) else b""
+        lines = join_texts(*cells, separator=self._dialect.delimiter)
+        return f"{joined_lines(lines)}\n".encode() if len(batch) else b""
 
     def _field(self, array: pa.Array) -> pa.Array:
         text = self._text(array)
@@ -68,7 +69,7 @@ class CsvEncoder(Encoder):
             return text
         inner = pc.replace_substring(text, escape, escape * 2) if escape else text
         inner = pc.replace_substring(inner, quote, quote * 2)
-        return pc.if_else(needed, pc.binary_join_element_wise(quote, inner, quote, ""), text)
+        return pc.if_else(needed, join_texts(quote, inner, quote), text)
 
     def _text(self, array: pa.Array) -> pa.Array:
         kind = array.type
@@ -80,17 +81,17 @@ class CsvEncoder(Encoder):
             return encode_base64(array)
         if pa.types.is_timestamp(kind):
             text = timestamp_text(array, " ", strip_fraction)
-            return pc.binary_join_element_wise(text, "Z", "") if kind.tz else text
+            return join_texts(text, "Z") if kind.tz else text
         if pa.types.is_time(kind):
             return local_time_text(array, strip_fraction)
         if pa.types.is_list(kind):
             offsets, flat = list_parts(array)
             inner = join_lists(offsets, self._element(flat), self._dialect.element)
-            return pc.if_else(array.is_valid(), inner, pa.scalar(None, pa.string()))
+            return pc.if_else(array.is_valid(), inner, NO_TEXT)
         if pa.types.is_struct(kind):
             cells = [self._element(field) for field in array.flatten()]
-            inner = pc.binary_join_element_wise(*cells, self._dialect.element)
-            return pc.if_else(array.is_valid(), inner, pa.scalar(None, pa.string()))
+            inner = join_texts(*cells, separator=self._dialect.element)
+            return pc.if_else(array.is_valid(), inner, NO_TEXT)
         return array.cast(pa.string())
 
     def _element(self, array: pa.Array) -> pa.Array:

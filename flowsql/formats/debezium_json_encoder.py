@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 
 from flowsql.formats.format import Encoder
 from flowsql.formats.json_encoder import JsonEncoder
+from flowsql.formats.text import joined_lines
+from flowsql.types.constants import join_texts, text_constant
 
 __all__ = ["DebeziumJsonEncoder"]
 
@@ -38,11 +40,11 @@ class DebeziumJsonEncoder(Encoder):
             return b""
         rows = self._rows.objects(batch)
         if kinds is None or not kinds.any():
-            lines = pc.binary_join_element_wise(self._added[0], rows, self._added[1], "")
+            lines = join_texts(self._added[0], rows, self._added[1])
         else:
             adds = pa.array(_ADDS[kinds])
-            opening = pc.if_else(adds, self._added[0], self._taken[0])
-            closing = pc.if_else(adds, self._added[1], self._taken[1])
-            lines = pc.binary_join_element_wise(opening, rows, closing, "")
-        text = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_py()
-        return f"{text}\n".encode()
+            added, taken = (tuple(map(text_constant, ends)) for ends in (self._added, self._taken))
+            opening = pc.if_else(adds, added[0], taken[0])
+            closing = pc.if_else(adds, added[1], taken[1])
+            lines = join_texts(opening, rows, closing)
+        return f"{joined_lines(lines)}\n".encode()

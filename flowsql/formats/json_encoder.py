@@ -15,16 +15,16 @@ from flowsql.formats.text import (
     flat_entries,
     float_column_text,
     join_lists,
+    joined_lines,
     list_parts,
     local_time_text,
     plain_decimal_text,
     strip_fraction,
     timestamp_text,
 )
+from flowsql.types.constants import NO_TEXT, join_texts, text_constant
 
 __all__ = ["JsonEncoder"]
-
-_NO_TEXT = pa.scalar(None, pa.string())
 
 
 class JsonEncoder(Encoder):
@@ -42,8 +42,7 @@ class JsonEncoder(Encoder):
         if not len(batch):
             return b""
         lines = self.objects(batch)
-        text = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_py()
-        return f"{text}\n".encode()
+        return f"{joined_lines(lines)}\n".encode()
 
     def objects(self, batch: pa.RecordBatch) -> pa.Array:
         """The text of each row's object."""
@@ -51,16 +50,16 @@ class JsonEncoder(Encoder):
 
     def _object(self, names: list[str], columns: list[pa.Array], rows: int) -> pa.Array:
         if not names:
-            return pa.array(["{}"] * rows)
+            return pa.repeat(text_constant("{}"), rows)
         members = []
         for name, column in zip(names, columns, strict=True):
             text = self._text(column)
             if text.null_count and not self._skip_nulls:
                 text = pc.fill_null(text, "null")
             prefix = f",{json.dumps(name, ensure_ascii=False)}:"
-            members.append(pc.fill_null(pc.binary_join_element_wise(prefix, text, ""), ""))
-        inner = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*members, ""), 1)
-        return pc.binary_join_element_wise("{", inner, "}", "")
+            members.append(pc.fill_null(join_texts(prefix, text), ""))
+        inner = pc.utf8_slice_codeunits(join_texts(*members), 1)
+        return join_texts("{", inner, "}")
 
     def _shown(self, array: pa.Array) -> pa.Array:
         return pc.fill_null(self._text(array), "null")
@@ -74,14 +73,14 @@ class JsonEncoder(Encoder):
             text = float_column_text(array)
             odd = pc.invert(pc.is_finite(array))
             if pc.any(odd).as_py():
-                text = pc.if_else(odd, pc.binary_join_element_wise('"', text, '"', ""), text)
+                text = pc.if_else(odd, join_texts('"', text, '"'), text)
             return text
         if pa.types.is_decimal(kind):
             return plain_decimal_text(array) if self._plain_decimals else decimal_text(array)
         if pa.types.is_map(kind):
             offsets, entries = list_parts(flat_entries(array))
             keys, values = entries.flatten()
-            pairs = pc.binary_join_element_wise(_quoted(keys), self._shown(values), ":")
+            pairs = join_texts(_quoted(keys), self._shown(values), separator=":")
             return _wrapped("{", join_lists(offsets, pairs, ","), "}", array)
         if pa.types.is_list(kind):
             offsets, flat = list_parts(array)
@@ -89,12 +88,12 @@ class JsonEncoder(Encoder):
         if pa.types.is_struct(kind):
             names = [field.name for field in kind]
             text = self._object(names, array.flatten(), len(array))
-            return pc.if_else(array.is_valid(), text, _NO_TEXT) if array.null_count else text
+            return pc.if_else(array.is_valid(), text, NO_TEXT) if array.null_count else text
         if pa.types.is_binary(kind):
             return _plainly_quoted(encode_base64(array))
         if pa.types.is_timestamp(kind):
             text = timestamp_text(array, self._separator, strip_fraction)
-            return pc.binary_join_element_wise('"', text, 'Z"' if kind.tz else '"', "")
+            return join_texts('"', text, 'Z"' if kind.tz else '"')
         if pa.types.is_time(kind):
             return _plainly_quoted(local_time_text(array, strip_fraction))
         if pa.types.is_date(kind):
@@ -103,7 +102,7 @@ class JsonEncoder(Encoder):
 
 
 def _plainly_quoted(text: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise('"', text, '"', "")
+    return join_texts('"', text, '"')
 
 
 def _quoted(text: pa.Array) -> pa.Array:
@@ -112,11 +111,11 @@ def _quoted(text: pa.Array) -> pa.Array:
     if not pc.any(special).as_py():
         return plain
     escaped = by_distinct(
-        pc.if_else(special, text, _NO_TEXT), lambda t: json.dumps(t, ensure_ascii=False)
+        pc.if_else(special, text, NO_TEXT), lambda t: json.dumps(t, ensure_ascii=False)
     )
     return pc.if_else(special, escaped, plain)
 
 
 def _wrapped(opening: str, inner: pa.Array, closing: str, outer: pa.Array) -> pa.Array:
-    text = pc.binary_join_element_wise(opening, inner, closing, "")
-    return pc.if_else(outer.is_valid(), text, _NO_TEXT) if outer.null_count else text
+    text = join_texts(opening, inner, closing)
+    return pc.if_else(outer.is_valid(), text, NO_TEXT) if outer.null_count else text

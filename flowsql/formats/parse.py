@@ -44,6 +44,7 @@ from flowsql.types import (
     YearMonthIntervalType,
     arrow_type,
 )
+from flowsql.types.constants import join_texts, text_constant
 
 __all__ = ["CSV_STYLE", "Parsed", "TextStyle", "parse_text"]
 
@@ -121,7 +122,7 @@ def _fast(text: pa.Array, data_type: DataType, style: TextStyle) -> pa.Array | N
     target = arrow_type(data_type)
     match data_type:
         case BooleanType():
-            true, false = pc.equal(text, "true"), pc.equal(text, "false")
+            true, false = (pc.equal(text, text_constant(t)) for t in ("true", "false"))
             return true if pc.all(pc.or_(true, false)).as_py() else None
         case TinyIntType() | SmallIntType() | IntType() | BigIntType():
             # Arrow's cast takes hexadecimal digits, which Flink refuses.
@@ -143,7 +144,7 @@ def _fast(text: pa.Array, data_type: DataType, style: TextStyle) -> pa.Array | N
             if not _all_match(text, _FAST_TIME):
                 return None
             # Arrow casts text to timestamps, not to times of day.
-            moment = pc.binary_join_element_wise("1970-01-01", text, " ").cast(pa.timestamp("ns"))
+            moment = join_texts("1970-01-01", text, separator=" ").cast(pa.timestamp("ns"))
             return _time(moment.view(pa.int64()), precision)
         case TimestampType(precision=p):
             if p > 6 or not _all_match(text, _FAST_TIMESTAMP % (style.separator, "")):
@@ -173,7 +174,8 @@ def _all_match(text: pa.Array, pattern: str) -> bool:
 
 def _time(nanos: pa.Array, precision: int) -> pa.Array:
     unit = 10 ** (9 - min(precision, 3))
-    cut = pc.multiply(pc.divide(nanos, unit), unit // 1_000_000)
+    divisor, factor = (pa.scalar(n, pa.int64()) for n in (unit, unit // 1_000_000))
+    cut = pc.multiply(pc.divide(nanos, divisor), factor)
     return cut.cast(pa.int32()).view(pa.time32("ms"))
 
 

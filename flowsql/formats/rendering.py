@@ -16,6 +16,7 @@ from flowsql.formats.text import (
     local_time_text,
     timestamp_text,
 )
+from flowsql.types.constants import NO_TEXT, join_texts, text_constant
 
 __all__ = ["row_text", "value_text"]
 
@@ -28,8 +29,8 @@ def row_text(changes: Changes) -> list[str]:
     kinds = _KINDS.take(pa.array(changes.codes_or_insert))
     if not cells:
         return [f"{kind}]" for kind in kinds.to_pylist()]
-    inner = pc.binary_join_element_wise(*cells, ", ")
-    return pc.binary_join_element_wise(kinds, inner, "]", "").to_pylist()
+    inner = join_texts(*cells, separator=", ")
+    return join_texts(kinds, inner, "]").to_pylist()
 
 
 def _shown(text: pa.Array) -> pa.Array:
@@ -49,30 +50,32 @@ def value_text(array: pa.Array) -> pa.Array:
         if kind.tz is None:
             return timestamp_text(array, "T", group_fraction)
         text = timestamp_text(array, "T", _group_instant)
-        return pc.binary_join_element_wise(text, "Z", "")
+        return join_texts(text, "Z")
     if pa.types.is_time(kind):
         return local_time_text(array, group_fraction)
     if pa.types.is_map(kind):
         offsets, entries = list_parts(flat_entries(array))
         keys, values = entries.flatten()
-        pairs = pc.binary_join_element_wise(
-            _shown(value_text(keys)), _shown(value_text(values)), "="
-        )
+        pairs = join_texts(_shown(value_text(keys)), _shown(value_text(values)), separator="=")
         return _wrapped("{", join_lists(offsets, pairs, ", "), "}", array)
     if pa.types.is_list(kind):
         offsets, flat = list_parts(array)
         return _wrapped("[", join_lists(offsets, _shown(value_text(flat)), ", "), "]", array)
     if pa.types.is_struct(kind):
         cells = [_shown(value_text(field)) for field in array.flatten()]
-        inner = pc.binary_join_element_wise(*cells, ", ") if cells else pa.array([""] * len(array))
+        inner = (
+            join_texts(*cells, separator=", ")
+            if cells
+            else pa.repeat(text_constant(""), len(array))
+        )
         return _wrapped("+I[", inner, "]", array)
     return array.cast(pa.string())
 
 
 def _wrapped(opening: str, inner: pa.Array, closing: str, outer: pa.Array) -> pa.Array:
-    text = pc.binary_join_element_wise(opening, inner, closing, "")
+    text = join_texts(opening, inner, closing)
     if outer.null_count:
-        text = pc.if_else(outer.is_valid(), text, pa.scalar(None, pa.string()))
+        text = pc.if_else(outer.is_valid(), text, NO_TEXT)
     return text
 
 

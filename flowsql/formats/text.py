@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.expr.java_floats import double_text, float_text
+from flowsql.types.constants import NO_TEXT, text_constant
 
 __all__ = [
     "by_distinct",
@@ -59,7 +60,7 @@ def decimal_text(array: pa.Array) -> pa.Array:
     if not pc.any(chosen).as_py():
         return text
     scientific = by_distinct(
-        pc.if_else(chosen, text, None), lambda t: str(Decimal(t).normalize()).upper()
+        pc.if_else(chosen, text, NO_TEXT), lambda t: str(Decimal(t).normalize()).upper()
     )
     return pc.if_else(chosen, scientific, text)
 
@@ -117,4 +118,15 @@ def flat_entries(array: pa.Array) -> pa.Array:
 
 def join_lists(offsets: npt.NDArray[np.int32], texts: pa.Array, separator: str) -> pa.Array:
     """The texts of each list in one; no text may be NULL."""
-    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), separator)
+    return pc.binary_join(
+        pa.ListArray.from_arrays(pa.array(offsets), texts), text_constant(separator)
+    )
+
+
+def joined_lines(lines: pa.Array) -> str:
+    """All lines in one text, none behind the last; no line may be NULL."""
+    ends = pa.array([0, len(lines)], pa.int32())
+    text: str = pc.binary_join(pa.ListArray.from_arrays(ends, lines), text_constant("\n"))[
+        0
+    ].as_py()
+    return text

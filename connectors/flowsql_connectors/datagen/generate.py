@@ -176,7 +176,8 @@ def _random(table: ConnectorTable, path: str, data_type: DataType) -> Generate:
 
     def generate(rows: Rows, moment: Moment) -> pa.Array:
         keep = _mix(rows, moment, stream) >= np.uint64(min(int(rate * 2.0**64), 2**64 - 1))
-        return pc.if_else(pa.array(keep), values(rows, moment), None)
+        made = values(rows, moment)
+        return pc.if_else(pa.array(keep), made, pa.scalar(None, made.type))
 
     return generate
 

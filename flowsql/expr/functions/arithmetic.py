@@ -223,7 +223,7 @@ def _divide_integers(_: Any, left: Value, right: Value) -> Value:
     if isinstance(right, pa.Scalar):
         return pc.negate(left) if right.as_py() == -1 else value
     if (numbers(right) == -1).any():
-        return pc.if_else(pc.equal(right, -1), pc.negate(left), value)
+        return pc.if_else(pc.equal(right, pa.scalar(-1, right.type)), pc.negate(left), value)
     return value
 
 

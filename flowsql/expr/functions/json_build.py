@@ -14,7 +14,7 @@ from flowsql.expr.faults import Fault
 from flowsql.expr.functions.strings import literal_text
 from flowsql.expr.functions.temporal import keyword
 from flowsql.expr.json_text import NotJson, clean, parse, quote, sort_key, write
-from flowsql.expr.json_values import Writer, joined, json_writer, no_json
+from flowsql.expr.json_values import Writer, json_writer, no_json
 from flowsql.expr.literals import string_literal
 from flowsql.expr.nodes import Call, Cast, Expression, Literal
 from flowsql.expr.params import ANY, CHARACTER
@@ -30,6 +30,7 @@ from flowsql.expr.signatures import wrong_arguments
 from flowsql.expr.vector import EvalSettings, Kernel, Value, each
 from flowsql.types import DataType, NullType, VarCharType
 from flowsql.types.common import is_character
+from flowsql.types.constants import NO_TEXT, join_texts, text_constant
 
 __all__ = ["FUNCTIONS"]
 
@@ -140,19 +141,16 @@ def _written(data_type: DataType, settings: EvalSettings, *, raw: bool) -> Calla
 
     def write_value(value: Value) -> Value:
         if isinstance(value, pa.Scalar):
-            return writer(pa.array([value.as_py()], value.type))[0] if value.is_valid else _NOTHING
+            return writer(pa.array([value.as_py()], value.type))[0] if value.is_valid else NO_TEXT
         return writer(value)
 
     return write_value
 
 
-_NOTHING = pa.scalar(None, pa.string())
-
-
 def _or(value: Value, text: str) -> Value:
     """NULL as that text."""
     if isinstance(value, pa.Scalar):
-        return value if value.is_valid else pa.scalar(text)
+        return value if value.is_valid else text_constant(text)
     return value.fill_null(text) if value.null_count else value
 
 
@@ -161,16 +159,15 @@ def _build(
 ) -> Value:
     """The members, each behind its head, between brackets; NULL is left out if `absent`."""
     if not absent:
-        parts: list[Any] = [pa.scalar(opening)]
+        parts: list[Any] = [opening]
         for n, (head, text) in enumerate(zip(heads, texts, strict=True)):
-            parts += [pa.scalar(f"{',' if n else ''}{head}"), _or(text, "null")]
-        return joined(*parts, pa.scalar(closing))
+            parts += [f"{',' if n else ''}{head}", _or(text, "null")]
+        return join_texts(*parts, closing)
     pieces = [
-        _or(joined(pa.scalar(f",{head}"), text), "")
-        for head, text in zip(heads, texts, strict=True)
+        _or(join_texts(f",{head}", text), "") for head, text in zip(heads, texts, strict=True)
     ]
-    inner = pc.utf8_slice_codeunits(joined(*pieces), 1) if pieces else pa.scalar("")
-    return joined(pa.scalar(opening), inner, pa.scalar(closing))
+    inner = pc.utf8_slice_codeunits(join_texts(*pieces), 1) if pieces else ""
+    return join_texts(opening, inner, closing)
 
 
 def _object_make(call: Call, settings: EvalSettings) -> Kernel:

@@ -89,7 +89,9 @@ def _like_make(call: Call, settings: EvalSettings) -> Kernel:
         return lambda _, text, *__: (
             pc.is_valid(text)
             if not text.null_count
-            else pc.if_else(pc.is_valid(text), True, pa.scalar(None, pa.bool_()))
+            else pc.if_else(
+                pc.is_valid(text), pa.scalar(True, pa.bool_()), pa.scalar(None, pa.bool_())
+            )
         )
     if all(body):
         fixed = "".join(t or "" for t in body)

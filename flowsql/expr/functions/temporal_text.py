@@ -64,6 +64,7 @@ from flowsql.types import (
     arrow_type,
 )
 from flowsql.types.common import is_approximate, plain_type
+from flowsql.types.constants import text_constant
 
 __all__ = ["FUNCTIONS"]
 
@@ -307,7 +308,7 @@ def _from_unixtime_make(call: Call, settings: EvalSettings) -> Kernel:
             raise Fault("the number of seconds is out of range")
         instants = build(raw * 1_000_000, _US_UTC, _nulls(array))
         local = local_from_utc(instants, zone)
-        return _format_column(local, pa.scalar(_DEFAULT) if pattern is None else pattern)
+        return _format_column(local, text_constant(_DEFAULT) if pattern is None else pattern)
 
     return kernel
 
@@ -319,7 +320,7 @@ def _unix_timestamp_make(call: Call, settings: EvalSettings) -> Kernel:
     _check_pattern(call, 1)
 
     def kernel(_: Any, text: Value, pattern: Value | None = None) -> Value:
-        given = (text, pa.scalar(_DEFAULT)) if pattern is None else (text, pattern)
+        given = (text, text_constant(_DEFAULT)) if pattern is None else (text, pattern)
         millis = each(_simple, pa.int64(), *given)
         failed = null_mask(millis)
         local = build(numbers(millis) * 1000, _US, failed)

@@ -20,6 +20,7 @@ from flowsql.types import (
     VarCharType,
     arrow_type,
 )
+from flowsql.types.constants import join_texts, text_constant
 
 __all__ = ["collected"]
 
@@ -54,7 +55,7 @@ def collected(
     match function:
         case "LISTAGG":
             separator = str(constants[0]) if constants else ","
-            joined = pc.binary_join(_lists(counts, values[0]), separator)
+            joined = pc.binary_join(_lists(counts, values[0]), text_constant(separator))
             return _where(counts > 0, joined)
         case "ARRAY_AGG":
             offsets = pa.array(_offsets(counts))
@@ -66,8 +67,8 @@ def collected(
             return _multisets(data_type, group, values[0], groups, append=append)
         case "JSON_ARRAYAGG":
             texts = pc.fill_null(values[0], "null")
-            joined = pc.binary_join(_lists(counts, texts), ",")
-            return pc.binary_join_element_wise("[", joined, "]", "")
+            joined = pc.binary_join(_lists(counts, texts), text_constant(","))
+            return join_texts("[", joined, "]")
         case "JSON_OBJECTAGG":
             return _objects(group, values, groups)
         case "SINGLE_VALUE":
@@ -166,8 +167,10 @@ def _objects(group: Ints, values: list[pa.Array], groups: int) -> pa.Array:
             detail="The keys of a JSON object are unique.",
             hint="Group by the key too, or aggregate its values first.",
         )
-    joined = pc.binary_join(_lists(np.bincount(group, minlength=groups), members), ",")
-    return pc.binary_join_element_wise("{", joined, "}", "")
+    joined = pc.binary_join(
+        _lists(np.bincount(group, minlength=groups), members), text_constant(",")
+    )
+    return join_texts("{", joined, "}")
 
 
 def _single(counts: Ints, values: pa.Array) -> pa.Array:
