@@ -41,6 +41,8 @@ _FORMAT = 1
 # Bytes handed to the operating system at once, and rows of a Parquet row group.
 _DRAIN = 4 << 20
 _ROW_GROUP = 131_072
+# Stands in no text of a partition.
+_BETWEEN = pa.scalar("\x00", pa.string())
 _LONGEST_NAME = 255
 # Files of changes are read in the order of their names: a number comes first.
 _ORDER = re.compile("part-([0-9]{16})-")
@@ -329,7 +331,7 @@ class FilesystemWriter(Writer):
         )
         default = self._table.options["partition.default-name"]
         joined = pc.binary_join_element_wise(
-            *(pc.fill_null(t, default) for t in texts.flatten()), "\x00"
+            *(pc.fill_null(t, default) for t in texts.flatten()), _BETWEEN
         )
         codes = pc.dictionary_encode(joined)
         numbers = codes.indices.to_numpy()
