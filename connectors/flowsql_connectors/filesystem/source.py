@@ -152,11 +152,16 @@ class FilesystemSource(Source):
     def _ordered_files(self) -> list[tuple[str, str]]:
         """As `_files`: where a file was seen, all that had their names before it are there, too."""
         first = list(self._files())
-        if not first:
+        new = [i for _, i in first if i not in self._finished and i not in self._given]
+        if not new:
             return first
         # A folder that is read while files come may show the second and not the first.
-        end = max(self._place(identity) for _, identity in first)
-        return [f for f in self._files() if self._place(f[1]) <= end]
+        end = max(map(self._place, new))
+        return [
+            (path, i)
+            for path, i in self._files()
+            if i in self._finished or i in self._given or self._place(i) <= end
+        ]
 
     def _next_in_order(
         self,
