@@ -178,6 +178,9 @@ def pull(plan: LogicalPlan, span: Span) -> Pulled:
             plan.condition is not None and _outer(plan.condition)
         ):
             below = pull(plan.left, span)
+            if below.grouped:
+                # As for a Filter.
+                raise _refused("another sub-query", plan.span or span)
             width, more = len(plan.left.schema.fields), len(below.plan.schema.fields)
             condition = plan.condition
             if condition is not None and more > width:
