@@ -163,6 +163,14 @@ class PostgresServer:
             self.stop(mode)
         self.start()
 
+    def promote(self) -> None:
+        """Start what was stopped as a standby that takes over: in another timeline."""
+        (self._data / "standby.signal").touch()
+        if self._user is not None:
+            os.chown(self._data / "standby.signal", self._user.pw_uid, self._user.pw_gid)
+        self.start()
+        self.execute("SELECT pg_promote()")
+
     def cut_connections(self, where: str = "true") -> int:
         """End all other sessions, readers of the log among them; how many there were.
 

@@ -546,15 +546,86 @@ def test_refusals_at_the_start(postgres_version: PostgresServer, name: str, foll
         server_table(server, "id INT", name, debezium__snapshot__mode="never")
 
 
-def test_generated_columns(postgres_servers: Any, follow: Follow) -> None:
-    """The log has them from version 18 on; before, they are refused when it shows."""
-    server = postgres_servers[18]
-    name = f"t{next(_NUMBER)}"
+def test_generated_columns(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
+    """The log has stored ones from version 18 on; others are refused before anything is made."""
+    server = postgres_version
     server.execute(
         f"CREATE TABLE {name} (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) STORED)"
     )
     server.execute(f"INSERT INTO {name} VALUES (1)")
-    follower = follow(server_table(server, "id INT, g INT", name)).start()
+    follower = follow(server_table(server, "id INT, g INT", name))
+    if server.version < 18:
+        with pytest.raises(ConfigError, match=r'column "g" of table .* is generated, and not in'):
+            follower.start()
+        return
+    follower.start()
     server.execute(f"INSERT INTO {name} VALUES (2)")
     follower.until_holds(server, name).kill()
-    _clean(server, name)
+
+
+def test_tables_that_inherit_are_others(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """Their rows are in the log under their own names, so the snapshot leaves them out."""
+    server = postgres_version
+    _make(server, name, rows=2)
+    server.execute(f"CREATE TABLE {name}_child () INHERITS ({name})")
+    server.execute(f"INSERT INTO {name}_child VALUES (50, 'child')")
+    follower = follow(server_table(server, "id INT, v STRING", name, key=("id",))).start()
+    server.execute(f"INSERT INTO {name}_child VALUES (51, 'child')")
+    server.execute(f"INSERT INTO {name} VALUES (3, 'own')")
+    follower.until(lambda f: len(f.changes) >= 3)
+    assert sorted(follower.fold(name)) == [(1, "n1"), (2, "n2"), (3, "own")]
+
+
+def test_policies_that_hide_rows_are_an_error(postgres: PostgresServer, follow: Follow) -> None:
+    """They would hide them in the snapshot and not in the log."""
+    name = f"t{next(_NUMBER)}"
+    _make(postgres, name, rows=2)
+    postgres.execute("CREATE ROLE reader LOGIN REPLICATION")
+    postgres.execute(f"GRANT SELECT ON {name} TO reader")
+    postgres.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    postgres.execute(f"CREATE POLICY p ON {name} USING (id = 1)")
+    postgres.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}")
+    follower = follow(server_table(postgres, "id INT, v STRING", name, username="reader"))
+    with pytest.raises(ConnectorError) as caught:
+        follower.start().until(lambda f: len(f.changes) == 2)
+    assert "row-level security" in str(caught.value)
+    follower.kill()
+    _clean(postgres, name)
+    postgres.execute("DROP ROLE reader")
+
+
+def test_a_publication_that_is_dropped(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """The server ends the log with an error, which is not tried again for ever."""
+    server = postgres_version
+    _make(server, name, rows=2)
+    follower = follow(server_table(server, "id INT, v STRING", name)).start()
+    follower.until(lambda f: len(f.changes) == 2)
+    server.execute(f"DROP PUBLICATION pub_{name}")
+    server.execute(f"INSERT INTO {name} VALUES (3, 'c')")
+    with pytest.raises(ConnectorError, match="does not send the log") as caught:
+        follower.until(lambda f: len(f.changes) == 3)
+    assert f"pub_{name}" in str(caught.value)
+
+
+def test_another_timeline(follow: Follow) -> None:
+    """A server that took over is read on where its history holds what was read."""
+    with PostgresServer(15) as server:
+        _make(server, "t", rows=2)
+        table = server_table(server, "id INT, v STRING", "t", key=("id",))
+        follower = follow(table).start().until(lambda f: len(f.changes) == 2)
+        follower.until(lambda f: "log" in f.position["splits"])
+        server.stop()
+        server.promote()
+        server.execute("INSERT INTO t VALUES (3, 'new')")
+        follower.until_holds(server, "t")
+        assert follower.position["splits"]["log"]["timeline"] == 2
+        follower.kill()
+        # As if more had been read of the old timeline than the new one holds.
+        follower.position["splits"]["log"] |= {"timeline": 1}
+        with pytest.raises(ConnectorError, match="has gone another way") as caught:
+            follower.start().until(lambda f: len(f.changes) == 4)
+        assert "Timeline 1 was left at" in str(caught.value)

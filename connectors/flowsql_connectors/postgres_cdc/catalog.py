@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from psycopg import sql
+
 from flowsql.connector import JSON, ConnectorTable
 from flowsql.errors import ConfigError, nearest
 from flowsql_connectors.postgres_cdc.server import Connection, Server
@@ -126,6 +128,11 @@ class ServerTable:
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    def in_sql(self) -> sql.Composed:
+        """As a statement names it: without tables that inherit from it, which have their own log."""
+        name = sql.Identifier(self.schema, self.name)
+        return sql.SQL("{}" if self.partitioned else "ONLY {}").format(name)
 
     @property
     def primary_key(self) -> tuple[str, ...]:

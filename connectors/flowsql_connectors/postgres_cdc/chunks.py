@@ -119,7 +119,7 @@ def cut_chunks(
     whole = [Chunk(None, None)]
     if key is None:
         return whole
-    name = sql.Identifier(source.schema, source.name)
+    name = source.in_sql()
     (plan,) = server.rows(
         connection, sql.SQL("EXPLAIN (FORMAT JSON) SELECT 1 FROM {}").format(name)
     )[0]

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from flowsql.connector import JSON, Piece, Poll, Split
 from flowsql.errors import ConnectorError
+from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.chunks import Chunk, ChunkKey
 from flowsql_connectors.postgres_cdc.copy_binary import CopyDecoder
 from flowsql_connectors.postgres_cdc.rows import RowShape
@@ -28,15 +29,13 @@ class SnapshotTable:
     """One table of the server: what of it goes to which tables of the job.
 
     Attributes:
+        source: it.
         shapes: of the tables of the job.
         key: what its chunks are ranges of.
     """
 
-    def __init__(
-        self, schema: str, name: str, shapes: list[RowShape], key: ChunkKey | None
-    ) -> None:
-        self.schema = schema
-        self.name = name
+    def __init__(self, source: ServerTable, shapes: list[RowShape], key: ChunkKey | None) -> None:
+        self.source = source
         self.shapes = shapes
         self.key = key
 
@@ -140,7 +139,7 @@ class ChunkReader:
         condition = Chunk(payload["low"], payload["high"]).condition(table.key)
         query = sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)").format(
             sql.SQL(shape.select()),
-            sql.Identifier(table.schema, table.name),
+            table.source.in_sql(),
             sql.SQL("") if condition is None else sql.SQL(" WHERE {}").format(condition),
         )
         pg = self._connection.pgconn

@@ -16,7 +16,7 @@ from flowsql.errors import ConnectorError, FlowSQLError
 from flowsql_connectors.postgres_cdc.changing import ChangeMaker
 from flowsql_connectors.postgres_cdc.messages import LogBatch
 from flowsql_connectors.postgres_cdc.pgoutput import LogDecoder
-from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_text
+from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_text, may_pass
 from flowsql_connectors.postgres_cdc.stream import LogStream
 from flowsql_connectors.postgres_cdc.wire import read_frames
 
@@ -43,13 +43,15 @@ class LogReader:
         server: where.
         slot, publication: what is read.
         start: log position.
+        timeline: of the server, that the position is in.
         bound: until the log has passed it the tables may equal the server at no commit.
         maker: makes rows.
         acknowledged: below this log position nothing is needed again; None where everything that
             was handed out is done with (no checkpoints).
         connection: on which the slot lives, where it is temporary.
         idle_seconds: how often an idle log's position is handed out.
-        check: raises where the slot, seen again after a break, cannot be read on from a position.
+        check: raises where the slot cannot be read on from a position in a timeline; gives the
+            timeline that the server is in now.
     """
 
     def __init__(
@@ -59,12 +61,13 @@ class LogReader:
         publication: str,
         *,
         start: int,
+        timeline: int,
         bound: int,
         maker: ChangeMaker,
         acknowledged: int | None,
         connection: Connection | None,
         idle_seconds: float,
-        check: Callable[[int], None],
+        check: Callable[[Connection, int, int], int],
     ) -> None:
         self._server = server
         self._slot = slot
@@ -72,6 +75,7 @@ class LogReader:
         self._maker = maker
         self._bound = bound
         self._lsn = start
+        self.timeline = timeline
         self._acknowledged = acknowledged
         self._temporary = connection
         self._is_temporary = connection is not None
@@ -197,11 +201,9 @@ class LogReader:
         assert self._stream is not None
         try:
             new = self._stream.take(timeout)
-        except (psycopg.OperationalError, OSError) as error:
-            self._broken(error)
+        except (psycopg.Error, OSError) as error:
+            self._failed(error)
             return
-        except psycopg.Error as error:
-            raise self._server.error(error, "ended the log") from None
         if not new:
             return
         self._broken_since = None
@@ -328,7 +330,7 @@ class LogReader:
             connection, self._temporary = self._temporary, None
             if connection is None:
                 connection = self._server.open(replication=True)
-                self._check(self._lsn)
+                self.timeline = self._check(connection, self._lsn, self.timeline)
             self._stream = LogStream(
                 connection, self._slot, self._publication, self._lsn, self._confirmed
             )
@@ -352,9 +354,7 @@ class LogReader:
                     detail=str(error).strip(),
                     hint="Stop the other job, or give this one a 'slot.name' of its own.",
                 ) from None
-        elif isinstance(error, psycopg.Error) and not (
-            error.sqlstate is None or error.sqlstate.startswith(("57P", "53", "08"))
-        ):
+        elif isinstance(error, psycopg.Error) and not may_pass(error):
             raise self._server.error(error, "does not send the log") from None
         self._broken(error)
 

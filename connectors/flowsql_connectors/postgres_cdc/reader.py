@@ -23,7 +23,9 @@ class PostgresReader(Reader):
         open_log: makes the reader of the log, from its split's payload and a position in it.
     """
 
-    def __init__(self, chunks: ChunkReader, open_log: Callable[[JSON, int], LogReader]) -> None:
+    def __init__(
+        self, chunks: ChunkReader, open_log: Callable[[JSON, JSON | None], LogReader]
+    ) -> None:
         self._chunks = chunks
         self._open_log = open_log
         self._log: LogReader | None = None
@@ -33,8 +35,7 @@ class PostgresReader(Reader):
             if position is not None:
                 check_format(position)
             if split.id == LOG:
-                start = split.payload["start"] if position is None else position["lsn"]
-                self._log = self._open_log(split.payload, start)
+                self._log = self._open_log(split.payload, position)
             else:
                 self._chunks.assign(split)
 
@@ -51,6 +52,7 @@ class PostgresReader(Reader):
         if split == LOG:
             assert self._log is not None
             position["lsn"] = self._log.lsn
+            position["timeline"] = self._log.timeline
         return position
 
     def status(self) -> SourceStatus | None:

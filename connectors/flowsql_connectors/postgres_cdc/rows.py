@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +13,11 @@ import pyarrow as pa
 from flowsql.changelog import DELETE, ChangelogMode, Changes, Kinds
 from flowsql.connector import ConnectorTable
 from flowsql.errors import ConfigError, DataError, nearest
-from flowsql.types import IntType, arrow_schema
+from flowsql.types import IntType, arrow_schema, quote_identifier
 from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.types import ColumnReading, PgType, Shape, read_column
 
-__all__ = ["Mask", "RowShape", "Types", "check_table", "readings_of"]
+__all__ = ["Mask", "RowShape", "Types", "check_generated", "check_table", "readings_of"]
 
 Mask = npt.NDArray[np.bool_]
 Types = Mapping[tuple[int, int], PgType]
@@ -76,6 +76,31 @@ def check_table(table: ConnectorTable, mode: ChangelogMode, sources: Sequence[Se
                 f" its replica identity is {source.identity}",
                 hint=f"Run in the server: ALTER TABLE {source} REPLICA IDENTITY FULL;",
             )
+
+
+def check_generated(
+    table: ConnectorTable, sources: Sequence[ServerTable], logged: Callable[[str], bool]
+) -> None:
+    """Refuse generated columns that the log does not have.
+
+    Args:
+        table: of the job.
+        sources: the server's tables.
+        logged: whether the log has generated columns of that kind.
+
+    Raises:
+        ConfigError: naming the column.
+    """
+    for source in sources:
+        for name in table.columns:
+            column = source.column(name)
+            if column is not None and column.generated and not logged(column.generated):
+                raise ConfigError(
+                    f'column "{name}" of table "{source}" is generated, and not in the log of the'
+                    " server",
+                    hint=f'Compute it in table "{table.name}": {quote_identifier(name)} AS …, with'
+                    " what the server has.",
+                )
 
 
 @dataclass(frozen=True, slots=True)

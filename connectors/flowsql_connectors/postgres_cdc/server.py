@@ -13,12 +13,15 @@ from flowsql.connector import ConnectorTable
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.settings import SESSION_OPTIONS
 
-__all__ = ["Connection", "Server", "lsn_number", "lsn_text"]
+__all__ = ["Connection", "Server", "lsn_number", "lsn_text", "may_pass"]
 
 Connection = psycopg.Connection[Any]
 
 # What a role or database may be set to, and what reading a large table cannot do with.
-_UNHURRIED: Final = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+# Policies that hide rows of a snapshot would not hide them in the log: they are an error.
+_UNHURRIED: Final = (
+    "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off"
+)
 _FIRST_WAIT: Final = 0.2  # seconds
 _LONGEST_WAIT: Final = 5.0
 
@@ -87,7 +90,7 @@ class Server:
             try:
                 return self.open(replication=replication)
             except psycopg.OperationalError as error:
-                if left == 0 or not _may_pass(error):
+                if left == 0 or not may_pass(error):
                     raise self.error(error, "cannot be reached") from None
             threading.Event().wait(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
@@ -117,7 +120,7 @@ class Server:
             raise self.error(error, "refused a statement") from None
 
 
-def _may_pass(error: psycopg.OperationalError) -> bool:
+def may_pass(error: psycopg.Error) -> bool:
     """Whether it may be otherwise a moment later: it starts, stops, has no room, is not there."""
     state = error.sqlstate
     if state is not None:

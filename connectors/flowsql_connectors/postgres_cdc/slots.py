@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from flowsql.connector import OptionValues
 from flowsql.errors import ConnectorError
@@ -15,11 +16,14 @@ from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number, lsn_text
 
 __all__ = [
+    "GENERATED_SINCE",
     "SlotState",
+    "check_timeline",
     "create_slot",
     "drop_slot",
     "ensure_publication",
     "find_slot",
+    "fork_of",
     "lost_slot",
     "publishes",
     "slot_ahead",
@@ -29,7 +33,7 @@ __all__ = [
 _PUBLICATION: Final = "SELECT * FROM pg_publication WHERE pubname = %s"
 _MEMBERS: Final = "SELECT * FROM pg_publication_tables WHERE pubname = %s"
 _VIA_ROOT_SINCE: Final = 130_000
-_GENERATED_SINCE: Final = 180_000
+GENERATED_SINCE: Final = 180_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,47 @@ def system_of(server: Server, replication: Connection) -> tuple[str, int]:
     """The server's system identifier and timeline."""
     (row,) = server.records(replication, b"IDENTIFY_SYSTEM")
     return str(row["systemid"]), int(row["timeline"])
+
+
+def check_timeline(server: Server, replication: Connection, known: int, position: int) -> int:
+    """The server's timeline; raises where a position in another one is not part of its history.
+
+    A standby that took over had perhaps not all of the log that was read: what it lacks was undone.
+    Raises psycopg.Error for a server that is away, and ConnectorError.
+    """
+    with replication.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(b"IDENTIFY_SYSTEM").fetchone()
+        assert row is not None
+        timeline = int(row["timeline"])
+        if timeline == known:
+            return timeline
+        history = cursor.execute(f"TIMELINE_HISTORY {timeline}".encode()).fetchone()
+        assert history is not None
+    text = history["content"]
+    left = fork_of(text if isinstance(text, str) else bytes(text).decode(), known)
+    if left is None or left < position:
+        raise ConnectorError(
+            f'PostgreSQL server "{server}" has gone another way than the log that was read: it is in'
+            f" timeline {timeline}, the position {lsn_text(position)} in timeline {known}",
+            detail="Timeline "
+            + (
+                f"{known} is not part of its history."
+                if left is None
+                else f"{known} was left at {lsn_text(left)}."
+            )
+            + " A server that took over lacked changes that had been read.",
+            hint="Begin anew with --fresh.",
+        )
+    return timeline
+
+
+def fork_of(history: str, timeline: int) -> int | None:
+    """Where a server's history left a timeline; None where it never was in it."""
+    for line in history.splitlines():
+        fields = line.split()
+        if len(fields) >= 2 and fields[0] == str(timeline):
+            return lsn_number(fields[1])
+    return None
 
 
 def find_slot(server: Server, connection: Connection, name: str) -> SlotState | None:
@@ -151,13 +196,13 @@ def ensure_publication(
     """
     mode = options["debezium.publication.autocreate.mode"] if create else "disabled"
     quoted = sql.Identifier(name)
-    listed = sql.SQL(", ").join(sql.Identifier(t.schema, t.name) for t in tables)
+    listed = sql.SQL(", ").join(t.in_sql() for t in tables)
     found = server.records(connection, _PUBLICATION, name)
     if not found:
         with_options = []
         if connection.info.server_version >= _VIA_ROOT_SINCE:
             with_options.append("publish_via_partition_root = true")
-        if generated and connection.info.server_version >= _GENERATED_SINCE:
+        if generated and connection.info.server_version >= GENERATED_SINCE:
             with_options.append("publish_generated_columns = stored")
         statement = sql.SQL("CREATE PUBLICATION {} FOR {}{}").format(
             quoted,
@@ -181,7 +226,7 @@ def ensure_publication(
     done = None
     if missing:
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
-            quoted, sql.SQL(", ").join(sql.Identifier(t.schema, t.name) for t in missing)
+            quoted, sql.SQL(", ").join(t.in_sql() for t in missing)
         )
         text = statement.as_string(connection)
         if mode == "disabled" or found[0]["puballtables"]:

@@ -42,7 +42,7 @@ from flowsql_connectors.postgres_cdc.chunks import Chunk, ChunkKey, chunk_key, c
 from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG, LogReader
 from flowsql_connectors.postgres_cdc.reader import NAME, PostgresReader, check_format
-from flowsql_connectors.postgres_cdc.rows import RowShape, check_table, readings_of
+from flowsql_connectors.postgres_cdc.rows import RowShape, check_generated, check_table, readings_of
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
 from flowsql_connectors.postgres_cdc.types import PgType
 from flowsql_connectors.postgres_cdc.visibility import ChunkedTable, Snapshot
@@ -154,8 +154,7 @@ class PostgresSource(Source):
 
     def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
         tables = {
-            name: SnapshotTable(t.source.schema, t.source.name, t.shapes, t.key)
-            for name, t in self._tables.items()
+            name: SnapshotTable(t.source, t.shapes, t.key) for name, t in self._tables.items()
         }
         reader = PostgresReader(ChunkReader(self._server, tables), self._open_log)
         reader.assign(splits)
@@ -175,6 +174,7 @@ class PostgresSource(Source):
             "format": FORMAT,
             "connector": NAME,
             "system": self._system,
+            "timeline": self._timeline,
             "slot": self._slot,
             "start": self._start,
             "tables": {name: t.described() for name, t in self._tables.items()},
@@ -223,7 +223,7 @@ class PostgresSource(Source):
         self._snapshot_rows = count_about(self._server, self._connection, oids)
         replication = self._server.connect(replication=True)
         self._replication = replication
-        self._system, _ = slots.system_of(self._server, replication)
+        self._system, self._timeline = slots.system_of(self._server, replication)
         if not self.bounded:
             self._publish(create=position is None)
         if position is None:
@@ -242,6 +242,7 @@ class PostgresSource(Source):
         for table, mode in zip(tables, modes, strict=True):
             sources = matching(table, listed, self._server, self._connection)
             check_table(table, mode, sources)
+            check_generated(table, sources, self._logs_generated)
             columns = [(c.oid, c.modifier) for s in sources for c in s.columns]
             wanted = [c for c in columns if c not in self._types]
             if wanted:
@@ -260,6 +261,11 @@ class PostgresSource(Source):
                         readings_of(table, source, self._types),
                     )
                 )
+
+    def _logs_generated(self, kind: str) -> bool:
+        """Whether generated columns of a kind (`s` stored, `v` virtual) can be read."""
+        new = self._connection.info.server_version >= slots.GENERATED_SINCE
+        return self.bounded or (kind == "s" and new)
 
     def _publish(self, *, create: bool) -> None:
         sources = [t.source for t in self._tables.values()]
@@ -352,6 +358,7 @@ class PostgresSource(Source):
                     hint="Begin anew with --fresh.",
                 )
         self._start = position["start"]
+        self._timeline = position["timeline"]
         self._snapshots = [Snapshot.stored(s) for s in position["snapshots"]]
         if self.bounded:
             if not self._all_read:
@@ -483,12 +490,14 @@ class PostgresSource(Source):
         bound = max((s.bound for s in self._snapshots), default=0)
         return {
             "start": self._start,
+            "timeline": self._timeline,
             "bound": bound,
             "snapshots": [s.described() for s in self._snapshots],
             "read": {name: t.read for name, t in self._tables.items()},
         }
 
-    def _open_log(self, payload: JSON, start: int) -> LogReader:
+    def _open_log(self, payload: JSON, position: JSON | None) -> LogReader:
+        start = payload["start"] if position is None else position["lsn"]
         known = [None, *(Snapshot.stored(s) for s in payload["snapshots"])]
         filtered = start < payload["bound"]
         tables = {}
@@ -506,6 +515,7 @@ class PostgresSource(Source):
             self._slot,
             self._publication,
             start=start,
+            timeline=(payload if position is None else position)["timeline"],
             bound=payload["bound"],
             maker=ChangeMaker(tables, self._types, self._look_up),
             acknowledged=None if self._temporary else self._acknowledged,
@@ -518,8 +528,12 @@ class PostgresSource(Source):
         with contextlib.closing(self._server.connect()) as connection:
             return read_types(self._server, connection, columns)
 
-    def _check_slot(self, position: int) -> None:
-        """Raise where the slot cannot be read on from a position; psycopg.Error for a server away."""
+    def _check_slot(self, replication: Connection, position: int, timeline: int) -> int:
+        """Raise where the slot cannot be read on from a position in a timeline; the timeline now.
+
+        Raises psycopg.Error for a server that is away.
+        """
+        now_in = slots.check_timeline(self._server, replication, timeline, position)
         with contextlib.closing(self._server.open()) as connection:
             try:
                 found = slots.find_slot(self._server, connection, self._slot)
@@ -550,6 +564,7 @@ class PostgresSource(Source):
                 detail="Another server has taken over that had not all of it.",
                 hint="Begin anew with --fresh.",
             )
+        return now_in
 
     def _let_go_of_snapshot(self) -> None:
         if self._holder is not None:

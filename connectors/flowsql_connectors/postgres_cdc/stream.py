@@ -52,6 +52,8 @@ class LogStream:
     ) -> None:
         self._connection = connection
         self._confirmed = confirmed
+        self._skipping: str | None = None
+        connection.add_notice_handler(self._heed)
         # The grammar of replication has no parameters: a list of names within a string.
         names = sql.Literal(sql.Identifier(publication).as_string(connection))
         connection.execute(
@@ -116,6 +118,8 @@ class LogStream:
                     self._ready.wait(_LOOK_SECONDS / 4)
                 continue
             frames, asked = self._take(pg)
+            if self._skipping is not None:
+                raise psycopg.errors.UndefinedObject(self._skipping)
             if frames:
                 with self._ready:
                     self._frames += frames
@@ -125,6 +129,12 @@ class LogStream:
                 readable, _, _ = select.select([pg.socket], [], [], _LOOK_SECONDS)
                 if readable:
                     pg.consume_input()
+
+    def _heed(self, notice: psycopg.errors.Diagnostic) -> None:
+        # From version 18 on a publication that is gone is a warning, and its changes are left out.
+        # The text may be of any language.
+        if notice.source_function == "LoadPublications":
+            self._skipping = notice.message_primary or "a publication is not there"
 
     def _tell(self, pg: psycopg.pq.abc.PGconn, confirmed: int) -> None:
         now = time.time_ns() // 1000
@@ -154,6 +164,8 @@ class LogStream:
                     # The end is met again at the next call.
                     break
                 result = pg.get_result()
-                text = pg.get_error_message() if result is None else result.get_error_message()
-                raise psycopg.OperationalError(text or "the server ended the stream")
+                if result is None or result.status != psycopg.pq.ExecStatus.FATAL_ERROR:
+                    text = pg.get_error_message()
+                    raise psycopg.OperationalError(text or "the server ended the stream")
+                raise psycopg.errors.error_from_result(result)
         return frames, asked
