@@ -244,6 +244,7 @@ class Session:
             require_on_conflict=values["table.exec.sink.require-on-conflict"],
             ignore_nondeterminism=values["table.optimizer.non-deterministic-update.strategy"]
             == "ignore",
+            sort_at_end=values["__table.exec.sort.non-temporal.enabled__"],
             duplicate_changes=values["table.exec.source.cdc-events-duplicate"],
         )
         return Binder(self._catalog, self._connector, lambda f: find_format(f).options, settings)

@@ -98,6 +98,9 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
     Option("table.exec.state.ttl", _O.DURATION, "How long state outlives its last change, by the "
            "clock; '0 ms' for ever. What comes for state that is gone is answered as if it had never "
            "been there.", 0),
+    Option("__table.exec.sort.non-temporal.enabled__", _O.BOOLEAN, "Whether an INSERT with ORDER BY "
+           "writes its rows in order once all its tables have ended, in streaming mode; a SELECT over "
+           "bounded tables always does.", False),
     Option("table.optimizer.non-deterministic-update.strategy", _O.ENUM, "What happens to "
            "non-deterministic expressions over updating input.", "try_resolve",
            flink_default="IGNORE", choices=("ignore", "try_resolve")),

@@ -21,6 +21,8 @@ class PlanSettings:
         idle_timeout: `table.exec.source.idle-timeout` in milliseconds, None for never.
         duplicate_changes: `table.exec.source.cdc-events-duplicate`; it shows in what tables carry,
             and is therefore left out of the fingerprint itself.
+        sort_at_end: `__table.exec.sort.non-temporal.enabled__`: ORDER BY of bounded input gives its rows
+            when the input has ended; it shows in the plan, and is left out of the fingerprint itself.
         state_ttl: `table.exec.state.ttl` in milliseconds, 0 for ever.
     """
 
@@ -32,6 +34,7 @@ class PlanSettings:
     idle_timeout: int | None = None
     duplicate_changes: bool = field(default=False, compare=False)
     state_ttl: int = 0
+    sort_at_end: bool = field(default=False, compare=False)
 
     @property
     def ttl(self) -> int:

@@ -9,6 +9,7 @@ from flowsql.operators.base import Counters, LinearOperator, Operator, OperatorC
 
 if TYPE_CHECKING:
     from flowsql.operators.best_row import BestRowOperator
+    from flowsql.operators.end_sort import EndSortOperator
     from flowsql.operators.expand import ExpandOperator
     from flowsql.operators.filter import FilterOperator
     from flowsql.operators.first_row import FirstRowOperator
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BestRowOperator",
     "Counters",
+    "EndSortOperator",
     "ExpandOperator",
     "FilterOperator",
     "FirstRowOperator",
@@ -75,6 +77,7 @@ __getattr__ = lazily(
     __name__,
     {
         "BestRowOperator": "flowsql.operators.best_row",
+        "EndSortOperator": "flowsql.operators.end_sort",
         "ExpandOperator": "flowsql.operators.expand",
         "FilterOperator": "flowsql.operators.filter",
         "FirstRowOperator": "flowsql.operators.first_row",

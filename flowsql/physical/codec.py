@@ -33,7 +33,7 @@ from flowsql.types.parser import parse_type
 __all__ = ["decode", "difference", "dumps", "encode", "loads"]
 
 _SPECS = (
-    p.Collect, p.DeadLetters, p.Deduplicate, p.Expand, p.Filter, p.FromChangelog,
+    p.Collect, p.DeadLetters, p.Deduplicate, p.EndSort, p.Expand, p.Filter, p.FromChangelog,
     p.GroupAggregate, p.Join, p.JoinSide,
     p.Limit, p.Normalize, p.OnConflict, p.Project, p.Rank, p.Scan, p.SemiJoin, p.SetOperation, p.Sink,
     p.SinkMaterialize, p.Sort, p.SortKey, p.TimeSort, p.ToChangelog, p.TumbleAssign, p.Union, p.Unnest, p.Values,

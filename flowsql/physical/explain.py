@@ -176,7 +176,7 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
             return f"Deduplicate(keys=[{_names(row, spec.keys)}], {kept})"
         case p.Limit():
             return f"Limit(offset={spec.offset}, fetch={spec.fetch})"
-        case p.Sort() | p.TimeSort():
+        case p.Sort() | p.TimeSort() | p.EndSort():
             return f"{type(spec).__name__}({_order(spec.order, row)})"
         case p.Unnest():
             kind = "left" if spec.outer else "inner"

@@ -23,6 +23,7 @@ from flowsql.physical.specs import (
     Collect,
     DeadLetters,
     Deduplicate,
+    EndSort,
     Expand,
     Filter,
     FromChangelog,
@@ -156,7 +157,7 @@ def identify(
                 "time": None if spec.time is None else first[spec.time],
                 "last": spec.keep_last,
             }
-        case Sort() | TimeSort():
+        case Sort() | TimeSort() | EndSort():
             form["order"] = _order(spec.order, first)
         case Unnest():
             form |= {
@@ -234,6 +235,7 @@ def _lineage(
             | SinkMaterialize()
             | OnConflict()
             | Deduplicate()
+            | EndSort()
             | Limit()
             | Sort()
             | TimeSort()

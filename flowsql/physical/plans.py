@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowsql.expr import Column
 from flowsql.logical import (
@@ -60,11 +60,13 @@ def plan_select(query: LogicalPlan, settings: PlanSettings) -> PlannedJob:
 
 def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJob:
     planned = list(statements)
+    selected = not any(isinstance(s, Insert) for s in statements)
+    ends = selected and all(t.bounded for t in tables_of(statements).values())
     order: tuple[p.SortKey, ...] = ()
-    if settings.streaming and not any(isinstance(s, Insert) for s in statements):
+    if settings.streaming and selected:
         planned[0], order = _ordered(statements[0])
     optimized = optimize(one_sink_a_table(planned), settings)
-    lowering = Lowering(settings)
+    lowering = Lowering(replace(settings, sort_at_end=settings.sort_at_end or ends))
     for plan in optimized:
         if isinstance(plan, Insert):
             lowering.lower(plan, frozenset())

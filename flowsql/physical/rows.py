@@ -15,9 +15,11 @@ from flowsql.logical import (
     Filter,
     LogicalPlan,
     Number,
+    PlanSettings,
     Project,
     Rank,
     RankFunction,
+    Scan,
     SemiJoin,
     SetKind,
     SetOperation,
@@ -43,6 +45,8 @@ from flowsql.types import (
     TimeAttribute,
     TimestampType,
 )
+
+_AT_END = "__table.exec.sort.non-temporal.enabled__"
 
 if TYPE_CHECKING:
     from flowsql.physical.lower import Lowering
@@ -287,7 +291,7 @@ def lower_sort(lowering: Lowering, plan: Sort, needed: Needed) -> Lowered:
     """ORDER BY, OFFSET and LIMIT.
 
     Raises:
-        SqlError: a stream has no end at which it could be sorted.
+        SqlError: there is no end at which a stream could be sorted.
     """
     below = lowering.lower(plan.input, needed | {k.column for k in plan.order} or frozenset({0}))
     order = _order(plan.order, below)
@@ -296,7 +300,16 @@ def lower_sort(lowering: Lowering, plan: Sort, needed: Needed) -> Lowered:
     keys = node.upsert_keys
     if streaming and plan.fetch is None:
         if not sorted_by_time(plan) or node.mode is not ChangelogMode.APPEND:
-            raise _unbounded(plan)
+            _require_end(plan, lowering.settings)
+            made = lowering.builder.add(
+                p.EndSort(order, node.mode),
+                (node,),
+                _plain(node.output),
+                ChangelogMode.APPEND,
+                keys,
+                span=plan.span,
+            )
+            return Lowered(made, below.columns)
         made = lowering.builder.add(
             p.TimeSort(order), (node,), node.output, ChangelogMode.APPEND, keys, span=plan.span
         )
@@ -347,27 +360,53 @@ def sorted_by_time(plan: Sort) -> bool:
     return getattr(kind, "attribute", TimeAttribute.NONE) is TimeAttribute.ROWTIME
 
 
-def _unbounded(plan: Sort) -> SqlError:
+def _require_end(plan: Sort, settings: PlanSettings) -> None:
+    """Check that there is an end at which the rows can be given in order.
+
+    Raises:
+        SqlError: there is none, or nobody asked for that.
+    """
     if not plan.order or plan.offset:
-        return SqlError(
+        raise SqlError(
             "OFFSET on a stream needs LIMIT or FETCH",
             hint="Add LIMIT n, or SET 'execution.runtime-mode' = 'batch'.",
             span=plan.span,
         )
-    kind = plan.input.schema.types[plan.order[0].column]
-    timed = getattr(kind, "attribute", TimeAttribute.NONE) is not TimeAttribute.NONE
-    if timed and not plan.order[0].descending:
-        return not_supported(
+    kinds = [plan.input.schema.types[k.column] for k in plan.order]
+    times = [getattr(k, "attribute", TimeAttribute.NONE) for k in kinds]
+    endless = _endless(plan.input)
+    sorts = settings.sort_at_end and endless is None
+    if TimeAttribute.PROCTIME in times or (
+        times[0] is TimeAttribute.ROWTIME and not plan.order[0].descending and not sorts
+    ):
+        raise not_supported(
             "ORDER BY processing time, or event time of rows that change, on a stream",
             plan.span,
             "Add LIMIT n, or SET 'execution.runtime-mode' = 'batch'.",
         )
-    return SqlError(
+    if sorts:
+        return
+    if settings.sort_at_end:
+        raise SqlError(
+            f'sorting table "{endless}", which never ends, would never give a row',
+            hint="Add LIMIT n, or order by its event time, ascending.",
+            span=plan.span,
+        )
+    raise SqlError(
         "sort on a non-time-attribute field is not supported on a stream, which has no end",
-        hint="Add LIMIT n. A query over bounded tables can be sorted by columns of its SELECT, "
-        "or by anything with SET 'execution.runtime-mode' = 'batch'.",
+        hint="Add LIMIT n. A SELECT over tables that end can be sorted by anything."
+        if endless is not None
+        else f"Add LIMIT n, or SET '{_AT_END}' = 'true' to write the rows in order when all tables "
+        "have ended.",
         span=plan.span,
     )
+
+
+def _endless(plan: LogicalPlan) -> str | None:
+    """A table below that never ends, or None."""
+    if isinstance(plan, Scan) and not plan.table.bounded:
+        return plan.table.declared.rpartition(".")[2]
+    return next((t for t in map(_endless, plan.inputs) if t is not None), None)
 
 
 # Semi joins and sets

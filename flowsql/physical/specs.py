@@ -33,6 +33,7 @@ __all__ = [
     "DeadLetters",
     "Deduplicate",
     "EmitStrategy",
+    "EndSort",
     "Expand",
     "Filter",
     "FromChangelog",
@@ -343,6 +344,19 @@ class Sort(Spec):
     """
 
     order: tuple[SortKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndSort(Spec):
+    """ORDER BY of bounded input in streaming mode: to APPEND, given in order when the input has ended.
+
+    Attributes:
+        order: ORDER BY.
+        input_mode: APPEND or RETRACT.
+    """
+
+    order: tuple[SortKey, ...]
+    input_mode: ChangelogMode
 
 
 @dataclass(frozen=True, slots=True)

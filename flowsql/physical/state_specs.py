@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from flowsql.changelog import ChangelogMode, many_forms
 from flowsql.physical.specs import (
     Deduplicate,
+    EndSort,
     GroupAggregate,
     Join,
     JoinKind,
@@ -101,6 +102,8 @@ def declare_state(
             return (*best, *_ages(spec.ttl, "keys"))
         case TimeSort():
             return _time_sort(spec, inputs[0])
+        case EndSort():
+            return _row_bag(inputs[0], tuple(range(len(inputs[0].fields))), spec.input_mode)
         case Limit():
             return (KeyIndexSpec("all", ()), ColumnsSpec("count", "all", (("rows", "int64"),)))
         case Normalize():
@@ -326,21 +329,30 @@ def _top_n(spec: Rank, row: RowType) -> tuple[StateSpec, ...]:
         sort = (*sort, SortColumn(_SLOT, descending=True))
     # What the order reads is stored, so that an entry can be found again.
     stored = rank_columns(spec, row)
+    rows, *ids = _row_bag(row, stored, spec.input_mode)
     tables: list[StateSpec] = [
         KeyIndexSpec("partitions", _types(row, spec.partition)),
         ColumnsSpec("columns", "partitions", tuple(fixed)),
-        RowsSpec("rows", tuple(row.fields[c] for c in stored)),
+        rows,
         OrderedSpec("order", "partitions", sort, "rows"),
+        *ids,
     ]
-    if spec.input_mode is not ChangelogMode.APPEND:
-        tables += [
-            KeyIndexSpec("rows_ids", (_SLOT, *_types(row, stored))),
-            ColumnsSpec("rows_ids_columns", "rows_ids", (("count", "int64"),)),
-            OrderedSpec("rows_copies", "rows_ids", (), "rows"),
-        ]
     if spec.window_end is not None:
         tables += [TimersSpec("timers", "partitions"), *_PROGRESS]
     return tuple(tables)
+
+
+def _row_bag(row: RowType, stored: tuple[int, ...], mode: ChangelogMode) -> tuple[StateSpec, ...]:
+    """Rows that come and go by their content, of an owner each."""
+    rows = RowsSpec("rows", tuple(row.fields[c] for c in stored))
+    if mode is ChangelogMode.APPEND:
+        return (rows,)
+    return (
+        rows,
+        KeyIndexSpec("rows_ids", (_SLOT, *_types(row, stored))),
+        ColumnsSpec("rows_ids_columns", "rows_ids", (("count", "int64"),)),
+        OrderedSpec("rows_copies", "rows_ids", (), "rows"),
+    )
 
 
 def rank_columns(spec: Rank, row: RowType) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from flowsql.physical.specs import (
     Collect,
     DeadLetters,
     Deduplicate,
+    EndSort,
     Expand,
     Filter,
     FromChangelog,
@@ -162,6 +163,15 @@ def build_operator(
             return operators.SortOperator(
                 columns=tuple(k.column for k in spec.order),
                 order=sort_columns(spec.order, inputs[0].output),
+            )
+        case EndSort() as spec:
+            row = inputs[0].output
+            return operators.EndSortOperator(
+                columns=tuple(k.column for k in spec.order),
+                order=sort_columns(spec.order, row),
+                types=row.types,
+                append=spec.input_mode is ChangelogMode.APPEND,
+                output=output,
             )
         case TimeSort() as spec:
             return operators.TimeSortOperator(

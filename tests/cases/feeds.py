@@ -20,7 +20,12 @@ __all__ = ["engine_of", "mode_of", "steps_of"]
 _DEFAULTS = {"table.exec.legacy-cast-behaviour": "DISABLED"}
 
 # Settings of the recording's own cluster, without a meaning for one process.
-_IGNORED = ("table.exec.resource.", "table.exec.disabled-operators", "table.generated-code.", "__")
+_IGNORED = (
+    "table.exec.resource.",
+    "table.exec.disabled-operators",
+    "table.generated-code.",
+    "__table.query-start.",
+)
 
 
 def mode_of(text: str | None) -> str:

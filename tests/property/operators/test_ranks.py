@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsql.changelog import ChangelogMode
-from flowsql.physical.specs import Deduplicate, Limit, Rank, RankFunction, Sort, SortKey, TimeSort
+from flowsql.physical.specs import (
+    Deduplicate,
+    EndSort,
+    Limit,
+    Rank,
+    RankFunction,
+    Sort,
+    SortKey,
+    TimeSort,
+)
 from flowsql.types import (
     BigIntType,
     DoubleType,
@@ -206,6 +216,33 @@ def test_sort_gives_all_rows_in_order(
     parts = [changes(ROW, part, append=True) for part in (rows[:at], rows[at:]) if part]
     out = [tuple(map(normal, r[1:])) for r in run.step(*parts)]
     assert out == [tuple(map(normal, r)) for r in ordered(order, rows)]
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.booleans(), orders(3).filter(bool), st.data())
+def test_any_cut_gives_the_rows_that_are_left_in_order_at_the_end(
+    append: bool, order: tuple[SortKey, ...], data: st.DataObject
+) -> None:
+    """Nothing before it; and nothing is kept then."""
+    items = data.draw(changelogs([Input(ROWS, append=append)]))
+    mode = ChangelogMode.APPEND if append else ChangelogMode.RETRACT
+    run = Run(EndSort(order, mode), [ROW], ROW, mode=ChangelogMode.APPEND)
+    start = 0
+    for end, restart, _ in data.draw(cuts(len(items))):
+        rows = [(s, *r) for _, s, r in items[start:end]]
+        parts = (
+            [changes(ROW, [r[1:] if append else r for r in rows], append=append)] if rows else []
+        )
+        assert run.step(*parts, watermark=end) == []
+        start = end
+        if restart:
+            run.restart()
+    out = run.step(watermark=(1 << 63) - 1)
+    assert run.table() == answer(table_of(items, 0))
+    given_ = [r[1:] for r in out]
+    assert all(compare(order, a, b) <= 0 for a, b in itertools.pairwise(given_))
+    assert all(count == 0 for count in run.live().values())
+    assert run.counters.as_dict() == {}
 
 
 WINDOWED = row_type(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -43,3 +44,43 @@ def test_changes_come_as_they_are(session: flowsql.Session) -> None:
     shown = session.execute("EXPLAIN SELECT a FROM s ORDER BY a DESC")
     assert isinstance(shown, Result)
     assert "Collect(order=[a DESC])" in shown.fetchall()[0][0]
+
+
+def test_what_is_not_selected_can_be_sorted_by(session: flowsql.Session) -> None:
+    """A hidden column, or an aggregate: the rows come in order when their table has ended."""
+    session.from_arrow("s", pa.table({"a": [2, 3, 1, 2], "b": [10, 5, None, 1]}))
+    for sql, rows in [
+        ("SELECT a FROM s ORDER BY b DESC NULLS LAST", [2, 3, 2, 1]),
+        ("SELECT a FROM s GROUP BY a ORDER BY SUM(b), a", [1, 3, 2]),
+        ("SELECT COUNT(*) FROM s GROUP BY ROLLUP (a) ORDER BY GROUPING(a), 1", [1, 1, 2, 4]),
+    ]:
+        result = session.execute(sql)
+        assert isinstance(result, Result)
+        assert result.append
+        assert result.fetchall() == [(row,) for row in rows]
+
+
+_INTO = "INSERT INTO o SELECT a, SUM(b) FROM s GROUP BY a ORDER BY SUM(b) DESC"
+_AT_END = "__table.exec.sort.non-temporal.enabled__"
+
+
+def test_an_insert_is_sorted_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Once, at the end of its tables: what changed before is not written."""
+    config = {"execution.checkpointing.dir": str(tmp_path / "jobs"), _AT_END: "true"}
+    with flowsql.connect(config=config) as session:
+        session.from_arrow("s", pa.table({"a": [2, 3, 1, 2], "b": [10, 5, 12, 1]}))
+        session.execute(
+            "CREATE TABLE o (a BIGINT, n BIGINT) WITH "
+            f"('connector' = 'filesystem', 'format' = 'csv', 'path' = '{tmp_path / 'o'}')"
+        )
+        session.execute(_INTO).wait()
+        (file,) = (tmp_path / "o").glob("[!._]*")
+        assert file.read_text().split() == ["1,12", "2,11", "3,5"]
+        session.execute(f"SET '{_AT_END}' = 'false'")
+        with pytest.raises(flowsql.SqlError, match="is not supported on a stream") as caught:
+            session.execute(_INTO)
+        assert _AT_END in str(caught.value.hint)
+        session.execute(f"SET '{_AT_END}' = 'true'")
+        session.execute("CREATE TABLE g (a BIGINT) WITH ('connector' = 'datagen')")
+        with pytest.raises(flowsql.SqlError, match='table "g", which never ends, would never give'):
+            session.execute("INSERT INTO o SELECT a, a FROM g ORDER BY a")
