@@ -29,7 +29,15 @@ from flowsql.library.functions import look_in
 from flowsql.library.result import Result
 from flowsql.runtime.job import Job
 from flowsql.session import Prepared, Session
-from flowsql.sql import Explain, Insert, QueryStatement, StatementSet, parse_script
+from flowsql.sql import (
+    CreateTable,
+    Explain,
+    Insert,
+    QueryStatement,
+    Statement,
+    StatementSet,
+    parse_script,
+)
 
 if TYPE_CHECKING:
     from flowsql.cli.repl.records import RecordPrinter
@@ -41,10 +49,10 @@ _SECOND_SIGNAL_S = 1.0
 
 
 def explain_file(file: str, settings: Mapping[str, str]) -> int:
-    """Print the plan of every query and INSERT of a file; nothing is run."""
+    """Print the plan of every query and INSERT of a file; nothing is run, and nothing written."""
     tune()
     text = read_text(file)
-    session = Session(settings, name=name_of(file, text))
+    session = Session(settings, name=name_of(file, text), dry=True)
     explained = False
     with session.reading(text):
         parts = list(scripts(text))
@@ -63,14 +71,20 @@ def _explain_part(session: Session, text: str) -> bool:
     """Whether there was anything to explain."""
     explained = False
     for statement in parse_script(text):
-        if isinstance(statement, QueryStatement | Insert | StatementSet):
-            statement = Explain(  # noqa: PLW2901 - explained in its place
-                statement=statement, details=("CHANGELOG_MODE",), span=statement.span
-            )
-        answer = session.run(statement, text)
-        if isinstance(statement, Explain) and isinstance(answer, Result):
+        fills = isinstance(statement, CreateTable) and statement.query is not None
+        shown: Statement = statement
+        if isinstance(statement, QueryStatement | Insert | StatementSet | CreateTable) and (
+            fills or not isinstance(statement, CreateTable)
+        ):
+            shown = Explain(statement=statement, details=("CHANGELOG_MODE",), span=statement.span)
+        # Prepared, never started: what is answered at once is answered by then.
+        answer = session.prepare_one(shown, text).answer
+        if isinstance(shown, Explain) and isinstance(answer, Result):
             explained = True
             print(answer.fetchall()[0][0], end="\n\n")
+        if fills:
+            # What follows may read the table.
+            session.prepare_one(statement, text)
     return explained
 
 

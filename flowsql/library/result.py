@@ -153,7 +153,8 @@ class Result:
         """The final table of a bounded query: all changes folded.
 
         Raises:
-            FlowSQLError: the query failed or never ends, or its changes were taken before.
+            FlowSQLError: the query failed, was stopped or never ends, or its changes were taken
+                before.
         """
         if self._table is None:
             if not self.bounded:
@@ -161,7 +162,13 @@ class Result:
                     "the query never ends, so that there is no final table",
                     hint="Iterate over changes(), or read bounded tables only.",
                 )
-            self._table = self.fold(self.changes())
+            table = self.fold(self.changes())
+            if self.status is not None and self.status()["state"] == "stopped":
+                raise ConfigError(
+                    "the query was stopped before its end, so that there is no final table",
+                    hint="Iterate over changes() to have what it gives until it is stopped.",
+                )
+            self._table = table
         return self._table
 
     def fold(self, changes: Iterable[Changes]) -> pa.Table:

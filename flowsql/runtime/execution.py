@@ -53,7 +53,7 @@ class Surroundings:
         clock: read once a step.
         build: physical node → operator.
         collect: takes results.
-        interrupted: whether a step that waits for input should give up.
+        interrupted: whether a running step should give up; asked between two batches of it.
     """
 
     job: JobPlan
@@ -67,7 +67,7 @@ class Surroundings:
 
 
 class StepInterrupted(Exception):  # noqa: N818 - not a failure
-    """The job was stopped in the middle of a batch step: there is no partial result."""
+    """The job was stopped in the middle of a step that nobody needs the rest of."""
 
 
 class Execution:
@@ -122,6 +122,7 @@ class Execution:
             collect=given.collect,
         )
         for operator in self.graph.operators:
+            operator.before_output = self._look_up
             operator.open()
         if checkpoint is not None:
             self._restore_nodes(checkpoint)
@@ -363,19 +364,23 @@ class Execution:
             if found is None:
                 if not batch or all(g.done for g in self.groups):
                     return
-                if self._given.interrupted():
-                    raise StepInterrupted
+                self._look_up()
                 self._take_splits()
                 with self.ready:
                     if not self._queued():
                         self.ready.wait(_BATCH_WAIT)
                 continue
+            self._look_up()
             group, thread, unit = found
             group.note(thread, unit)
             rows += unit.rows
             yield group, unit
             if unit.ends_step and not batch:
                 return
+
+    def _look_up(self) -> None:
+        if self._given.interrupted():
+            raise StepInterrupted
 
     def _next(self) -> tuple[SourceGroup, ReaderThread, Unit] | None:
         with self.ready:

@@ -436,8 +436,18 @@ class Job:
             self._clock,
             self._build or _default_build(),
             self._collect,
-            self._stop_event.is_set,
+            self._gives_up,
         )
+
+    def _gives_up(self) -> bool:
+        """Whether the running step is left where it is: nothing of it would be kept or shown."""
+        if self._stop is None:
+            return False
+        if not self._plan.plan.streaming:
+            return True
+        # A query: what it keeps ends with it, unless someone asked for a checkpoint.
+        query = self._collect is not None and self._folder is None
+        return query and self._stop == "stop" and not self._requests
 
     def _loop(self, execution: Execution, checkpointer: Checkpointer) -> bool:
         """Steps until nothing is left or someone stops it; whether the job is finished."""
@@ -461,7 +471,7 @@ class Job:
             self._check_memory()
         board.state = "stopping"
         finished = execution.over
-        if not finished and self._stop == "drain":
+        if not finished and self._stop == "drain" and self._plan.plan.streaming:
             execution.step(drain=True)
             finished = True
         board.stepped(execution)

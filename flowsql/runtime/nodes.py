@@ -7,7 +7,7 @@ is called again. At the end of a step each node is settled in topological order:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 
 from flowsql.changelog import NO_WATERMARK, Changes
@@ -91,6 +91,9 @@ class OperatorNode(Node):
         title: for people.
         operator: not yet opened.
         store: its state tables, new or restored.
+
+    Attributes:
+        before_output: called for each batch that the operator yields; ends the step by raising.
     """
 
     def __init__(self, node_id: str, title: str, operator: Operator, store: StateStore) -> None:
@@ -99,6 +102,7 @@ class OperatorNode(Node):
         self.store = store
         self.context = OperatorContext(store.tables)
         self.reached = NO_WATERMARK
+        self.before_output: Callable[[], None] = lambda: None
         kind = type(operator)
         # Most operators leave most of these alone: a small step is short because they are skipped.
         self._advances = kind.advance is not Operator.advance
@@ -147,6 +151,7 @@ class OperatorNode(Node):
         started = perf_counter()
         for changes in outputs:
             self.seconds += perf_counter() - started
+            self.before_output()
             if changes.batch.num_rows:
                 self.forward(changes)
             started = perf_counter()

@@ -104,3 +104,30 @@ def test_our_own_mistakes_show_no_stack_trace(
         "InternalError: unexpected KeyError: 'lost'\n"
         "Hint: Please report it with the output of --debug.\n"
     )
+
+
+def test_what_lasts_is_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catalogs of files stay as they are, no plan is written, and no job starts."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "job.sql"
+    catalog = "CREATE CATALOG c WITH ('type' = 'file', 'path' = 'kept'); USE CATALOG c;"
+    made = f"{catalog} CREATE TABLE kept (a INT) WITH ('connector' = 'print');"
+    file.write_text(made)
+    assert main(["run", "job.sql"]) == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p != file}
+    file.write_text(
+        f"{catalog} DROP TABLE kept; CREATE TABLE fresh (a INT) WITH ('connector' = 'print');"
+        "ALTER DATABASE `default` SET ('owner' = 'me'); CREATE DATABASE d;"
+        "CREATE TABLE filled WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'csv')"
+        " AS SELECT 1 AS a; SELECT a FROM filled;"
+        "COMPILE PLAN 'plan.json' FOR INSERT INTO fresh SELECT 1;"
+        "INSERT INTO fresh SELECT a FROM filled;"
+    )
+    assert main(["explain", "job.sql"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("== Execution Plan ==") == 3
+    after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p != file}
+    assert after == before
