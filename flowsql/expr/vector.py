@@ -26,7 +26,6 @@ __all__ = [
     "bytes_of",
     "chars",
     "each",
-    "is_constant_value",
     "mask_of",
     "null_mask",
     "numbers",
@@ -64,11 +63,6 @@ def arrow_function(name: str, options: Any = None) -> Kernel:
     if options is None:
         return lambda _, *values: call(values)
     return lambda _, *values: call(values, options)
-
-
-def is_constant_value(value: Value) -> bool:
-    """True for a `pa.Scalar`."""
-    return isinstance(value, pa.Scalar)
 
 
 def row_count(values: Sequence[Value]) -> int:

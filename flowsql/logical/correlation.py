@@ -11,7 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flowsql.errors import Span
-from flowsql.expr import Call, Column, Expression, bind_call, columns_read, transform, walk
+from flowsql.expr import (
+    AggregateCall,
+    Call,
+    Column,
+    Expression,
+    bind_call,
+    columns_read,
+    transform,
+    walk,
+)
 from flowsql.logical.plan import (
     Aggregate,
     Filter,
@@ -31,6 +40,7 @@ __all__ = [
     "conjuncts",
     "equality",
     "expressions_of",
+    "is_count",
     "joined",
     "outer_column",
     "placed",
@@ -91,6 +101,11 @@ def joined(parts: tuple[Expression, ...], width: int) -> list[Expression]:
         return replace(e, index=e.index + width) if isinstance(e, Column) else e
 
     return [placed(transform(p, shift), outer_column) for p in parts]
+
+
+def is_count(call: AggregateCall) -> bool:
+    """Whether it gives 0 over no rows, where others give NULL."""
+    return call.function in {"COUNT", "APPROX_COUNT_DISTINCT"}
 
 
 def outer_column(outer: Outer) -> Column:

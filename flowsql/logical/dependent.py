@@ -32,6 +32,7 @@ from flowsql.logical.correlation import (
     conjunction,
     equality,
     expressions_of,
+    is_count,
     placed,
     pull,
     reads_outer,
@@ -269,7 +270,7 @@ class _Pushing:
         values: list[Expression] = []
         for i, call in enumerate(plan.calls):
             value: Expression = column(beside, 2 * more + i)
-            if call.function == "COUNT":
+            if is_count(call):
                 zero = Literal(type=call.type, value=0)
                 value = bind_call("COALESCE", [value, zero], call.span or self.span)
             values.append(value)

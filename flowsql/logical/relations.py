@@ -13,7 +13,7 @@ from flowsql.connector import Role
 from flowsql.errors import FlowSQLError, Refusals, Span, SqlError
 from flowsql.expr import Column, Expression, Literal, bind_call, is_table_function, transform
 from flowsql.logical.attached import Attachments
-from flowsql.logical.correlation import conjunction, joined
+from flowsql.logical.correlation import conjunction, is_count, joined
 from flowsql.logical.dependent import depend, tied
 from flowsql.logical.expressions import ExpressionBinder, looks_beside
 from flowsql.logical.join_conditions import bind_on
@@ -330,7 +330,7 @@ def select_first(plan: LogicalPlan, width: int) -> LogicalPlan:
 
 def counts(plan: LogicalPlan) -> bool:
     """Whether a COUNT stands in the plan."""
-    own = isinstance(plan, Aggregate) and any(c.function == "COUNT" for c in plan.calls)
+    own = isinstance(plan, Aggregate) and any(map(is_count, plan.calls))
     return own or any(map(counts, plan.inputs))
 
 

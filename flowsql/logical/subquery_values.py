@@ -32,6 +32,7 @@ from flowsql.logical.correlation import (
     Pulled,
     conjunction,
     equality,
+    is_count,
     joined,
     outer_column,
     placed,
@@ -80,7 +81,7 @@ def value_beside(
             pass
         else:
             made, _ = _beside(plan, pulled.plan, joined(pulled.conditions, width), span)
-            counts = {i for i, c in enumerate(core.calls) if c.function == "COUNT"}
+            counts = {i for i, c in enumerate(core.calls) if is_count(c)}
             return made, _on_nothing(expression, made, width, counts)
     if _at_most_one(inner):
         pulled = depend(inner, plan, span)

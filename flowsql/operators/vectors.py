@@ -17,7 +17,6 @@ __all__ = [
     "is_true",
     "limbs_of",
     "rows_equal",
-    "take_batch",
     "to_numpy",
     "valid_rows",
 ]
@@ -94,8 +93,3 @@ def rows_equal(
     """bool[n]: row i of `a` equals row i of `b` in normal form."""
     all_rows = np.arange(length)
     return Keys.of(a, types, length).equal(all_rows, Keys.of(b, types, length), all_rows)
-
-
-def take_batch(batch: pa.RecordBatch, rows: Ints) -> pa.RecordBatch:
-    """The rows at `rows`, in that order."""
-    return batch.take(pa.array(rows))
