@@ -69,7 +69,9 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
     Option("pipeline.snapshot-output", _O.ENUM, "What sinks see while a snapshot is read: nothing "
            "until the tables are consistent, or every row at once.", "consistent",
            choices=("consistent", "progressive")),
-    Option("pipeline.reader", _O.ENUM, "Where readers run.", "thread", choices=("thread",)),
+    Option("pipeline.reader", _O.ENUM, "Where readers run: in threads of this process, or each in a "
+           "process of its own, where the connector's can; unset: as the connector chooses.",
+           choices=("thread", "process")),
     Option("python.files", _O.STRING, "Folders where modules of Python functions are looked for too, "
            "with commas between; relative ones begin at the current folder.", flink_default="(none)"),
     Option("parallelism.default", _O.INT, "Readers and writers of a table at most.", 1),
@@ -236,6 +238,7 @@ class EngineSettings:
     max_transaction_bytes: int = 64 << 20
     queue_bytes: int = 256 << 20
     snapshot_output: str = "consistent"
+    reader: str | None = None
     parallelism: int = 1
     memory: int | None = None
     local_time_zone: str = "UTC"
@@ -284,6 +287,7 @@ class EngineSettings:
             max_transaction_bytes=values["pipeline.max-transaction-bytes"],
             queue_bytes=values["pipeline.queue.max-bytes"],
             snapshot_output=values["pipeline.snapshot-output"],
+            reader=values["pipeline.reader"],
             parallelism=values["parallelism.default"],
             memory=values["memory.process"],
             local_time_zone=values["table.local-time-zone"],

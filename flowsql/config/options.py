@@ -112,6 +112,11 @@ class OptionValues(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    @property
+    def declared(self) -> tuple[Option, ...]:
+        """Every option that may occur."""
+        return tuple(self._declared.values())
+
     def is_set(self, key: str) -> bool:
         """Whether the key was given, rather than defaulted."""
         return key in self._given

@@ -12,7 +12,7 @@ from flowsql.connector.context import ConnectorContext
 from flowsql.connector.preflight import Finding, Needs, PreflightContext
 from flowsql.connector.role import Role
 from flowsql.connector.sink import Sink
-from flowsql.connector.source import JSON, Source
+from flowsql.connector.source import JSON, Reader, Source, Split
 from flowsql.connector.table import ConnectorTable
 from flowsql.errors import ConfigError
 from flowsql.types import DataType
@@ -34,6 +34,8 @@ class Connector(ABC):
         overwrites_streams: in streaming mode as well.
         gives_watermarks: its readers give `Poll.watermarks`, for SOURCE_WATERMARK().
         exclusive: a second job of the process on the same group is refused at planning.
+        reads_in: where its readers run unless `pipeline.reader` says: `thread`, or `process` for
+            those that are busy in Python.
         self_contained: it needs nothing outside the process, so that nothing can stand in its way.
     """
 
@@ -46,6 +48,7 @@ class Connector(ABC):
     overwrites_streams: ClassVar[bool] = False
     gives_watermarks: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
+    reads_in: ClassVar[str] = "thread"
     self_contained: ClassVar[bool] = False
 
     def check(self, table: ConnectorTable, role: Role) -> None:
@@ -152,6 +155,24 @@ class Connector(ABC):
         """
         del tables, position, context
         raise ConfigError(f'connector "{self.name}" cannot be used as a scan')
+
+    def open_reader(
+        self,
+        tables: Sequence[ConnectorTable],
+        setup: JSON,
+        splits: Sequence[tuple[Split, JSON | None]],
+    ) -> Reader:
+        """A reader as `Source.open` makes it, in a process that has nothing else.
+
+        Called only where `Source.setup` gives something.
+
+        Args:
+            tables: of the group; options have no places.
+            setup: what `Source.setup` gave.
+            splits: to begin with, each with the position to start at.
+        """
+        del tables, setup, splits
+        raise ConfigError(f'readers of connector "{self.name}" cannot run in a process')
 
     def sink(self, table: ConnectorTable) -> Sink:
         """The sink of one table; no I/O before its `open` or `committed`."""

@@ -136,6 +136,9 @@ class Reader(ABC):
         """A message from `Source.finished` or `Source.acknowledge`; the default ignores it."""
         del message
 
+    def kill(self) -> None:
+        """Called by another thread where a call does not return: end it, if that can be done."""
+
     def close(self) -> None:
         """Let go of connections and files; may be called twice."""
 
@@ -185,6 +188,13 @@ class Source(ABC):
     @abstractmethod
     def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
         """A reader for these splits; called once for each reader the runtime wants."""
+
+    def setup(self) -> JSON | None:
+        """What `Connector.open_reader` needs beside the tables, plain JSON.
+
+        None, the default, keeps the source's readers in threads of the engine's process.
+        """
+        return None
 
     def finished(self, split: str, result: JSON) -> Sequence[JSON]:
         """A split is read to its end, and its rows are in a step.

@@ -221,6 +221,7 @@ class Execution:
                 context=self._context(),
                 limits=limits,
                 ready=self.ready,
+                reader=settings.reader,
             )
             self.groups.append(group)
             stored = None if checkpoint is None else checkpoint.manifest.sources.get(name)

@@ -13,6 +13,7 @@ from flowsql.connector import (
     Connector,
     ConnectorContext,
     ConnectorTable,
+    Reader,
     SourceStatus,
     Split,
 )
@@ -50,6 +51,7 @@ class SourceGroup:
         context: handed to the source.
         limits: of each reader.
         ready: notified when a reader has something, or splits were discovered.
+        reader: where readers run, `thread` or `process`; None: as the connector chooses.
 
     Attributes:
         splits: the splits that are not read to their end.
@@ -69,6 +71,7 @@ class SourceGroup:
         context: ConnectorContext,
         limits: ReaderLimits,
         ready: threading.Condition,
+        reader: str | None = None,
     ) -> None:
         self.key = key
         self.connector = connector
@@ -76,6 +79,7 @@ class SourceGroup:
         self._context = context
         self._limits = limits
         self._ready = ready
+        self._process = (reader or connector.reads_in) == "process"
         self._lock = threading.Lock()
         self._readers: list[_Reader] = []
         self._closing = threading.Event()
@@ -231,6 +235,8 @@ class SourceGroup:
             for reader in self._readers
             if not reader.thread.join(max(0.0, deadline - monotonic()))
         ]
+        for reader in self._readers:
+            reader.thread.abandon()
         if self._discoverer is not None:
             self._discoverer.join(patience)
         if hasattr(self, "source"):
@@ -330,7 +336,7 @@ class SourceGroup:
         assignment = [(s, self.position.get(s.id)) for s in splits]
         thread = ReaderThread(
             f"{self.key}-{len(self._readers)}".replace("/", "-"),
-            self._locked(partial(self.source.open, assignment)),
+            self._opening(assignment),
             ids,
             spool=self._context.spool,
             queue_bytes=self._limits.queue_bytes,
@@ -341,6 +347,15 @@ class SourceGroup:
         self._readers.append(reader)
         self._by_thread[thread] = reader
         thread.start()
+
+    def _opening(self, assignment: Sequence[tuple[Split, JSON | None]]) -> Callable[[], Reader]:
+        """What makes the reader, in its thread."""
+        setup = self.source.setup() if self._process else None
+        if setup is None:
+            return self._locked(partial(self.source.open, assignment))
+        from flowsql.runtime.remote import RemoteReader  # noqa: PLC0415 - few jobs need it
+
+        return partial(RemoteReader, self.connector.name, self.tables, setup, assignment)
 
     def _locked(self, call: Callable[[], Any]) -> Callable[[], Any]:
         def locked() -> Any:

@@ -59,6 +59,7 @@ class ReaderThread:
         self._wake = threading.Condition()
         self._messages: deque[Callable[[Reader], None]] = deque()
         self._closing = False
+        self._reader: Reader | None = None
         self.queue: deque[Unit | BaseException] = deque()
         self.queued_bytes = 0
         self.status: SourceStatus | None = None
@@ -103,6 +104,11 @@ class ReaderThread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def abandon(self) -> None:
+        """The thread may be left behind: a process that it waits for is ended."""
+        if self._thread.is_alive() and self._reader is not None:
+            self._reader.kill()
+
     def _send(self, message: Callable[[Reader], None]) -> None:
         with self._wake:
             self._messages.append(message)
@@ -111,7 +117,7 @@ class ReaderThread:
     def _run(self) -> None:
         reader: Reader | None = None
         try:
-            reader = self._open_reader()
+            reader = self._reader = self._open_reader()
             while not self._closing:
                 self._read(reader)
         except BaseException as error:  # noqa: BLE001 - it is raised again in the engine's thread

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from flowsql.changelog import Changes
 from flowsql.connector import JSON, BadRecord, Piece, Poll
+from flowsql.runtime.frames import packed, unpacked
 
 __all__ = ["Finished", "Occurrence", "Unit", "UnitBuilder", "Vouched"]
 
@@ -179,17 +179,14 @@ class Spool:
     def _write(self, piece: Piece) -> None:
         changes = piece.changes
         unchanged = tuple(changes.unchanged or ())
-        shape = (piece.table, changes.codes is not None, unchanged, changes.batch.schema)
+        batch = packed(changes)
+        shape = (piece.table, batch.schema)
         if shape not in self._files:
             number = len(self._files)
             file = pa.OSFile(f"{self._prefix}-{number}.arrow", "wb")
-            self._files[shape] = (number, file, pa.ipc.new_stream(file, _schema(shape)))
+            self._files[shape] = (number, file, pa.ipc.new_stream(file, batch.schema))
         number, _, writer = self._files[shape]
-        columns = list(changes.batch.columns)
-        if changes.codes is not None:
-            columns.append(pa.array(changes.codes, pa.int8()))
-        columns += [pa.array((changes.unchanged or {})[name]) for name in unchanged]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_schema(shape)))
+        writer.write_batch(batch)
         self._order.append((piece.table, piece.split, number, unchanged, changes.codes is not None))
 
     def close(self) -> None:
@@ -212,19 +209,4 @@ class Spool:
                 continue
             table, split, number, unchanged, has_kinds = item
             batch = readers[number].read_next_batch()
-            width = batch.num_columns - len(unchanged) - has_kinds
-            kinds = batch.column(width).to_numpy() if has_kinds else None
-            masks = {
-                name: batch.column(width + has_kinds + i).to_numpy(zero_copy_only=False)
-                for i, name in enumerate(unchanged)
-            }
-            rows = batch.select(range(width))
-            yield Piece(table, split, Changes(rows, kinds, masks or None))
-
-
-def _schema(shape: tuple[Any, ...]) -> pa.Schema:
-    _, has_kinds, unchanged, schema = shape
-    fields = list(schema)
-    if has_kinds:
-        fields.append(pa.field("__kind", pa.int8()))
-    return pa.schema(fields + [pa.field(f"__unchanged_{name}", pa.bool_()) for name in unchanged])
+            yield Piece(table, split, unpacked(batch, unchanged, has_kinds=has_kinds))

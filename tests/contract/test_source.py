@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +16,18 @@ from flowsql.connector import (
     OneOf,
     Or,
     Predicate,
+    Reader,
     Role,
     ScanFilter,
+    Source,
+    Split,
     Taken,
     ValueRange,
     may_hold,
 )
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, ConnectorError
+from flowsql.runtime.remote import RemoteReader
 from flowsql.testing import connector_table
 from flowsql.types import BigIntType
 
@@ -179,3 +183,24 @@ def test_an_unknown_option_is_named_with_the_nearest(name: str) -> None:
     with pytest.raises(ConfigError, match=f'has no option "{option}x"') as error:
         connector_table("a INT", {"connector": name, f"{option}x": "1"})
     assert f'Did you mean "{option}"?' in str(error.value)
+
+
+def test_the_same_rows_in_a_process(case: Case) -> None:
+    """A reader built from plain data gives what one of the source's own gives, cut or not."""
+    if case.open().setup() is None:
+        pytest.skip("its readers stay in threads")
+
+    def apart(position: dict | None) -> Source:
+        source = case.open(position)
+        setup = json.loads(json.dumps(source.setup()))
+
+        def start(splits: Sequence[tuple[Split, dict | None]]) -> Reader:
+            return RemoteReader(case.connector.name, case.tables, setup, splits)
+
+        source.open = start  # type: ignore[method-assign]
+        return source
+
+    whole = _whole(case)
+    first = read(apart, rows=7, max_rows=7)
+    rest = read(apart, first.position)
+    assert by_table(whole) == by_table(first.rows + rest.rows)

@@ -15,9 +15,11 @@ from flowsql.connector import (
     OptionValues,
     Predicate,
     PreflightContext,
+    Reader,
     Role,
     Sink,
     Source,
+    Split,
     Taken,
     columns_of_predicate,
 )
@@ -170,6 +172,19 @@ class FilesystemConnector(Connector):
 
         (table,) = tables
         return FilesystemSource(table, position, context.tell)
+
+    def open_reader(
+        self,
+        tables: Sequence[ConnectorTable],
+        setup: JSON,
+        splits: Sequence[tuple[Split, JSON | None]],
+    ) -> Reader:
+        from flowsql_connectors.filesystem.reader import FilesystemReader  # noqa: PLC0415 - loads pyarrow
+
+        del setup
+        reader = FilesystemReader(*tables)
+        reader.assign(splits)
+        return reader
 
     def sink(self, table: ConnectorTable) -> Sink:
         from flowsql_connectors.filesystem.sink import FilesystemSink  # noqa: PLC0415 - loads pyarrow

@@ -283,6 +283,9 @@ class FilesystemSource(Source):
         reader.assign(splits)
         return reader
 
+    def setup(self) -> JSON:
+        return {}
+
     def finished(self, split: str, result: JSON) -> Sequence[JSON]:
         stamp = Stamp.read(result)
         self._finished[split] = [stamp.size, stamp.mtime_ns]

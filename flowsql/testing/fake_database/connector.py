@@ -16,10 +16,13 @@ from flowsql.connector import (
     Option,
     OptionType,
     PreflightContext,
+    Reader,
     Role,
     Source,
+    Split,
 )
 from flowsql.errors import ConfigError
+from flowsql.testing.fake_database.reader import FakeDatabaseReader
 from flowsql.testing.fake_database.source import FakeDatabaseSource, mismatches
 from flowsql.testing.fake_database.store import connect
 
@@ -128,3 +131,14 @@ class FakeDatabaseConnector(Connector):
                     hint="Give them the same value, or another 'slot.name' each.",
                 )
         return FakeDatabaseSource(tables, position)
+
+    def open_reader(
+        self,
+        tables: Sequence[ConnectorTable],
+        setup: JSON,
+        splits: Sequence[tuple[Split, JSON | None]],
+    ) -> Reader:
+        del setup
+        reader = FakeDatabaseReader(tables)
+        reader.assign(splits)
+        return reader

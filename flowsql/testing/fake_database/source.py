@@ -86,6 +86,9 @@ class FakeDatabaseSource(Source):
         reader.assign(splits)
         return reader
 
+    def setup(self) -> JSON:
+        return {}
+
     def finished(self, split: str, result: JSON) -> Sequence[JSON]:
         if split == "log":
             self._log_done = True
