@@ -18,7 +18,16 @@ from flowsql.expr.parse_text import days_from_civil as days_of
 from flowsql.expr.parse_text import days_in_month as month_days
 from flowsql.expr.vector import bytes_of
 
-__all__ = ["PatternError", "format_local", "parse_local", "parse_simple", "pattern_fields"]
+__all__ = [
+    "PatternError",
+    "format_local",
+    "format_simple",
+    "formatter_fields",
+    "parse_local",
+    "parse_simple",
+    "pattern_fields",
+    "simple_fields",
+]
 
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September",
            "October", "November", "December")  # fmt: skip
@@ -26,6 +35,13 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _LETTERS = frozenset("GuyDMLdQqYwWEecFaBhKkHmsSAnNVvzOXxZp")
 _KNOWN = frozenset("GuyDMLdQqEahKkHmsSAnNXwWFecY")
 _FORMAT_ONLY = frozenset("GwWFecY")
+# How often `DateTimeFormatter` takes a letter; `SimpleDateFormat` takes all as often as they come.
+_MOST = {
+    **dict.fromkeys("GQqMLEecX", 5), **dict.fromkeys("dhHkKmsw", 2), **dict.fromkeys("WFa", 1),
+    **dict.fromkeys("yuYnNA", 19), "D": 3, "S": 9,
+}  # fmt: skip
+_SIMPLE = frozenset("'GyYMLwWDdFEuaHkKhmsS")
+_QUARTERS = ("1st quarter", "2nd quarter", "3rd quarter", "4th quarter")
 
 
 class PatternError(Exception):
@@ -88,6 +104,35 @@ def pattern_fields(pattern: str) -> tuple[PatternField, ...]:
         fields.append(PatternField("'", 0, c))
         i += 1
     return tuple(fields)
+
+
+def formatter_fields(pattern: str) -> tuple[PatternField, ...]:
+    """The fields of a pattern of `DateTimeFormatter`.
+
+    Raises:
+        PatternError: as `pattern_fields`, or a letter comes more often than its meaning allows.
+    """
+    fields = pattern_fields(pattern)
+    for field in fields:
+        most = _MOST.get(field.letter, field.count)
+        if field.count > most or (field.letter, field.count) == ("c", 2):
+            raise PatternError(
+                f'pattern "{pattern}" has too many pattern letters: {field.letter * field.count}'
+            )
+    return fields
+
+
+def simple_fields(pattern: str) -> tuple[PatternField, ...]:
+    """The fields of a pattern by which `SimpleDateFormat` writes.
+
+    Raises:
+        PatternError: as `pattern_fields`, or `SimpleDateFormat` does not know a letter.
+    """
+    fields = pattern_fields(pattern)
+    for field in fields:
+        if field.letter not in _SIMPLE:
+            raise PatternError(f"pattern letter {field.letter} is not supported")
+    return fields
 
 
 # Formatting
@@ -167,10 +212,33 @@ class _Moment:
 def format_local(values: Any, per_second: int, pattern: str, nulls: Any = None) -> Any:
     """Local times (integers of which `per_second` make a second) as a string array."""
     moment = _Moment(values, per_second)
-    columns = [_formatted(f, moment) for f in pattern_fields(pattern)]
-    if not columns:
-        return bytes_of(np.zeros(len(values), np.int64), np.zeros(0, np.uint8), pa.string(), nulls)
+    return _join([_formatted(f, moment) for f in formatter_fields(pattern)], len(values), nulls)
+
+
+def format_simple(values: Any, per_second: int, pattern: str, nulls: Any = None) -> Any:
+    """As `format_local`, as `SimpleDateFormat` writes: some letters mean something else to it."""
+    moment = _Moment(values, per_second)
+    columns = [_simply(f, moment) for f in simple_fields(pattern)]
     return _join(columns, len(values), nulls)
+
+
+def _simply(field: PatternField, moment: _Moment) -> tuple[Any, int] | list[str] | str:
+    letter, count = field.letter, field.count
+    match letter:
+        case "G" | "a":
+            return _formatted(PatternField(letter, 1), moment)
+        case "E" | "M" | "L" if letter == "E" or count >= 3:
+            return _formatted(PatternField(letter, 4 if count >= 4 else 3), moment)
+        case "y" | "Y" if count == 3:
+            return _formatted(PatternField(letter, 4), moment)
+        case "u":
+            return _padded(moment.weekday() + 1, count)
+        case "F":
+            return _padded((moment.day - 1) // 7 + 1, count)
+        case "S":
+            return _padded(moment.nanos() // 1_000_000, count)
+        case _:
+            return _formatted(field, moment)
 
 
 def _formatted(field: PatternField, moment: _Moment) -> tuple[Any, int] | list[str] | str:
@@ -184,23 +252,32 @@ def _formatted(field: PatternField, moment: _Moment) -> tuple[Any, int] | list[s
     if letter == "a":
         return _chosen(("AM", "PM"), moment.of_day // 43200)
     if letter == "E" or (letter in "ec" and count >= 3):
-        names = _DAYS if count == 4 else tuple(d[:3] for d in _DAYS)
-        return _chosen(names, moment.weekday())
+        return _chosen(_shortened(_DAYS, count), moment.weekday())
     if letter in "ML" and count >= 3:
-        names = _MONTHS if count == 4 else tuple(m[:3] for m in _MONTHS)
-        return _chosen(names, moment.month - 1)
+        return _chosen(_shortened(_MONTHS, count), moment.month - 1)
     if letter in "Qq" and count >= 3:
-        return [f"Q{q}" for q in moment.number("Q").tolist()]
+        names = {3: ("Q1", "Q2", "Q3", "Q4"), 4: _QUARTERS}.get(count, ("1", "2", "3", "4"))
+        return _chosen(names, moment.number("Q") - 1)
     if letter == "S":
         return moment.nanos() // 10 ** (9 - min(count, 9)), count
     number = moment.number(letter)
     if letter in "yuY" and count == 2:
         return number % 100, 2
-    if count >= (4 if letter in "yuY" else 2) or count > 1:
+    return _padded(number, count)
+
+
+def _padded(number: Any, count: int) -> tuple[Any, int] | list[str]:
+    """Numbers of at least `count` digits."""
+    if count > 1:
         top = int(number.max()) if len(number) else 0
         if len(str(top)) <= count:
             return number, count
     return [str(n).rjust(count, "0") for n in number.tolist()]
+
+
+def _shortened(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Names as a letter writes them that comes up to 3 times, 4 times (whole) or 5 times."""
+    return names if count == 4 else tuple(n[: 1 if count == 5 else 3] for n in names)
 
 
 def _chosen(names: tuple[str, ...], index: Any) -> list[str]:
@@ -208,6 +285,8 @@ def _chosen(names: tuple[str, ...], index: Any) -> list[str]:
 
 
 def _join(columns: list[Any], rows: int, nulls: Any) -> Any:
+    if not columns:
+        return bytes_of(np.zeros(rows, np.int64), np.zeros(0, np.uint8), pa.string(), nulls)
     if not any(isinstance(c, list) for c in columns):
         matrix = []
         for c in columns:
@@ -248,10 +327,16 @@ class _Reader:
 
 @lru_cache(maxsize=256)
 def _reader(pattern: str) -> _Reader:
-    fields = pattern_fields(pattern)
+    fields = formatter_fields(pattern)
     for field in fields:
         if field.letter in _FORMAT_ONLY:
             raise PatternError(f"pattern letter {field.letter} is not supported for reading")
+        if (field.letter in "MLE" and field.count == 5) or (
+            field.letter in "Qq" and field.count > 2
+        ):
+            raise PatternError(
+                f"pattern letters {field.letter * field.count} are not supported for reading"
+            )
     parts: list[str] = []
     letters: list[tuple[str, int]] = []
     for k, field in enumerate(fields):

@@ -1,6 +1,8 @@
 """= <> < <= > >=, IS [NOT] DISTINCT FROM, BETWEEN, IN, IS [NOT] NULL.
 
-Text compared with a point in time is read as one; what cannot be read compares as NULL. Text and
+Text compared with a point in time is read as one. What cannot be read is NULL to `=`, `<>` and
+IS [NOT] DISTINCT FROM, and an error to the others and where it is constant. IN reads
+its items, and compares a text with points in time as they are written. Text and
 numbers compare by `<` only, as numbers; `=` between them is refused, as in Flink. Nested values
 are equal if all their parts are, NULL parts being equal to each other.
 """
@@ -18,7 +20,7 @@ from flowsql.errors import Span, SqlError
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.functions.arithmetic import bind_sum
 from flowsql.expr.lists import entries, keys_of
-from flowsql.expr.nodes import Call, Case, Expression, Literal
+from flowsql.expr.nodes import Call, Case, Expression, Literal, columns_read
 from flowsql.expr.params import ANY
 from flowsql.expr.registry import Function, Maker, by_arguments, overload
 from flowsql.expr.signatures import wrong_arguments
@@ -30,6 +32,7 @@ from flowsql.types import (
     DoubleType,
     MapType,
     NullType,
+    VarCharType,
     arrow_type,
 )
 from flowsql.types.common import (
@@ -87,9 +90,9 @@ def _aligned(
     if is_character(a) and is_character(b):
         return left, right
     if is_character(b) and is_datetime(a):
-        return left, cast_to(right, plain_type(a), safe=True)
+        return left, cast_to(right, plain_type(a), safe=_unread_is_null(symbol, right))
     if is_character(a) and is_datetime(b):
-        return cast_to(left, plain_type(b), safe=True), right
+        return cast_to(left, plain_type(b), safe=_unread_is_null(symbol, left)), right
     if is_character(a) != is_character(b) and (is_numeric(a) or is_numeric(b)):
         if symbol not in ("<", "<=", ">", ">="):
             number = b if is_character(a) else a
@@ -107,6 +110,10 @@ def _aligned(
     if merged is None:
         return None
     return cast_to(left, merged), cast_to(right, merged)
+
+
+def _unread_is_null(symbol: str, text: Expression) -> bool:
+    return symbol not in ("<", "<=", ">", ">=") and bool(columns_read(text))
 
 
 def _numbers(left: Expression, right: Expression) -> tuple[Expression, Expression]:
@@ -291,10 +298,16 @@ def bind_in(args: Sequence[Expression], span: Span | None) -> Expression:
     if len(args) < 2:
         raise wrong_arguments("IN", args, span)
     value, *items = args
+    if is_character(value.type) and any(is_datetime(i.type) for i in items):
+        items = [cast_to(i, VarCharType()) if is_datetime(i.type) else i for i in items]
+    elif is_datetime(value.type):
+        plain = plain_type(value.type)
+        items = [cast_to(i, plain) if is_character(i.type) else i for i in items]
+    args = (value, *items)
     typed = [a.type for a in args if not isinstance(a.type, NullType)]
     merged = common_type([t.with_nullable(True) for t in typed])
-    plain = merged is not None and not is_nested(merged) and not is_approximate(merged)
-    if plain and merged is not None and all(isinstance(i, Literal) for i in items):
+    flat = merged is not None and not is_nested(merged) and not is_approximate(merged)
+    if flat and merged is not None and all(isinstance(i, Literal) for i in items):
         fixed = tuple(cast_to(i, merged) for i in items)
         nullable = any(a.type.nullable for a in args)
         return Call(

@@ -5,7 +5,7 @@ The clock is the step's: one reading for all rows of a step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,9 +21,12 @@ from flowsql.expr.functions.strings import literal_text
 from flowsql.expr.java_dates import (
     PatternError,
     format_local,
+    format_simple,
+    formatter_fields,
     parse_local,
     parse_simple,
     pattern_fields,
+    simple_fields,
 )
 from flowsql.expr.nodes import Call, Expression, Literal
 from flowsql.expr.params import BIGINT, CHARACTER, INT, NUMERIC, TIMESTAMP
@@ -80,12 +83,12 @@ def _nulls(array: Any) -> Any:
     return null_mask(array) if array.null_count else None
 
 
-def _check_pattern(call: Call, index: int) -> None:
+def _check_pattern(call: Call, index: int, fields: Callable[[str], object]) -> None:
     """A literal pattern is looked at when the statement is planned."""
     text = literal_text(call, index)
     if text is not None:
         try:
-            pattern_fields(text)
+            fields(text)
         except PatternError as e:
             raise SqlError(str(e), span=call.args[index].span) from e
 
@@ -94,28 +97,28 @@ def _faulty(error: PatternError) -> Fault:
     return Fault(str(error))
 
 
-def _format_column(array: Any, pattern: Value) -> Any:
-    """DATE_FORMAT of local times by a pattern that is constant or a column."""
+def _format_column(array: Any, pattern: Value, write: Callable[..., Any] = format_local) -> Any:
+    """Local times written by a pattern that is constant or a column."""
     per_second = 10**9 if array.type.unit == "ns" else 10**6
     try:
         if isinstance(pattern, pa.Scalar):
             if not pattern.is_valid:
                 return pa.nulls(len(array), pa.string())
-            return format_local(numbers(array), per_second, pattern.as_py(), _nulls(array))
+            return write(numbers(array), per_second, pattern.as_py(), _nulls(array))
         if len(array) == 1 or len(pattern.unique()) == 1:
-            return _format_column(array, pattern[0])
+            return _format_column(array, pattern[0], write)
         out: Any = pa.nulls(len(array), pa.string())
         for one in pattern.unique():
             if one.is_valid:
                 chosen = pc.equal(pattern, one)
-                out = pc.if_else(chosen, _format_column(array, one), out)
+                out = pc.if_else(chosen, _format_column(array, one, write), out)
         return out
     except PatternError as e:
         raise _faulty(e) from e
 
 
 def _date_format_make(call: Call, settings: EvalSettings) -> Kernel:
-    _check_pattern(call, 1)
+    _check_pattern(call, 1, formatter_fields)
     source = call.args[0].type
     zone = settings.local_time_zone
 
@@ -137,7 +140,7 @@ def _simple(text: str, pattern: str) -> int | None:
 
 def _date_format_text_make(call: Call, settings: EvalSettings) -> Kernel:
     del settings
-    _check_pattern(call, 1)
+    _check_pattern(call, 1, formatter_fields)
 
     def kernel(_: Any, value: Value, pattern: Value) -> Value:
         array = as_array(value, row_count((value, pattern)))
@@ -152,7 +155,7 @@ def _date_format_text_make(call: Call, settings: EvalSettings) -> Kernel:
 def _to_date_make(call: Call, settings: EvalSettings) -> Kernel:
     if len(call.args) == 1:
         return to_date(VarCharType(), safe=True, settings=settings)
-    _check_pattern(call, 1)
+    _check_pattern(call, 1, pattern_fields)
 
     def one(text: str, pattern: str) -> int | None:
         millis = _simple(text, pattern)
@@ -181,7 +184,7 @@ def _to_timestamp_one(text: str, pattern: str) -> int | None:
 def _to_timestamp_make(call: Call, settings: EvalSettings) -> Kernel:
     if len(call.args) == 1:
         return to_timestamp(VarCharType(), TimestampType(3), safe=True, settings=settings)
-    _check_pattern(call, 1)
+    _check_pattern(call, 1, formatter_fields)
     return lambda _, *values: each(_to_timestamp_one, pa.int64(), *values).view(_US)
 
 
@@ -261,7 +264,7 @@ def _from_float(values: Any, scale: int) -> tuple[Any, Any]:
 
 
 def _ltz_text_make(call: Call, settings: EvalSettings) -> Kernel:
-    _check_pattern(call, 1)
+    _check_pattern(call, 1, formatter_fields)
     del settings
     parse = to_timestamp(VarCharType(), TimestampType(3), safe=True, settings=_UTC)
 
@@ -297,7 +300,7 @@ def _from_zone(local: Any, zone: str) -> Any:
 
 
 def _from_unixtime_make(call: Call, settings: EvalSettings) -> Kernel:
-    _check_pattern(call, 1)
+    _check_pattern(call, 1, simple_fields)
     zone = settings.local_time_zone
 
     def kernel(_: Any, seconds: Value, pattern: Value | None = None) -> Value:
@@ -308,7 +311,8 @@ def _from_unixtime_make(call: Call, settings: EvalSettings) -> Kernel:
             raise Fault("the number of seconds is out of range")
         instants = build(raw * 1_000_000, _US_UTC, _nulls(array))
         local = local_from_utc(instants, zone)
-        return _format_column(local, text_constant(_DEFAULT) if pattern is None else pattern)
+        given = text_constant(_DEFAULT) if pattern is None else pattern
+        return _format_column(local, given, format_simple)
 
     return kernel
 
@@ -317,7 +321,7 @@ def _unix_timestamp_make(call: Call, settings: EvalSettings) -> Kernel:
     zone = settings.local_time_zone
     if not call.args:
         return lambda context: pa.scalar(context.clock.now // 1_000_000, pa.int64())
-    _check_pattern(call, 1)
+    _check_pattern(call, 1, pattern_fields)
 
     def kernel(_: Any, text: Value, pattern: Value | None = None) -> Value:
         given = (text, text_constant(_DEFAULT)) if pattern is None else (text, pattern)
