@@ -161,8 +161,18 @@ def is_aggregate(name: str) -> bool:
 def _wrong(function: str, args: Sequence[DataType], span: Span | None) -> SqlError:
     return SqlError(
         f'"{function}" does not take ({", ".join(map(str, args))})',
-        hint=f"Supported: {_FUNCTIONS[function].signature}.",
+        hint=f"Supported: {_FUNCTIONS[function].signature}." + _cast_hint(function, args),
         span=span,
+    )
+
+
+def _cast_hint(function: str, args: Sequence[DataType]) -> str:
+    """What to write for text where numbers are wanted, or nothing."""
+    numeric = "<NUMERIC>" in _FUNCTIONS[function].signature
+    if not numeric or len(args) != 1 or not is_character(args[0]):
+        return ""
+    return (
+        f" Text that holds numbers must be cast: {function}(CAST(… AS DOUBLE)), or BIGINT, DECIMAL."
     )
 
 

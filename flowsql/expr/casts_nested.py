@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from flowsql.errors import InternalError
+from flowsql.expr.faults import Fault
 from flowsql.expr.vector import Kernel, Value, mask_of, null_mask
 from flowsql.types import ArrayType, DataType, MapType, MultisetType, RowType, arrow_type
 
@@ -62,9 +63,30 @@ def nested_cast(source: DataType, target: DataType, inner: Inner, *, safe: bool)
         if isinstance(target, ArrayType):
             return pa.ListArray.from_arrays(offsets, after[0], type=arrow, mask=mask)
         items = after[1] if len(after) > 1 else value.items
+        if after[0].null_count:
+            offsets, keys, items = _without_null_keys(offsets, after[0], items, nulls)
+            return pa.MapArray.from_arrays(offsets, keys, items, type=arrow, mask=mask)
         return pa.MapArray.from_arrays(offsets, after[0], items, type=arrow, mask=mask)
 
     return kernel
+
+
+def _without_null_keys(offsets: Any, keys: Any, items: Any, nulls: Any) -> tuple[Any, Any, Any]:
+    """The entries of maps that are not NULL themselves: a key that became NULL must be of one that is.
+
+    Raises:
+        Fault: it is not.
+    """
+    starts = offsets.to_numpy().astype(np.int64)
+    lengths = np.diff(starts)
+    gone = np.repeat(nulls, lengths)
+    first = starts[0]
+    if (null_mask(keys)[first : first + len(gone)] & ~gone).any():
+        raise Fault("a key of a map became NULL", hint="NULL keys cannot be stored.")
+    kept = pa.array(first + (~gone).nonzero()[0])
+    lengths[nulls] = 0
+    made = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    return pa.array(made), keys.take(kept), items.take(kept)
 
 
 def _offsets(array: Any) -> Any:

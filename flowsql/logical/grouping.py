@@ -64,6 +64,7 @@ class Groups:
         span: Span | None = None,
         below: Attachments | None = None,
         distinct: bool = False,
+        repeated: bool = False,
     ) -> None:
         self._window = window
         self._below = below or Attachments("input")
@@ -88,14 +89,14 @@ class Groups:
                 first = len(self._keys)
                 self._keys += window.keys()
                 positions |= frozenset(range(first, len(self._keys)))
-            if positions not in self._sets:
+            if positions not in self._sets or (repeated and not distinct):
                 self._sets.append(positions)
             elif not distinct:
-                # Flink refuses it on a stream, and gives another set twice in batch mode.
                 raise not_supported(
                     "the same grouping set twice",
                     span_of(nodes[0]) if nodes else span,
-                    "Write GROUP BY DISTINCT to have it once.",
+                    "Write GROUP BY DISTINCT to have it once, or SET 'execution.runtime-mode' = "
+                    "'batch' to have it twice.",
                 )
         self._columns += self._keys
 
@@ -198,7 +199,10 @@ class Groups:
         )
 
     def _grouping(self, node: d.FunctionCall) -> Expression:
-        """GROUPING(…) and GROUPING_ID(…): a bit for each key, 1 where it is not grouped by."""
+        """GROUPING(…), GROUPING_ID(…): a bit for each key, 1 where it is not grouped by.
+
+        GROUP_ID(): how often the grouping set came before.
+        """
         span = span_of(node)
         if (node.function == "GROUP_ID") is bool(node.arguments):
             takes = "no arguments" if node.arguments else "keys of GROUP BY"
@@ -214,23 +218,28 @@ class Groups:
         kind = BigIntType(nullable=False)
         values = [
             Literal(
-                type=kind, value=sum((k not in s) << (len(at) - 1 - i) for i, k in enumerate(at))
+                type=kind,
+                value=sum((k not in s) << (len(at) - 1 - i) for i, k in enumerate(at))
+                if at
+                else self._sets[:n].count(s),
             )
-            for s in self._sets
+            for n, s in enumerate(self._sets)
         ]
         if len({v.value for v in values}) == 1:
             return replace(values[0], span=span)
         which = Column(type=kind, index=len(self._keys), name=_SET, span=span)
         tests = [
-            bind_call("=", [which, Literal(type=kind, value=self._id(s))], span)
-            for s in self._sets[:-1]
+            bind_call("=", [which, Literal(type=kind, value=self._id(n))], span)
+            for n in range(len(self._sets) - 1)
         ]
         return bind_case(tests, values, span)
 
-    def _id(self, keys: frozenset[int]) -> int:
-        """The number of a grouping set: GROUPING_ID of all keys."""
+    def _id(self, place: int) -> int:
+        """The number of a grouping set: before GROUPING_ID of all keys, how often it came before."""
         width = len(self._keys)
-        return sum((i not in keys) << (width - 1 - i) for i in range(width))
+        keys = self._sets[place]
+        again = self._sets[:place].count(keys)
+        return (again << width) + sum((i not in keys) << (width - 1 - i) for i in range(width))
 
     def _aggregate(self, node: d.FunctionCall) -> Column:
         span = span_of(node)
@@ -257,12 +266,7 @@ class Groups:
         if not given and not any(isinstance(a, exp.Star) for a in node.arguments):
             raise SqlError(f'"{name}" needs an argument', span=span)
         if name == "COUNT" and len(given) > 1:
-            # What Flink counts where one of them is NULL differs by mode and plan.
-            raise not_supported(
-                "COUNT of several values",
-                span,
-                "Write COUNT(DISTINCT ROW(a, b)): a ROW is never NULL.",
-            )
+            given = _counted(given, span, distinct=distinct)
         clauses = {c.args["kind"]: c.args["this"] for c in node.args.get("clauses") or ()}
         bound = bind_aggregate_call(
             name,
@@ -340,14 +344,14 @@ class Groups:
         width = len(self._keys)
         kind = BigIntType(nullable=False)
         projections = []
-        for positions in self._sets:
+        for place, positions in enumerate(self._sets):
             keys = [
                 key
                 if i in positions
                 else Literal(type=without_time(key.type).with_nullable(True), value=None)
                 for i, key in enumerate(every[:width])
             ]
-            which = Literal(type=kind, value=self._id(positions))
+            which = Literal(type=kind, value=self._id(place))
             projections.append((*keys, which, *every[width:]))
         names = below.schema.names
         return Expand(below, tuple(projections), (*names[:width], _SET, *names[width:]))
@@ -363,6 +367,27 @@ class Groups:
         if first is None:
             first = next((k.span for k in self._keys if k.span is not None), None)
         return replace(node, span=first)
+
+
+def _counted(given: list[Expression], span: Span, *, distinct: bool) -> list[Expression]:
+    """What COUNT of several values counts.
+
+    Raises:
+        SqlError: rows with NULL are in question: Flink counts them in some plans, and refuses most.
+    """
+    nullable = [e for e in given if e.type.nullable]
+    if distinct and not nullable:
+        return [bind_call("ROW", given, span)]
+    if not distinct and len(nullable) <= 1:
+        return nullable or given[:1]
+    raise not_supported(
+        "COUNT of several values that may be NULL",
+        span,
+        "Write COUNT(DISTINCT ROW(a, b)), which counts NULL as a value, with FILTER (WHERE a IS NOT "
+        "NULL AND b IS NOT NULL) behind it to leave such rows out."
+        if distinct
+        else "Write COUNT(*) FILTER (WHERE a IS NOT NULL AND b IS NOT NULL).",
+    )
 
 
 def _name(expression: Expression) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flowsql.catalog import CatalogView
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import Role
-from flowsql.errors import Span, SqlError, nearest
+from flowsql.errors import Refusals, Span, SqlError, nearest
 from flowsql.expr import (
     Column,
     Expression,
@@ -39,6 +39,44 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
         ConfigError: an option of a table is wrong.
     """
     name = statement.table
+    refusals = Refusals()
+    with refusals.part():
+        target = _target(statement, binder)
+        fixed = partition_values(statement.partition, name, target)
+        chosen = _chosen(statement, target, fixed)
+    with refusals.part():
+        query = binder.query(statement.query, outermost=True)
+    refusals.check()
+    stored = target.sink_columns
+    fields = query.schema.fields
+    if len(fields) != len(chosen):
+        raise SqlError(
+            f'table "{name}" takes {len(chosen)} column{"s" * (len(chosen) != 1)}, the query has '
+            f"{len(fields)}",
+            detail=f"Query: {_shape(query.schema)}.",
+            hint=f"Table: {', '.join(_described(target, i) for i in chosen)}.",
+            span=span_of(statement.query),
+        )
+    expressions: list[Expression] = []
+    for i in stored:
+        at = chosen.index(i) if i in chosen else None
+        with refusals.part():
+            expressions.append(
+                fixed[i] if i in fixed else _given(statement, query, target.columns[i], at)
+            )
+    refusals.check()
+    names = tuple(target.columns[i].name for i in stored)
+    cast = Project(query, tuple(expressions), names)
+    not_null = tuple(
+        at
+        for at, (i, e) in enumerate(zip(stored, expressions, strict=True))
+        if not target.columns[i].type.nullable and e.type.nullable
+    )
+    return Insert(target, cast, not_null, statement.on_conflict, span=name.span)
+
+
+def _target(statement: s.Insert, binder: QueryBinder) -> BoundTable:
+    name = statement.table
     found = binder.catalog.find(name.parts, name.span)
     if isinstance(found, CatalogView):
         raise SqlError(f'"{name}" is a view and cannot be written', span=name.span)
@@ -53,45 +91,24 @@ def bind_insert(statement: s.Insert, binder: QueryBinder) -> Insert:
         _check_overwrite(statement, target, streaming=binder.tables.settings.streaming)
     if statement.on_conflict is not None:
         _check_conflict(statement.on_conflict, target, name.span)
-    query = binder.query(statement.query, outermost=True)
-    stored = target.sink_columns
-    fixed = partition_values(statement.partition, statement.table, target)
-    chosen = _chosen(statement, target, fixed)
-    fields = query.schema.fields
-    if len(fields) != len(chosen):
+    return target
+
+
+def _given(
+    statement: s.Insert, query: LogicalPlan, column: BoundColumn, at: int | None
+) -> Expression:
+    """What a column gets: that column of the query, or NULL."""
+    kind = without_time(column.type)
+    if at is not None:
+        span = _column_span(query, at) or span_of(statement.query)
+        return _stored(query.schema, at, column.name, kind, span)
+    if not kind.nullable:
         raise SqlError(
-            f'table "{name}" takes {len(chosen)} column{"s" * (len(chosen) != 1)}, the query has '
-            f"{len(fields)}",
-            detail=f"Query: {_shape(query.schema)}.",
-            hint=f"Table: {', '.join(_described(target, i) for i in chosen)}.",
-            span=span_of(statement.query),
+            f'column "{column.name}" of table "{statement.table}" is NOT NULL and gets no value',
+            hint=f"Add {column.name} to the columns of INSERT.",
+            span=statement.table.span,
         )
-    expressions: list[Expression] = []
-    for i in stored:
-        column = target.columns[i]
-        kind = without_time(column.type)
-        if i in fixed:
-            expressions.append(fixed[i])
-        elif i in chosen:
-            at = chosen.index(i)
-            span = _column_span(query, at) or span_of(statement.query)
-            expressions.append(_stored(query.schema, at, column.name, kind, span))
-        elif kind.nullable:
-            expressions.append(Literal(type=kind, value=None))
-        else:
-            raise SqlError(
-                f'column "{column.name}" of table "{name}" is NOT NULL and gets no value',
-                hint=f"Add {column.name} to the columns of INSERT.",
-                span=name.span,
-            )
-    names = tuple(target.columns[i].name for i in stored)
-    cast = Project(query, tuple(expressions), names)
-    not_null = tuple(
-        at
-        for at, (i, e) in enumerate(zip(stored, expressions, strict=True))
-        if not target.columns[i].type.nullable and e.type.nullable
-    )
-    return Insert(target, cast, not_null, statement.on_conflict, span=name.span)
+    return Literal(type=kind, value=None)
 
 
 def _check_conflict(action: str, target: BoundTable, span: Span) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import SqlError
+from flowsql.errors import Refusals, SqlError
 from flowsql.expr import Expression
 from flowsql.logical.plan_rows import SortKey
 from flowsql.sql import dialect as d
@@ -45,17 +45,24 @@ class Ordering:
             SqlError: there is no such column, or its type has no order.
         """
         keys: list[SortKey] = []
+        refusals = Refusals()
         for item in items:
-            key = sort_key(item, self._column(item.args["this"]))
-            kind = self.columns[key.column].type
-            if isinstance(kind, ArrayType | MapType | MultisetType):
-                raise SqlError(
-                    f"values of type {kind.with_nullable(True)} have no order",
-                    span=span_of(item),
-                )
-            if all(k.column != key.column for k in keys):
-                keys.append(key)
+            with refusals.part():
+                key = self._key(item)
+                if all(k.column != key.column for k in keys):
+                    keys.append(key)
+        refusals.check()
         return tuple(keys)
+
+    def _key(self, item: d.SortItem) -> SortKey:
+        key = sort_key(item, self._column(item.args["this"]))
+        kind = self.columns[key.column].type
+        if isinstance(kind, ArrayType | MapType | MultisetType):
+            raise SqlError(
+                f"values of type {kind.with_nullable(True)} have no order",
+                span=span_of(item),
+            )
+        return key
 
     def _column(self, node: exp.Expr) -> int:
         span = span_of(node)

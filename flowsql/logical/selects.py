@@ -214,15 +214,18 @@ class _Select:
             with refusals.part():
                 inside = ExpressionBinder(self.scope, "QUALIFY", groups, values)
                 shown = inside.condition(_chosen(qualify, items))
-        if refusals and groups is not None:
-            with refusals.part():
-                self._having(groups, values)
-        refusals.check()
         ordering = Ordering(expressions, labels, binder.bind, distinct=bool(args.get("distinct")))
-        keys = ordering.keys(order)
+        keys: tuple[SortKey, ...] = ()
+        with refusals.part():
+            if refusals:
+                _look_at(order, items, binder)
+            else:
+                keys = ordering.keys(order)
         plan = self.plan
         if groups is not None:
-            plan = self._having(groups, values)
+            with refusals.part():
+                plan = self._having(groups, values)
+        refusals.check()
         plan = overs.attach(beside.attach(plan))
         settled = [retyped(overs.settle(beside.settle(e)), plan) for e in ordering.columns]
         if shown is not None:
@@ -253,6 +256,7 @@ class _Select:
             span=span,
             below=below,
             distinct=group is not None and bool(group.args.get("distinct")),
+            repeated=not streaming,
         )
 
     def _having(self, groups: Groups, values: ClauseValues) -> LogicalPlan:
@@ -269,6 +273,29 @@ class _Select:
                 for call in aggregates_in(at):
                     binder.bind(call)
         return filtered(parts_of(having), groups.plan(), binder, values)
+
+
+def _look_at(
+    order: Sequence[d.SortItem], items: Sequence[exp.Expr], binder: ExpressionBinder
+) -> None:
+    """What is wrong with ORDER BY of a SELECT whose columns are not known; they may be named.
+
+    Raises:
+        SqlError: something is.
+    """
+    labels = {_written_label(item) for item in items}
+    refusals = Refusals()
+    for item in order:
+        node = item.args["this"]
+        named = isinstance(node, d.ColumnReference) and node.parts[-1] in labels
+        if not named and not isinstance(node, exp.Literal):
+            with refusals.part():
+                binder.bind(node)
+    refusals.check()
+
+
+def _written_label(item: exp.Expr) -> str:
+    return item.args["alias"].this if isinstance(item, exp.Alias) else _label(item, 0)
 
 
 def _chosen(condition: exp.Expr, items: Sequence[exp.Expr]) -> exp.Expr:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from flowsql import types as t
+from flowsql.errors import DataError
 
 __all__ = ["NAN", "NEGATIVE_ZERO", "batch_of", "plain_float", "rows_of", "unordered"]
 
@@ -99,6 +100,8 @@ def _thaw(value: Any, kind: t.DataType) -> Any:
         case t.ArrayType(element=element):
             return [_thaw(v, element) for v in value]
         case t.MapType(key=key, value=item):
+            if any(k is None for k, _ in value):
+                raise DataError("a key of a map is NULL", hint="NULL keys cannot be stored.")
             return [(_thaw(k, key), _thaw(v, item)) for k, v in value]
         case t.MultisetType(element=element):
             return [(_thaw(k, element), v) for k, v in value]

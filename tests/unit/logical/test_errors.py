@@ -208,7 +208,7 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
         ("SELECT COUNT(*) FROM t GROUP BY GROUPING SETS ((), ())", "the same grouping set twice"),
         ("SELECT a, ROW_NUMBER() OVER (ORDER BY ts) FROM t",
          "ROW_NUMBER() OVER (…) by time without a condition on the number"),
-        ("SELECT COUNT(DISTINCT a, b) FROM t", "COUNT of several values"),
+        ("SELECT COUNT(DISTINCT a, b) FROM t", "COUNT of several values that may be NULL"),
         ("SELECT ARRAY_AGG(b ORDER BY b) FROM t", '"ARRAY_AGG" with ORDER BY'),
         ("SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '2' DAY))",
          'table function "HOP"'),
