@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 
-from flowsql.formats.json_values import JsonColumns, RawNumber
+from flowsql.formats.json_values import JsonColumns, RawNumber, as_json_time
 from flowsql.formats.parse import TextStyle, holds_decimals, parse_text
 from flowsql.formats.rows import BadCells, needs_values, wrong_nulls
 from flowsql.formats.text import list_parts
@@ -125,7 +125,7 @@ class BlockReader:
                 mask = array.is_null() if array.null_count else None
                 return pa.StructArray.from_arrays(inner, fields=list(target), mask=mask)
             case _:
-                parsed = parse_text(array, data_type, self._style)
+                parsed = parse_text(array, as_json_time(data_type), self._style)
                 if parsed.bad is not None:
                     raise _UnreadableError
                 return parsed.values

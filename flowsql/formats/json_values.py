@@ -33,7 +33,7 @@ from flowsql.types import (
     arrow_type,
 )
 
-__all__ = ["JsonColumns", "RawNumber"]
+__all__ = ["JsonColumns", "RawNumber", "as_json_time"]
 
 _INTEGERS = (
     TinyIntType,
@@ -88,10 +88,8 @@ class JsonColumns:
             text = None if value is None else _text(value, data_type)
             bad[i] = value is not None and text is None
             texts.append(text)
-        if isinstance(data_type, TimeType):
-            # Flink's json keeps the milliseconds whatever the precision.
-            data_type = TimeType(3)
-        parsed = parse_text(pa.array(texts, pa.string()), data_type, self._style)
+        text_column = pa.array(texts, pa.string())
+        parsed = parse_text(text_column, as_json_time(data_type), self._style)
         if parsed.bad is not None:
             bad |= parsed.bad
         return parsed.values, bad if bad.any() else None
@@ -140,6 +138,11 @@ class JsonColumns:
         nulls = pa.array([v is None for v in rows], pa.bool_())
         array = pa.StructArray.from_arrays(columns, fields=list(arrow_type(data_type)), mask=nulls)
         return array, bad if bad.any() else None
+
+
+def as_json_time(data_type: DataType) -> DataType:
+    """The type as which text is read: Flink's json keeps the milliseconds of any TIME."""
+    return TimeType(3) if isinstance(data_type, TimeType) else data_type
 
 
 def _offsets(lengths: npt.NDArray[np.int64]) -> pa.Array:

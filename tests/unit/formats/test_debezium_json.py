@@ -348,3 +348,32 @@ def test_both_readers_agree(messages: list[tuple[str, bool, bool, int]]) -> None
         bad += [b.reason for b in alone.bad]
     assert single == whole
     assert bad == [b.reason for b in found.bad]
+
+
+ODD_VALUES: dict[str, tuple[str, list[Any]]] = {
+    "s": ("STRING", ["x", "é", "a\nb", 1, True, {"k": 1}, None]),
+    "d": ("DECIMAL(6, 2)", [1, 1.25, "1.255", 12345.5, None, 1e3]),
+    "f": ("FLOAT", [0.1, -0.0, 3, 1e39, "NaN", None]),
+    "ts": ("TIMESTAMP(3)", ["2020-01-01 00:00:00.1234", "2020-13-01 00:00:00", 5, None]),
+    "tz": ("TIMESTAMP_LTZ(3)", ["2020-01-01 00:00:00Z", "2020-01-01 00:00:00", None]),
+    "t": ("TIME", ["10:11:12.1239", "10:11:12", "25:00:00", None]),
+    "b": ("BYTES", ["YQ==", "??", None]),
+    "a": ("ARRAY<ROW<x INT, y STRING>>", [[], [{"x": 1, "y": "z"}], [None], [{"x": "q"}], None]),
+    "r": ("ROW<p INT NOT NULL, q DECIMAL(4, 1)>", [{"p": 1, "q": 1.5}, {"q": 1}, None]),
+}
+ODD_ROWS = st.fixed_dictionaries(
+    {}, optional={k: st.sampled_from(v) for k, (_, v) in ODD_VALUES.items()}
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("crud"), ODD_ROWS, ODD_ROWS), min_size=1, max_size=2))
+def test_both_readers_agree_on_values(messages: list[tuple[str, dict, dict]]) -> None:
+    """Of any type, and of any shape."""
+    table = table_of(", ".join(f"{k} {kind}" for k, (kind, _) in ODD_VALUES.items()))
+    lines = [json.dumps({"before": b, "after": a, "op": op}) for op, b, a in messages]
+    text = "".join(f"{line}\n" for line in lines)
+    whole, found = read(text, table)
+    one_by_one, alone = read(f"{text}{ODD}\n", table)
+    assert repr(one_by_one) == repr(whole)
+    assert [(b.record, b.reason) for b in alone.bad] == [(b.record, b.reason) for b in found.bad]

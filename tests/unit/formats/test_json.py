@@ -243,3 +243,10 @@ def test_round_trip(rows: list) -> None:
         found = decoder.decode(block)
         assert rows == found.batch.to_pylist()
         assert len(found.bad) == (block != text)
+
+
+@pytest.mark.parametrize("more", [b"", b"\r\n"])
+def test_a_time_keeps_its_milliseconds(more: bytes) -> None:
+    """Whatever its precision, as in Flink, and whatever stands in the lines around it."""
+    rows, bad = decode("json", "t TIME", b'{"t":"10:11:12.1239"}\n' + more)
+    assert (rows, bad) == ([(dt.time(10, 11, 12, 123_000),)], [])
