@@ -205,7 +205,10 @@ class Source(ABC):
         return ()
 
     def position(self) -> JSON:
-        """What the source itself must remember (finished splits, say); plain JSON."""
+        """What the source itself must remember (finished splits, say); plain JSON.
+
+        It is written while the source goes on: what was given never changes.
+        """
         return {}
 
     def status(self) -> SourceStatus | None:

@@ -48,6 +48,7 @@ def read(
     positions: dict[str, Any] = dict(stored)
     reader: Reader | None = None
     nothing = 0
+    given: list[tuple[dict[str, Any], str]] = []
     try:
         while polls:
             polls -= 1
@@ -85,8 +86,11 @@ def read(
                 for split in splits.keys() - done:
                     positions[split] = json.loads(json.dumps(reader.position(split)))
                 run.position = {"source": source.position(), "splits": dict(positions)}
+                given.append((run.position["source"], json.dumps(run.position["source"])))
                 if rows is not None and len(run.rows) >= rows:
                     break
+        # It is written in the background, while the source goes on.
+        assert all(json.dumps(kept) == text for kept, text in given)
         run.finished = source.bounded and done >= splits.keys()
     finally:
         if reader is not None:

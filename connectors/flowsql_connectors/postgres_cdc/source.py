@@ -71,7 +71,8 @@ class _Table:
             **self.source.described(),
             "key": None if self.key is None else self.key.column.name,
             "lows": [c.low for c in self.chunks[1:]],
-            "read": self.read,
+            # It is written while more chunks are read.
+            "read": list(self.read),
         }
 
 
@@ -493,7 +494,7 @@ class PostgresSource(Source):
             "timeline": self._timeline,
             "bound": bound,
             "snapshots": [s.described() for s in self._snapshots],
-            "read": {name: t.read for name, t in self._tables.items()},
+            "read": {name: list(t.read) for name, t in self._tables.items()},
         }
 
     def _open_log(self, payload: JSON, position: JSON | None) -> LogReader:
