@@ -62,8 +62,8 @@ class DirectCache:
         if not len(words):
             return
         keys = words.view(np.int64)
-        self._fit(int(keys.min()), int(keys.max()), live)
-        if self._slots is None:
+        ready = self._fit(int(keys.min()), int(keys.max()), live)
+        if self._slots is None or not ready:
             return
         place = words - np.uint64(self._base & 0xFFFFFFFFFFFFFFFF)
         inside = (place < self._span).nonzero()[0]
@@ -78,8 +78,12 @@ class DirectCache:
         place = words - np.uint64(self._base & 0xFFFFFFFFFFFFFFFF)
         self._slots.data[place[place < self._span].view(np.int64)] = 0
 
-    def _fit(self, low: int, high: int, live: int) -> None:
-        """Make, widen or move the window so that these keys are in it, or give it up."""
+    def _fit(self, low: int, high: int, live: int) -> bool:
+        """Make, widen or move the window so that these keys are in it, or give it up.
+
+        Returns:
+            False where the window is not to be used yet: its memory is being made ready.
+        """
         allowed = min(_LIMIT, max(_ALWAYS, _SPREAD * live))
         lowest, highest = min(low, self._lowest), max(high, self._highest)
         if highest - lowest >= allowed:
@@ -87,16 +91,17 @@ class DirectCache:
             lowest, highest = low, high
             if high - low >= allowed:
                 self._slots = None
-                return
+                return False
         self._lowest, self._highest = lowest, highest
         if self._slots is not None and self._base <= low:
             end = highest - self._base + 1
             if end <= 2 * allowed and end <= _LIMIT:
                 self._span = np.uint64(max(int(self._span), end))
                 self._slots.fit(int(self._span))
-                return
+                return True
         # Room below for as many keys again, so that windows do not move down step by step.
         self._base = max(lowest - (highest - lowest) // 2, -(1 << 63))
         self._span = np.uint64(highest - self._base + 1)
         self._slots = Vector(np.int32)
-        self._slots.fit(int(self._span))
+        self._slots.reserve(int(self._span))
+        return not self._slots.prepare(lowest - self._base, highest - self._base + 1)

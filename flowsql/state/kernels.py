@@ -157,7 +157,11 @@ class HashTable:
             self._speed += self._speed // 2
         self._make(bits)
         self.used = 0
-        self.migrate(self._speed * n + _SLICE)
+        part = self._speed * n + _SLICE
+        # The next call begins where this one's part is small and large enough to wait for memory.
+        if 16 * part <= len(self._old) and self._memory.prepare(0, part << max(0, bits - old_bits)):
+            part = _SLICE
+        self.migrate(part)
 
     def migrate(self, count: int) -> None:
         """Move about `count` cells of the old table, if there is one."""

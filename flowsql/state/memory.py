@@ -30,6 +30,9 @@ _HUGE: Final = getattr(mmap, "MADV_HUGEPAGE", None)
 _SMALL: Final = getattr(mmap, "MADV_NOHUGEPAGE", None)
 # From here on a vector is large.
 _LARGE: Final = 4 << 20
+# Chunks made ready at a time where elements come one after the other, and else.
+_AHEAD: Final = 8
+_MOST: Final = 64
 # Elements that a fast vector grows by in one call, on average over a huge page.
 _FAST: Final = 1 << 15
 
@@ -86,6 +89,23 @@ class Vector:
             if chunk != self._chunk:
                 self._enter(chunk, position)
 
+    def prepare(self, start: int, stop: int) -> bool:
+        """These elements of a new vector will be written soon, in whatever order.
+
+        Returns:
+            Whether there is so much memory to be made ready that waiting a step for it pays.
+        """
+        width = self.data.dtype.itemsize
+        if self._map is None or (stop - start) * width < _LARGE:
+            return False
+        self._advise(_HUGE, 0)
+        self._huge = True
+        first = self._chunk = start * width // CHUNK
+        last = min(stop * width // CHUNK, first + _MOST)
+        for chunk in range(first, last + 1):
+            pretouch(self.data, chunk)
+        return True
+
     def _enter(self, chunk: int, position: int) -> None:
         """The chunk will be needed next."""
         grown = position - self._reached
@@ -96,7 +116,11 @@ class Vector:
         elif fast != self._huge:
             self._advise(_HUGE if fast else _SMALL, chunk)
         if fast:
-            pretouch(self.data, chunk)
+            # As much as was filled since the last call: what is filled by tens of megabytes a step
+            # would else wait for all of them but one.
+            filled = chunk - self._chunk if self._chunk >= 0 else 1
+            for ahead in range(min(max(filled, 1), _AHEAD)):
+                pretouch(self.data, chunk + ahead)
         elif chunk >= 2:
             # The one before is still being filled.
             self._advise(_HUGE, 0, chunk - 1)

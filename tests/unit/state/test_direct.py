@@ -7,15 +7,23 @@ import pyarrow as pa
 import pytest
 
 from flowsql.changelog import Keys
-from flowsql.state import KeyIndex, KeyIndexSpec
+from flowsql.state import KeyIndex, KeyIndexSpec, memory
+from flowsql.state.direct import DirectCache
 from flowsql.types import BigIntType
 
 TOP = 2**63
 
 
+@pytest.mark.parametrize("large", [1 << 10, memory._LARGE])
 @pytest.mark.parametrize("shape", ["random", "up", "down", "slide", "leap", "edges", "mixed"])
-def test_key_index_of_integers_against_dict(shape: str) -> None:
-    """Keys that count up or down, slide, leap, or lie at the ends of the type's range."""
+def test_key_index_of_integers_against_dict(
+    shape: str, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that count up or down, slide, leap, or lie at the ends of the type's range.
+
+    Also where a window is first used a call after it was made.
+    """
+    monkeypatch.setattr(memory, "_LARGE", large)
     rng = np.random.default_rng(11)
     index = KeyIndex(KeyIndexSpec("k", (BigIntType(),)))
     model: dict[int | None, int] = {}
@@ -52,3 +60,18 @@ def test_key_index_of_integers_against_dict(shape: str) -> None:
         index.end_step()
     assert hits > 20
     assert index.stats().bytes < 20_000_000
+
+
+def test_a_large_window_waits_for_its_memory() -> None:
+    """What it was made for is not kept in it: it is asked again, and then it is."""
+    cache = DirectCache()
+    keys = np.arange(0, 4 << 20, 64).view(np.uint64)
+    slots = np.arange(len(keys))
+    cache.learn(keys, slots, len(keys) * 64)
+    assert cache._slots is not None
+    waits = cache._slots._map is not None
+    for again in (waits, False):
+        found = cache.find(keys)
+        assert found is not None
+        assert (found == (-1 if again else slots)).all()
+        cache.learn(keys, slots, len(keys) * 64)

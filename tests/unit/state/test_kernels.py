@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowsql.state import kernels
+from flowsql.state import kernels, memory
 from flowsql.state.kernels import HashTable, expand, last_of_each, runs
 
 
@@ -19,13 +19,16 @@ def key_hash(keys: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
     return h & ~np.uint64((1 << (64 - bits)) - 1)
 
 
-@pytest.mark.parametrize("bits", [64, 40, 15])
+@pytest.mark.parametrize("bits", [64, 63, 40, 15])
 @pytest.mark.parametrize("shape", ["grow", "slide", "shrink"])
 def test_hash_table_against_dict(bits: int, shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every key is found with its value at every moment of a migration."""
     if bits == 40:
         # As large tables do.
         monkeypatch.setattr(kernels, "_LARGE", 1)
+    if bits == 63:
+        # A new table waits for its memory from 4 kB on.
+        monkeypatch.setattr(memory, "_LARGE", 1 << 12)
     rng = np.random.default_rng(bits)
     table = HashTable()
     model: dict[int, int] = {}
@@ -87,6 +90,27 @@ def test_a_migration_that_runs_over_the_end() -> None:
                 tags, lambda rows, got, w=wanted: got == (w if rows is None else w.take(rows))
             )
             assert found.tolist() == values
+
+
+def test_a_large_table_begins_to_move_a_call_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a call's part is large, and small beside the table, its memory is made ready first."""
+    monkeypatch.setattr(memory, "_LARGE", 1 << 18)
+    table = HashTable()
+    keys = np.arange(600_000)
+    moved = []
+    for start in range(0, len(keys), 5_000):
+        part = keys[start : start + 5_000]
+        before = table._old
+        table.insert(key_hash(part, 64), part)
+        if table._old is not None and table._old is not before:
+            moved.append((len(table._old), table._moved))
+    late = [size for size, count in moved if count <= 4_096]
+    assert late == [size for size, _ in moved if size >= 16 * (4 * 5_000 + 4_096)]
+    assert late
+    found = table.find(
+        key_hash(keys, 64), lambda rows, got: got == (keys if rows is None else keys.take(rows))
+    )
+    assert (found == keys).all()
 
 
 def test_small_kernels() -> None:

@@ -84,3 +84,25 @@ def test_a_circle_goes_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     for position in [*range(1 << 17, 1 << 20, 1 << 16), 1000, 2000]:
         vector.expect(position)
     assert asked == [(memory._HUGE, 0)]
+
+
+def test_memory_is_made_ready_as_far_ahead_as_it_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five chunks a call, five chunks ahead; a part of a new vector before it is used."""
+    ready: list[int] = []
+    monkeypatch.setattr(memory, "pretouch", lambda data, chunk: ready.append(chunk))
+    chunk = memory.CHUNK // 8
+    vector = Vector(np.uint64)
+    if vector._map is None:
+        pytest.skip("address space is refused here")
+    vector.reserve(64 * chunk)
+    assert not vector.prepare(0, chunk)
+    assert ready == []
+    assert vector.prepare(0, 4 * chunk)
+    assert ready == [0, 1, 2, 3, 4]
+    ready.clear()
+    for position in (5, 10):
+        vector.expect(position * chunk)
+    assert ready == [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+    ready.clear()
+    vector.expect(60 * chunk)
+    assert len(ready) == memory._AHEAD
