@@ -62,6 +62,7 @@ class FlowSQLError(Exception):
     Attributes:
         option: key of the option of a WITH clause that is wrong, so that it can be marked there.
         more: what else is wrong with the statement, whatever becomes of this.
+        untold: how many further errors of the kind there were that nobody needs to read yet.
     """
 
     exit_code: ClassVar[int] = 1
@@ -84,6 +85,7 @@ class FlowSQLError(Exception):
         self.sql = sql
         self.option = option
         self.more: tuple[FlowSQLError, ...] = ()
+        self.untold = 0
 
     def with_sql(self, sql: str) -> FlowSQLError:
         """Attach the text that `span` points into, unless it is there already."""
@@ -105,7 +107,8 @@ class FlowSQLError(Exception):
 
     def text(self, width: int | None = None) -> str:
         """As `str`, for a terminal of so many columns, where carets below a line that wraps lie."""
-        return "\n".join(e.alone(width) for e in (self, *self.more))
+        lines = [e.alone(width) for e in (self, *self.more)]
+        return "\n".join([*lines, f"and {self.untold} more"] if self.untold else lines)
 
     def alone(self, width: int | None = None) -> str:
         """What the user reads of this error, without `more`."""
@@ -192,6 +195,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._found: list[FlowSQLError] = []
+        self._untold = 0
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -203,7 +207,8 @@ class Refusals:
             yield
         except (SqlError, ConfigError) as error:
             self._found += (error, *error.more)
-            error.more = ()
+            self._untold += error.untold
+            error.more, error.untold = (), 0
 
     def check(self) -> None:
         """Raise what was found: the error that stands first, the others as its `more`."""
@@ -213,6 +218,7 @@ class Refusals:
         errors = sorted(seen.values(), key=lambda e: e.span.start if e.span else 0)
         if errors:
             errors[0].more = tuple(errors[1:_MOST_TOLD])
+            errors[0].untold = self._untold + len(errors[_MOST_TOLD:])
             raise errors[0]
 
 

@@ -90,6 +90,7 @@ class Catalog:
         parts: Sequence[str],
         span: Span | None = None,
         within: tuple[str, str] | None = None,
+        what: str = "table",
     ) -> CatalogObject:
         """The table or view of this name.
 
@@ -97,6 +98,7 @@ class Catalog:
             parts: one to three names.
             span: where it is written.
             within: catalog and database of unqualified names, the current ones if None.
+            what: is looked for, in the words of the error.
 
         Raises:
             SqlError: there is none; the hint has the nearest name.
@@ -104,7 +106,7 @@ class Catalog:
         path = self._path(parts, span, within or (self.current_catalog, self.current_database))
         found = self.get(path)
         if found is None:
-            raise self._unknown("table", path, parts, span)
+            raise self._unknown(what, path, parts, span)
         return found
 
     def get(self, path: ObjectPath) -> CatalogObject | None:
@@ -331,6 +333,12 @@ class Catalog:
 
     # Tables and views
 
+    def has(self, path: ObjectPath, *, temporary: bool) -> bool:
+        """Whether CREATE would find a table or view of this full name and kind of life."""
+        if temporary:
+            return path in self._temporary
+        return self._permanent(path) is not None
+
     def create(
         self, added: CatalogObject, *, if_not_exists: bool = False, span: Span | None = None
     ) -> bool:
@@ -390,7 +398,7 @@ class Catalog:
         Raises:
             SqlError: there is none, it is of the other kind, or a temporary one hides it.
         """
-        found = self.find(parts, span)
+        found = self.find(parts, span, what="view" if view else "table")
         self._check_kind(found, parts, view=view, verb="ALTER", span=span)
         if found.temporary:
             what = "view" if view else "table"

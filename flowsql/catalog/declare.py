@@ -121,6 +121,7 @@ def declare_column(
                 metadata_key=column.key or name,
                 virtual=column.virtual,
                 comment=column.comment,
+                span=column.name.span,
             )
         case ComputedColumn(expression=expression):
             return CatalogColumn(

@@ -12,6 +12,7 @@ from enum import Enum
 from sqlglot import expressions as exp
 
 from flowsql.config import OptionPlaces
+from flowsql.errors import Span
 from flowsql.sql.dialect import Query
 from flowsql.types import DataType, quote_identifier
 
@@ -74,6 +75,7 @@ class CatalogColumn:
         metadata_key: the connector's key of a metadata column; the column's name if not said.
         virtual: a metadata column that a sink does not take.
         comment: COMMENT.
+        span: of its name.
     """
 
     name: str
@@ -84,6 +86,7 @@ class CatalogColumn:
     metadata_key: str | None = None
     virtual: bool = False
     comment: str | None = None
+    span: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
-from flowsql.errors import FlowSQLError
+from flowsql.errors import ConnectorError, FlowSQLError
 
 __all__ = ["Console"]
 
@@ -135,6 +135,14 @@ class Console:
             # Python flushes once more at its end, and would complain then.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             self.on_broken_pipe()
+        except OSError as error:
+            if stream is not self._out:
+                raise
+            self._broken = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            raise ConnectorError(
+                f"standard output cannot be written: {error.strerror or error}"
+            ) from error
 
 
 class _Stream(io.TextIOBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -14,10 +15,13 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from flowsql.cli.console import Console
-from flowsql.errors import ConfigError, FlowSQLError, InternalError
+from flowsql.errors import ConfigError, ConnectorError, FlowSQLError, InternalError
 from flowsql.version import __version__
 
 __all__ = ["main"]
+
+# Nothing more can be written, whoever is asked.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _RUN_RULES = """\
 A job's id is its 'pipeline.name', else the file's name and a number: job.sql has job-1, job-2, ...;
@@ -73,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(options: argparse.Namespace) -> int:
     try:
-        return _run(options)
+        code = _run(options)
+        sys.stdout.flush()
+        return code
     except FlowSQLError as error:
         return _failed(error, debug=options.debug)
     except KeyboardInterrupt as interrupt:
@@ -83,13 +89,23 @@ def _guarded(options: argparse.Namespace) -> int:
         # Whoever read our output has gone; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            return _unexpected(error, debug=options.debug)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        full = ConnectorError(f"standard output cannot be written: {error.strerror}")
+        return _failed(full, debug=options.debug)
     except Exception as error:  # noqa: BLE001 - a user gets a message, whatever happened
-        unexpected = InternalError(
-            f"unexpected {type(error).__name__}: {error}",
-            hint="Please report it with the output of --debug.",
-        )
-        unexpected.__cause__ = error
-        return _failed(unexpected, debug=options.debug)
+        return _unexpected(error, debug=options.debug)
+
+
+def _unexpected(error: Exception, *, debug: bool) -> int:
+    told = InternalError(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="Please report it with the output of --debug.",
+    )
+    told.__cause__ = error
+    return _failed(told, debug=debug)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +23,7 @@ from flowsql.cli.repl.commands import read_file, scripts
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.connector import Severity
-from flowsql.errors import FlowSQLError
+from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.functions import look_in
 from flowsql.library.result import Result
@@ -144,6 +144,7 @@ def run_text(
         form: of results.
     """
     tune()
+    _utf8(lambda: text, "the text")
     console = Console()
     session = Session(
         settings,
@@ -397,8 +398,18 @@ def read_text(file: str) -> str:
     """The text; modules of Python functions are found beside it from now on."""
     look_in(["." if file == "-" else str(Path(file).parent)])
     if file == "-":
-        return sys.stdin.read()
+        return _utf8(sys.stdin.read, "standard input")
     return read_file(file)
+
+
+def _utf8(read: Callable[[], str], what: str) -> str:
+    """What is read; Python hides bytes that are no UTF-8 in it."""
+    try:
+        text = read()
+        text.encode()
+    except UnicodeError:
+        raise ConfigError(f"{what} is not UTF-8", hint="Give the statements as UTF-8.") from None
+    return text
 
 
 def name_of(file: str, text: str) -> str:

@@ -420,6 +420,13 @@ def _attribute(place: str) -> Any:
 
 
 def _failing(module: str, error: Exception) -> ConfigError:
+    if isinstance(error, FlowSQLError):
+        # A declaration in it is refused; its own words are the best ones.
+        return ConfigError(
+            f'module "{module}" cannot be imported: {error.message}',
+            detail=error.detail,
+            hint=error.hint,
+        )
     return ConfigError(
         f'module "{module}" cannot be imported: {type(error).__name__}: {error}',
         hint="Python's own error is the cause of this one: import the module in Python to see it.",

@@ -129,6 +129,8 @@ class Commands:
     def _create_table(self, statement: CreateTable, script: str, binder: Binder) -> None:
         make = declare_table if statement.like is None else declare_like
         table = make(statement, self._catalog, script)
+        if statement.if_not_exists and self._catalog.has(table.path, temporary=table.temporary):
+            return
         with _stated(table, script), _marking_options(statement.options):
             binder.tables.bind(table, span=statement.name.span)
         self._catalog.create(table, if_not_exists=statement.if_not_exists, span=statement.name.span)

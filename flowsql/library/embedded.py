@@ -11,10 +11,12 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowsql.changelog import MAX_ROWS, ChangelogMode, Changes, split_changes
+from flowsql.changelog import DELETE, INSERT, MAX_ROWS, ChangelogMode, Changes, split_changes
 from flowsql.connector import (
     JSON,
     Connector,
@@ -204,6 +206,8 @@ def _ordinal(name: str, position: JSON | None) -> int:
 def _conform(table: ConnectorTable, item: Changes | pa.RecordBatch, ordinal: int) -> Changes:
     """The item with the columns that are read, in our Arrow types; raises DataError."""
     changes = item if isinstance(item, Changes) else Changes(item)
+    if changes.codes is not None:
+        _check_kinds(changes.codes, table.name, ordinal)
     read: RowType = table.read_schema
     wanted = arrow_schema(read)
     columns = []
@@ -228,6 +232,17 @@ def _conform(table: ConnectorTable, item: Changes | pa.RecordBatch, ordinal: int
             column = _whole_milliseconds(column)
         columns.append(column)
     return changes.with_batch(pa.RecordBatch.from_arrays(columns, schema=wanted))
+
+
+def _check_kinds(codes: npt.NDArray[np.int8], table: str, ordinal: int) -> None:
+    """Raises DataError where a row's kind is none."""
+    wrong = np.flatnonzero((codes < INSERT) | (codes > DELETE))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f'item {ordinal} of table "{table}" has the kind {codes[row]} at row {row}',
+            hint="Kinds are 0 (+I), 1 (-U), 2 (+U) and 3 (-D).",
+        )
 
 
 def _whole_milliseconds(column: pa.Array) -> pa.Array:

@@ -177,7 +177,7 @@ class Listing:
         if statement.kind == "CATALOG":
             opened = self._catalog.opened(str(name), name.span)
             return show_create_catalog(str(name), opened.comment, opened.options)
-        found = self._catalog.find(name.parts, name.span)
+        found = self._catalog.find(name.parts, name.span, what=statement.kind.lower())
         is_view = isinstance(found, CatalogView)
         if is_view is not (statement.kind == "VIEW"):
             actual = "VIEW" if is_view else "TABLE"

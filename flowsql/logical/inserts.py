@@ -21,7 +21,7 @@ from flowsql.expr import (
 from flowsql.logical.expressions import ExpressionBinder, value_of
 from flowsql.logical.plan import Insert, LogicalPlan, Project, without_time
 from flowsql.logical.queries import QueryBinder
-from flowsql.logical.relations import hint_options
+from flowsql.logical.relations import hint_options, marking_hints
 from flowsql.logical.scope import Scope
 from flowsql.logical.table import BoundColumn, BoundTable
 from flowsql.sql import statements as s
@@ -80,13 +80,14 @@ def _target(statement: s.Insert, binder: QueryBinder) -> BoundTable:
     found = binder.catalog.find(name.parts, name.span)
     if isinstance(found, CatalogView):
         raise SqlError(f'"{name}" is a view and cannot be written', span=name.span)
-    target = binder.tables.bind(
-        found,
-        role=Role.SINK,
-        hints=hint_options(statement.hints),
-        overwrite=statement.overwrite,
-        span=name.span,
-    )
+    with marking_hints(statement.hints):
+        target = binder.tables.bind(
+            found,
+            role=Role.SINK,
+            hints=hint_options(statement.hints),
+            overwrite=statement.overwrite,
+            span=name.span,
+        )
     if statement.overwrite:
         _check_overwrite(statement, target, streaming=binder.tables.settings.streaming)
     if statement.on_conflict is not None:

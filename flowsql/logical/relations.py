@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ from flowsql.types import RowType
 if TYPE_CHECKING:
     from flowsql.logical.queries import Names, QueryBinder
 
-__all__ = ["RelationBinder", "hint_options"]
+__all__ = ["RelationBinder", "hint_options", "marking_hints"]
 
 _JOINS = {
     "INNER": JoinKind.INNER,
@@ -98,7 +99,8 @@ class RelationBinder:
             _no_hints(node)
             return self._named(self.view(found, names, span), full, node)
         hints = hint_options(node.args.get("hints") or ())
-        bound = self.scan_table(found, hints, _name_span(node))
+        with marking_hints(node.args.get("hints") or ()):
+            bound = self.scan_table(found, hints, _name_span(node))
         columns = tuple(range(len(bound.columns)))
         return self._named(Scan(bound, columns, span=_name_span(node)), full, node)
 
@@ -407,6 +409,23 @@ def hint_options(hints: Sequence[exp.Expr]) -> dict[str, str]:
             raise not_supported(f'hint "{hint.args["this"].this}"', span_of(hint))
         given.update(dict(hint.args.get("options") or ()))
     return given
+
+
+@contextmanager
+def marking_hints(hints: Sequence[exp.Expr]) -> Iterator[None]:
+    """An error that says which option of a hint is wrong is shown there."""
+    try:
+        yield
+    except FlowSQLError as error:
+        places = {
+            key: span
+            for hint in hints
+            for (key, _), span in zip(hint.args["options"], hint.meta["places"], strict=True)
+        }
+        for part in (error, *error.more):
+            if part.option in places and part.sql is None:
+                part.span = places[part.option]
+        raise
 
 
 def _respan(plan: LogicalPlan, span: Span | None) -> LogicalPlan:

@@ -225,7 +225,11 @@ class Tables:
             digest = hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest()
             name = f"{name}#{digest[:8]}"
         known = connector.metadata_of(options)
-        columns = tuple(_metadata(c, known, where) for c in columns)
+        spans = {c.name: c.span for c in table.columns}
+        try:
+            columns = tuple(_metadata(c, known, where, spans[c.name]) for c in columns)
+        except ConfigError as error:
+            raise error.with_sql(table.script) if error.span is not None else error from None
         schema = RowType(
             tuple(
                 Field(c.name, without_time(c.type))
@@ -417,7 +421,9 @@ def _check_parallelism(options: OptionValues, role: Role, where: str) -> None:
         )
 
 
-def _metadata(column: BoundColumn, known: Mapping[str, DataType], where: str) -> BoundColumn:
+def _metadata(
+    column: BoundColumn, known: Mapping[str, DataType], where: str, span: Span | None
+) -> BoundColumn:
     if column.kind is not ColumnKind.METADATA:
         return column
     key = column.metadata_key or column.name
@@ -426,11 +432,12 @@ def _metadata(column: BoundColumn, known: Mapping[str, DataType], where: str) ->
         hint = f'Did you mean "{near}"?' if near else None
         if hint is None and known:
             hint = f"It has: {', '.join(sorted(known))}."
-        raise ConfigError(f'{where} has no metadata "{key}"', hint=hint)
+        raise ConfigError(f'{where} has no metadata "{key}"', hint=hint, span=span)
     given = known[key]
     if not can_cast(given, column.type):
         raise ConfigError(
-            f'{where}: metadata "{key}" is {given} and cannot be read as {column.type}'
+            f'{where}: metadata "{key}" is {given} and cannot be read as {column.type}',
+            span=span,
         )
     return replace(column, metadata_type=given)
 

@@ -13,6 +13,7 @@ from flowsql.sql.tokens import Kind, Token, tokenize
 __all__ = ["Command", "alone", "command_of", "is_closed", "read_file", "scripts"]
 
 _PLAIN = {"QUIT": "quit", "EXIT": "quit", "HELP": "help", "CLEAR": "clear"}
+_OF_THE_PROMPT = ("help", "clear")
 _DEEPEST = 20  # files that name one another
 
 
@@ -65,7 +66,8 @@ def alone(text: str, piece: Piece) -> str:
 def scripts(text: str, depth: int = 0) -> Iterator[str]:
     """The SQL of a script in order, cut where `SOURCE` puts a file in; ends at `QUIT`.
 
-    Each part has its positions as in its file. `HELP` and `CLEAR` mean nothing in a script.
+    Each part has its positions as in its file. `HELP` and `CLEAR` stay in it, and are refused by
+    whoever reads it as SQL.
 
     Raises:
         FlowSQLError: a file cannot be read, or the text cannot be split.
@@ -77,7 +79,7 @@ def scripts(text: str, depth: int = 0) -> Iterator[str]:
         raise error.with_sql(text) from None
     start = 0
     for piece, command in found:
-        if command is None:
+        if command is None or command.kind in _OF_THE_PROMPT:
             continue
         yield _blanked(text, start, piece.span.start)
         start = tokens[piece.last].end

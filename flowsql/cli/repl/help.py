@@ -11,10 +11,12 @@ SQL is Apache Flink's: CREATE TABLE, INSERT INTO, SELECT, EXPLAIN, SHOW, SET ...
   SOURCE 'file.sql';   run the statements of a file
   HELP; CLEAR; QUIT;   this text; an empty screen; leave (also Ctrl-D)
   \\d [NAME]            tables and views, or the columns of one
+  \\dv                  views
   \\df [PART]           functions; \\df json: those with "json" in their name
   \\j                   jobs that INSERT started
   \\s                   settings that were SET
   \\x                   results one column a line: on and off
+  \\?                   this text, as HELP
 
   Tab                  what may come next
   Up, Ctrl-R           earlier statements, looked for

@@ -389,7 +389,10 @@ class GroupingSet(Node):
 
 
 class Hint(Node):
-    """`NAME(…)` of `/*+ … */`; `options` holds pairs of `'k'='v'`, `values` anything else, as text."""
+    """`NAME(…)` of `/*+ … */`; `options` holds pairs of `'k'='v'`, `values` anything else, as text.
+
+    `meta["places"]` holds for each option the span from its key's beginning to its value's end.
+    """
 
     arg_types: ClassVar = {"this": True, "options": False, "values": False}
 

@@ -175,18 +175,22 @@ class RelationParser(JsonParser):
         if self.token.kind is not Kind.WORD:
             raise self.unexpected("the name of a hint")
         hint = n.Hint(this=self.word(), options=[], values=[])
+        places = hint.meta.setdefault("places", [])
         if self.take("("):
             while self.token.key != ")":
                 if hint.args["options"] or hint.args["values"]:
                     self.expect(",")
                 if self.token.kind not in {Kind.STRING, Kind.WORD, Kind.QUOTED, Kind.NUMBER}:
                     raise self.unexpected("an option")
+                key = self.token
                 text = self.advance().value
                 while self.take("."):
                     text += "." + self.word().this
                 if self.take("="):
+                    value = self.token
                     pair = (text, self.string("the option's value in single quotes"))
                     hint.args["options"].append(pair)
+                    places.append(key.span.to(value.span))
                 else:
                     hint.args["values"].append(text)
             self.expect(")")

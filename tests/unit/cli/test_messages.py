@@ -6,7 +6,10 @@ runs statements and expects what is printed (log lines left out). `pytest --rewr
 
 from __future__ import annotations
 
+import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +62,61 @@ def test_message(
     else:
         assert list(block.expected) == shown
     assert int(block.args[1]) == code
+
+
+def test_what_is_no_utf8(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither through a pipe nor as an argument, whatever the locale makes of it."""
+    for errors in ("strict", "surrogateescape"):
+        piped = io.TextIOWrapper(io.BytesIO(b"\xff\xfe bad"), encoding="utf-8", errors=errors)
+        monkeypatch.setattr("sys.stdin", piped)
+        assert main(["run", "-"]) == 2
+        assert capsys.readouterr().err.startswith("ConfigError: standard input is not UTF-8\n")
+    assert main(["-e", "SELECT '\udcff'"]) == 2
+    assert capsys.readouterr().err.startswith("ConfigError: the text is not UTF-8\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_a_full_disk_behind_standard_output(form: str) -> None:
+    """An error of one line and no zero, also where Python flushes once more at its end."""
+    with Path("/dev/full").open("w") as full:
+        made = subprocess.run(
+            [sys.executable, "-m", "flowsql.cli.main", "-e", "SELECT 1", "--format", form],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert made.returncode == 1
+    assert made.stderr == (
+        "ConnectorError: standard output cannot be written: No space left on device\n"
+    )
+
+
+def test_words_of_the_prompt(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are refused in a file, by name."""
+    for word, text in (("HELP", "HELP"), ("CLEAR", "CLEAR; SELECT 1")):
+        assert main(["-e", text]) == 2
+        out, err = capsys.readouterr()
+        assert (out, f"statement {word} is not supported" in err) == ("", True)
+
+
+def test_a_module_that_refuses_its_own_declaration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One error, with one hint."""
+    monkeypatch.chdir(tmp_path)
+    Path("refusing.py").write_text(
+        "import flowsql\n@flowsql.udf(input_types=['INTT'], result_type='INT')\n"
+        "def f(x):\n    return x\n"
+    )
+    Path("job.sql").write_text(
+        "CREATE TEMPORARY FUNCTION f AS 'refusing.f' LANGUAGE PYTHON; SELECT f(1);"
+    )
+    assert main(["run", "job.sql"]) != 0
+    err = capsys.readouterr().err
+    assert 'module "refusing" cannot be imported: ' in err
+    assert err.count("Error") == 1
+    assert err.count("Hint:") <= 1

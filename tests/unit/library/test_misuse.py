@@ -48,3 +48,16 @@ def test_a_closed_session_is_closed() -> None:
     session.close()
     with pytest.raises(flowsql.ConfigError, match="the session is closed"):
         session.execute("SELECT 1")
+
+
+def test_a_kind_that_is_none() -> None:
+    """It is told with its place, when the item is read."""
+    batch = pa.record_batch({"k": [1, 2]}, schema=SCHEMA)
+    with flowsql.connect() as session:
+        item = flowsql.Changes(batch, pa.array([0, 7], pa.int8()))
+        session.from_changes("t", SCHEMA, [batch, item])
+        answer = session.execute("SELECT k FROM t")
+        assert isinstance(answer, flowsql.Result)
+        with pytest.raises(flowsql.DataError) as caught:
+            answer.fetchall()
+    assert caught.value.message == 'item 1 of table "t" has the kind 7 at row 1'
