@@ -479,9 +479,14 @@ class Execution:
                 self._finish_tables(group)
             if ended or group.consistent != consistent:
                 self._hold()
-        self.over = all(g.done for g in self.groups) and all(
+        time_over = all(
             n.watermark == MAX_WATERMARK for n in (*self.graph.scans.values(), *self.graph.values)
         )
+        # What was held back until now is given by a step of its own.
+        owed = any(
+            o.pending is not None and o.pending.rows and not o.withholds for o in self.graph.outlets
+        )
+        self.over = all(g.done for g in self.groups) and time_over and not owed
         if not self.over and all(g.done for g in self.groups):
             self._changed = True
 

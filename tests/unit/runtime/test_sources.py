@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,31 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
         "rows_per_second": 10.0,
         "left_ms": 0,
     }
+
+
+@pytest.mark.parametrize("rows", [0, ROWS])
+def test_a_snapshot_that_ends_is_given(tmp_path: Path, rows: int) -> None:
+    """What is held back until the tables are consistent is given though the input ends there."""
+    made = FakeDatabase(tmp_path / "bank")
+    made.create_table("checking", {"id": "INT", "balance": "INT"}, ("id",))
+    with made.transaction() as transaction:
+        for i in range(rows):
+            transaction.insert("checking", {"id": i, "balance": 1})
+    with _session(tmp_path, ", 'scan.bounded.mode' = 'latest-offset'") as session:
+        answer = session.execute("SELECT id FROM a")
+        assert isinstance(answer, flowsql.Result)
+        assert len(answer.fetchall()) == rows
+        session.execute(
+            "CREATE TABLE n (k INT, n BIGINT, total INT, PRIMARY KEY (k) NOT ENFORCED) "
+            f"WITH ('connector' = 'changelog-sqlite', 'path' = '{tmp_path / 'out'}')"
+        )
+        job = session.execute(
+            "INSERT INTO n SELECT 1, COUNT(*), SUM(balance) FROM a "
+            "/*+ OPTIONS('slot.name' = 'other') */"
+        )
+        assert isinstance(job, Job)
+        job.wait(30)
+        assert job.board.state == "finished"
+    with sqlite3.connect(tmp_path / "out") as target:
+        expected = [(1, rows, rows)] if rows else []
+        assert target.execute("SELECT k, n, total FROM n").fetchall() == expected
