@@ -20,6 +20,9 @@ from tests.recovery.jobs.zygote import Zygote
 
 KILLS = 100 if os.environ.get("FLOWSQL_TEST_ALL") else 12
 MODES = ("consistent", "progressive")
+RUNS = [(mode, "thread") for mode in MODES]
+if os.environ.get("FLOWSQL_TEST_ALL"):
+    RUNS.append(("consistent", "process"))
 WANTED = 500
 
 
@@ -32,9 +35,15 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 
 
 @pytest.fixture
-def probe(tmp_path: Path, mode: str) -> Iterator[Probe]:
+def reader() -> str:
+    """Where readers run."""
+    return "thread"
+
+
+@pytest.fixture
+def probe(tmp_path: Path, mode: str, reader: str) -> Iterator[Probe]:
     """The bank; nobody writes yet."""
-    made = Probe(tmp_path, mode)
+    made = Probe(tmp_path, mode, reader)
     yield made
     made.close()
 
@@ -93,14 +102,16 @@ def test_every_step_of_a_query(probe: Probe, mode: str, monkeypatch: pytest.Monk
         assert any(pair not in known for step, _, pair in seen if step <= since)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "reader"), RUNS)
 def test_every_step_through_restarts(
-    probe: Probe, mode: str, zygote: Zygote, capsys: pytest.CaptureFixture[str]
+    probe: Probe, mode: str, reader: str, zygote: Zygote, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An exactly-once sink holds the sums of commits only, whatever died when."""
     job = SqlJob(zygote, probe.file, probe.root / "jobs", "probe", poll_rows=64)
     probe.start_writer()
-    record = kill_often(job, KILLS, random.Random(11), longest=0.6)
+    # A process takes longer to start, and is to be killed at work.
+    longest, kills = (0.6, KILLS) if reader == "thread" else (8.0, KILLS // 2)
+    record = kill_often(job, kills, random.Random(11), longest=longest)
     child = job.start()
 
     def many() -> bool:

@@ -28,6 +28,7 @@ JOB = (
     """
 SET 'pipeline.name' = 'probe';
 SET 'pipeline.snapshot-output' = '{mode}';
+SET 'pipeline.reader' = '{reader}';
 SET 'pipeline.max-transaction-bytes' = '8 kb';
 SET 'execution.checkpointing.dir' = '{root}/jobs';
 SET 'execution.checkpointing.interval' = '40 ms';
@@ -46,10 +47,10 @@ Pair = tuple[int | None, int | None]
 class Probe:
     """The bank, and the process that makes its transfers."""
 
-    def __init__(self, root: Path, mode: str) -> None:
+    def __init__(self, root: Path, mode: str, reader: str = "thread") -> None:
         self.root = root
         self.file = root / "probe.sql"
-        self.file.write_text(JOB.format(root=root, mode=mode))
+        self.file.write_text(JOB.format(root=root, mode=mode, reader=reader))
         bank = Bank(root / "bank", accounts=ACCOUNTS)
         bank.transfer(200)
         bank.close()
