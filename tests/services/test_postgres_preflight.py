@@ -145,9 +145,8 @@ def test_rights(server: PostgresServer) -> None:
             'Run in the server: ALTER ROLE "reader" REPLICATION;',
             'Run in the server: GRANT SELECT ON "public"."Odd ""one" TO "reader";',
         ]
-        assert str(cures[2]).startswith(
-            'Run in the server: CREATE PUBLICATION "dbz_publication" FOR TABLE "public"."Odd ""one"'
-        )
+        assert 'Run in the server: CREATE PUBLICATION "dbz_publication" FOR' in str(cures[2])
+        assert '"public"."Odd ""one"' in str(cures[2])
         server.execute('GRANT SELECT ON "Odd ""one" TO reader')
         server.execute("ALTER ROLE reader REPLICATION")
         server.execute('CREATE PUBLICATION dbz_publication FOR TABLE "Odd ""one"')
