@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from sqlglot import expressions as exp
 from flowsql.catalog import Catalog, CatalogTable, CatalogView
 from flowsql.config import Option
 from flowsql.connector import Connector
-from flowsql.errors import Refusals, SqlError
+from flowsql.errors import Refusals, Span, SqlError
 from flowsql.expr import Expression
 from flowsql.logical.expressions import CURRENT_DATABASE, ExpressionBinder
 from flowsql.logical.inserts import bind_insert
@@ -26,16 +27,23 @@ from flowsql.types import RowType
 
 __all__ = ["Binder"]
 
+# A chain of a thousand operators is as many levels deep, each of them of a few frames.
+_DEEPEST = 6000
+
 
 @contextmanager
-def _binding(catalog: Catalog) -> Iterator[None]:
+def _binding(catalog: Catalog, span: Span | None = None) -> Iterator[None]:
     """What goes for a whole statement: the current database, and how deep it may be nested."""
     before = CURRENT_DATABASE.set(catalog.current_database)
+    # Never lowered again: what was bound is as deep, and is walked wherever it runs.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEEPEST))
     try:
         yield
     except RecursionError:
         raise SqlError(
-            "the statement is nested too deeply", hint="Split it with views or sub-queries."
+            "the statement is nested too deeply",
+            hint="Split it with views or sub-queries.",
+            span=span,
         ) from None
     finally:
         CURRENT_DATABASE.reset(before)
@@ -70,13 +78,13 @@ class Binder:
             SqlError: the query is wrong, or says something that is not supported yet.
             ConfigError: a table of it has a wrong option.
         """
-        with _binding(self.catalog):
+        with _binding(self.catalog, d.span_of(query)):
             plan = self._queries.query(query, outermost=True)
             return rename(plan, unique_names(plan.schema.names))
 
     def insert(self, statement: s.Insert) -> Insert:
         """The plan of an INSERT; raises as `query`."""
-        with _binding(self.catalog):
+        with _binding(self.catalog, d.span_of(statement.query)):
             return bind_insert(statement, self._queries)
 
     def inserts(self, statements: Sequence[s.Insert]) -> list[Insert]:

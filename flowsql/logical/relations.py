@@ -21,7 +21,7 @@ from flowsql.logical.join_conditions import bind_on
 from flowsql.logical.letters import dead_letter_table
 from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
 from flowsql.logical.plan_rows import Expand, SemiJoin, Unnest
-from flowsql.logical.refusals import not_supported
+from flowsql.logical.refusals import misplaced_hint, not_supported
 from flowsql.logical.scope import Relation, Resolve, Scope
 from flowsql.logical.selects import ClauseValues, filtered, parts_of
 from flowsql.logical.table import BoundTable
@@ -406,7 +406,7 @@ def hint_options(hints: Sequence[exp.Expr]) -> dict[str, str]:
     given: dict[str, str] = {}
     for hint in hints:
         if hint.args["this"].this.upper() != "OPTIONS":
-            raise not_supported(f'hint "{hint.args["this"].this}"', span_of(hint))
+            raise misplaced_hint(hint.args["this"].this, span_of(hint))
         given.update(dict(hint.args.get("options") or ()))
     return given
 

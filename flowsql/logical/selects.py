@@ -20,7 +20,7 @@ from flowsql.logical.ordering import Ordering
 from flowsql.logical.plan import Filter, LogicalPlan, Project
 from flowsql.logical.plan_rows import SortKey
 from flowsql.logical.ranking import number
-from flowsql.logical.refusals import not_supported
+from flowsql.logical.refusals import misplaced_hint
 from flowsql.logical.scope import Scope, unused
 from flowsql.logical.state_ttl import HINT
 from flowsql.logical.subqueries import SubQueries, chosen_by
@@ -54,8 +54,9 @@ def bind_select(
         SqlError: the query is wrong, or says something that is not supported yet.
     """
     for hint in node.args.get("hints") or ():
-        if hint.args["this"].this.upper() not in {HINT, *_IGNORED_HINTS}:
-            raise not_supported(f'hint "{hint.args["this"].this}"', span_of(hint))
+        name = hint.args["this"].this
+        if name.upper() not in {HINT, *_IGNORED_HINTS}:
+            raise misplaced_hint(name, span_of(hint))
     plan, scope = source
     scope = replace(scope, outer=names.outer)
     refusals = Refusals()

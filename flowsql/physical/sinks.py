@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from flowsql.changelog import ChangelogMode
@@ -56,6 +56,14 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
         return _sink(lowering, plan, straight, ChangelogMode.UPSERT, key)
     node = lowering.root(plan.input)
     modes = target.sink_modes
+    if plan.conflict == "DEDUPLICATE" and _is_appended(node, modes):
+        raise SqlError(
+            f'ON CONFLICT is only allowed for upsert sinks, and sink "{target.name}" is none here',
+            detail="The query only adds rows, and the sink takes them as they come.",
+            hint="Leave ON CONFLICT out. To keep one row of each key, number them: ROW_NUMBER() "
+            "OVER (PARTITION BY <key> ORDER BY <time> DESC) = 1.",
+            span=plan.span,
+        )
     wanted = lowering.settings.upsert_materialize
     if plan.conflict in _JUDGED:
         _check_watermarks(lowering, plan)
@@ -89,8 +97,7 @@ def lower_insert(lowering: Lowering, plan: Insert) -> PhysicalNode:
             hint="Declare PRIMARY KEY (…) NOT ENFORCED in its CREATE TABLE.",
             span=span or plan.span,
         )
-    if not retracts:
-        _check_conflict(lowering, plan, node, key)
+    _check_conflict(lowering, plan, node, key)
     inside = _inside(node, key)
     if (wanted == "force" and not retracts) or (wanted != "none" and not inside):
         node = lowering.builder.add(
@@ -249,6 +256,14 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
             every = frozenset(range(len(step.expressions)))
             below = lowering.projected(step, every, below)
     return lowering.materialised(below, plan.input.schema)
+
+
+def _is_appended(node: PhysicalNode, modes: Collection[ChangelogMode]) -> bool:
+    """Whether a sink that takes changes of every kind gets rows that are only added."""
+    return node.mode is ChangelogMode.APPEND and {*modes} >= {
+        ChangelogMode.APPEND,
+        ChangelogMode.RETRACT,
+    }
 
 
 def _bare(expression: Expression, key: set[int]) -> bool:

@@ -4,7 +4,7 @@ The splitter, the statement grammar and the query parser all read the same token
 disagree on where a string ends. Offsets count characters of the whole script.
 
 As in Flink: names in backquotes (a backquote doubled), strings in single quotes (a quote doubled,
-a backslash is a character), comments `-- …`, `// …` and `/* … */`, hints `/*+ … */`.
+a backslash is a character; but not in `e'…'`), comments `-- …`, `// …` and `/* … */`, hints `/*+ … */`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _TOKEN = re.compile(
       (?P<skip>   [\s\ufeff]+ | --[^\r\n]* | //[^\r\n]* | /\*(?!\+).*?\*/ )
     | (?P<hint>   /\*\+ )
     | (?P<open>   /\* )
-    | (?P<string> (?:[eExXnN]|[uU]&|_[A-Za-z][A-Za-z0-9]*)? '[^']*(?:''[^']*)*' )
+    | (?P<string> [eE]'(?:[^'\\]|\\.|'')*' | (?:[xXnN]|[uU]&|_[A-Za-z][A-Za-z0-9]*)? '[^']*(?:''[^']*)*' )
     | (?P<quoted> `[^`]*(?:``[^`]*)*` )
     | (?P<number> (?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? )
     | (?P<word>   (?:\$|[^\W\d])[\w$]* )
@@ -68,6 +68,10 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
+_C_ESCAPE = re.compile(
+    r"\\(?:(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{4})|(U[0-9A-Fa-f]{8})|([0-7]{1,3})|(.))", re.DOTALL
+)
+_C_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
 _UNICODE = re.compile(r"\\(?:([0-9A-Fa-f]{4})|(\\))")
 
 
@@ -119,14 +123,28 @@ def _string(raw: str, start: int, end: int) -> Token:
                 "a binary string needs an even number of hexadecimal digits", span=Span(start, end)
             )
     elif prefix in {"e", "E"}:
-        raise SqlError(
-            "strings with backslash escapes are not supported yet",
-            span=Span(start, end),
-            hint="In '…' a backslash is a character; U&'\\000A' writes any character.",
-        )
+        body = _unescape_c(body, Span(start, end))
     elif prefix in {"u&", "U&"}:
         body = unescape_unicode(body, "\\", Span(start, end))
     return Token(kind, body, "", start, end)
+
+
+def _unescape_c(body: str, span: Span) -> str:
+    r"""Undo the escapes of an `e'…'` string: `\n`, `\x41`, `\u0041`, `\101`; others stay as they are."""
+
+    def one(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name:
+            return chr(int(name[1:], 16))
+        if found[3]:
+            return chr(int(found[3], 8))
+        return _C_ESCAPES.get(found[4], found[0])
+
+    try:
+        text = _C_ESCAPE.sub(one, body)
+    except (ValueError, OverflowError):
+        raise SqlError("there is no such character", span=span) from None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def unescape_unicode(body: str, escape: str, span: Span) -> str:

@@ -192,7 +192,9 @@ def test_unknown_formats_are_named(tmp_path: Path) -> None:
     """With the nearest and all others."""
     with pytest.raises(ConfigError, match='format "parket" does not exist') as error:
         files_table(tmp_path, fmt="parket")
-    assert 'Did you mean "parquet"? Installed formats: csv, debezium-json, json, parquet.' in str(error.value)
+    assert 'Did you mean "parquet"? Installed formats: csv, debezium-json, json, parquet.' in str(
+        error.value
+    )
 
 
 def _batch(*ids: int) -> Changes:

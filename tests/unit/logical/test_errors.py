@@ -216,7 +216,7 @@ def test_wrong_statements(planner: Planner, sql: str, message: str, marked: str 
         ("SELECT * FROM t RIGHT JOIN UNNEST(ARRAY[1]) ON TRUE", "RIGHT JOIN UNNEST"),
         ("SELECT * FROM t x JOIN t y ON x.a = y.a AND x.ts BETWEEN y.ts AND y.ts + INTERVAL '1' DAY",
          "an interval join"),
-        ("SELECT /*+ SKEW('t') */ a FROM t", 'hint "SKEW"'),
+        ("SELECT /*+ LOOKUP('t') */ a FROM t", 'hint "LOOKUP"'),
         ("WITH RECURSIVE w AS (SELECT 1) SELECT * FROM w", "WITH RECURSIVE"),
     ],
 )  # fmt: skip
@@ -314,3 +314,23 @@ def test_a_reference_is_not_resolved_while_planning(planner: Planner) -> None:
     planner.bind("""CREATE TABLE e (a INT) WITH
         ('connector' = 'toy', 'port' = '${NOT_SET_ANYWHERE}', 'path' = '${NEITHER}')""")
     planner.plan("SELECT * FROM e")
+
+
+@pytest.mark.parametrize(
+    ("hint", "message", "cure"),
+    [
+        ("SELECT /*+ OPTIONS('a' = 'b') */ a FROM t", 'hint "OPTIONS" stands behind the name of a table',
+         "Write FROM orders /*+ OPTIONS('key' = 'value') */."),
+        ("SELECT a FROM t /*+ BROADCAST(t) */", 'hint "BROADCAST" stands behind SELECT',
+         "Write SELECT /*+ BROADCAST(…) */ …."),
+        ("SELECT /*+ STATE_TL('t' = '1 d') */ a FROM t", 'there is no hint "STATE_TL"',
+         'Did you mean "STATE_TTL"?'),
+        ("SELECT /*+ NOSUCH(t) */ a FROM t", 'there is no hint "NOSUCH"',
+         "There are: BROADCAST, MULTI_JOIN, NEST_LOOP, OPTIONS, SHUFFLE_HASH, SHUFFLE_MERGE, STATE_TTL."),
+    ],
+)  # fmt: skip
+def test_hints_in_the_wrong_place(planner: Planner, hint: str, message: str, cure: str) -> None:
+    """They say where they belong, or which there are."""
+    shown = planner.error(hint)
+    assert message in shown
+    assert shown.rstrip().endswith(f"Hint: {cure}")

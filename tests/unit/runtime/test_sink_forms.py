@@ -74,6 +74,9 @@ def test_nothing_is_computed_from_what_a_delete_does_not_hold(
     assert held(tmp_path, "upsert", KEYED.format(""), query, steps) == [(2, expected)]
 
 
+FREE = {"table__exec__sink__require_on_conflict": "false"}
+
+
 def test_a_sink_is_retracted_by_its_own_key(tmp_path: Path) -> None:
     """Rows of another key that change, or swap, what is the key here."""
     ddl = "t STRING NOT NULL, id INT, PRIMARY KEY (t) NOT ENFORCED"
@@ -82,17 +85,20 @@ def test_a_sink_is_retracted_by_its_own_key(tmp_path: Path) -> None:
         step(("-U", 2, 20, "b"), ("+U", 2, 20, "q")),
         step(("-U", 1, 10, "a"), ("+U", 1, 10, "q"), ("-U", 2, 20, "q"), ("+U", 2, 20, "a")),
     ]
-    assert held(tmp_path, "retract", ddl, "SELECT t, id FROM u", steps) == [("a", 2), ("q", 1)]
+    assert held(tmp_path, "retract", ddl, "SELECT t, id FROM u", steps, **FREE) == [
+        ("a", 2),
+        ("q", 1),
+    ]
 
 
 def test_rows_that_share_the_sinks_key_come_back(tmp_path: Path) -> None:
     """The last one wins; when it is taken back, the one before shows again."""
     ddl = "t STRING NOT NULL, id INT, PRIMARY KEY (t) NOT ENFORCED"
     steps = [step(("+I", 1, 1, "a")), step(("+I", 2, 2, "a")), step(("-D", 2, 2, "a"))]
-    assert held(tmp_path, "retract", ddl, "SELECT t, id FROM u", steps[:2]) == [("a", 2)]
+    assert held(tmp_path, "retract", ddl, "SELECT t, id FROM u", steps[:2], **FREE) == [("a", 2)]
     other = tmp_path / "other"
     other.mkdir()
-    assert held(other, "retract", ddl, "SELECT t, id FROM u", steps) == [("a", 1)]
+    assert held(other, "retract", ddl, "SELECT t, id FROM u", steps, **FREE) == [("a", 1)]
 
 
 TIMED = pa.schema([("id", pa.int32()), ("k", pa.int32()), ("ts", pa.timestamp("ms"))])
@@ -156,3 +162,25 @@ def test_what_a_sink_leaves_out_hides_nothing(tmp_path: Path) -> None:
     assert after_conflict(tmp_path / "a", f"{query}DEDUPLICATE", late, **drop) == [(10, 1)]
     assert after_conflict(tmp_path / "b", f"{query}NOTHING", late, **drop) == [(10, 1)]
     assert after_conflict(tmp_path / "c", f"{query}ERROR", late, "append", **drop) == [(10, 1)]
+
+
+@pytest.mark.parametrize("connector", ["print", "blackhole"])
+def test_sinks_of_all_changes_are_asked_for_conflicts_as_well(connector: str) -> None:
+    """As in Flink: updates whose key is another need ON CONFLICT, added rows cannot have it."""
+    with flowsql.connect() as session:
+        session.from_changes("u", SCHEMA, [TWO], primary_key=["id"], mode="retract")
+        session.execute(
+            "CREATE TABLE p (t STRING, id INT, PRIMARY KEY (t) NOT ENFORCED) "
+            f"WITH ('connector' = '{connector}')"
+        )
+        session.execute("CREATE TABLE g (id INT) WITH ('connector' = 'datagen')")
+        with pytest.raises(flowsql.SqlError, match="an upsert key that differs") as found:
+            session.execute("EXPLAIN INSERT INTO p SELECT t, id FROM u")
+        assert "Primary key: [t]. Upsert key: [id]." in str(found.value)
+        session.execute("EXPLAIN INSERT INTO p SELECT t, id FROM u ON CONFLICT DO DEDUPLICATE")
+        session.execute("EXPLAIN INSERT INTO p SELECT 'a', id FROM g")
+        with pytest.raises(flowsql.SqlError, match='sink "p" is none here') as found:
+            session.execute(
+                "EXPLAIN INSERT INTO p SELECT 'a', id FROM g ON CONFLICT DO DEDUPLICATE"
+            )
+        assert "ROW_NUMBER()" in (found.value.hint or "")
