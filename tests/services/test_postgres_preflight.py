@@ -135,6 +135,19 @@ def test_upserts_need_less(server: PostgresServer) -> None:
         )
 
 
+def test_generated_columns(server: PostgresServer) -> None:
+    """Before version 18 the log has none."""
+    server.execute("CREATE TABLE made (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id) STORED)")
+    server.execute("ALTER TABLE made REPLICA IDENTITY FULL")
+    with _session(server) as session:
+        _declare(session, "m", "id INT, g INT", "made")
+        said = [f.error.message for f in _found(session.check("SELECT g FROM m"))]
+        refused = [
+            'column "g" of table "public.made" is generated, and not in the log of the server'
+        ]
+        assert said == (refused if server.version < 18 else [])
+
+
 def test_rights(server: PostgresServer) -> None:
     """Each right that is missing with the statement that gives it, names quoted."""
     with _session(server) as session:

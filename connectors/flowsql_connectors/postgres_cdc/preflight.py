@@ -21,7 +21,7 @@ from flowsql_connectors.postgres_cdc.catalog import (
     read_types,
 )
 from flowsql_connectors.postgres_cdc.chunks import chunk_key
-from flowsql_connectors.postgres_cdc.rows import check_table, readings_of
+from flowsql_connectors.postgres_cdc.rows import check_generated, check_table, readings_of
 from flowsql_connectors.postgres_cdc.server import Connection, Server
 
 __all__ = ["find_obstacles"]
@@ -220,6 +220,7 @@ class _Check:
                 )
         for check in (
             partial(check_table, table, mode, [source]),
+            partial(check_generated, table, [source], self._logs_generated),
             partial(chunk_key, table, source),
         ):
             try:
@@ -246,6 +247,11 @@ class _Check:
                 + ", ".join(f'"{c}"' for c in large),
                 cure,
             )
+
+    def _logs_generated(self, kind: str) -> bool:
+        """Whether generated columns of a kind (`s` stored, `v` virtual) can be read."""
+        new = self._connection.info.server_version >= slots.GENERATED_SINCE
+        return not self._reads_log or (kind == "s" and new)
 
     def _right_findings(self, table: ConnectorTable, source: ServerTable) -> Iterator[Finding]:
         ((usage, select, hidden, _),) = self._rows(_RIGHTS, source.oid)
