@@ -62,6 +62,7 @@ class FlowSQLError(Exception):
     Attributes:
         option: key of the option of a WITH clause that is wrong, so that it can be marked there.
         more: what else is wrong with the statement, whatever becomes of this.
+        file: of the text that `span` points into, where it is another one than the user ran.
         untold: how many further errors of the kind there were that nobody needs to read yet.
     """
 
@@ -85,6 +86,7 @@ class FlowSQLError(Exception):
         self.sql = sql
         self.option = option
         self.more: tuple[FlowSQLError, ...] = ()
+        self.file: str | None = None
         self.untold = 0
 
     def with_sql(self, sql: str) -> FlowSQLError:
@@ -92,6 +94,14 @@ class FlowSQLError(Exception):
         for error in (self, *self.more):
             if error.sql is None:
                 error.sql = sql
+        return self
+
+    def in_file(self, sql: str, file: str | None) -> FlowSQLError:
+        """Name the file of the text `sql` wherever a span points into it."""
+        for error in (self, *self.more):
+            if error.sql is not None and len(error.sql) == len(sql) and error.file is None:
+                # Of equal length: secrets may be starred.
+                error.file = file
         return self
 
     @property
@@ -114,6 +124,7 @@ class FlowSQLError(Exception):
         """What the user reads of this error, without `more`."""
         at = self.position
         place = f" at {at[0]}:{at[1]}" if at else ""
+        place += f' of "{self.file}"' if at and self.file else ""
         lines = [f"{type(self).__name__}{place}: {self.message}"]
         if at is not None and self.span is not None and self.sql is not None:
             line = self.sql.split("\n")[at[0] - 1].rstrip("\r")

@@ -96,6 +96,7 @@ class Session:
             that would begin a first or a new run are refused.
         dry: nothing is to be kept: what is declared in a catalog that lasts is forgotten with the
             session, and compiled plans are not written.
+        held: what is declared in a catalog that lasts is written by `keep`, not before.
     """
 
     def __init__(
@@ -108,11 +109,12 @@ class Session:
         fresh: bool = False,
         start: str | None = None,
         dry: bool = False,
+        held: bool = False,
     ) -> None:
         self.config: dict[str, str] = {}
         self.jobs: list[Job] = []
         self._job_list = JobList()
-        self._catalog = Catalog(lasting=not dry)
+        self._catalog = Catalog(lasting=not (dry or held))
         self._dry = dry
         self._embedded = EmbeddedConnector()
         self._tell = events or partial(_LOG.info, "%s")
@@ -138,7 +140,7 @@ class Session:
             self.config[key] = value
 
     def __repr__(self) -> str:
-        tables = len(self._catalog.tables())
+        tables = len(self._catalog.names())
         running = ", ".join(repr(j.id) for j in self._all() if j.running) or "nothing"
         return f"<Session: {tables} table{'s' * (tables != 1)}, {running} running>"
 
@@ -221,6 +223,10 @@ class Session:
                 return Prepared(check_table(statement, self._catalog, binder, self.settings))
             case _:
                 return Prepared(self._commands.run(statement, sql, binder))
+
+    def keep(self) -> None:
+        """Write what a session that is `held` has declared in catalogs that last."""
+        self._catalog.keep()
 
     def start(self, prepared: Prepared) -> Result | Job:
         """Begin what was prepared: a job runs, a query does when its rows are asked for."""

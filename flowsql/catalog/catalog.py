@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from flowsql.catalog.functions import UserFunctions
 from flowsql.catalog.objects import CatalogView, Database, ObjectPath
-from flowsql.catalog.store import CatalogObject, MemoryStore, Store
-from flowsql.errors import Span, SqlError, nearest
+from flowsql.catalog.store import CatalogObject, MemoryStore, ShadowStore, Store
+from flowsql.errors import FlowSQLError, Span, SqlError, nearest
 
 __all__ = ["Catalog", "OpenedCatalog"]
 
@@ -35,8 +35,8 @@ class Catalog:
     A temporary object hides the permanent one of the same name until it is dropped.
 
     Attributes:
-        lasting: what is declared in a catalog that lasts is kept there; else it is forgotten with
-            this object, and nothing is written.
+        lasting: what is declared in a catalog that lasts is kept there at once; else nothing is
+            written before `keep`.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class Catalog:
         memory = OpenedCatalog(MemoryStore(database), {"type": "generic_in_memory"})
         self._catalogs: dict[str, OpenedCatalog] = {catalog: memory}
         self._temporary: dict[ObjectPath, CatalogObject] = {}
+        # Catalogs of this session that were dropped: what was declared in them is there yet.
+        self._dropped: list[tuple[str, OpenedCatalog]] = []
         self.functions = UserFunctions(self._functions_of)
 
     # Names
@@ -129,7 +131,7 @@ class Catalog:
             self._store(path.catalog, path.database, span)
         except SqlError as error:
             return error
-        here = [f.path.name for f in self.tables((path.catalog, path.database))]
+        here = list(self.names((path.catalog, path.database)))
         near = nearest(path.name, here)
         if near is not None:
             hint = f'Did you mean "{near}"?'
@@ -200,7 +202,11 @@ class Catalog:
     ) -> None:
         """CREATE CATALOG; `opening` is asked only if there is none of the name."""
         if name not in self._catalogs:
-            self._catalogs[name] = opening()
+            opened = opening()
+            for known, dropped in self._dropped:
+                if (known, dict(dropped.options)) == (name, dict(opened.options)):
+                    opened = replace(opened, store=dropped.store)
+            self._catalogs[name] = opened
         elif not if_not_exists:
             raise SqlError(
                 f'catalog "{name}" exists already',
@@ -223,9 +229,22 @@ class Catalog:
                 hint="USE CATALOG chooses another one.",
                 span=span,
             )
-        del self._catalogs[name]
+        dropped = self._catalogs.pop(name)
+        if isinstance(dropped.store, ShadowStore):
+            self._dropped.append((name, dropped))
         self._temporary = {p: o for p, o in self._temporary.items() if p.catalog != name}
         self.functions.drop_where(lambda p: p.catalog == name)
+
+    def keep(self) -> None:
+        """Write what was declared in catalogs that last, where that did not happen at once.
+
+        Raises:
+            ConfigError: a catalog cannot be written.
+        """
+        opened = [*(dropped for _, dropped in self._dropped), *self._catalogs.values()]
+        for store in dict.fromkeys(o.store for o in opened):
+            if isinstance(store, ShadowStore):
+                store.keep()
 
     # Databases
 
@@ -321,7 +340,7 @@ class Catalog:
                 f'database "{name}" is the default of catalog "{catalog}" and cannot be dropped',
                 span=span,
             )
-        if not cascade and (self.tables((catalog, name)) or store.function_names(name)):
+        if not cascade and (self.names((catalog, name)) or store.function_names(name)):
             raise SqlError(
                 f'database "{name}" is not empty',
                 hint="DROP DATABASE … CASCADE drops its tables, views and functions as well.",
@@ -439,7 +458,12 @@ class Catalog:
         what = "view" if view else "table"
         above = self._temporary.get(path)
         hidden = not temporary and above is not None
-        found = above if temporary or hidden else self._permanent(path)
+        try:
+            found = above if temporary or hidden else self._permanent(path)
+        except FlowSQLError:
+            # It cannot be read, so that nobody knows which of the two it is: this mends it.
+            self.opened(path.catalog).store.remove(path)
+            return True
         if found is None:
             if if_exists:
                 return False
@@ -454,10 +478,11 @@ class Catalog:
         self.forget(found)
         return True
 
-    def tables(
-        self, database: Sequence[str] = (), span: Span | None = None
-    ) -> tuple[CatalogObject, ...]:
-        """Tables and views of a database (the current one if not given), by name."""
+    def names(self, database: Sequence[str] = (), span: Span | None = None) -> tuple[str, ...]:
+        """Names of the tables and views of a database, sorted, also of those that cannot be read."""
+        return tuple(path.name for path in self._paths(database, span))
+
+    def _paths(self, database: Sequence[str], span: Span | None) -> list[ObjectPath]:
         if len(database) > 2:
             raise SqlError(f'name "{".".join(database)}" has too many parts', span=span)
         catalog, name = (
@@ -468,8 +493,7 @@ class Catalog:
         store = self._store(catalog, name, span)
         paths = {ObjectPath(catalog, name, n) for n in store.names(name)}
         paths |= {p for p in self._temporary if _home(p) == (catalog, name)}
-        found = (self.get(path) for path in sorted(paths))
-        return tuple(f for f in found if f is not None)
+        return sorted(paths)
 
 
 def _home(path: ObjectPath) -> tuple[str, str]:

@@ -115,6 +115,7 @@ class CatalogTable:
         temporary: shadows a permanent object of the same name.
         script: the text that the spans of `columns` and `watermark` point into.
         places: where the options stand in it.
+        file: that the text is, or None.
     """
 
     path: ObjectPath
@@ -129,6 +130,7 @@ class CatalogTable:
     temporary: bool = False
     script: str = field(default="", compare=False, repr=False)
     places: OptionPlaces = field(default_factory=OptionPlaces, compare=False, repr=False)
+    file: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def connector(self) -> str | None:
@@ -149,6 +151,7 @@ class CatalogView:
         comment: COMMENT.
         temporary: shadows a permanent object of the same name.
         script: the text that the spans of `query` point into.
+        file: that the text is, or None.
     """
 
     path: ObjectPath
@@ -159,6 +162,7 @@ class CatalogView:
     comment: str | None = None
     temporary: bool = False
     script: str = field(default="", compare=False, repr=False)
+    file: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 from flowsql.catalog.objects import (
     CatalogTable,
@@ -125,19 +127,32 @@ class MemoryStore(Store):
 
 
 class ShadowStore(Store):
-    """Another store as it would be after some changes, which that store never sees.
+    """Another store as it would be after some changes, which that store does not see before `keep`.
 
     Args:
-        under: is only read.
+        under: is only read until then.
         default: its default database, there or not.
+        make: makes what the other store needs to be written at all.
     """
 
-    def __init__(self, under: Store, default: str) -> None:
+    def __init__(self, under: Store, default: str, make: Callable[[], None]) -> None:
         self.default = default
         self._under = under
         self._over = MemoryStore(default)
+        if under.database(default) is not None:
+            self._over.remove_database(default)
         # Databases and objects of the other store that are hidden.
         self._gone: set[str | tuple[str, ObjectPath]] = set()
+        self._changes: list[Callable[[], None]] = [make]
+
+    def keep(self) -> None:
+        """Let the other store see the changes, in their order; what it raises ends it."""
+        changes, self._changes = self._changes, []
+        for change in changes:
+            change()
+        self._over = MemoryStore(self.default)
+        self._over.remove_database(self.default)
+        self._gone = set()
 
     def databases(self) -> list[str]:
         under = [d for d in self._under.databases() if d not in self._gone]
@@ -145,14 +160,14 @@ class ShadowStore(Store):
 
     def database(self, name: str) -> Database | None:
         under = None if name in self._gone else self._under.database(name)
-        if name == self.default and under is not None:
-            return under
         return self._over.database(name) or under
 
     def put_database(self, database: Database) -> None:
+        self._changes.append(partial(self._under.put_database, database))
         self._over.put_database(database)
 
     def remove_database(self, name: str) -> None:
+        self._changes.append(partial(self._under.remove_database, name))
         self._gone.add(name)
         if self._over.database(name) is not None:
             self._over.remove_database(name)
@@ -170,9 +185,11 @@ class ShadowStore(Store):
         return found
 
     def put(self, added: CatalogObject) -> None:
+        self._changes.append(partial(self._under.put, added))
         self._over.put(added)
 
     def remove(self, path: ObjectPath) -> None:
+        self._changes.append(partial(self._under.remove, path))
         self._gone.add(("table", path))
         if self._over.get(path) is not None:
             self._over.remove(path)
@@ -190,9 +207,11 @@ class ShadowStore(Store):
         return found
 
     def put_function(self, function: UserFunction) -> None:
+        self._changes.append(partial(self._under.put_function, function))
         self._over.put_function(function)
 
     def remove_function(self, path: ObjectPath) -> None:
+        self._changes.append(partial(self._under.remove_function, path))
         self._gone.add(("function", path))
         if self._over.function(path) is not None:
             self._over.remove_function(path)

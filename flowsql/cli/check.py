@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowsql.cli.console import Console
-from flowsql.cli.repl.commands import scripts
+from flowsql.cli.repl.commands import Part, scripts
 from flowsql.cli.run import name_of, read_text, tune
 from flowsql.connector import Role, Severity
 from flowsql.errors import FlowSQLError, PreflightError
@@ -48,13 +48,13 @@ def check_file(file: str, settings: Mapping[str, str]) -> int:
     return PreflightError.exit_code if report.errors() else 0
 
 
-def _check_part(session: Session, text: str, report: Report, wrong: list[FlowSQLError]) -> bool:
+def _check_part(session: Session, text: Part, report: Report, wrong: list[FlowSQLError]) -> bool:
     """Whether to go on with what follows the text."""
-    with session.reading(text):
+    with text.naming(), session.reading(text):
         statements = parse_script(text)
     for statement in statements:
         try:
-            with session.reading(text):
+            with text.naming(), session.reading(text):
                 prepared = session.prepare_one(statement, text)
         except FlowSQLError as error:
             wrong.append(error)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from flowsql.cli.console import Console
-from flowsql.cli.repl.commands import read_file, scripts
+from flowsql.cli.repl.commands import Part, read_file, scripts
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
 from flowsql.connector import Severity
@@ -57,7 +57,7 @@ def explain_file(file: str, settings: Mapping[str, str]) -> int:
     with session.reading(text):
         parts = list(scripts(text))
     for part in parts:
-        with session.reading(part):
+        with part.naming(), session.reading(part):
             explained |= _explain_part(session, part)
     if not explained:
         print(
@@ -152,6 +152,7 @@ def run_text(
         events=console.log,
         fresh=fresh,
         start=start,
+        held=True,
     )
     stopping = _Stopping(session, console)
     console.on_broken_pipe = stopping.ask
@@ -185,7 +186,11 @@ class _Run:
         """All statements; gives the exit code."""
         with self._session.reading(text):
             parts = list(scripts(text))
-        statements = [(part, made) for part in parts for made in self._session.prepare(part)]
+        statements: list[tuple[Part, Prepared]] = []
+        for part in parts:
+            with part.naming():
+                statements += [(part, made) for made in self._session.prepare(part)]
+        self._session.keep()
         if not statements:
             self._console.log("there is no statement to run")
         if self._latest:
@@ -195,7 +200,7 @@ class _Run:
             if self._stopping.asked:
                 break
             try:
-                with self._session.reading(part):
+                with part.naming(), self._session.reading(part):
                     code = self._begin(prepared)
             except FlowSQLError as error:
                 if not self._session.jobs:

@@ -220,7 +220,7 @@ class Commands:
         if isinstance(change, RenameTable):
             self._catalog.rename(table, change.new.parts, change.new.span)
             return
-        changed = altered(table, change, self._catalog, script)
+        changed = replace(altered(table, change, self._catalog, script), file=None)
         given = change.set if isinstance(change, OptionChange) else ()
         with _stated(changed, script), _marking_options(given):
             binder.tables.bind(changed, span=name.span)

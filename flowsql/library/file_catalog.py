@@ -77,7 +77,7 @@ def open_store(name: str, given: Mapping[str, str], *, lasting: bool = True) -> 
     Args:
         name: of the catalog.
         given: its options.
-        lasting: False: nothing is written; what is changed is forgotten with the store.
+        lasting: False: nothing is written before `ShadowStore.keep`.
 
     Raises:
         ConfigError: an option is wrong, or the folder cannot be used.
@@ -100,7 +100,7 @@ def open_store(name: str, given: Mapping[str, str], *, lasting: bool = True) -> 
     default = options["default-database"]
     if kind == "file" and not lasting:
         kept = FileStore(name, Path(options["path"]).absolute(), default, make=False)
-        return ShadowStore(kept, default)
+        return ShadowStore(kept, default, kept.make)
     if kind == "file":
         return FileStore(name, Path(options["path"]).absolute(), default)
     return MemoryStore(default)
@@ -113,7 +113,7 @@ class FileStore(Store):
         catalog: its name in this session; the files do not hold it.
         folder: made if it is missing.
         default: its default database; made if it is missing.
-        make: False: nothing is made.
+        make: False: nothing is made before `make`.
     """
 
     def __init__(
@@ -123,12 +123,15 @@ class FileStore(Store):
         self._catalog = catalog
         self._folder = folder
         self._read: dict[Path, tuple[tuple[int, int, int], _Kept]] = {}
-        if not make:
-            return
-        with self._changing(folder):
-            durable.make_dirs(folder)
-        if self.database(default) is None:
-            self.put_database(Database(default))
+        if make:
+            self.make()
+
+    def make(self) -> None:
+        """The folder and the default database, where they are missing."""
+        with self._changing(self._folder):
+            durable.make_dirs(self._folder)
+        if self.database(self.default) is None:
+            self.put_database(Database(self.default))
 
     def databases(self) -> list[str]:
         return self._listed(self._folder)
@@ -234,8 +237,9 @@ class FileStore(Store):
         try:
             found = made(text)
         except FlowSQLError as error:
-            error.detail = " ".join(filter(None, (error.detail, f'It stands in "{file}".')))
-            raise error.with_sql(text) from None
+            if error.span is None:
+                error.detail = " ".join(filter(None, (error.detail, f'It stands in "{file}".')))
+            raise error.with_sql(text).in_file(text, str(file)) from None
         self._read[file] = (stamp, found)
         return found
 
@@ -264,6 +268,7 @@ class FileStore(Store):
 
     def _as_object(self, path: ObjectPath, text: str) -> CatalogTable | CatalogView:
         scratch = Catalog(path.catalog, path.database)
+        file = str(self._file(path.database, path.name))
         for statement in parse_script(text):
             match statement:
                 case UseCatalog(name=name):
@@ -271,9 +276,9 @@ class FileStore(Store):
                 case Use(name=name):
                     scratch.current_database = name.parts[-1]
                 case CreateTable():
-                    return replace(declare_table(statement, scratch, text), path=path)
+                    return replace(declare_table(statement, scratch, text), path=path, file=file)
                 case CreateView():
-                    return replace(declare_view(statement, scratch, text), path=path)
+                    return replace(declare_view(statement, scratch, text), path=path, file=file)
                 case _:
                     break
         raise ConfigError(f'the file of "{path}" has no CREATE TABLE and no CREATE VIEW')

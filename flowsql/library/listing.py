@@ -17,7 +17,7 @@ from flowsql.catalog import (
     show_create_table,
     show_create_view,
 )
-from flowsql.errors import InternalError, SqlError, nearest
+from flowsql.errors import FlowSQLError, InternalError, SqlError, nearest
 from flowsql.expr import (
     all_aggregates,
     all_functions,
@@ -89,9 +89,10 @@ class Listing:
         parts, span = (name.parts, name.span) if name is not None else ((), None)
         match statement.kind:
             case "TABLES" | "VIEWS" as kind:
-                found = self._catalog.tables(parts, span)
-                views = kind == "VIEWS"
-                return [f.path.name for f in found if not views or isinstance(f, CatalogView)]
+                found = list(self._catalog.names(parts, span))
+                return (
+                    [n for n in found if self._is_view((*parts, n))] if kind == "VIEWS" else found
+                )
             case "CATALOGS":
                 return self._catalog.catalogs
             case "DATABASES":
@@ -169,6 +170,13 @@ class Listing:
             return None
         system = functions.system(str(name)) if len(name.parts) == 1 else None
         return system or functions.find(self._catalog.path(name.parts, name.span))
+
+    def _is_view(self, parts: tuple[str, ...]) -> bool:
+        """False as well where it cannot be read."""
+        try:
+            return isinstance(self._catalog.find(parts), CatalogView)
+        except FlowSQLError:
+            return False
 
     def _create(self, statement: ShowCreate) -> str:
         name = statement.name

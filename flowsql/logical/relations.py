@@ -137,7 +137,7 @@ class RelationBinder:
                 raise
             if error.sql is None and error.detail is None:
                 error.detail = f'View "{full}" says so.'
-            raise error.with_sql(view.script) from None
+            raise error.with_sql(view.script).in_file(view.script, view.file) from None
         if view.columns:
             if len(view.columns) != len(plan.schema.fields):
                 raise SqlError(

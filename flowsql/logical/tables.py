@@ -77,21 +77,33 @@ class Tables:
             SqlError: an expression of the declaration is wrong.
             ConfigError: an option is.
         """
+        try:
+            bound = self._bound(table, role, hints or {}, span)
+        except FlowSQLError as error:
+            raise error.in_file(table.script, table.file) from error.__cause__
+        if not overwrite:
+            return bound
+        facts = replace(bound.settings, overwrite=True)
+        return replace(bound, name=f"{bound.name}#overwrite", settings=facts)
+
+    def _bound(
+        self,
+        table: CatalogTable,
+        role: Role | None,
+        hints: Mapping[str, str],
+        span: Span | None,
+    ) -> BoundTable:
         refusals = Refusals()
         with refusals.part():
             try:
                 columns, watermark = self._columns(table)
             except FlowSQLError as error:
                 raise error.with_sql(table.script) from None
-        with refusals.part(), _marking(table, hints or {}, span):
-            chosen = self._options(table, dict(hints or {}))
+        with refusals.part(), _marking(table, hints, span):
+            chosen = self._options(table, dict(hints))
         refusals.check()
-        with _marking(table, hints or {}, span):
-            bound = self._with_options(table, columns, watermark, role, chosen)
-        if not overwrite:
-            return bound
-        facts = replace(bound.settings, overwrite=True)
-        return replace(bound, name=f"{bound.name}#overwrite", settings=facts)
+        with _marking(table, hints, span):
+            return self._with_options(table, columns, watermark, role, chosen)
 
     # Columns
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowsql.errors import ConfigError, Span, SqlError
+from flowsql.errors import ConfigError, FlowSQLError, Span, SqlError
 from flowsql.sql.splitter import Piece, pieces
 from flowsql.sql.tokens import Kind, Token, tokenize
 
-__all__ = ["Command", "alone", "command_of", "is_closed", "read_file", "scripts"]
+__all__ = ["Command", "Part", "alone", "command_of", "is_closed", "read_file", "scripts"]
 
 _PLAIN = {"QUIT": "quit", "EXIT": "quit", "HELP": "help", "CLEAR": "clear"}
 _OF_THE_PROMPT = ("help", "clear")
@@ -63,10 +64,35 @@ def alone(text: str, piece: Piece) -> str:
     return _blanked(text, piece.span.start, piece.span.end)
 
 
-def scripts(text: str, depth: int = 0) -> Iterator[str]:
+class Part(str):
+    """SQL of a script, with its positions as in its file.
+
+    Attributes:
+        file: that `SOURCE` names; None for the script itself.
+    """
+
+    __slots__ = ("file",)
+    file: str | None
+
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Errors of its statements name the file."""
+        try:
+            yield
+        except FlowSQLError as error:
+            raise error.in_file(self, self.file) from error.__cause__
+
+
+def _part(text: str, file: str | None) -> Part:
+    made = Part(text)
+    made.file = file
+    return made
+
+
+def scripts(text: str, depth: int = 0, file: str | None = None) -> Iterator[Part]:
     """The SQL of a script in order, cut where `SOURCE` puts a file in; ends at `QUIT`.
 
-    Each part has its positions as in its file. `HELP` and `CLEAR` stay in it, and are refused by
+    Each part has its positions as in its file, and the name of a `file` that is not the script. `HELP` and `CLEAR` stay in it, and are refused by
     whoever reads it as SQL.
 
     Raises:
@@ -76,27 +102,29 @@ def scripts(text: str, depth: int = 0) -> Iterator[str]:
         tokens = tokenize(text)
         found = [(piece, command_of(tokens, piece)) for piece in pieces(tokens)]
     except SqlError as error:
-        raise error.with_sql(text) from None
+        raise error.with_sql(text).in_file(text, file) from None
     start = 0
     for piece, command in found:
         if command is None or command.kind in _OF_THE_PROMPT:
             continue
-        yield _blanked(text, start, piece.span.start)
+        yield _part(_blanked(text, start, piece.span.start), file)
         start = tokens[piece.last].end
         if command.kind == "quit":
             return
         if command.kind == "source":
             if depth == _DEEPEST:
-                raise SqlError(
-                    f'file "{command.argument}" includes itself', span=command.span
-                ).with_sql(text)
+                raise (
+                    SqlError(f'file "{command.argument}" includes itself', span=command.span)
+                    .with_sql(text)
+                    .in_file(text, file)
+                )
             try:
                 included = read_file(command.argument)
             except ConfigError as error:
                 error.span = command.span
-                raise error.with_sql(text) from None
-            yield from scripts(included, depth + 1)
-    yield _blanked(text, start, len(text))
+                raise error.with_sql(text).in_file(text, file) from None
+            yield from scripts(included, depth + 1, command.argument)
+    yield _part(_blanked(text, start, len(text)), file)
 
 
 def read_file(name: str) -> str:

@@ -97,7 +97,7 @@ class Shell:
         short = self._short(text.strip())
         return self._run(text if short is None else short, 0)
 
-    def _run(self, text: str, depth: int) -> bool:
+    def _run(self, text: str, depth: int, file: str | None = None) -> bool:
         behind = 0
         try:
             with self._interrupts, self.session.reading(text):
@@ -119,7 +119,7 @@ class Shell:
             self._say("interrupted")
         except FlowSQLError as error:
             self._failed = True
-            self.fail(error)
+            self.fail(error.in_file(text, file))
         except Exception as error:  # noqa: BLE001 - a user gets a message, whatever happened
             unexpected = InternalError(
                 f"unexpected {type(error).__name__}: {error}",
@@ -329,7 +329,7 @@ class Shell:
             raise
         if depth == _DEEPEST:
             raise ConfigError(f'file "{command.argument}" includes itself', span=command.span)
-        return self._run(text, depth + 1)
+        return self._run(text, depth + 1, command.argument)
 
     def _jobs(self) -> None:
         jobs = self.session.jobs

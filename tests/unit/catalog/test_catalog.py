@@ -104,13 +104,13 @@ def test_use_changes_what_a_name_means() -> None:
     catalog = with_table()
     catalog.use_catalog("default_catalog")
     catalog.use_database(["default_catalog", "default_database"])
-    assert [o.path.name for o in catalog.tables()] == ["bid"]
-    assert [o.path.name for o in catalog.tables(["default_database"])] == ["bid"]
+    assert list(catalog.names()) == ["bid"]
+    assert list(catalog.names(["default_database"])) == ["bid"]
     for call in (
         lambda: catalog.use_catalog("x"),
         lambda: catalog.use_database(["x"]),
         lambda: catalog.use_database(["x", "y"]),
-        lambda: catalog.tables(["x"]),
+        lambda: catalog.names(["x"]),
     ):
         assert "does not exist" in failing(call)
 

@@ -120,3 +120,43 @@ def test_a_module_that_refuses_its_own_declaration(
     assert 'module "refusing" cannot be imported: ' in err
     assert err.count("Error") == 1
     assert err.count("Hint:") <= 1
+
+
+def test_a_mistake_in_a_file_that_is_put_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its place is one of that file, which is named."""
+    monkeypatch.chdir(tmp_path)
+    Path("src.sql").write_text("SET 'table.dml-sync' = 'true';\nSELECT 1, nope;")
+    Path("job.sql").write_text("-- all of it\n\nSOURCE 'src.sql';")
+    for command in ("run", "explain", "check"):
+        assert main([command, "job.sql"]) == 2
+        assert 'SqlError at 2:11 of "src.sql": column "nope"' in capsys.readouterr().err
+
+
+def test_a_refused_file_leaves_catalogs_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lasts is written when all is planned: in order, catalogs that were closed as well."""
+    monkeypatch.chdir(tmp_path)
+    catalog = "CREATE CATALOG c WITH ('type' = 'file', 'path' = 'kept');"
+    table = "(a INT) WITH ('connector' = 'datagen', 'number-of-rows' = '2');"
+    made = (
+        f"{catalog} CREATE DATABASE c.d; CREATE TABLE c.d.t1 {table} CREATE TABLE c.d.t2 {table}"
+        "DROP TABLE c.d.t1; ALTER DATABASE c.`default` SET ('k' = 'v'); DROP CATALOG c;"
+        f"{catalog} CREATE VIEW c.d.v AS SELECT a FROM c.d.t2; SELECT COUNT(*) FROM c.d.v;"
+    )
+    assert main(["-e", f"{made} SELECT nope FROM c.d.v"]) == 2
+    assert "nope" in capsys.readouterr().err
+    assert not Path("kept").exists()
+    assert main(["-e", made, "--format", "csv"]) == 0
+    assert capsys.readouterr().out == "EXPR$0\n2\n"
+    kept = sorted(str(p) for p in Path("kept").rglob("*.sql"))
+    assert kept == ["kept/d.sql", "kept/d/t2.sql", "kept/d/v.sql", "kept/default.sql"]
+    assert "'k' = 'v'" in Path("kept/default.sql").read_text()
+    before = {p: p.read_bytes() for p in Path("kept").rglob("*.sql")}
+    change = f"{catalog} DROP TABLE c.d.t2; DROP DATABASE c.d CASCADE; CREATE DATABASE c.e;"
+    assert main(["-e", f"{change} SELECT nope"]) == 2
+    assert {p: p.read_bytes() for p in Path("kept").rglob("*.sql")} == before
+    assert main(["-e", change]) == 0
+    assert sorted(p.name for p in Path("kept").rglob("*.sql")) == ["default.sql", "e.sql"]

@@ -183,7 +183,7 @@ def test_a_damaged_file_is_named(session: flowsql.Session, tmp_path: Path) -> No
     (tmp_path / "cat/default/u.sql").write_text("SELECT 1")
     text = failing(session, "SELECT * FROM t")
     assert 'found "TABEL"' in text
-    assert f'It stands in "{tmp_path / "cat/default/t.sql"}".' in text
+    assert f' of "{tmp_path / "cat/default/t.sql"}": ' in text
     assert "has no CREATE TABLE and no CREATE VIEW" in failing(session, "SELECT * FROM u")
 
 
@@ -193,3 +193,32 @@ def test_a_folder_that_cannot_be_used(session: flowsql.Session, tmp_path: Path) 
     text = failing(session, "CREATE CATALOG f WITH ('type' = 'file', 'path' = 'plain/cat')")
     assert 'catalog "f" cannot use' in text
     assert names(session, "SHOW CATALOGS") == ["default_catalog"]
+
+
+def test_one_file_that_cannot_be_read(session: flowsql.Session, tmp_path: Path) -> None:
+    """Only its table fails, with the file's name; it is listed, and can be dropped."""
+    session.execute("CREATE CATALOG c WITH ('type' = 'file', 'path' = 'kept'); USE CATALOG c")
+    session.execute(f"CREATE TABLE good (a INT) {BIG}; CREATE VIEW v AS SELECT a FROM good")
+    bad = tmp_path / "kept" / "default" / "bad.sql"
+    bad.write_text("CREATE TABLE bad (a INT\n) WIHT ();")
+    assert names(session, "SHOW TABLES") == ["bad", "good", "v"]
+    assert names(session, "SHOW VIEWS") == ["v"]
+    assert rows(session, "SELECT COUNT(*) FROM v") == [(2,)]
+    assert 'table "nope" does not exist' in failing(session, "SELECT a FROM nope")
+    assert failing(session, "SELECT a FROM bad").startswith(f'SqlError at 2:3 of "{bad}": ')
+    session.execute("DROP TABLE bad")
+    assert not bad.exists()
+    assert names(session, "SHOW TABLES") == ["good", "v"]
+
+
+def test_a_mistake_in_a_kept_table_names_its_file(session: flowsql.Session, tmp_path: Path) -> None:
+    """Its place is one of that file; a place in the user's own text is not."""
+    session.execute("CREATE CATALOG c WITH ('type' = 'file', 'path' = 'kept'); USE CATALOG c")
+    folder = tmp_path / "kept" / "default"
+    (folder / "t.sql").write_text(f"CREATE TABLE t (a INT,\n  b AS UPER(a)) {BIG};")
+    (folder / "v.sql").write_text("CREATE VIEW v AS SELECT\n  nope FROM s;")
+    session.execute(f"CREATE TABLE s (a INT) {BIG}")
+    told = failing(session, "SELECT a FROM t")
+    assert told.startswith(f'SqlError at 2:8 of "{folder / "t.sql"}": function "UPER" does')
+    assert f'at 2:3 of "{folder / "v.sql"}": ' in failing(session, "SELECT * FROM v")
+    assert failing(session, "SELECT nope FROM s").startswith("SqlError at 1:8: ")

@@ -111,7 +111,7 @@ def test_files(seen: Seen) -> None:
     """SOURCE runs one; what is wrong in it ends what named it."""
     Path("a.sql").write_text("CREATE VIEW v AS SELECT 1 AS a;\nSELECT c FROM v;")
     shown = seen.run("SOURCE 'a.sql'; SELECT 1;")
-    assert 'SqlError at 2:8: column "c" does not exist\n  SELECT c FROM v;\n' in shown
+    assert 'SqlError at 2:8 of "a.sql": column "c" does not exist\n  SELECT c FROM v;\n' in shown
     assert shown.endswith("-- 1 statement behind it was not run\n")
     assert 'file "b.sql" cannot be read' in seen.run("SOURCE 'b.sql';")
     Path("me.sql").write_text("SOURCE 'me.sql';")
