@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from flowsql.connector.plugins import find_connector
 from flowsql.testing import attempt_context, connector_table
 from tests.services.postgres import PostgresServer
 
-__all__ = ["Follower", "server_table"]
+__all__ = ["Follow", "Follower", "clean", "make", "server_table"]
 
 
 def server_table(
@@ -180,3 +180,29 @@ class Follower:
             self.reader = self.source.open(work)
         elif work:
             self.reader.assign(work)
+
+
+def clean(server: PostgresServer, name: str) -> None:
+    """Remove a table, its slot, once nobody reads it, and its publication."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        left = server.execute(
+            f"SELECT active FROM pg_replication_slots WHERE slot_name = 'slot_{name}'"
+        )
+        if not left:
+            break
+        if not left[0][0]:
+            server.execute(f"SELECT pg_drop_replication_slot('slot_{name}')")
+        time.sleep(0.05)
+    server.execute(f"DROP PUBLICATION IF EXISTS pub_{name}")
+    server.execute(f"DROP TABLE IF EXISTS {name} CASCADE")
+
+
+def make(server: PostgresServer, name: str, rows: int = 35, identity: str = "FULL") -> None:
+    """A table of two columns with `n<i>` for each i."""
+    server.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, v text)")
+    server.execute(f"ALTER TABLE {name} REPLICA IDENTITY {identity}")
+    server.execute(f"INSERT INTO {name} SELECT g, 'n' || g FROM generate_series(1, {rows}) g")
+
+
+Follow = Callable[..., Follower]

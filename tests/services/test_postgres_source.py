@@ -4,68 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flowsql.connector import ConnectorTable
 from flowsql.connector.plugins import find_connector
-from flowsql.errors import ConfigError, ConnectorError, DataError
-from tests.services.following import Follower, server_table
+from flowsql.errors import DataError
+from tests.services.following import Follow, clean, make, server_table
 from tests.services.postgres import PostgresServer
 from tests.services.proxy import CuttingProxy
-
-Follow = Callable[..., Follower]
 
 _NUMBER = count()
 _LONG = "repeat('long', 2000)"  # too long for its row
 _CHUNKS = {"scan__incremental__snapshot__chunk__size": "10"}
-
-
-@pytest.fixture
-def name(postgres_version: PostgresServer) -> Iterator[str]:
-    """A table's name; the table and what is named after it goes at the end."""
-    found = f"t{next(_NUMBER)}"
-    yield found
-    _clean(postgres_version, found)
-
-
-@pytest.fixture
-def follow(tmp_path: Path) -> Iterator[Follow]:
-    """Makes followers that let go of everything at the end."""
-    made: list[Follower] = []
-
-    def make(*tables: ConnectorTable, lasting: bool = True) -> Follower:
-        made.append(Follower(tmp_path, tables, lasting=lasting))
-        return made[-1]
-
-    yield make
-    for follower in made:
-        follower.kill()
-
-
-def _clean(server: PostgresServer, name: str) -> None:
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        left = server.execute(
-            f"SELECT active FROM pg_replication_slots WHERE slot_name = 'slot_{name}'"
-        )
-        if not left:
-            break
-        if not left[0][0]:
-            server.execute(f"SELECT pg_drop_replication_slot('slot_{name}')")
-        time.sleep(0.05)
-    server.execute(f"DROP PUBLICATION IF EXISTS pub_{name}")
-    server.execute(f"DROP TABLE IF EXISTS {name} CASCADE")
-
-
-def _make(server: PostgresServer, name: str, rows: int = 35, identity: str = "FULL") -> None:
-    server.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, v text)")
-    server.execute(f"ALTER TABLE {name} REPLICA IDENTITY {identity}")
-    server.execute(f"INSERT INTO {name} SELECT g, 'n' || g FROM generate_series(1, {rows}) g")
 
 
 def _change(server: PostgresServer, name: str) -> None:
@@ -84,7 +35,7 @@ def test_tables_are_followed(
 ) -> None:
     """What is there, then every change; consistent where the snapshot ends."""
     server = postgres_version
-    _make(server, name, identity=identity)
+    make(server, name, identity=identity)
     table = server_table(
         server, "id INT, v STRING", name, key=("id",), changelog_mode=mode, **_CHUNKS
     )
@@ -104,7 +55,7 @@ def test_a_kill_anywhere_in_the_snapshot_loses_nothing(
 ) -> None:
     """The rest is read under other snapshots, and the log is filtered by what they saw."""
     server = postgres_version
-    _make(server, name, identity=identity)
+    make(server, name, identity=identity)
     table = server_table(
         server, "id INT, v STRING", name, key=("id",), changelog_mode=mode, **_CHUNKS
     )
@@ -130,7 +81,7 @@ def test_metadata_and_append_only(
 ) -> None:
     """Where a row comes from, when it was committed, and what happened to it."""
     server = postgres_version
-    _make(server, name, rows=1)
+    make(server, name, rows=1)
     keys = ("database_name", "schema_name", "table_name", "row_kind", "op_ts")
     table = server_table(
         server,
@@ -160,7 +111,7 @@ def test_a_commit_that_is_in_the_log_and_not_visible(follow: Follow) -> None:
     the snapshot of a restart sees.
     """
     with PostgresServer(15) as server:
-        _make(server, "t", rows=20, identity="FULL")
+        make(server, "t", rows=20, identity="FULL")
         table = server_table(server, "id INT, v STRING", "t", key=("id",), **_CHUNKS)
         follower = follow(table).start()
         follower.until(lambda f: any(p.finished for p in f.polls)).kill()
@@ -198,7 +149,7 @@ def test_values_that_did_not_change_are_marked_or_filled(
 ) -> None:
     """A long value is not sent again: FULL has it in the old row, else the engine has it."""
     server = postgres_version
-    _make(server, name, rows=0, identity="DEFAULT")
+    make(server, name, rows=0, identity="DEFAULT")
     server.execute(f"ALTER TABLE {name} ADD COLUMN n int, ALTER COLUMN v SET STORAGE EXTERNAL")
     server.execute(f"INSERT INTO {name} SELECT 1, {_LONG}")
     columns = "id INT, v STRING, n INT"
@@ -220,7 +171,7 @@ def test_full_identity_is_asked_for_by_name(
 ) -> None:
     """Mode `all` without the row before is no changelog."""
     server = postgres_version
-    _make(server, name, rows=1, identity="DEFAULT")
+    make(server, name, rows=1, identity="DEFAULT")
     follower = follow(server_table(server, "id INT, v STRING", name)).start()
     server.execute(f"INSERT INTO {name} VALUES (2, 'b')")
     follower.until(lambda f: len(f.changes) == 2)
@@ -236,7 +187,7 @@ def test_a_large_transaction_is_cut_and_comes_once(
 ) -> None:
     """The connection breaks within it; what was handed out is not handed out again."""
     name = f"t{next(_NUMBER)}"
-    _make(postgres, name, rows=3)
+    make(postgres, name, rows=3)
     with CuttingProxy(postgres.port) as proxy:
         table = server_table(postgres, "id INT, v STRING", name, port=proxy.port, key=("id",))
         follower = follow(table).start().until(lambda f: len(f.changes) == 3)
@@ -255,14 +206,14 @@ def test_a_large_transaction_is_cut_and_comes_once(
         postgres.execute(f"DELETE FROM {name} WHERE id > 3")
         follower.until(lambda f: len(f.changes) == 400_009, 60)
         follower.kill()
-    _clean(postgres, name)
+    clean(postgres, name)
 
 
 @pytest.mark.parametrize("how", ["fast", "kill"])
 def test_the_server_restarts(follow: Follow, how: str) -> None:
     """The reader waits until it is back and goes on."""
     with PostgresServer(15) as server:
-        _make(server, "t", rows=3)
+        make(server, "t", rows=3)
         table = server_table(server, "id INT, v STRING", "t", key=("id",))
         follower = follow(table).start().until(lambda f: len(f.changes) == 3)
         server.execute("INSERT INTO t VALUES (10, 'before')")
@@ -285,7 +236,7 @@ def test_only_what_was_acknowledged_is_let_go(
 ) -> None:
     """The slot moves on with checkpoints, with an idle server too, and never before them."""
     server = postgres_version
-    _make(server, name, rows=1)
+    make(server, name, rows=1)
     follower = follow(server_table(server, "id INT, v STRING", name)).start()
     asked = (
         "SELECT confirmed_flush_lsn - '0/0'::pg_lsn FROM pg_replication_slots"
@@ -313,7 +264,7 @@ def test_what_keeps_no_checkpoints_leaves_nothing(
 ) -> None:
     """Neither slot nor publication nor connection."""
     server = postgres_version
-    _make(server, name)
+    make(server, name)
     table = server_table(server, "id INT, v STRING", name, key=("id",), **_CHUNKS)
     follower = follow(table, lasting=False).start()
     _change(server, name)
@@ -337,7 +288,7 @@ def test_where_a_start_begins(
 ) -> None:
     """Changes from now on, or those that the slot keeps."""
     server = postgres_version
-    _make(server, name)
+    make(server, name)
     table = server_table(server, "id INT, v STRING", name, scan__startup__mode=mode)
     follow(table).start().kill()
     server.execute(f"INSERT INTO {name} VALUES (100, 'between')")
@@ -350,7 +301,7 @@ def test_where_a_start_begins(
 def test_only_the_snapshot(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
     """It ends by itself, and the server keeps no slot."""
     server = postgres_version
-    _make(server, name)
+    make(server, name)
     table = server_table(
         server, "id INT, v STRING", name, key=("id",), scan__startup__mode="snapshot", **_CHUNKS
     )
@@ -400,7 +351,7 @@ def test_keys_of_any_type(postgres: PostgresServer, follow: Follow, kind: str, v
     assert sorted(row[2] for row in follower.fold(name)) == wanted
     # The order of some types cannot be told from their text: the next column of the key serves.
     assert sum(len(p.finished) for p in follower.polls) > (1 if kind in _UNORDERED else 3)
-    _clean(postgres, name)
+    clean(postgres, name)
 
 
 def test_partitions_and_patterns(
@@ -423,209 +374,3 @@ def test_partitions_and_patterns(
     server.execute(f"UPDATE {name} SET v = 'x' WHERE id IN (2, 12)")
     follower.until(lambda f: len(f.changes) == 24).kill()
     assert {row[2] for _, _, row in follower.changes} == {name}
-
-
-def test_truncate(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
-    """It ends the job, or does nothing where that is asked for."""
-    server = postgres_version
-    _make(server, name, rows=2)
-    table = server_table(server, "id INT, v STRING", name)
-    follower = follow(table).start().until(lambda f: len(f.changes) == 2)
-    server.execute(f"TRUNCATE {name}")
-    server.execute(f"INSERT INTO {name} VALUES (5, 'e')")
-    with pytest.raises(ConnectorError, match="was truncated") as caught:
-        follower.until(lambda f: len(f.changes) == 3)
-    assert "'scan.truncate' = 'ignore'" in str(caught.value)
-    follower.kill()
-    follower.tables = [server_table(server, "id INT, v STRING", name, scan__truncate="ignore")]
-    follower.start().until(lambda f: len(f.changes) == 3).kill()
-
-
-@pytest.mark.parametrize(
-    ("change", "fact"),
-    [
-        ("ADD COLUMN n int", '"n" is new'),
-        ("RENAME COLUMN w TO x", '"w" is gone, "x" is new'),
-        ("ALTER COLUMN w TYPE bigint", '"w" has another type'),
-        ("DROP COLUMN w", '"w" is gone'),
-    ],
-)
-def test_columns_change(
-    postgres_version: PostgresServer, name: str, follow: Follow, change: str, fact: str
-) -> None:
-    """It ends the job, or does nothing where what is declared can be read."""
-    server = postgres_version
-    _make(server, name, rows=2)
-    server.execute(f"ALTER TABLE {name} ADD COLUMN w int")
-    options: dict[str, Any] = {}
-    follower = follow(server_table(server, "id INT, v STRING", name)).start()
-    follower.until(lambda f: len(f.changes) == 2)
-    server.execute(f"ALTER TABLE {name} {change}")
-    server.execute(f"INSERT INTO {name} (id, v) VALUES (3, 'c')")
-    with pytest.raises(ConnectorError, match="have changed") as caught:
-        follower.until(lambda f: len(f.changes) == 3)
-    assert fact in caught.value.message
-    follower.kill()
-    with pytest.raises(ConnectorError, match="are others than at the checkpoint"):
-        follower.start()
-    options["scan__schema_change"] = "ignore"
-    follower.tables = [server_table(server, "id INT, v STRING", name, **options)]
-    follower.start().until(lambda f: len(f.changes) == 3).kill()
-
-
-def test_a_declared_column_that_is_gone(
-    postgres_version: PostgresServer, name: str, follow: Follow
-) -> None:
-    """No NULLs are made up for it."""
-    server = postgres_version
-    _make(server, name, rows=2)
-    table = server_table(server, "id INT, v STRING", name, scan__schema_change="ignore")
-    follower = follow(table).start().until(lambda f: len(f.changes) == 2)
-    server.execute(f"ALTER TABLE {name} DROP COLUMN v")
-    server.execute(f"INSERT INTO {name} VALUES (3)")
-    with pytest.raises(ConnectorError, match='has no column "v"'):
-        follower.until(lambda f: len(f.changes) == 3)
-    follower.kill()
-
-
-def test_a_slot_that_cannot_be_read_on(
-    postgres_version: PostgresServer, name: str, follow: Follow
-) -> None:
-    """Gone, ahead, in use, of another kind: each is said, none is a silent gap."""
-    server = postgres_version
-    _make(server, name, rows=2)
-    table = server_table(server, "id INT, v STRING", name, connect__max_retries="0")
-    follower = follow(table).start().until(lambda f: len(f.changes) == 2)
-    follower.until(lambda f: f.position and "log" in f.position["splits"])
-    other = follow(table)
-    with pytest.raises(ConnectorError, match="being read by somebody else: process"):
-        other.start()
-    follower.kill()
-    server.execute(f"INSERT INTO {name} VALUES (7, 'g')")
-    time.sleep(0.2)
-    server.execute(f"SELECT pg_replication_slot_advance('slot_{name}', pg_current_wal_lsn())")
-    with pytest.raises(ConnectorError, match="is ahead of the checkpoint"):
-        follower.start().until(lambda f: len(f.changes) == 3)
-    follower.kill()
-    server.execute(f"SELECT pg_drop_replication_slot('slot_{name}')")
-    with pytest.raises(ConnectorError, match="has no replication slot"):
-        follower.start()
-    server.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'test_decoding')")
-    with pytest.raises(ConnectorError, match='is for plugin "test_decoding"'):
-        follower.start()
-
-
-def test_refusals_at_the_start(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
-    """What does not fit is named before anything is made in the server."""
-    server = postgres_version
-    _make(server, name, rows=2)
-
-    def refused(columns: str, match: str, kind: type[Exception] = ConfigError, **o: Any) -> str:
-        table = server_table(server, columns, name, **o)
-        with pytest.raises(kind, match=match) as caught:
-            follow(table).start()
-        return str(caught.value)
-
-    refused("id INT, w STRING", 'has no column "w"')
-    refused("id STRING, v INT", "cannot be read as INT")
-    assert 'is ("id")' in refused("id INT, v STRING", "does not tell rows", key=("v",))
-    assert f'Did you mean "public.{name}"' in refused(
-        "id INT, v STRING", "matches", table_name=f"{name}x"
-    )
-    text = refused(
-        "id INT, v STRING", "cannot be reached", ConnectorError, username="nobody_here",
-        password="s3cret", connect__max_retries="0",
-    )  # fmt: skip
-    assert "s3cret" not in text
-    refused(
-        "id INT, v STRING", "has no publication", ConnectorError,
-        debezium__publication__autocreate__mode="disabled",
-    )  # fmt: skip
-    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
-    with pytest.raises(ConfigError, match=r'"debezium\.snapshot\.mode" of Flink is not supported'):
-        server_table(server, "id INT", name, debezium__snapshot__mode="never")
-
-
-def test_generated_columns(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
-    """The log has stored ones from version 18 on; others are refused before anything is made."""
-    server = postgres_version
-    server.execute(
-        f"CREATE TABLE {name} (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) STORED)"
-    )
-    server.execute(f"INSERT INTO {name} VALUES (1)")
-    follower = follow(server_table(server, "id INT, g INT", name))
-    if server.version < 18:
-        with pytest.raises(ConfigError, match=r'column "g" of table .* is generated, and not in'):
-            follower.start()
-        return
-    follower.start()
-    server.execute(f"INSERT INTO {name} VALUES (2)")
-    follower.until_holds(server, name).kill()
-
-
-def test_tables_that_inherit_are_others(
-    postgres_version: PostgresServer, name: str, follow: Follow
-) -> None:
-    """Their rows are in the log under their own names, so the snapshot leaves them out."""
-    server = postgres_version
-    _make(server, name, rows=2)
-    server.execute(f"CREATE TABLE {name}_child () INHERITS ({name})")
-    server.execute(f"INSERT INTO {name}_child VALUES (50, 'child')")
-    follower = follow(server_table(server, "id INT, v STRING", name, key=("id",))).start()
-    server.execute(f"INSERT INTO {name}_child VALUES (51, 'child')")
-    server.execute(f"INSERT INTO {name} VALUES (3, 'own')")
-    follower.until(lambda f: len(f.changes) >= 3)
-    assert sorted(follower.fold(name)) == [(1, "n1"), (2, "n2"), (3, "own")]
-
-
-def test_policies_that_hide_rows_are_an_error(postgres: PostgresServer, follow: Follow) -> None:
-    """They would hide them in the snapshot and not in the log."""
-    name = f"t{next(_NUMBER)}"
-    _make(postgres, name, rows=2)
-    postgres.execute("CREATE ROLE reader LOGIN REPLICATION")
-    postgres.execute(f"GRANT SELECT ON {name} TO reader")
-    postgres.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
-    postgres.execute(f"CREATE POLICY p ON {name} USING (id = 1)")
-    postgres.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}")
-    follower = follow(server_table(postgres, "id INT, v STRING", name, username="reader"))
-    with pytest.raises(ConnectorError) as caught:
-        follower.start().until(lambda f: len(f.changes) == 2)
-    assert "row-level security" in str(caught.value)
-    follower.kill()
-    _clean(postgres, name)
-    postgres.execute("DROP ROLE reader")
-
-
-def test_a_publication_that_is_dropped(
-    postgres_version: PostgresServer, name: str, follow: Follow
-) -> None:
-    """The server ends the log with an error, which is not tried again for ever."""
-    server = postgres_version
-    _make(server, name, rows=2)
-    follower = follow(server_table(server, "id INT, v STRING", name)).start()
-    follower.until(lambda f: len(f.changes) == 2)
-    server.execute(f"DROP PUBLICATION pub_{name}")
-    server.execute(f"INSERT INTO {name} VALUES (3, 'c')")
-    with pytest.raises(ConnectorError, match="does not send the log") as caught:
-        follower.until(lambda f: len(f.changes) == 3)
-    assert f"pub_{name}" in str(caught.value)
-
-
-def test_another_timeline(follow: Follow) -> None:
-    """A server that took over is read on where its history holds what was read."""
-    with PostgresServer(15) as server:
-        _make(server, "t", rows=2)
-        table = server_table(server, "id INT, v STRING", "t", key=("id",))
-        follower = follow(table).start().until(lambda f: len(f.changes) == 2)
-        follower.until(lambda f: "log" in f.position["splits"])
-        server.stop()
-        server.promote()
-        server.execute("INSERT INTO t VALUES (3, 'new')")
-        follower.until_holds(server, "t")
-        assert follower.position["splits"]["log"]["timeline"] == 2
-        follower.kill()
-        # As if more had been read of the old timeline than the new one holds.
-        follower.position["splits"]["log"] |= {"timeline": 1}
-        with pytest.raises(ConnectorError, match="has gone another way") as caught:
-            follower.start().until(lambda f: len(f.changes) == 4)
-        assert "Timeline 1 was left at" in str(caught.value)

@@ -1,0 +1,221 @@
+"""What postgres-cdc does not go on with: each an error that names the cure."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from typing import Any
+
+import pytest
+
+from flowsql.errors import ConfigError, ConnectorError
+from tests.services.following import Follow, clean, make, server_table
+from tests.services.postgres import PostgresServer
+
+_NUMBER = count(1000)
+
+
+def test_truncate(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
+    """It ends the job, or does nothing where that is asked for."""
+    server = postgres_version
+    make(server, name, rows=2)
+    table = server_table(server, "id INT, v STRING", name)
+    follower = follow(table).start().until(lambda f: len(f.changes) == 2)
+    server.execute(f"TRUNCATE {name}")
+    server.execute(f"INSERT INTO {name} VALUES (5, 'e')")
+    with pytest.raises(ConnectorError, match="was truncated") as caught:
+        follower.until(lambda f: len(f.changes) == 3)
+    assert "'scan.truncate' = 'ignore'" in str(caught.value)
+    follower.kill()
+    follower.tables = [server_table(server, "id INT, v STRING", name, scan__truncate="ignore")]
+    follower.start().until(lambda f: len(f.changes) == 3).kill()
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        ("ADD COLUMN n int", '"n" is new'),
+        ("RENAME COLUMN w TO x", '"w" is gone, "x" is new'),
+        ("ALTER COLUMN w TYPE bigint", '"w" has another type'),
+        ("DROP COLUMN w", '"w" is gone'),
+    ],
+)
+def test_columns_change(
+    postgres_version: PostgresServer, name: str, follow: Follow, change: str, fact: str
+) -> None:
+    """It ends the job, or does nothing where what is declared can be read."""
+    server = postgres_version
+    make(server, name, rows=2)
+    server.execute(f"ALTER TABLE {name} ADD COLUMN w int")
+    options: dict[str, Any] = {}
+    follower = follow(server_table(server, "id INT, v STRING", name)).start()
+    follower.until(lambda f: len(f.changes) == 2)
+    server.execute(f"ALTER TABLE {name} {change}")
+    server.execute(f"INSERT INTO {name} (id, v) VALUES (3, 'c')")
+    with pytest.raises(ConnectorError, match="have changed") as caught:
+        follower.until(lambda f: len(f.changes) == 3)
+    assert fact in caught.value.message
+    follower.kill()
+    with pytest.raises(ConnectorError, match="are others than at the checkpoint"):
+        follower.start()
+    options["scan__schema_change"] = "ignore"
+    follower.tables = [server_table(server, "id INT, v STRING", name, **options)]
+    follower.start().until(lambda f: len(f.changes) == 3).kill()
+
+
+def test_a_declared_column_that_is_gone(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """No NULLs are made up for it."""
+    server = postgres_version
+    make(server, name, rows=2)
+    table = server_table(server, "id INT, v STRING", name, scan__schema_change="ignore")
+    follower = follow(table).start().until(lambda f: len(f.changes) == 2)
+    server.execute(f"ALTER TABLE {name} DROP COLUMN v")
+    server.execute(f"INSERT INTO {name} VALUES (3)")
+    with pytest.raises(ConnectorError, match='has no column "v"'):
+        follower.until(lambda f: len(f.changes) == 3)
+    follower.kill()
+
+
+def test_a_slot_that_cannot_be_read_on(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """Gone, ahead, in use, of another kind: each is said, none is a silent gap."""
+    server = postgres_version
+    make(server, name, rows=2)
+    table = server_table(server, "id INT, v STRING", name, connect__max_retries="0")
+    follower = follow(table).start().until(lambda f: len(f.changes) == 2)
+    follower.until(lambda f: f.position and "log" in f.position["splits"])
+    other = follow(table)
+    with pytest.raises(ConnectorError, match="being read by somebody else: process"):
+        other.start()
+    follower.kill()
+    server.execute(f"INSERT INTO {name} VALUES (7, 'g')")
+    time.sleep(0.2)
+    server.execute(f"SELECT pg_replication_slot_advance('slot_{name}', pg_current_wal_lsn())")
+    with pytest.raises(ConnectorError, match="is ahead of the checkpoint"):
+        follower.start().until(lambda f: len(f.changes) == 3)
+    follower.kill()
+    server.execute(f"SELECT pg_drop_replication_slot('slot_{name}')")
+    with pytest.raises(ConnectorError, match="has no replication slot"):
+        follower.start()
+    server.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'test_decoding')")
+    with pytest.raises(ConnectorError, match='is for plugin "test_decoding"'):
+        follower.start()
+
+
+def test_refusals_at_the_start(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
+    """What does not fit is named before anything is made in the server."""
+    server = postgres_version
+    make(server, name, rows=2)
+
+    def refused(columns: str, match: str, kind: type[Exception] = ConfigError, **o: Any) -> str:
+        table = server_table(server, columns, name, **o)
+        with pytest.raises(kind, match=match) as caught:
+            follow(table).start()
+        return str(caught.value)
+
+    refused("id INT, w STRING", 'has no column "w"')
+    refused("id STRING, v INT", "cannot be read as INT")
+    assert 'is ("id")' in refused("id INT, v STRING", "does not tell rows", key=("v",))
+    assert f'Did you mean "public.{name}"' in refused(
+        "id INT, v STRING", "matches", table_name=f"{name}x"
+    )
+    text = refused(
+        "id INT, v STRING", "cannot be reached", ConnectorError, username="nobody_here",
+        password="s3cret", connect__max_retries="0",
+    )  # fmt: skip
+    assert "s3cret" not in text
+    refused(
+        "id INT, v STRING", "has no publication", ConnectorError,
+        debezium__publication__autocreate__mode="disabled",
+    )  # fmt: skip
+    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
+    with pytest.raises(ConfigError, match=r'"debezium\.snapshot\.mode" of Flink is not supported'):
+        server_table(server, "id INT", name, debezium__snapshot__mode="never")
+
+
+def test_generated_columns(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
+    """The log has stored ones from version 18 on; others are refused before anything is made."""
+    server = postgres_version
+    server.execute(
+        f"CREATE TABLE {name} (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) STORED)"
+    )
+    server.execute(f"INSERT INTO {name} VALUES (1)")
+    follower = follow(server_table(server, "id INT, g INT", name))
+    if server.version < 18:
+        with pytest.raises(ConfigError, match=r'column "g" of table .* is generated, and not in'):
+            follower.start()
+        return
+    follower.start()
+    server.execute(f"INSERT INTO {name} VALUES (2)")
+    follower.until_holds(server, name).kill()
+
+
+def test_tables_that_inherit_are_others(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """Their rows are in the log under their own names, so the snapshot leaves them out."""
+    server = postgres_version
+    make(server, name, rows=2)
+    server.execute(f"CREATE TABLE {name}_child () INHERITS ({name})")
+    server.execute(f"INSERT INTO {name}_child VALUES (50, 'child')")
+    follower = follow(server_table(server, "id INT, v STRING", name, key=("id",))).start()
+    server.execute(f"INSERT INTO {name}_child VALUES (51, 'child')")
+    server.execute(f"INSERT INTO {name} VALUES (3, 'own')")
+    follower.until(lambda f: len(f.changes) >= 3)
+    assert sorted(follower.fold(name)) == [(1, "n1"), (2, "n2"), (3, "own")]
+
+
+def test_policies_that_hide_rows_are_an_error(postgres: PostgresServer, follow: Follow) -> None:
+    """They would hide them in the snapshot and not in the log."""
+    name = f"t{next(_NUMBER)}"
+    make(postgres, name, rows=2)
+    postgres.execute("CREATE ROLE reader LOGIN REPLICATION")
+    postgres.execute(f"GRANT SELECT ON {name} TO reader")
+    postgres.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    postgres.execute(f"CREATE POLICY p ON {name} USING (id = 1)")
+    postgres.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}")
+    follower = follow(server_table(postgres, "id INT, v STRING", name, username="reader"))
+    with pytest.raises(ConnectorError) as caught:
+        follower.start().until(lambda f: len(f.changes) == 2)
+    assert "row-level security" in str(caught.value)
+    follower.kill()
+    clean(postgres, name)
+    postgres.execute("DROP ROLE reader")
+
+
+def test_a_publication_that_is_dropped(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """The server ends the log with an error, which is not tried again for ever."""
+    server = postgres_version
+    make(server, name, rows=2)
+    follower = follow(server_table(server, "id INT, v STRING", name)).start()
+    follower.until(lambda f: len(f.changes) == 2)
+    server.execute(f"DROP PUBLICATION pub_{name}")
+    server.execute(f"INSERT INTO {name} VALUES (3, 'c')")
+    with pytest.raises(ConnectorError, match="does not send the log") as caught:
+        follower.until(lambda f: len(f.changes) == 3)
+    assert f"pub_{name}" in str(caught.value)
+
+
+def test_another_timeline(follow: Follow) -> None:
+    """A server that took over is read on where its history holds what was read."""
+    with PostgresServer(15) as server:
+        make(server, "t", rows=2)
+        table = server_table(server, "id INT, v STRING", "t", key=("id",))
+        follower = follow(table).start().until(lambda f: len(f.changes) == 2)
+        follower.until(lambda f: "log" in f.position["splits"])
+        server.stop()
+        server.promote()
+        server.execute("INSERT INTO t VALUES (3, 'new')")
+        follower.until_holds(server, "t")
+        assert follower.position["splits"]["log"]["timeline"] == 2
+        follower.kill()
+        # As if more had been read of the old timeline than the new one holds.
+        follower.position["splits"]["log"] |= {"timeline": 1}
+        with pytest.raises(ConnectorError, match="has gone another way") as caught:
+            follower.start().until(lambda f: len(f.changes) == 4)
+        assert "Timeline 1 was left at" in str(caught.value)
