@@ -41,8 +41,15 @@ from flowsql.library.compiled import (
 from flowsql.library.declare import changes_given, declare_embedded, rows_given
 from flowsql.library.embedded import EmbeddedConnector, EmbeddedInput, Item
 from flowsql.library.functions import add_function, look_in
-from flowsql.library.jobs import JobList
-from flowsql.library.masking import attach_text, short_names, short_text, starred
+from flowsql.library.jobs import JobList, program_name
+from flowsql.library.masking import (
+    attach_text,
+    in_program,
+    program_words,
+    short_names,
+    short_text,
+    starred,
+)
 from flowsql.library.preflight import check_table, preflight
 from flowsql.library.prepared import Prepared
 from flowsql.library.resolve import exactly_once, job_plan
@@ -97,6 +104,7 @@ class Session:
         dry: nothing is to be kept: what is declared in a catalog that lasts is forgotten with the
             session, and compiled plans are not written.
         held: what is declared in a catalog that lasts is written by `keep`, not before.
+        program: a program has opened it: what its errors advise is done in one.
     """
 
     def __init__(
@@ -110,12 +118,14 @@ class Session:
         start: str | None = None,
         dry: bool = False,
         held: bool = False,
+        program: bool = False,
     ) -> None:
         self.config: dict[str, str] = {}
         self.jobs: list[Job] = []
         self._job_list = JobList()
         self._catalog = Catalog(lasting=not (dry or held))
         self._dry = dry
+        self._program = program
         self._embedded = EmbeddedConnector()
         self._tell = events or partial(_LOG.info, "%s")
         self._warn = events or partial(_LOG.warning, "%s")
@@ -198,7 +208,12 @@ class Session:
     def _presenting(self, sql: str) -> Callable[[FlowSQLError], FlowSQLError]:
         """Gives errors their place in the text, and short names to tables of the present database."""
         home = self._home
-        return lambda error: short_names(attach_text(error, sql), home)
+
+        def present(error: FlowSQLError) -> FlowSQLError:
+            shown = short_names(attach_text(error, sql), home)
+            return program_words(shown) if self._program else shown
+
+        return present
 
     def _prepare(self, statement: Statement, sql: str) -> Prepared:
         binder = self._binder()
@@ -305,6 +320,8 @@ class Session:
         name = settings.job_name or f"{self._name}-{self._started}"
         plan = job_plan(planned, binder.tables)
         home = self._home
+
+        words = in_program if self._program else str
         job = Job(
             name,
             plan,
@@ -312,7 +329,7 @@ class Session:
             clock=self._clock,
             fresh=self._fresh,
             resume=self._start == "latest",
-            events=lambda message: self._warn(f'job "{name}": {short_text(message, home)}'),
+            events=lambda m: self._warn(f'job "{name}": {words(short_text(m, home))}'),
             present=self._presenting(starred(sql)),
         )
         return Prepared(
@@ -552,13 +569,18 @@ def connect(
     config: Mapping[str, str] | None = None,
     *,
     clock: Clock | None = None,
+    fresh: bool = False,
     tune_process: bool = False,
 ) -> Session:
     """A new session.
 
+    Jobs without a `pipeline.name` are called by the program's file and a number: those of
+    `orders.py` are `orders-1`, `orders-2`, …
+
     Args:
         config: settings, as SET takes them.
         clock: an object whose `now()` gives microseconds since 1970, read once a step.
+        fresh: jobs begin anew even where there is a checkpoint to resume from.
         tune_process: shorten the interpreter's thread switch interval, which the host process's
             other threads feel, and have the garbage collector pass over what is loaded by now, as
             the command line does.
@@ -570,4 +592,4 @@ def connect(
         sys.setswitchinterval(0.001)
         # A look at all that imports have made takes as long as three steps.
         gc.freeze()
-    return Session(config, clock=clock)
+    return Session(config, clock=clock, fresh=fresh, name=program_name(), program=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
+from pathlib import Path
 
 from flowsql.errors import ConfigError, FlowSQLError, Span, nearest
 from flowsql.library.result import Result, rows_result, text_result
@@ -10,7 +12,7 @@ from flowsql.library.sources import SOURCE_COLUMNS, source_rows
 from flowsql.runtime.job import Job
 from flowsql.sql import DescribeJob, Show, StopJob
 
-__all__ = ["JobList"]
+__all__ = ["JobList", "program_name"]
 
 _COLUMNS = ("job id", "job name", "status", "start time")
 
@@ -79,3 +81,11 @@ class JobList:
             error.span = error.span or statement.job_span
             raise
         return text_result("result", ["OK"])
+
+
+def program_name() -> str:
+    """What a program's jobs are called: its file without the suffix; `flowsql` where there is none."""
+    file = Path(sys.argv[0] if sys.argv else "")
+    # `python -m package` runs a file that is called the same in every package.
+    name = file.parent.name if file.stem == "__main__" else file.stem
+    return name[:100] if name and not name.startswith("-") else "flowsql"

@@ -9,7 +9,7 @@ from functools import lru_cache
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, FlowSQLError
 
-__all__ = ["attach_text", "short_names", "short_text", "starred"]
+__all__ = ["attach_text", "in_program", "program_words", "short_names", "short_text", "starred"]
 
 # Parts of keys whose value is taken for a secret, whoever declares the key.
 _TELLING = ("password", "passwd", "secret", "token", "credential", "api-key", "apikey", "jaas")
@@ -51,6 +51,21 @@ def short_names(error: FlowSQLError, database: tuple[str, str]) -> FlowSQLError:
 def short_text(text: str, database: tuple[str, str]) -> str:
     """A plan or log line in which the tables of that catalog and database have bare names."""
     return re.sub(rf"{_NO_PATH}{re.escape('.'.join(database))}\.(?=\w)", "", text)
+
+
+def in_program(text: str) -> str:
+    """What is said of the command line's `--fresh` and `--from`, for who calls `connect`."""
+    text = re.sub(r'--from "([^"]*)"', r"SET 'execution.state-recovery.path' = '\1'", text)
+    text = text.replace("Without --from", "Without 'execution.state-recovery.path'")
+    text = re.sub(r"--from\b(?: PATH)?", "SET 'execution.state-recovery.path' = '…'", text)
+    return text.replace("--fresh", "flowsql.connect(fresh=True)")
+
+
+def program_words(error: FlowSQLError) -> FlowSQLError:
+    """The error with `in_program` wherever it speaks of the command line's options."""
+    for part in (error, *error.more):
+        _reword(part, in_program)
+    return error
 
 
 def _reword(error: FlowSQLError, change: Callable[[str], str]) -> None:
