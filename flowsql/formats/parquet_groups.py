@@ -33,8 +33,13 @@ def wanted_groups(
     groups = range(metadata.num_row_groups)
     if not wanted or not groups:
         return list(groups)
-    first = metadata.row_group(0)
-    held = {first.column(i).path_in_schema: i for i in range(first.num_columns)}
+    leaves = file.schema
+    # A member `b` of a row `a` has the path of a column `a.b`, but not its name.
+    held = {
+        leaves.column(i).name: i
+        for i in range(metadata.num_columns)
+        if leaves.column(i).name == leaves.column(i).path
+    }
     schema = file.schema_arrow
     names = {c for p in wanted for c in columns_of_predicate(p)}
     places = {c: held[c] for c in names if c in held and schema.field(c).type == read_as(c)}

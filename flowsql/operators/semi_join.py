@@ -65,7 +65,7 @@ class SemiJoinOperator(Operator):
         right: state of port 1's rows; None where they are known by key only.
         right_keys: the right input's join key.
         null_safe: for each key pair, whether NULL matches NULL.
-        null_aware: NOT IN, see the module.
+        null_aware: NOT IN, see the module; no side forgets rows then.
         key_types: of the join key's columns.
         condition: over a pair of rows, or None.
         pair: schema of a pair: the left side's columns, then the right side's.
@@ -126,8 +126,8 @@ class SemiJoinOperator(Operator):
         append = changes.codes is None
         signs = None if append else changes.signs
         loose = self._null_keys(batch, columns)
-        if port and self._null_aware:
-            self._note_facts(changes.signs, loose)
+        if port and self._null_aware and loose is not None:
+            self._count_nulls(changes.signs[loose])
         # Right rows that match nothing count for nothing, and so do left ones of a semi join.
         if loose is not None and (port or not self._anti):
             rows = (~loose).nonzero()[0]
@@ -222,6 +222,7 @@ class SemiJoinOperator(Operator):
             self._counts.mark(fresh)
         if signs is None:
             np.add.at(counts, slots, 1)
+            self._note_facts(len(slots), 0)
             return
         accepted = accepted_counts(slots, signs, counts.take(slots))
         if accepted is not None:
@@ -229,6 +230,7 @@ class SemiJoinOperator(Operator):
             self.context.counters.add("orphan-retractions", len(slots) - len(rows))
             slots, signs = slots.take(rows), signs.take(rows)
         np.add.at(counts, slots, signs.astype(np.int64))
+        self._note_facts(int(signs.sum()), 0)
 
     def _add_right(
         self, right: JoinSideState, batch: pa.RecordBatch, slots: Ints, signs: Signs | None
@@ -282,21 +284,37 @@ class SemiJoinOperator(Operator):
 
     # -- NOT IN --------------------------------------------------------------------------------
 
-    def _note_facts(self, signs: Signs, loose: Bools | None) -> None:
-        """Count the right side's rows, and those whose key is NULL."""
+    def _count_nulls(self, signs: Signs) -> None:
+        """Rows of the right side whose key is NULL."""
+        slots = np.zeros(len(signs), np.int64)
+        held = np.full(len(signs), self._facts_counted()[1])
+        accepted = accepted_counts(slots, signs, held)
+        if accepted is not None:
+            self.context.counters.add("orphan-retractions", int((~accepted).sum()))
+            signs = signs[accepted]
+        self._note_facts(int(signs.sum()), int(signs.sum()))
+
+    def _note_facts(self, rows: int, nulls: int) -> None:
+        """The right side has so many more rows, and so many more NULLs among them."""
+        if not self._null_aware:
+            return
         slot, _ = self._all.ensure(Keys.of([], (), 1))
         if self._facts_before is None:
             self._facts_before = self._facts_now()
-        nulls = 0 if loose is None else int(signs[loose].sum())
-        self._facts.add(slot, "rows", int(signs.sum()))
+        self._facts.add(slot, "rows", rows)
         self._facts.add(slot, "nulls", nulls)
+
+    def _facts_counted(self) -> tuple[int, int]:
+        """How many rows the right side has, and how many NULLs."""
+        slots = self._all.find(Keys.of([], (), 1))
+        if slots[0] < 0:
+            return 0, 0
+        rows, nulls = (int(self._facts.read(slots, name)[0]) for name in ("rows", "nulls"))
+        return rows, nulls
 
     def _facts_now(self) -> tuple[bool, bool]:
         """Whether the right side has a row, and whether it has a NULL."""
-        slots = self._all.find(Keys.of([], (), 1))
-        if slots[0] < 0:
-            return False, False
-        rows, nulls = (int(self._facts.read(slots, name)[0]) for name in ("rows", "nulls"))
+        rows, nulls = self._facts_counted()
         return rows > 0, nulls > 0
 
     # -- end of the step -----------------------------------------------------------------------

@@ -106,7 +106,7 @@ class SemiJoin(Spec):
         null_aware: `left.key NOT IN (SELECT right.key …)` with NULL as SQL has it: where the right
             side has no row every left row is given, where it holds a NULL none, and a left row
             with a NULL key is given only where the right side has no row. For an anti join with one
-            key, that is not null-safe, and no condition. Not needed where neither key is nullable.
+            key, that is not null-safe, and no condition, whose sides have no `ttl`. Not needed where neither key is nullable.
     """
 
     anti: bool

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import SqlError
-from flowsql.expr import Column, Literal, columns_read
+from flowsql.expr import Column, Literal, bind_call, columns_read, walk
 from flowsql.logical import (
     Aggregate,
     Expand,
@@ -412,9 +412,24 @@ def _endless(plan: LogicalPlan) -> str | None:
 # Semi joins and sets
 
 
+def _forgetting(plan: SemiJoin, settings: PlanSettings) -> SemiJoin:
+    """NOT IN, where rows are forgotten: each NULL is a row that all rows meet, while it is kept.
+
+    That the other side has a row, or a NULL, would be known longer than the rows. As in Flink every
+    pair of rows is compared then.
+    """
+    if not plan.null_aware or plan.condition is None or not any(map(settings.kept, plan.ttls)):
+        return plan
+    if not any(c.type.nullable for c in walk(plan.condition) if isinstance(c, Column)):
+        return plan
+    may = bind_call("IS NOT FALSE", [plan.condition], plan.condition.span)
+    return replace(plan, condition=may, null_aware=False)
+
+
 def lower_semi_join(lowering: Lowering, plan: SemiJoin, needed: Needed) -> Lowered:
     """IN, EXISTS, NOT IN, NOT EXISTS."""
     width = len(plan.left.schema.fields)
+    plan = _forgetting(plan, lowering.settings)
     pairs, rest = equalities(plan.condition, width)
     if lowering.settings.streaming:
         refuse_timed(plan, pairs)

@@ -217,3 +217,12 @@ def test_a_file_without_statistics_is_read(tmp_path: Path) -> None:
     wanted = (Comparison("a", BigIntType(), "=", 9),)
     table = replace(format_table("parquet", "a BIGINT"), wanted=wanted)
     assert list(FORMAT.reader(path, table).batches(0, 10))
+
+
+def test_a_member_of_a_row_is_not_the_column_of_its_path(tmp_path: Path) -> None:
+    """Both have the path `a.b`; the row's statistics say nothing of the column."""
+    members = pa.array([{"b": 7}] * 6)
+    path = _file(tmp_path / "f", **{"a.b": pa.array([1] * 6, pa.int64()), "a": members})
+    wanted = (Comparison("a.b", BigIntType(), "=", 1),)
+    table = replace(format_table("parquet", "`a.b` BIGINT"), wanted=wanted)
+    assert sum(len(b) for _, b in FORMAT.reader(path, table).batches(0, 10)) == 6

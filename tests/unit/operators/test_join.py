@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from flowsql.changelog import MAX_ROWS, ChangelogMode
 from flowsql.expr import Column, bind_call
-from flowsql.physical.specs import Join, JoinKind, JoinSide, SideLayout
+from flowsql.physical.specs import Join, JoinKind, JoinSide, SemiJoin, SideLayout
 from flowsql.types import Field, IntType, RowType, VarCharType
 from tests.unit.operators.harness import Run, changes, row_type
 
@@ -171,3 +172,20 @@ def test_a_long_output_keeps_the_limits_of_a_batch() -> None:
     rows = [(i, 7, "a") for i in range(130)]
     r.step((0, changes(LEFT, rows, append=True)), right(("+", 7, wide)))
     assert [len(p) for p in r.parts] == [63, 63, 4]
+
+
+def test_a_null_that_was_never_there_is_an_orphan_of_not_in() -> None:
+    """Nor does a key that was never there count for the right side's rows."""
+    row = row_type(k=IntType())
+    side = JoinSide((0,), (0,), SideLayout.NO_UNIQUE_KEY, (), ChangelogMode.RETRACT)
+    spec = SemiJoin(True, side, replace(side, columns=()), (False,), None, True)
+    r = Run(spec, [row, row], row)
+    orphans = changes(row, [("-", None), ("-", 9), ("-", None)])
+    assert r.step((0, changes(row, [("+", 1), ("+", None)])), (1, orphans)) == [
+        ("+", 1),
+        ("+", None),
+    ]
+    assert r.counters.as_dict() == {"orphan-retractions": 3}
+    assert r.step((1, changes(row, [("+", 8)]))) == [("-", None)]
+    assert r.step((1, changes(row, [("+", None)]))) == [("-", 1)]
+    assert r.step((1, changes(row, [("-", None), ("-", 8)]))) == [("+", 1), ("+", None)]

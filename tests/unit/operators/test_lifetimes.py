@@ -10,6 +10,7 @@ import pytest
 
 from flowsql.changelog import ChangelogMode, Changes
 from flowsql.expr import AggregateCall, Column
+from flowsql.logical import PlanSettings
 from flowsql.operators import lifetimes
 from flowsql.physical.specs import (
     Deduplicate,
@@ -28,6 +29,7 @@ from flowsql.physical.specs import (
     Spec,
 )
 from flowsql.types import BigIntType, RowType, arrow_schema
+from tests.unit.logical.planning import Planner
 from tests.unit.operators.harness import Run, changes, row_type
 
 ROW = row_type(k=BigIntType(), v=BigIntType())
@@ -257,6 +259,34 @@ def test_a_row_of_a_semi_join_stays_when_its_match_is_forgotten() -> None:
     run.step((0, changes(ROW, [("+", 1, 1)])), (1, changes(ROW, [("+", 1, 0)])), now=0)
     assert run.step((0, changes(ROW, [("+", 1, 2)])), now=1_000) == []
     assert run.table() == {(1, 1): 1}
+
+
+def test_a_null_of_not_in_is_forgotten_with_its_row() -> None:
+    """What came while it was kept stays away; what comes later does not know of it."""
+    planner = Planner(
+        PlanSettings(state_ttl=TTL),
+        "CREATE TABLE l (k BIGINT) WITH ('connector' = 'toy');"
+        "CREATE TABLE r (k BIGINT) WITH ('connector' = 'toy', 'scan' = 'retract');",
+    )
+    plan = planner.plan("SELECT k FROM l WHERE k NOT IN (SELECT k FROM r)")
+    (node,) = (n for n in plan.nodes if isinstance(n.spec, SemiJoin))
+    row = row_type(k=BigIntType())
+
+    def one(port: int, *rows: tuple[str, int | None]) -> tuple[int, Changes]:
+        return port, changes(row, rows)
+
+    spec = replace(node.spec, left=replace(node.spec.left, mode=RETRACT))
+    run = Run(spec, [row, row], row)
+    assert run.step(one(1, ("+", None)), now=0) == []
+    assert run.step(one(0, ("+", 1), ("+", None)), now=1) == []
+    assert run.step(one(0, ("+", 2)), now=TTL) == [("+", 2)]
+    run.restart()
+    # A retraction that comes late is a match less, as for any join.
+    assert run.step(one(1, ("-", None)), now=TTL) == [("+", 1), ("+", None)]
+    assert run.step(one(1, ("+", 2), ("+", 7)), now=TTL + 1) == [("-", None)]
+    assert run.step(one(0, ("+", 3), ("+", None), ("+", 7)), now=TTL + 2) == [("+", 3)]
+    run.step(now=9 * TTL)
+    assert {t: n for t, n in run.live().items() if n} == {}
 
 
 def _append(start: int, count: int) -> Changes:
