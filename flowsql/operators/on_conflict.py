@@ -19,8 +19,8 @@ A key lives, where there is a lifetime, from when the row that it shows was writ
 next one is its first. What waits for the watermark is not forgotten.
 State: `keys`, where rows only come; else also `keys_columns` and `rows` (the row that is shown), freed
 with it, and `pending` (what waits for the watermark, with its sign and mark).
-Cost: per row one look-up of its key; per key and step one pass over its rows for each watermark
-under which some of them came.
+Cost: per row one look-up of its key; where rows of a key met each other, one pass over the rows of
+such keys for each watermark under which some of them came.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ Bools = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
 
 _SLOT = BigIntType(nullable=False)
+# Up to so many watermarks of a key are settled one by one.
+_FEW = 4
 
 
 def _violation(table: str, names: tuple[str, ...], key: list[pa.Array], at: int) -> DataError:
@@ -248,8 +250,9 @@ class OnConflictOperator(KeyedOperator):
     def _settle(self, due: _Rows, number: Ints, content: Ints, shown: Ints) -> Ints:
         """The row that each key is left with: its position, −1 for none, −2 for the one shown.
 
-        Keys are settled together, each by what came under its first watermark, then under its
-        second, and so on.
+        Keys are settled together: where there are many watermarks first those whose rows only
+        replace each other, then the others, each by what came under its first watermark, then
+        under its second, and so on.
         """
         after = np.where(shown >= 0, -2, -1)
         now = shown.copy()
@@ -262,12 +265,70 @@ class OnConflictOperator(KeyedOperator):
         turn = np.cumsum(turns) - 1
         first = turn[starts]
         rank = turn - np.repeat(first, np.diff(np.append(starts.nonzero()[0], len(order))))
+        if len(rank) and rank.max() > _FEW:
+            bad = self._replaced(due, (order, turn), number, content, (shown, after))
+            bad = bad.take(key)
+            order, rank = order[bad], rank[bad]
         by_rank = sort_stable(rank)
         ends = np.searchsorted(rank.take(by_rank), np.arange(rank.max(initial=0) + 2))
         for low, high in pairwise(ends):
             rows = np.sort(order.take(by_rank[low:high]))
             self._turn(due, rows, number, content, (now, after))
         return after
+
+    def _replaced(
+        self,
+        due: _Rows,
+        turns: tuple[Ints, Ints],
+        number: Ints,
+        content: Ints,
+        state: tuple[Ints, Ints],
+    ) -> Bools:
+        """Settle keys whose rows only replace each other, all their watermarks at once.
+
+        Under each watermark such a key loses the row that it shows, or gains one where it shows
+        none, or both.
+
+        Args:
+            due: all rows.
+            turns: the rows by key and watermark, in order of arrival; and for each of them, in that
+                order, a number of its key and watermark, ascending.
+            number: each row's key.
+            content: what each row says.
+            state: by key the content that it shows, or −1, and what `_settle` gives; that is changed
+                here.
+
+        Returns:
+            bool[keys], those that are left to be settled turn by turn.
+        """
+        (order, turn), (shown, after) = turns, state
+        what = content.take(order)
+        alike = sort_stable(turn * (int(what.max()) + 1) + what)
+        turn, kinds, rows = turn.take(alike), what.take(alike), order.take(alike)
+        begins = np.ones(len(alike), np.bool_)
+        begins[1:] = (turn[1:] != turn[:-1]) | (kinds[1:] != kinds[:-1])
+        starts = begins.nonzero()[0]
+        signs = due.signs.take(rows).astype(np.int64)
+        net = np.add.reduceat(signs, starts)
+        # Of additions that others cancel the first go.
+        last = np.maximum.reduceat(np.where(signs > 0, rows, -1), starts)
+        # What is left of each turn: first what is taken away, then what is added.
+        left = net.nonzero()[0]
+        left = left.take(sort_stable(turn.take(starts.take(left)) * 2 + (net.take(left) > 0)))
+        net, last, at = net.take(left), last.take(left), starts.take(left)
+        kinds, keys = kinds.take(at), number.take(rows.take(at))
+        first = np.ones(len(keys), np.bool_)
+        first[1:] = keys[1:] != keys[:-1]
+        held = np.empty(len(keys), np.int64)
+        held[1:] = np.where(net[:-1] > 0, kinds[:-1], -1)
+        held[first] = shown.take(keys[first])
+        good = np.where(net > 0, (net == 1) & (held < 0), (net == -1) & (held == kinds))
+        bad = np.zeros(len(shown), np.bool_)
+        bad[keys[~good]] = True
+        ends = np.append(first[1:], True).nonzero()[0] if len(keys) else first.nonzero()[0]
+        ends = ends[~bad.take(keys.take(ends))]
+        after[keys.take(ends)] = np.where(net.take(ends) > 0, last.take(ends), -1)
+        return bad
 
     def _turn(
         self, due: _Rows, rows: Ints, number: Ints, content: Ints, state: tuple[Ints, Ints]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import DataError
+from flowsql.operators import on_conflict
 from flowsql.physical.specs import OnConflict
 from flowsql.types import IntType, VarCharType
 from tests.unit.operators.harness import Run, changes, row_type
@@ -178,12 +180,21 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(EVENTS, st.booleans(), st.booleans())
+@settings(max_examples=200, deadline=None)
+@given(EVENTS, st.booleans(), st.booleans(), st.booleans())
 def test_any_rows_in_any_steps(
-    events: list[tuple[str, int, str, bool, bool]], fails: bool, restarts: bool
+    events: list[tuple[str, int, str, bool, bool]], fails: bool, restarts: bool, together: bool
 ) -> None:
-    """As row after row, wherever steps are cut."""
+    """As row after row, wherever steps are cut, also where watermarks are settled together."""
+    with pytest.MonkeyPatch.context() as patch:
+        if together:
+            patch.setattr(on_conflict, "_FEW", -1)
+        _check_any_rows(events, fails=fails, restarts=restarts)
+
+
+def _check_any_rows(
+    events: list[tuple[str, int, str, bool, bool]], *, fails: bool, restarts: bool
+) -> None:
     model, r = _Model(fails=fails), run(fails=fails)
     live: Counter[tuple[int, str]] = Counter()
     mark = reached = 0
@@ -215,3 +226,27 @@ def test_any_rows_in_any_steps(
     assert r.table() == Counter((k, a) for k, a in model.shown.items())
     assert r.live()["keys"] == len(model.shown)
     assert r.live()["pending"] == 0
+
+
+def test_a_key_that_is_replaced_under_many_watermarks_costs_one_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the rows of keys with a conflict are looked at watermark by watermark."""
+    looked: list[int] = []
+    turn = on_conflict.OnConflictOperator._turn
+
+    def counted(self: Any, due: Any, rows: Any, *others: Any) -> None:
+        looked.append(len(rows))
+        turn(self, due, rows, *others)
+
+    monkeypatch.setattr(on_conflict.OnConflictOperator, "_turn", counted)
+    r = run(fails=False)
+    rows, marks = [("+", 1, "0"), ("+", 2, "a"), ("+", 2, "b")], [0, 0, 0]
+    for i in range(1, 500):
+        rows += [("-", 1, f"{i - 1}"), ("+", 1, f"{i}"), ("-", 3, "x"), ("+", 3, "x")]
+        marks += [i] * 4
+    assert sorted(r.step(changes(ROW, rows, marks=marks), watermark=1_000)) == [
+        ("+", 1, "499"),
+        ("+", 2, "a"),
+    ]
+    assert looked == [2]
