@@ -94,14 +94,14 @@ def test_a_wrong_option_of_a_source_is_marked(
 
 
 def test_an_option_of_a_hint_is_not_looked_for_in_the_table(tmp_path: Path) -> None:
-    """Its table is marked, where the hint stands."""
+    """It is marked in the hint."""
     sql = (
         "CREATE TABLE t (a INT) WITH (FILES, 'path' = 'HERE');\n"
         "SELECT * FROM t /*+ OPTIONS('source.path.regex-pattern' = '[') */"
     )
     assert _told(tmp_path, sql).split("\n")[1:] == [
         "  SELECT * FROM t /*+ OPTIONS('source.path.regex-pattern' = '[') */",
-        "                ^",
+        "                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
     ]
 
 
