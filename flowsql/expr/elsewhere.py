@@ -10,6 +10,7 @@ _TO_TEXT = "CAST(… AS STRING)"
 _NOW = "CURRENT_TIMESTAMP"
 
 ELSEWHERE: Final = {
+    "ANY_VALUE": "FIRST_VALUE(…)",
     "ARRAY_LENGTH": "CARDINALITY(…)",
     "ARRAY_SIZE": "CARDINALITY(…)",
     "CONVERT": "CAST(… AS …)",
@@ -30,6 +31,7 @@ ELSEWHERE: Final = {
     "JSON_EXTRACT": "JSON_VALUE(text, path)",
     "LEN": "CHAR_LENGTH(…)",
     "LENGTH": "CHAR_LENGTH(…)",
+    "MEDIAN": "PERCENTILE(…, 0.5)",
     "NVL": "COALESCE(…, …)",
     "POW": "POWER(…, …)",
     "REGEXP_LIKE": "REGEXP(text, pattern)",

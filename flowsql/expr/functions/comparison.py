@@ -95,12 +95,18 @@ def _aligned(
         return cast_to(left, plain_type(b), safe=_unread_is_null(symbol, left)), right
     if is_character(a) != is_character(b) and (is_numeric(a) or is_numeric(b)):
         if symbol not in ("<", "<=", ">", ">="):
-            number = b if is_character(a) else a
+            number, written = (b, right) if is_character(a) else (a, left)
+            cure = f"Write CAST(… AS {number.with_nullable(True)}), or a literal without quotes."
+            if isinstance(written, Literal):
+                cure = (
+                    f"Write '{written.value!s}', or CAST(… AS {number.with_nullable(True)}) to compare "
+                    "numbers."
+                )
             raise SqlError(
                 f'cannot compare "{a.with_nullable(True)}" with "{b.with_nullable(True)}" '
                 f"by {symbol}",
                 detail="Implicit type conversion between numbers and text is not supported here.",
-                hint=f"Write CAST(… AS {number.with_nullable(True)}), or a literal without quotes.",
+                hint=cure,
                 span=span,
             )
         if is_character(a):

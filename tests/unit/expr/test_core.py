@@ -72,7 +72,7 @@ def test_unknown_function_names_the_nearest() -> None:
 def test_a_very_deep_expression_is_refused() -> None:
     """Not a crash of the interpreter, but an error with its cure."""
     deep = A
-    for _ in range(600):
+    for _ in range(6000):
         deep = bind_call("+", [deep, A], None)  # type: ignore[assignment]
     with pytest.raises(SqlError) as error:
         compile_projection([deep], ROW, SETTINGS)

@@ -334,3 +334,19 @@ def test_hints_in_the_wrong_place(planner: Planner, hint: str, message: str, cur
     shown = planner.error(hint)
     assert message in shown
     assert shown.rstrip().endswith(f"Hint: {cure}")
+
+
+@pytest.mark.parametrize(
+    ("query", "cure"),
+    [
+        ("SELECT MEDIAN(a) FROM t", "Write PERCENTILE(…, 0.5)."),
+        ("SELECT ANY_VALUE(a) FROM t", "Write FIRST_VALUE(…)."),
+        (
+            "SELECT a FROM t WHERE CAST(a AS STRING) = 3",
+            "Write '3', or CAST(… AS INT) to compare numbers.",
+        ),
+    ],
+)
+def test_the_cure_is_what_was_meant(planner: Planner, query: str, cure: str) -> None:
+    """The nearest name is not always what does the work."""
+    assert planner.error(query).rstrip().endswith(f"Hint: {cure}")
