@@ -24,16 +24,33 @@ from flowsql.expr import (
 from flowsql.logical.plan import (
     Aggregate,
     Filter,
+    Insert,
     Join,
     JoinKind,
     LogicalPlan,
     Project,
+    Scan,
+    Tumble,
+    Union,
+    Values,
     without_time,
 )
-from flowsql.logical.plan_rows import Expand, Rank, RankFunction, SemiJoin, Sort, Unnest, column
+from flowsql.logical.plan_changelogs import FromChangelog, ToChangelog
+from flowsql.logical.plan_rows import (
+    Expand,
+    Number,
+    Rank,
+    RankFunction,
+    SemiJoin,
+    SetOperation,
+    Sort,
+    Unnest,
+    column,
+)
 from flowsql.logical.refusals import not_supported
 
 __all__ = [
+    "NAMES",
     "Outer",
     "Pulled",
     "conjunction",
@@ -211,20 +228,29 @@ def pull(plan: LogicalPlan, span: Span) -> Pulled:
         case Sort() if plan.fetch is not None:
             return _sort(plan, span)
         case _:
-            raise _refused(_NAMES.get(type(plan).__name__, type(plan).__name__), plan.span or span)
+            raise _refused(NAMES[type(plan)], plan.span or span)
 
 
-_NAMES = {
-    "Sort": "ORDER BY or LIMIT",
-    "Union": "UNION",
-    "SetOperation": "INTERSECT or EXCEPT",
-    "Number": "ROW_NUMBER",
-    "Rank": "ROW_NUMBER",
-    "Expand": "GROUPING SETS",
-    "Unnest": "UNNEST",
-    "SemiJoin": "another sub-query",
-    "ToChangelog": "TO_CHANGELOG",
-    "FromChangelog": "FROM_CHANGELOG",
+# What people call the nodes below which a column of the query around may be read.
+NAMES: dict[type[LogicalPlan], str] = {
+    Aggregate: "an aggregate",
+    Expand: "GROUPING SETS",
+    Filter: "WHERE or HAVING",
+    FromChangelog: "FROM_CHANGELOG",
+    Insert: "INSERT",
+    Join: "a join",
+    Number: "ROW_NUMBER",
+    Project: "SELECT",
+    Rank: "ROW_NUMBER",
+    Scan: "a table",
+    SemiJoin: "another sub-query",
+    SetOperation: "INTERSECT or EXCEPT",
+    Sort: "ORDER BY or LIMIT",
+    ToChangelog: "TO_CHANGELOG",
+    Tumble: "a window",
+    Union: "UNION",
+    Unnest: "UNNEST",
+    Values: "VALUES",
 }
 
 

@@ -27,6 +27,7 @@ from flowsql.expr import (
     walk,
 )
 from flowsql.logical.correlation import (
+    NAMES,
     Outer,
     Pulled,
     conjunction,
@@ -208,7 +209,7 @@ class _Pushing:
             case _:
                 raise not_supported(
                     "a sub-query that reads the query around it below "
-                    + _NAMES.get(type(plan), type(plan).__name__.upper()),
+                    + (_NAMES.get(type(plan)) or NAMES[type(plan)]),
                     plan.span or self.span,
                     "Write it as a join.",
                 )
@@ -374,6 +375,7 @@ def _reads(plan: LogicalPlan) -> bool:
     return any(e.level == 1 for e in _outers(plan))
 
 
+# What of a node is not supported, where not all of it is.
 _NAMES: dict[type[LogicalPlan], str] = {
     Aggregate: "an aggregate of windows",
     Sort: "LIMIT or OFFSET without ORDER BY",

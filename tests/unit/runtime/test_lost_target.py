@@ -20,8 +20,8 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_a_target_that_lost_its_rows_is_refused(bench: Bench) -> None:
     """What was committed is gone with its marker: going on would leave it out; both cures work."""
-    bench.stop_after(endless(), 500)
-    bench.stop_after(endless(), 500)
+    bench.stop_after(endless(500), 500)
+    bench.stop_after(endless(1000), 500)
     newest = bench.store().load(bench.store().numbers()[-1])
     assert newest.manifest.committed
     aside = bench.folder / "aside"
@@ -45,8 +45,8 @@ def test_a_target_that_lost_its_rows_is_refused(bench: Bench) -> None:
 
 def test_a_lost_target_can_be_filled_anew(bench: Bench) -> None:
     """With `--fresh`, as the refusal says; the checkpoints of before are left aside."""
-    bench.stop_after(endless(), 500)
-    bench.stop_after(endless(), 500)
+    bench.stop_after(endless(500), 500)
+    bench.stop_after(endless(1000), 500)
     shutil.rmtree(bench.out)
     bench.run(Numbers(5000, size=100), fresh=True)
     assert fold(committed_changes(bench.out)) == expected_sums(5000)
@@ -54,11 +54,12 @@ def test_a_lost_target_can_be_filled_anew(bench: Bench) -> None:
 
 def test_an_old_copy_of_a_target_is_refused(bench: Bench) -> None:
     """Its marker stands before what is known to be committed."""
-    bench.stop_after(endless(), 300)
+    # Each run has its rows left, however late it is stopped.
+    bench.stop_after(endless(300), 300)
     aside = bench.folder / "aside"
     shutil.copytree(bench.out, aside)
-    bench.stop_after(endless(), 600)
-    bench.stop_after(endless(), 600)
+    bench.stop_after(endless(900), 600)
+    bench.stop_after(endless(1500), 600)
     shutil.rmtree(bench.out)
     aside.rename(bench.out)
     with pytest.raises(StateError, match='table "parts" has lost the rows of job "sums"'):
