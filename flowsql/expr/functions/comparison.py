@@ -1,7 +1,7 @@
 """= <> < <= > >=, IS [NOT] DISTINCT FROM, BETWEEN, IN, IS [NOT] NULL.
 
 Text compared with a point in time is read as one. What cannot be read is NULL to `=`, `<>` and
-IS [NOT] DISTINCT FROM, and an error to the others and where it is constant. IN reads
+IS [NOT] DISTINCT FROM, and an error to the others and where it is a literal. IN reads
 its items, and compares a text with points in time as they are written. Text and
 numbers compare by `<` only, as numbers; `=` between them is refused, as in Flink. Nested values
 are equal if all their parts are, NULL parts being equal to each other.
@@ -20,7 +20,7 @@ from flowsql.errors import Span, SqlError
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.functions.arithmetic import bind_sum
 from flowsql.expr.lists import entries, keys_of
-from flowsql.expr.nodes import Call, Case, Expression, Literal, columns_read
+from flowsql.expr.nodes import Call, Case, Expression, Literal
 from flowsql.expr.params import ANY
 from flowsql.expr.registry import Function, Maker, by_arguments, overload
 from flowsql.expr.signatures import wrong_arguments
@@ -119,7 +119,7 @@ def _aligned(
 
 
 def _unread_is_null(symbol: str, text: Expression) -> bool:
-    return symbol not in ("<", "<=", ">", ">=") and bool(columns_read(text))
+    return symbol not in ("<", "<=", ">", ">=") and not isinstance(text, Literal)
 
 
 def _numbers(left: Expression, right: Expression) -> tuple[Expression, Expression]:
