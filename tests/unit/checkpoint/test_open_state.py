@@ -49,7 +49,8 @@ INSERT INTO windows SELECT window_start, item, COUNT(*), MAX(ts)
   FROM TABLE(TUMBLE(TABLE sale, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
   GROUP BY window_start, window_end, item;
 INSERT INTO pairs SELECT sale.id, stock.shop FROM sale LEFT JOIN stock ON sale.item = stock.item;
-INSERT INTO shops SELECT stock.shop, sale.amount FROM sale JOIN stock ON sale.item = stock.item;
+INSERT INTO shops SELECT stock.shop, sale.amount FROM sale JOIN stock ON sale.item = stock.item
+  ON CONFLICT DO DEDUPLICATE;
 INSERT INTO highest SELECT shop, MAX(size) FROM stock GROUP BY shop;
 END"""
 
