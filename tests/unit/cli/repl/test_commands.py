@@ -69,9 +69,7 @@ def test_scripts_are_cut_at_files_and_end_at_quit(
     """What is put in stands where it is named."""
     monkeypatch.chdir(tmp_path)
     Path("b.sql").write_text("SELECT 2;")
-    parts = [
-        p.strip() for p in scripts("SELECT 1; SOURCE 'b.sql'; SELECT 3; QUIT; SELECT 4;")
-    ]
+    parts = [p.strip() for p in scripts("SELECT 1; SOURCE 'b.sql'; SELECT 3; QUIT; SELECT 4;")]
     assert [p for p in parts if p] == ["SELECT 1;", "SELECT 2;", "SELECT 3;"]
 
 
