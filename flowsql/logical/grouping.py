@@ -247,7 +247,11 @@ class Groups:
         if not is_aggregate(name):
             raise not_supported(f'aggregate function "{name}"', span)
         if node.args.get("order"):
-            raise not_supported(f'"{name}" with ORDER BY', span)
+            raise not_supported(
+                f'"{name}" with ORDER BY',
+                span,
+                "Leave ORDER BY out; ARRAY_SORT(ARRAY_AGG(x)) has values in their own order.",
+            )
         distinct = bool(node.args.get("distinct"))
         given: list[Expression] = []
         for arg in node.arguments:

@@ -43,7 +43,12 @@ def number(
     try:
         function = RankFunction(node.function)
     except ValueError:
-        raise not_supported(f'OVER with function "{node.function}"', span) from None
+        raise not_supported(
+            f'OVER with function "{node.function}"',
+            span,
+            "There are ROW_NUMBER() and, in batch mode, RANK() and DENSE_RANK(). For an aggregate of "
+            "the whole partition, join with SELECT key, SUM(x) FROM t GROUP BY key.",
+        ) from None
     if node.arguments or node.args.get("distinct") or node.args.get("filter"):
         raise SqlError(f'"{node.function}" takes no arguments', span=span)
     partition, order = _window(node.args["over"], windows)

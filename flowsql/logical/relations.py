@@ -85,7 +85,11 @@ class RelationBinder:
     def _table(self, node: d.TableReference, names: Names) -> tuple[LogicalPlan, Scope]:
         span = span_of(node)
         if node.args.get("period") is not None:
-            raise not_supported("FOR SYSTEM_TIME AS OF", span)
+            raise not_supported(
+                "FOR SYSTEM_TIME AS OF",
+                span,
+                "Leave it out to join with the rows as they are: what was joined changes with them.",
+            )
         parts = node.parts
         if len(parts) == 1 and parts[0] in names.ctes:
             _no_hints(node)

@@ -18,7 +18,17 @@ _BINDERS = {
     "TO_CHANGELOG": bind_to_changelog,
     "TUMBLE": bind_tumble,
 }
-_LATER = ("CUMULATE", "HOP", "ML_EVALUATE", "ML_PREDICT", "SESSION", "VECTOR_SEARCH")
+# Functions of Flink that are not built yet, and what to do instead.
+_LATER = {
+    "CUMULATE": "Use TUMBLE with the size of the step, or with that of the whole window.",
+    "HOP": "Put one TUMBLE(TABLE t, DESCRIPTOR(ts), size, offset) for each offset into a UNION ALL: "
+    "its windows do not overlap.",
+    "ML_EVALUATE": None,
+    "ML_PREDICT": None,
+    "SESSION": "Use TUMBLE, whose windows are of one size: "
+    "TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE).",
+    "VECTOR_SEARCH": None,
+}
 
 
 def bind_table_function(
@@ -39,7 +49,7 @@ def bind_table_function(
     if binder is not None:
         return binder(call, table, streaming=streaming)
     if name in _LATER:
-        raise not_supported(f'table function "{name}"', span_of(call))
+        raise not_supported(f'table function "{name}"', span_of(call), _LATER[name])
     near = nearest(name, (*_BINDERS, *_LATER))
     raise SqlError(
         f'table function "{name}" does not exist',
