@@ -13,8 +13,8 @@ from flowsql.expr.registry import Function
 from flowsql.expr.render import render
 from flowsql.expr.resolve import resolve
 from flowsql.expr.settings import EvalSettings
-from flowsql.types import DoubleType, NullType, VarCharType
-from flowsql.types.common import is_character, is_numeric
+from flowsql.types import DateType, DoubleType, NullType, VarCharType
+from flowsql.types.common import is_character, is_numeric, is_timestamp
 
 __all__ = ["bind_call"]
 
@@ -62,16 +62,27 @@ def _instead(name: str) -> str | None:
     other = ELSEWHERE.get(name.upper())
     if other is not None:
         return f"Write {other}."
-    near = nearest(name, [n for n in all_functions() if n[0] not in _SYMBOLS])
+    from flowsql.expr.aggregates import all_aggregates  # noqa: PLC0415 - it binds by this module
+
+    near = nearest(
+        name,
+        [
+            *(n for n in all_functions() if n[0] not in _SYMBOLS),
+            *(a.name for a in all_aggregates()),
+        ],
+    )
     return f'Did you mean "{near}"?' if near else None
 
 
 def _with_cast(function: Function, name: str, args: Sequence[Expression]) -> str | None:
     """The one cast of an argument that would make a call right."""
     numbers = [a.type for a in args if is_numeric(a.type)]
-    for i, arg in enumerate(args):
+    times = [a.type for a in args if is_timestamp(a.type)]
+    dates = [i for i, a in enumerate(args) if times and isinstance(a.type, DateType)]
+    for i in (*dates, *(i for i in range(len(args)) if i not in dates)):
+        arg = args[i]
         kind = (numbers or [DoubleType()])[0] if is_character(arg.type) else VarCharType()
-        kind = kind.with_nullable(True)
+        kind = (times[0] if i in dates else kind).with_nullable(True)
         if isinstance(arg.type, NullType) or not can_cast(arg.type, kind):
             continue
         cast = Cast(type=kind, arg=arg, safe=False, span=arg.span)

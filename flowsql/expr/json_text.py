@@ -28,6 +28,14 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _WORD_GOES_ON = re.compile(r"[\w$]")
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong with a text, and where in it."""
+    if isinstance(error, json.JSONDecodeError):
+        fact = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+        return f"{fact} at character {error.pos + 1}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
 def parse(text: str) -> Any:
     """The first JSON value of the text.
 
@@ -38,7 +46,7 @@ def parse(text: str) -> Any:
     try:
         value, end = _decoder.raw_decode(text, start)
     except (ValueError, RecursionError) as e:
-        raise NotJson(str(e)) from e
+        raise NotJson(_reason(e)) from e
     if end < len(text) and not isinstance(value, str | dict | list):
         behind = text[end]
         if isinstance(value, bool) or value is None:

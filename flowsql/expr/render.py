@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from flowsql.expr.nodes import Call, Case, Cast, Column, Expression, FieldAccess, Literal
 from flowsql.expr.python_functions import PREFIX, label_of
-from flowsql.types import RowType
+from flowsql.types import DateType, RowType, VarCharType
 from flowsql.types.common import is_character
 
 __all__ = ["render"]
@@ -29,6 +33,8 @@ def render(node: Expression) -> str:
                 return "NULL"
             if is_character(data_type):
                 return "'" + str(value).replace("'", "''") + "'"
+            if isinstance(data_type, DateType) and isinstance(value, int):
+                return f"DATE '{np.datetime64(value, 'D')}'"
             return str(value).upper() if isinstance(value, bool) else str(value)
         case Cast(arg=arg, type=data_type, safe=safe):
             text = str(data_type.with_nullable(True))
@@ -54,10 +60,36 @@ def render(node: Expression) -> str:
                 return f"NOT {_operand(args[0])}"
             if name == "IN":
                 return f"{_operand(args[0])} IN ({', '.join(map(render, args[1:]))})"
+            if name in ("JSON_VALUE", "JSON_QUERY", "JSON_EXISTS"):
+                return f"{name}({', '.join(map(render, args[:2]))}{_json_clauses(name, args)})"
             shown = label_of(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else name
             return f"{shown}({', '.join(map(render, args))})"
         case _:
             return type(node).__name__
+
+
+def _json_clauses(name: str, args: Sequence[Expression]) -> str:
+    """What stands behind the path, with words for arguments."""
+    words = [str(a.value) if isinstance(a, Literal) else "" for a in args]
+    match name, len(args):
+        case "JSON_EXISTS", 3:
+            return f" {words[2]} ON ERROR"
+        case "JSON_QUERY", 6:
+            kind = _json_type(args[2])
+            return f"{kind} {words[3]} WRAPPER {words[4]} ON EMPTY {words[5]} ON ERROR"
+        case "JSON_VALUE", 7:
+            empty, error = (
+                f"DEFAULT {render(args[i + 1])}" if words[i] == "DEFAULT" else words[i]
+                for i in (3, 5)
+            )
+            return f"{_json_type(args[2])} {empty} ON EMPTY {error} ON ERROR"
+        case _:
+            return "".join(f", {render(a)}" for a in args[2:])
+
+
+def _json_type(nothing: Expression) -> str:
+    returned = nothing.type.with_nullable(True)
+    return "" if returned == VarCharType() else f" RETURNING {returned}"
 
 
 def _operand(node: Expression) -> str:

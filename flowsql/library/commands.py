@@ -94,7 +94,11 @@ class Commands:
                 self._create_table(statement, script, binder)
             case CreateView():
                 view = declare_view(statement, self._catalog, script)
-                binder.view(view)
+                try:
+                    binder.view(view)
+                except SqlError as error:
+                    error.span = error.span or statement.name.span
+                    raise
                 self._catalog.create(
                     view, if_not_exists=statement.if_not_exists, span=statement.name.span
                 )

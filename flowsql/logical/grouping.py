@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from sqlglot import expressions as exp
@@ -65,7 +65,9 @@ class Groups:
         below: Attachments | None = None,
         distinct: bool = False,
         repeated: bool = False,
+        aliases: Collection[str] = (),
     ) -> None:
+        self._aliases = aliases
         self._window = window
         self._below = below or Attachments("input")
         # What has a sub-query, as it is written: written again, it is the same value.
@@ -120,7 +122,16 @@ class Groups:
         known = self._beside_key(node)
         if known is not None:
             return known
-        key = self._binder.bind(node)
+        try:
+            key = self._binder.bind(node)
+        except SqlError as error:
+            name = ".".join(node.parts) if isinstance(node, d.ColumnReference) else None
+            if name in self._aliases and "does not exist" in error.message:
+                error.hint = (
+                    f'"{name}" is an alias of SELECT, which GROUP BY does not know: '
+                    "write what it stands for."
+                )
+            raise
         if key not in self._keys:
             self._keys.append(key)
         if looks_beside(node):

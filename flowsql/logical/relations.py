@@ -147,6 +147,7 @@ class RelationBinder:
                 raise SqlError(
                     f'view "{full}" names {len(view.columns)} columns, '
                     f"its query has {len(plan.schema.fields)}",
+                    hint="Give a name for each, or aliases in the query.",
                     span=span,
                 )
             plan = _with_names(plan, view.columns)

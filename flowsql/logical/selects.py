@@ -258,6 +258,9 @@ class _Select:
             below=below,
             distinct=group is not None and bool(group.args.get("distinct")),
             repeated=not streaming,
+            aliases=[
+                i.args["alias"].this for i in self.node.expressions if isinstance(i, exp.Alias)
+            ],
         )
 
     def _having(self, groups: Groups, values: ClauseValues) -> LogicalPlan:

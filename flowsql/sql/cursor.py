@@ -148,6 +148,8 @@ def misspelt(token: Token, expected: Sequence[str]) -> SqlError:
         meant = nearest(token.value, [e for e in expected if e.isupper()])
         if meant:
             hint = f'Did you mean "{meant}"?'
+        elif token.key == "ILIKE":
+            hint = "Write LOWER(text) LIKE 'pattern' in small letters."
         elif token.key in RESERVED - _GRAMMAR and any(e in _NAMED or e == _END for e in expected):
             hint = f'"{token.value}" is a reserved word: as a name, write it `{token.value}`.'
     end = max(token.end, token.start + 1)

@@ -77,6 +77,7 @@ _STOP = "STOP JOB 'id' ends a job; SHOW JOBS lists them."
 
 # What other databases have, or Flink under another name: only looked at where nothing else fits.
 _FOREIGN_STATEMENTS: dict[str, str] = {
+    **dict.fromkeys(("LIST JARS", "LIST JAR"), "Write SHOW JARS."),
     **dict.fromkeys(("COMMIT", "ROLLBACK", "BEGIN TRANSACTION", "START"), _NO_TRANSACTIONS),
     **dict.fromkeys(("GRANT", "REVOKE", "CREATE USER", "CREATE ROLE"), _NO_USERS),
     **dict.fromkeys(("CREATE INDEX", "CREATE UNIQUE INDEX", "CREATE SEQUENCE"), _KEPT_ELSEWHERE),
