@@ -16,6 +16,7 @@ from typing import Any
 
 import flowsql
 from flowsql.changelog import kind_names
+from flowsql.checkpoint import load
 from flowsql.errors import StateError
 from flowsql.optimizer import RULES, optimize
 from flowsql.sql import QueryStatement, parse_script
@@ -265,6 +266,9 @@ class Engine:
                                 taken = job.checkpoint(timeout)
                             except StateError:
                                 _over(job, timeout)  # it reads nothing, so that it ended at once
+                                continue
+                            if load(taken).manifest.finished:
+                                _over(job, timeout)  # it ended while it was asked
                                 continue
                             recover = str(shutil.copytree(taken, folder / f"at-{save}"))
                             feed.gate, done = stop, save

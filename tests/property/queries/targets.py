@@ -70,7 +70,8 @@ class Target:
 
     def insert(self, name: str, query: Query) -> str:
         """The INSERT."""
-        conflict = " ON CONFLICT DO DEDUPLICATE" if self.conflict else ""
+        # Where rows only come into a sink of pairs there is no conflict to speak of.
+        conflict = " ON CONFLICT DO DEDUPLICATE" if self.conflict and self.one_a_key else ""
         return f"INSERT INTO {name} {self.wrapped(query)}{conflict}"
 
     def folded(self, table: Counter[Any], changes: Sequence[Change]) -> Counter[Any]:
