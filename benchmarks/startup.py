@@ -1,11 +1,13 @@
-"""How long until the first row?
+"""How long until the first row, and the first prompt?
 
-`import flowsql`, and `flowsql run` of a job from `values` to `print`, up to its first line.
+`import flowsql`; `flowsql run` of a job from `values` to `print`, up to its first line; `flowsql -e
+"SELECT 1"`, to its end; `flowsql` alone in a terminal, until it shows its prompt.
 """
 
 from __future__ import annotations
 
 import os
+import pty
 import resource
 import subprocess
 import sys
@@ -39,6 +41,24 @@ def spent(command: list[str], folder: str) -> tuple[float, float, str]:
     return first, cpu, line.strip()
 
 
+def until_prompt(command: list[str], folder: str) -> float:
+    """Seconds until a terminal shows the prompt."""
+    home = {**os.environ, "HOME": folder, "TERM": "xterm"}
+    master, slave = pty.openpty()
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, cwd=folder, env=home
+    ) as process:
+        shown = b""
+        while b"flowsql>" not in shown:
+            shown += os.read(master, 4096)
+        seen = time.perf_counter() - start
+        process.kill()
+    os.close(slave)
+    os.close(master)
+    return seen
+
+
 def main() -> None:
     """The best of a few."""
     if hasattr(os, "sched_setaffinity"):
@@ -59,6 +79,13 @@ def main() -> None:
             f"flowsql run, values to print: first row ({line}) after {first:.2f} s by the clock; "
             f"{min(r[1] for r in runs):.2f} s of processor time to its end"
         )
+        one = [sys.executable, "-c", CLI, "-e", "SELECT 1"]
+        print(
+            'flowsql -e "SELECT 1": '
+            f"{min(spent(one, folder)[1] for _ in range(REPEATS)):.2f} s of processor time to its end"
+        )
+        prompts = [until_prompt([sys.executable, "-c", CLI], folder) for _ in range(REPEATS)]
+        print(f"flowsql: first prompt after {min(prompts):.2f} s by the clock")
 
 
 if __name__ == "__main__":
