@@ -16,8 +16,10 @@ from flowsql.connector import (
     Finding,
     Needs,
     PreflightContext,
+    Reader,
     Role,
     Source,
+    Split,
 )
 from flowsql.errors import ConfigError, ConnectorError
 from flowsql.types import DataType, LocalZonedTimestampType, VarCharType
@@ -49,6 +51,7 @@ class PostgresConnector(Connector):
     name = "postgres-cdc"
     options = OPTIONS
     roles = frozenset({Role.SCAN})
+    reads_in = "process"
     metadata: ClassVar[Mapping[str, DataType]] = {
         "database_name": _TEXT,
         "schema_name": _TEXT,
@@ -119,6 +122,20 @@ class PostgresConnector(Connector):
             # The client library is loaded by who reads, not by who plans.
             from flowsql_connectors.postgres_cdc.source import PostgresSource  # noqa: PLC0415
         return PostgresSource(tables, [self.scan_mode(t) for t in tables], position, context)
+
+    def open_reader(
+        self,
+        tables: Sequence[ConnectorTable],
+        setup: JSON,
+        splits: Sequence[tuple[Split, JSON | None]],
+    ) -> Reader:
+        from flowsql_connectors.postgres_cdc.opening import open_reader  # noqa: PLC0415 - client
+        from flowsql_connectors.postgres_cdc.setup import ReaderSetup  # noqa: PLC0415 - client
+
+        modes = [self.scan_mode(t) for t in tables]
+        reader = open_reader(tables, modes, ReaderSetup.read(setup))
+        reader.assign(splits)
+        return reader
 
     def preflight(
         self,

@@ -37,15 +37,15 @@ from flowsql_connectors.postgres_cdc.catalog import (
     matching,
     read_types,
 )
-from flowsql_connectors.postgres_cdc.changing import ChangeMaker, LogTable
 from flowsql_connectors.postgres_cdc.chunks import Chunk, ChunkKey, chunk_key, cut_chunks
-from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
-from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG, LogReader
-from flowsql_connectors.postgres_cdc.reader import NAME, PostgresReader, check_format
-from flowsql_connectors.postgres_cdc.rows import RowShape, check_generated, check_table, readings_of
+from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
+from flowsql_connectors.postgres_cdc.opening import open_reader
+from flowsql_connectors.postgres_cdc.reader import NAME, check_format
+from flowsql_connectors.postgres_cdc.rows import RowShape, check_generated, check_table
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
+from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup, shape_of
 from flowsql_connectors.postgres_cdc.types import PgType
-from flowsql_connectors.postgres_cdc.visibility import ChunkedTable, Snapshot
+from flowsql_connectors.postgres_cdc.visibility import Snapshot
 
 __all__ = ["PostgresSource"]
 
@@ -95,6 +95,7 @@ class PostgresSource(Source):
     ) -> None:
         options = tables[0].options
         self._options = options
+        self._job_tables, self._modes = tables, modes
         self._context = context
         self._server = Server(tables[0])
         self._mode: str = options["scan.startup.mode"]
@@ -154,12 +155,14 @@ class PostgresSource(Source):
         return None if self.bounded or self._log_given else _LONG
 
     def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
-        tables = {
-            name: SnapshotTable(t.source, t.shapes, t.key) for name, t in self._tables.items()
-        }
-        reader = PostgresReader(ChunkReader(self._server, tables), self._open_log)
+        lend = self._lend_replication if self._temporary else None
+        reader = open_reader(self._job_tables, self._modes, self._reader_setup(), lend)
         reader.assign(splits)
         return reader
+
+    def setup(self) -> JSON | None:
+        # A temporary slot is read by the connection that made it, which cannot move.
+        return None if self._temporary else self._reader_setup().described()
 
     def finished(self, split: str, result: JSON) -> Sequence[JSON]:
         del result
@@ -252,16 +255,7 @@ class PostgresSource(Source):
                 name = str(source)
                 if name not in self._tables:
                     self._tables[name] = _Table(source, chunk_key(table, source))
-                self._tables[name].shapes.append(
-                    RowShape(
-                        table,
-                        mode,
-                        self._server.database,
-                        source.schema,
-                        source.name,
-                        readings_of(table, source, self._types),
-                    )
-                )
+                self._tables[name].shapes.append(shape_of(table, mode, source, self._types))
 
     def _logs_generated(self, kind: str) -> bool:
         """Whether generated columns of a kind (`s` stored, `v` virtual) can be read."""
@@ -495,77 +489,29 @@ class PostgresSource(Source):
             "bound": bound,
             "snapshots": [s.described() for s in self._snapshots],
             "read": {name: list(t.read) for name, t in self._tables.items()},
+            # Needed to judge by, up to the bound.
+            "lows": {
+                name: [c.low for c in t.chunks[1:]] if bound else []
+                for name, t in self._tables.items()
+            },
         }
 
-    def _open_log(self, payload: JSON, position: JSON | None) -> LogReader:
-        start = payload["start"] if position is None else position["lsn"]
-        known = [None, *(Snapshot.stored(s) for s in payload["snapshots"])]
-        filtered = start < payload["bound"]
-        tables = {}
-        for name, table in self._tables.items():
-            chunks = None
-            if filtered and any(payload["read"][name]):
-                lows = [c.low for c in table.chunks[1:] if c.low is not None]
-                chunks = ChunkedTable(table.key, lows, [known[i] for i in payload["read"][name]])
-            tables[table.source.oid] = LogTable(table.source, table.shapes, chunks)
-        connection = None
-        if self._temporary:
-            connection, self._replication = self._replication, None
-        return LogReader(
-            self._server,
+    def _reader_setup(self) -> ReaderSetup:
+        return ReaderSetup(
             self._slot,
             self._publication,
-            start=start,
-            timeline=(payload if position is None else position)["timeline"],
-            bound=payload["bound"],
-            maker=ChangeMaker(tables, self._types, self._look_up),
-            acknowledged=None if self._temporary else self._acknowledged,
-            connection=connection,
-            idle_seconds=min(1.0, self._options["heartbeat.interval.ms"] / 1000),
-            check=self._check_slot,
+            None if self._temporary else self._acknowledged,
+            {
+                name: TableSetup(t.source, t.key, tuple(s.table.name for s in t.shapes))
+                for name, t in self._tables.items()
+            },
+            self._types,
         )
 
-    def _look_up(self, columns: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PgType]:
-        with contextlib.closing(self._server.connect()) as connection:
-            return read_types(self._server, connection, columns)
-
-    def _check_slot(self, replication: Connection, position: int, timeline: int) -> int:
-        """Raise where the slot cannot be read on from a position in a timeline; the timeline now.
-
-        Raises psycopg.Error for a server that is away.
-        """
-        now_in = slots.check_timeline(self._server, replication, timeline, position)
-        with contextlib.closing(self._server.open()) as connection:
-            try:
-                found = slots.find_slot(self._server, connection, self._slot)
-                ((now,),) = self._server.rows(
-                    connection,
-                    "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-                    " ELSE pg_current_wal_lsn() END::text",
-                )
-            except ConnectorError:
-                if connection.broken or connection.closed:
-                    raise psycopg.OperationalError("the connection is lost") from None
-                raise
-        if found is None:
-            raise ConnectorError(
-                f'PostgreSQL server "{self._server}" has no replication slot "{self._slot}" any'
-                " more",
-                detail="It was dropped, or another server has taken over without it.",
-                hint="Begin anew with --fresh.",
-            )
-        if found.lost is not None:
-            raise slots.lost_slot(self._server, self._slot, found.lost)
-        if found.confirmed > position:
-            raise slots.slot_ahead(self._server, self._slot, found.confirmed, position)
-        if lsn_number(now) < position:
-            raise ConnectorError(
-                f'the log of PostgreSQL server "{self._server}" ends before the position that was'
-                " read",
-                detail="Another server has taken over that had not all of it.",
-                hint="Begin anew with --fresh.",
-            )
-        return now_in
+    def _lend_replication(self) -> Connection | None:
+        """The connection that the slot lives as long as; its reader closes it."""
+        connection, self._replication = self._replication, None
+        return connection
 
     def _let_go_of_snapshot(self) -> None:
         if self._holder is not None:
