@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-
-import psycopg
+from functools import partial
 
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import JSON, ConnectorTable
-from flowsql.errors import ConnectorError
-from flowsql_connectors.postgres_cdc import slots
 from flowsql_connectors.postgres_cdc.catalog import read_types
 from flowsql_connectors.postgres_cdc.changing import ChangeMaker, LogTable
 from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
 from flowsql_connectors.postgres_cdc.log_reader import LogReader
 from flowsql_connectors.postgres_cdc.reader import PostgresReader
-from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
+from flowsql_connectors.postgres_cdc.server import Connection, Server
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup
+from flowsql_connectors.postgres_cdc.slot_checks import check_slot
 from flowsql_connectors.postgres_cdc.types import PgType
 from flowsql_connectors.postgres_cdc.visibility import ChunkedTable, Snapshot
 
@@ -88,47 +86,9 @@ class _Opening:
             acknowledged=self._setup.acknowledged,
             connection=None if self._lend is None else self._lend(),
             idle_seconds=min(1.0, self._options["heartbeat.interval.ms"] / 1000),
-            check=self._check_slot,
+            check=partial(check_slot, self._server, self._setup.slot),
         )
 
     def _look_up(self, columns: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PgType]:
         with contextlib.closing(self._server.connect()) as connection:
             return read_types(self._server, connection, columns)
-
-    def _check_slot(self, replication: Connection, position: int, timeline: int) -> int:
-        """Raise where the slot cannot be read on from a position in a timeline; the timeline now.
-
-        Raises psycopg.Error for a server that is away.
-        """
-        slot = self._setup.slot
-        now_in = slots.check_timeline(self._server, replication, timeline, position)
-        with contextlib.closing(self._server.open()) as connection:
-            try:
-                found = slots.find_slot(self._server, connection, slot)
-                ((now,),) = self._server.rows(
-                    connection,
-                    "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-                    " ELSE pg_current_wal_lsn() END::text",
-                )
-            except ConnectorError:
-                if connection.broken or connection.closed:
-                    raise psycopg.OperationalError("the connection is lost") from None
-                raise
-        if found is None:
-            raise ConnectorError(
-                f'PostgreSQL server "{self._server}" has no replication slot "{slot}" any more',
-                detail="It was dropped, or another server has taken over without it.",
-                hint="Begin anew with --fresh.",
-            )
-        if found.lost is not None:
-            raise slots.lost_slot(self._server, slot, found.lost)
-        if found.confirmed > position:
-            raise slots.slot_ahead(self._server, slot, found.confirmed, position)
-        if lsn_number(now) < position:
-            raise ConnectorError(
-                f'the log of PostgreSQL server "{self._server}" ends before the position that was'
-                " read",
-                detail="Another server has taken over that had not all of it.",
-                hint="Begin anew with --fresh.",
-            )
-        return now_in

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -31,49 +30,27 @@ from flowsql.connector import (
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc import slots
 from flowsql_connectors.postgres_cdc.catalog import (
-    ServerTable,
     count_about,
     list_tables,
     matching,
     read_types,
 )
-from flowsql_connectors.postgres_cdc.chunks import Chunk, ChunkKey, chunk_key, cut_chunks
+from flowsql_connectors.postgres_cdc.chunked import EXPORTED, UNREAD, SourceTable
+from flowsql_connectors.postgres_cdc.chunks import chunk_key, cut_chunks
+from flowsql_connectors.postgres_cdc.holding import SnapshotHolder, wait_for_running
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
 from flowsql_connectors.postgres_cdc.reader import NAME, check_format
-from flowsql_connectors.postgres_cdc.rows import RowShape, check_generated, check_table
+from flowsql_connectors.postgres_cdc.rows import check_generated, check_table
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup, shape_of
+from flowsql_connectors.postgres_cdc.slot_checks import idle_slot
 from flowsql_connectors.postgres_cdc.types import PgType
 from flowsql_connectors.postgres_cdc.visibility import Snapshot
 
 __all__ = ["PostgresSource"]
 
-_UNREAD: Final = -1
-_EXPORTED: Final = 0  # the snapshot that came with the slot
-_ACTIVE_PATIENCE: Final = 10.0  # seconds
-_RUNNING_PATIENCE: Final = 60.0
-_LONG: Final = 3600.0
-
-
-class _Table:
-    """A table of the server: its chunks, and under which snapshot each was read."""
-
-    def __init__(self, source: ServerTable, key: ChunkKey | None) -> None:
-        self.source = source
-        self.key = key
-        self.shapes: list[RowShape] = []
-        self.chunks: list[Chunk] = []
-        self.read: list[int] = []
-
-    def described(self) -> JSON:
-        return {
-            **self.source.described(),
-            "key": None if self.key is None else self.key.column.name,
-            "lows": [c.low for c in self.chunks[1:]],
-            # It is written while more chunks are read.
-            "read": list(self.read),
-        }
+_LONG: Final = 3600.0  # seconds
 
 
 class PostgresSource(Source):
@@ -105,17 +82,17 @@ class PostgresSource(Source):
         self._publication: str = options["debezium.publication.name"]
         self._own_publication = False
         self._types: dict[tuple[int, int], PgType] = {}
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, SourceTable] = {}
         self._snapshots: list[Snapshot] = []
         self._snapshot: str | None = None
         self._snapshot_rows: int | None = None
         self._start = 0
         self._acknowledged = 0
-        self._current = _EXPORTED
+        self._current = EXPORTED
         self._given: set[str] = set()
         self._log_given = False
-        # The connection whose transaction holds the snapshot, or on which the slot was made.
-        self._holder: Connection | None = None
+        # What holds the snapshot, or the connection on which the slot was made.
+        self._holder: SnapshotHolder | None = None
         self._replication: Connection | None = None
         self._made_slot = False
         self._connection = self._server.connect()
@@ -131,7 +108,7 @@ class PostgresSource(Source):
             feeds = tuple(s.table.name for s in table.shapes)
             for index, chunk in enumerate(table.chunks):
                 split = f"{name}:{index}"
-                if table.read[index] != _UNREAD or split in self._given:
+                if table.read[index] != UNREAD or split in self._given:
                     continue
                 self._given.add(split)
                 payload = {
@@ -212,7 +189,7 @@ class PostgresSource(Source):
 
     @property
     def _all_read(self) -> bool:
-        return all(r != _UNREAD for t in self._tables.values() for r in t.read)
+        return all(t.all_read for t in self._tables.values())
 
     def _open(
         self,
@@ -254,7 +231,7 @@ class PostgresSource(Source):
             for source in sources:
                 name = str(source)
                 if name not in self._tables:
-                    self._tables[name] = _Table(source, chunk_key(table, source))
+                    self._tables[name] = SourceTable(source, chunk_key(table, source))
                 self._tables[name].shapes.append(shape_of(table, mode, source, self._types))
 
     def _logs_generated(self, kind: str) -> bool:
@@ -297,7 +274,7 @@ class PostgresSource(Source):
             self._start, self._snapshot = slots.create_slot(
                 self._server, replication, self._slot, temporary=True, export=snapshot
             )
-        elif (found := self._idle_slot()) is None:
+        elif (found := idle_slot(self._server, self._connection, self._slot)) is None:
             self._start, self._snapshot = slots.create_slot(
                 self._server, replication, self._slot, temporary=False, export=snapshot
             )
@@ -312,7 +289,7 @@ class PostgresSource(Source):
                 ((now,),) = self._rows("SELECT pg_current_wal_lsn()::text")
                 self._start = max(self._start, lsn_number(now))
             elif snapshot:
-                self._wait_for_running()
+                wait_for_running(self._server, self._connection, self._slot)
                 self._take_snapshot()
         self._acknowledged = self._start
         if snapshot:
@@ -340,18 +317,7 @@ class PostgresSource(Source):
                 " --fresh.",
             )
         for name, table in self._tables.items():
-            self._check_schema(table, stored[name])
-            lows = [None, *stored[name]["lows"]]
-            highs = [*stored[name]["lows"], None]
-            table.read = list(stored[name]["read"])
-            if table.read:
-                table.chunks = [Chunk(*edges) for edges in zip(lows, highs, strict=True)]
-            key = stored[name]["key"]
-            if key != (None if table.key is None else table.key.column.name) and lows[1:]:
-                raise ConnectorError(
-                    f'the chunks of table "{name}" were cut by another column: "{key}"',
-                    hint="Begin anew with --fresh.",
-                )
+            table.resume(stored[name])
         self._start = position["start"]
         self._timeline = position["timeline"]
         self._snapshots = [Snapshot.stored(s) for s in position["snapshots"]]
@@ -364,7 +330,7 @@ class PostgresSource(Source):
                     " it was.",
                 )
             return
-        found = self._idle_slot()
+        found = idle_slot(self._server, self._connection, self._slot)
         if found is None:
             raise ConnectorError(
                 f'PostgreSQL server "{self._server}" has no replication slot "{self._slot}"',
@@ -377,109 +343,27 @@ class PostgresSource(Source):
         if not self._all_read:
             self._take_snapshot()
 
-    def _check_schema(self, table: _Table, stored: JSON) -> None:
-        now = table.source.described()
-        strict = any(s.table.options["scan.schema-change"] == "fail" for s in table.shapes)
-        if now["oid"] != stored["oid"]:
-            raise ConnectorError(
-                f'table "{table.source}" of the server is not the one of the checkpoint: it was'
-                " dropped and made again",
-                hint="Begin anew with --fresh.",
-            )
-        if strict and now["columns"] != [list(c) for c in stored["columns"]]:
-            was = ", ".join(f'"{c[0]}"' for c in stored["columns"])
-            names = ", ".join(f'"{c[0]}"' for c in now["columns"])
-            raise ConnectorError(
-                f'the columns of table "{table.source}" of the server are others than at the'
-                " checkpoint",
-                detail=f"At the checkpoint: {was}; now: {names}."
-                + (" Types differ." if was == names else ""),
-                hint="Begin anew with --fresh; or set 'scan.schema-change' = 'ignore', which goes"
-                " on as long as every declared column can be read.",
-            )
-
-    def _idle_slot(self) -> slots.SlotState | None:
-        """The slot, once nobody reads it."""
-        end = time.monotonic() + _ACTIVE_PATIENCE
-        while True:
-            found = slots.find_slot(self._server, self._connection, self._slot)
-            if found is None:
-                return None
-            if found.lost is not None:
-                raise slots.lost_slot(self._server, self._slot, found.lost)
-            if found.active_pid is None:
-                return found
-            if time.monotonic() > end:
-                raise ConnectorError(
-                    f'replication slot "{self._slot}" of PostgreSQL server "{self._server}" is'
-                    f" being read by somebody else: process {found.active_pid} of the server",
-                    hint="Stop the other job, or give this one a 'slot.name' of its own.",
-                )
-            time.sleep(0.1)
-
     def _rows(self, query: Any, *values: Any) -> list[tuple[Any, ...]]:
         return self._server.rows(self._connection, query, *values)
 
-    def _current_snapshot(self, connection: Connection) -> str:
-        new = connection.info.server_version >= 130_000
-        name = "pg_current_snapshot" if new else "txid_current_snapshot"
-        ((text,),) = self._server.rows(connection, f"SELECT {name}()::text")
-        return str(text)
-
-    def _wait_for_running(self) -> None:
-        """Until no transaction runs that may stand in the log before the slot's position.
-
-        Its commit may be in the log while it is still invisible to snapshots.
-        """
-        highest = int(self._current_snapshot(self._connection).split(":")[1])
-        end = time.monotonic() + _RUNNING_PATIENCE
-        while int(self._current_snapshot(self._connection).split(":")[0]) < highest:
-            if time.monotonic() > end:
-                raise ConnectorError(
-                    f'transactions of PostgreSQL server "{self._server}" have been open for more'
-                    " than a minute, and a first start on a slot that is there waits for them",
-                    hint="End them (pg_stat_activity, pg_prepared_xacts shows them), or drop slot"
-                    f' "{self._slot}", so that it is made anew.',
-                )
-            time.sleep(0.05)
-
-    def _hold_snapshot(self) -> str:
-        """A snapshot of now, shared with the readers; what it sees."""
-        self._holder = self._server.connect()
-        self._server.rows(self._holder, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        ((self._snapshot,),) = self._server.rows(self._holder, "SELECT pg_export_snapshot()")
-        return self._current_snapshot(self._holder)
+    def _hold_snapshot(self) -> SnapshotHolder:
+        """A snapshot of now, shared with the readers."""
+        self._holder = SnapshotHolder(self._server)
+        self._snapshot = self._holder.name
+        return self._holder
 
     def _take_snapshot(self) -> None:
         """The snapshot for what is unread, with the bound behind all that it sees."""
-        seen = self._hold_snapshot()
-        # Transactional, so that it is written at once; no standby is waited for.
-        self._rows("SET synchronous_commit = local")
-        ((bound,),) = self._rows("SELECT pg_logical_emit_message(true, 'flowsql', 'bound')::text")
-        self._snapshots.append(Snapshot.read(seen, lsn_number(bound)))
+        self._snapshots.append(self._hold_snapshot().bounded(self._connection))
         self._current = len(self._snapshots)
 
     def _cut(self) -> None:
-        """Cut all tables into chunks, under the snapshot."""
-        connection = self._holder
-        other = None
-        try:
-            if connection is None:
-                other = connection = self._server.connect()
-                self._server.rows(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                assert self._snapshot is not None
-                self._server.rows(
-                    connection,
-                    sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self._snapshot)),
-                )
-            for table in self._tables.values():
-                table.chunks = cut_chunks(
-                    table.shapes[0].table, table.source, table.key, self._server, connection
-                )
-                table.read = [_UNREAD] * len(table.chunks)
-        finally:
-            if other is not None:
-                other.close()
+        """Cut all tables into chunks; a bound is right under any snapshot."""
+        for table in self._tables.values():
+            table.chunks = cut_chunks(
+                table.shapes[0].table, table.source, table.key, self._server, self._connection
+            )
+            table.read = [UNREAD] * len(table.chunks)
 
     def _log_payload(self) -> JSON:
         bound = max((s.bound for s in self._snapshots), default=0)

@@ -1,0 +1,79 @@
+"""Whether a slot can be read, and read on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Final
+
+import psycopg
+
+from flowsql.errors import ConnectorError
+from flowsql_connectors.postgres_cdc import slots
+from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
+
+__all__ = ["check_slot", "idle_slot"]
+
+_ACTIVE_PATIENCE: Final = 10.0  # seconds
+_WRITTEN: Final = """
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+  ELSE pg_current_wal_lsn() END::text
+"""
+
+
+def idle_slot(server: Server, connection: Connection, slot: str) -> slots.SlotState | None:
+    """The slot of that name, once nobody reads it; None where there is none.
+
+    Raises ConnectorError for one that is lost, or that somebody else goes on reading.
+    """
+    end = time.monotonic() + _ACTIVE_PATIENCE
+    while True:
+        found = slots.find_slot(server, connection, slot)
+        if found is None:
+            return None
+        if found.lost is not None:
+            raise slots.lost_slot(server, slot, found.lost)
+        if found.active_pid is None:
+            return found
+        if time.monotonic() > end:
+            raise ConnectorError(
+                f'replication slot "{slot}" of PostgreSQL server "{server}" is being read by'
+                f" somebody else: process {found.active_pid} of the server",
+                hint="Stop the other job, or give this one a 'slot.name' of its own.",
+            )
+        time.sleep(0.1)
+
+
+def check_slot(
+    server: Server, slot: str, replication: Connection, position: int, timeline: int
+) -> int:
+    """Raise where the slot cannot be read on from a position in a timeline; the timeline now.
+
+    Raises psycopg.Error for a server that is away.
+    """
+    now_in = slots.check_timeline(server, replication, timeline, position)
+    with contextlib.closing(server.open()) as connection:
+        try:
+            found = slots.find_slot(server, connection, slot)
+            ((now,),) = server.rows(connection, _WRITTEN)
+        except ConnectorError:
+            if connection.broken or connection.closed:
+                raise psycopg.OperationalError("the connection is lost") from None
+            raise
+    if found is None:
+        raise ConnectorError(
+            f'PostgreSQL server "{server}" has no replication slot "{slot}" any more',
+            detail="It was dropped, or another server has taken over without it.",
+            hint="Begin anew with --fresh.",
+        )
+    if found.lost is not None:
+        raise slots.lost_slot(server, slot, found.lost)
+    if found.confirmed > position:
+        raise slots.slot_ahead(server, slot, found.confirmed, position)
+    if lsn_number(now) < position:
+        raise ConnectorError(
+            f'the log of PostgreSQL server "{server}" ends before the position that was read',
+            detail="Another server has taken over that had not all of it.",
+            hint="Begin anew with --fresh.",
+        )
+    return now_in
