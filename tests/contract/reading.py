@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from flowsql.connector import BadRecord, Reader, Source, Split
 from flowsql.testing import row_text
 
 TIMEOUT = 0.02
+_PATIENCE = 30.0  # seconds
 
 
 @dataclass
@@ -34,10 +35,21 @@ def read(
     max_rows: int = 1000,
     polls: int = 100_000,
     idle: int = 3,
+    ended: Callable[[Reader, Collection[str]], bool] | None = None,
 ) -> Run:
     """Reads until `rows` rows are there and a boundary is reached, or the source is at its end.
 
     Positions go through JSON, and are taken only at a boundary, as the contract says.
+
+    Args:
+        open_source: opens at a position.
+        position: where to begin.
+        rows: how many to read, if not all.
+        max_rows: in one poll.
+        polls: never more.
+        idle: an unbounded source is at its end behind so many polls that gave nothing.
+        ended: tells instead, asked at boundaries, where silence says nothing: with the splits that
+            are open.
     """
     run = Run()
     position = json.loads(json.dumps(position))
@@ -47,7 +59,7 @@ def read(
     done: set[str] = set()
     positions: dict[str, Any] = dict(stored)
     reader: Reader | None = None
-    nothing = 0
+    nothing, heard = 0, time.monotonic()
     given: list[tuple[dict[str, Any], str]] = []
     try:
         while polls:
@@ -65,10 +77,13 @@ def read(
             assert time.monotonic() - began < TIMEOUT + 2
             if poll is None:
                 nothing += 1
-                if (source.bounded and done >= splits.keys()) or nothing >= idle:
+                if source.bounded and done >= splits.keys():
                     break
+                if nothing >= idle and ended is None:
+                    break
+                assert time.monotonic() - heard < _PATIENCE
                 continue
-            nothing = 0
+            nothing, heard = 0, time.monotonic()
             for piece in poll.pieces:
                 assert 0 < len(piece.changes) <= MAX_ROWS
                 assert piece.split not in done
@@ -88,6 +103,8 @@ def read(
                 run.position = {"source": source.position(), "splits": dict(positions)}
                 given.append((run.position["source"], json.dumps(run.position["source"])))
                 if rows is not None and len(run.rows) >= rows:
+                    break
+                if ended is not None and ended(reader, splits.keys() - done):
                     break
         # It is written in the background, while the source goes on.
         assert all(json.dumps(kept) == text for kept, text in given)

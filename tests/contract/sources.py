@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,6 +16,8 @@ from flowsql.connector import ConnectorTable, Source
 from flowsql.connector.plugins import find_connector
 from flowsql.testing import attempt_context, connector_table
 from flowsql.testing.fake_database import Bank
+
+from .reading import Run, read
 
 ROWS = 50
 EXPECTED = [f"+I[{i}, n{i}]" for i in range(ROWS)]
@@ -35,6 +38,14 @@ class Case:
         """A new source, as after a restart."""
         context = attempt_context(self.folder / "job")
         return self.connector.open_source(self.tables, position, context)
+
+    def read(self, position: dict | None = None, **how: Any) -> Run:
+        """What a new source gives; see `reading.read`."""
+        return read(self.open, position, **how)
+
+    def narrow(self, tables: list[ConnectorTable]) -> Case:
+        """The same with other tables."""
+        return Case(self.folder, tables)
 
 
 def _files(folder: Path, fmt: str) -> Path:

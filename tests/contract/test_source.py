@@ -31,7 +31,7 @@ from flowsql.runtime.remote import RemoteReader
 from flowsql.testing import connector_table
 from flowsql.types import BigIntType
 
-from .reading import TIMEOUT, read
+from .reading import TIMEOUT
 from .sources import CASES, Case
 
 
@@ -47,7 +47,7 @@ def by_table(rows: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _whole(case: Case) -> list[tuple[str, str]]:
-    found = read(case.open).rows
+    found = case.read().rows
     if case.expected is not None:
         assert case.expected == [line for _, line in found]
     assert found
@@ -64,7 +64,7 @@ def test_checks_pass_and_boundedness_is_known_before(case: Case) -> None:
 
 def test_a_bounded_source_ends(case: Case) -> None:
     """Every split is finished once, and then nothing comes."""
-    run = read(case.open)
+    run = case.read()
     assert run.finished or not case.open().bounded
     assert run.bad == []
 
@@ -76,7 +76,7 @@ def test_a_cut_anywhere_gives_the_same_rows(case: Case, max_rows: int) -> None:
     found: list[tuple[str, str]] = []
     position = None
     for _ in range(10 * len(whole)):
-        run = read(case.open, position, rows=max_rows, max_rows=max_rows)
+        run = case.read(position, rows=max_rows, max_rows=max_rows)
         found += run.rows
         if not run.rows and (run.finished or not case.open().bounded):
             break
@@ -87,20 +87,20 @@ def test_a_cut_anywhere_gives_the_same_rows(case: Case, max_rows: int) -> None:
 def test_reads_two_takes_the_position_and_reads_on(case: Case) -> None:
     """The position is where the next read starts, not where the last one was."""
     whole = _whole(case)
-    first = read(case.open, rows=2, max_rows=2)
-    rest = read(case.open, first.position)
+    first = case.read(rows=2, max_rows=2)
+    rest = case.read(first.position)
     assert by_table(whole) == by_table(first.rows + rest.rows)
 
 
 def test_an_old_position_gives_the_same_rows_again(case: Case) -> None:
     """Reading twice from one position gives one answer (a crash after a checkpoint)."""
-    first = read(case.open, rows=5, max_rows=5)
-    assert read(case.open, first.position).rows == read(case.open, first.position).rows
+    first = case.read(rows=5, max_rows=5)
+    assert case.read(first.position).rows == case.read(first.position).rows
 
 
 def test_positions_are_plain_json_that_says_whose_it_is(case: Case) -> None:
     """A position names its connector and its format."""
-    run = read(case.open, rows=3, max_rows=1)
+    run = case.read(rows=3, max_rows=1)
     assert run.position == json.loads(json.dumps(run.position))
     for position in run.position["splits"].values():
         assert case.connector.name == position["connector"]
@@ -110,10 +110,10 @@ def test_positions_are_plain_json_that_says_whose_it_is(case: Case) -> None:
 def test_a_foreign_position_is_refused(case: Case) -> None:
     """Nothing is read from a position that another connector or a newer version wrote."""
     for change in ({"connector": "other"}, {"format": 99}):
-        run = read(case.open, rows=3, max_rows=1)
+        run = case.read(rows=3, max_rows=1)
         splits = {k: {**v, **change} for k, v in run.position["splits"].items()}
         with pytest.raises(ConnectorError, match="cannot be read"):
-            read(case.open, {"source": run.position["source"], "splits": splits})
+            case.read({"source": run.position["source"], "splits": splits})
 
 
 def test_a_poll_waits_no_longer_than_asked(case: Case) -> None:
@@ -130,7 +130,7 @@ def test_projection_gives_only_the_asked_columns(case: Case) -> None:
     for read_columns in (table.schema.names[:1], table.schema.names[1:2], ()):
         narrow = replace(table, columns=read_columns)
         others = [narrow, *case.tables[1:]]
-        rows = read(Case(case.folder, others).open).rows
+        rows = case.narrow(others).read().rows
         assert len(rows) == len(_whole(case))
         if not read_columns:
             assert {"[]"} >= {line[2:] for name, line in rows if name == table.name}
@@ -145,22 +145,44 @@ _WANTED: list[Callable[[str, BigIntType], Predicate]] = [
 ]
 
 
+def _takes(case: Case, column: int) -> bool:
+    """Whether a condition over whole numbers of a column is taken."""
+    kind = case.tables[0].schema.types[column]
+    if not isinstance(kind, BigIntType):
+        return False
+    predicate = Comparison(case.tables[0].schema.names[column], kind, "=", 3)
+    return case.connector.take_filters(case.tables[0], [predicate]) != [Taken.NOT]
+
+
+def test_it_is_known_what_each_can_do(case: Case, request: pytest.FixtureRequest) -> None:
+    """So that the tests of it leave nobody out."""
+    name = request.node.callspec.params["case"]
+    columns = range(len(case.tables[0].schema.names))
+    assert [c for c in columns if _takes(case, c)] == [
+        columns[c] for n, c in _FILTERED if n == name
+    ]
+    assert (case.open().setup() is None) == (name in _IN_THREADS)
+
+
+# Sources that take conditions, with the column they take them of; those with readers in threads.
+_FILTERED = [("filesystem-parquet", 0), ("filesystem-partitions", -1)]
+_IN_THREADS = {"values", "datagen"}
+
+
 @pytest.mark.parametrize("wanted", _WANTED)
-@pytest.mark.parametrize("column", [0, -1])
+@pytest.mark.parametrize(("case", "column"), _FILTERED, indirect=["case"])
 def test_what_is_taken_leaves_out_no_wanted_row(
     case: Case, wanted: Callable[[str, BigIntType], Predicate], column: int
 ) -> None:
     """Nor, where it is taken exactly, any other row in; also if it is cut in between."""
     table = case.tables[0]
     kind = table.schema.types[column]
-    if not isinstance(kind, BigIntType):
-        pytest.skip("a column of another type")
+    assert isinstance(kind, BigIntType)
     predicate = wanted(table.schema.names[column], kind)
     (taken,) = case.connector.take_filters(table, [predicate])
-    if taken is Taken.NOT:
-        pytest.skip("it takes no such condition")
+    assert taken is not Taken.NOT
     told = replace(table, filters=(ScanFilter(predicate, taken),))
-    narrow = Case(case.folder, [told, *case.tables[1:]])
+    narrow = case.narrow([told, *case.tables[1:]])
     whole = [line for name, line in _whole(case) if name == table.name]
 
     def passes(line: str) -> bool:
@@ -168,8 +190,8 @@ def test_what_is_taken_leaves_out_no_wanted_row(
         value = None if text == "null" else int(text)
         return may_hold(predicate, lambda _: ValueRange.point(value))
 
-    first = read(narrow.open, rows=2, max_rows=2)
-    rest = read(narrow.open, first.position)
+    first = narrow.read(rows=2, max_rows=2)
+    rest = narrow.read(first.position)
     found = [line for name, line in first.rows + rest.rows if name == table.name]
     assert [line for line in found if passes(line)] == [line for line in whole if passes(line)]
     if taken is Taken.EXACT:
@@ -185,13 +207,18 @@ def test_an_unknown_option_is_named_with_the_nearest(name: str) -> None:
     assert f'Did you mean "{option}"?' in str(error.value)
 
 
+@pytest.mark.parametrize("case", sorted(CASES.keys() - _IN_THREADS), indirect=True)
 def test_the_same_rows_in_a_process(case: Case) -> None:
     """A reader built from plain data gives what one of the source's own gives, cut or not."""
-    if case.open().setup() is None:
-        pytest.skip("its readers stay in threads")
+    check_in_a_process(case)
 
-    def apart(position: dict | None) -> Source:
-        source = case.open(position)
+
+def check_in_a_process(case: Case) -> None:
+    """Read whole by the source's own reader, and in two parts by readers in processes."""
+    open_source = case.open
+
+    def apart(position: dict | None = None) -> Source:
+        source = open_source(position)
         setup = json.loads(json.dumps(source.setup()))
 
         def start(splits: Sequence[tuple[Split, dict | None]]) -> Reader:
@@ -201,6 +228,7 @@ def test_the_same_rows_in_a_process(case: Case) -> None:
         return source
 
     whole = _whole(case)
-    first = read(apart, rows=7, max_rows=7)
-    rest = read(apart, first.position)
+    case.open = apart  # type: ignore[method-assign]
+    first = case.read(rows=7, max_rows=7)
+    rest = case.read(first.position)
     assert by_table(whole) == by_table(first.rows + rest.rows)

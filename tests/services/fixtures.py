@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +13,39 @@ from tests.services.binaries import NEWEST, VERSIONS, ServerUnavailable
 if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
 
-__all__ = ["POSTGRES_VERSIONS", "postgres", "postgres_servers", "postgres_version"]
+__all__ = [
+    "POSTGRES_VERSIONS",
+    "postgres",
+    "postgres_servers",
+    "postgres_version",
+    "since",
+    "started",
+]
 
 # What every run looks at; all others in `make test-all`.
 _EVERYDAY = (15, NEWEST)
 POSTGRES_VERSIONS = tuple(
     v for v in VERSIONS if v in _EVERYDAY or os.environ.get("FLOWSQL_TEST_ALL")
 )
+
+
+def started(version: int, settings: Mapping[str, str] | None = None) -> PostgresServer:
+    """A new server for the caller alone; the test is skipped where this machine cannot have it."""
+    from tests.services.postgres import PostgresServer
+
+    try:
+        return PostgresServer(version, settings)
+    except ServerUnavailable as reason:
+        # A change is not accepted without what only a server can tell.
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(reason))
+
+
+def since(version: int) -> pytest.MarkDecorator:
+    """For tests of `postgres_version`: the versions of this run from one on."""
+    fitting = [v for v in POSTGRES_VERSIONS if v >= version]
+    return pytest.mark.parametrize("postgres_version", fitting, indirect=True)
 
 
 class _Servers:
@@ -29,16 +55,8 @@ class _Servers:
         self._running: dict[int, PostgresServer] = {}
 
     def __getitem__(self, version: int) -> PostgresServer:
-        from tests.services.postgres import PostgresServer
-
         if version not in self._running:
-            try:
-                self._running[version] = PostgresServer(version)
-            except ServerUnavailable as reason:
-                # A change is not accepted without what only a server can tell.
-                if os.environ.get("CI"):
-                    raise
-                pytest.skip(str(reason))
+            self._running[version] = started(version)
         return self._running[version]
 
     def close(self) -> None:

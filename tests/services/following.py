@@ -15,7 +15,7 @@ from flowsql.connector.plugins import find_connector
 from flowsql.testing import attempt_context, connector_table
 from tests.services.postgres import PostgresServer
 
-__all__ = ["Follow", "Follower", "clean", "make", "server_table"]
+__all__ = ["Follow", "Follower", "clean", "drop_slot", "make", "server_table"]
 
 
 def server_table(
@@ -182,18 +182,21 @@ class Follower:
             self.reader.assign(work)
 
 
-def clean(server: PostgresServer, name: str) -> None:
-    """Remove a table, its slot, once nobody reads it, and its publication."""
+def drop_slot(server: PostgresServer, slot: str) -> None:
+    """Remove a slot that may be there, once nobody reads it."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        left = server.execute(
-            f"SELECT active FROM pg_replication_slots WHERE slot_name = 'slot_{name}'"
-        )
+        left = server.execute(f"SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'")
         if not left:
-            break
+            return
         if not left[0][0]:
-            server.execute(f"SELECT pg_drop_replication_slot('slot_{name}')")
+            server.execute(f"SELECT pg_drop_replication_slot('{slot}')")
         time.sleep(0.05)
+
+
+def clean(server: PostgresServer, name: str) -> None:
+    """Remove a table, its slot, once nobody reads it, and its publication."""
+    drop_slot(server, f"slot_{name}")
     server.execute(f"DROP PUBLICATION IF EXISTS pub_{name}")
     server.execute(f"DROP TABLE IF EXISTS {name} CASCADE")
 

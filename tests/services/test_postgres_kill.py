@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.services.fixtures import started
 from tests.services.postgres import PostgresServer
 
 _KILLS = 50 if os.environ.get("FLOWSQL_TEST_ALL") else 4
@@ -92,7 +93,7 @@ class _Bank:
 
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     """Money neither comes nor goes in anything that is shown; the tables are equal at the end."""
-    with PostgresServer(15) as server:
+    with started(15) as server:
         bank = _Bank(server)
         process = None
         try:

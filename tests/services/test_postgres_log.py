@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from flowsql_connectors.postgres_cdc import LogBatch, RelationChanges
 
+from tests.services.fixtures import since
 from tests.services.postgres import PostgresServer
 from tests.services.reading import logged
 
@@ -183,11 +184,10 @@ def _positions_rise(batch: LogBatch) -> bool:
     return bool((t.final < t.end).all() and (t.end[:-1] <= t.final[1:]).all())
 
 
+@since(13)
 def test_a_partitioned_table_is_its_root(postgres_version: PostgresServer) -> None:
-    """With publish_via_partition_root, from 13 on."""
+    """With publish_via_partition_root; version 12 publishes partitions only."""
     server = postgres_version
-    if server.version < 13:
-        pytest.skip("version 12 publishes partitions only")
     server.execute("DROP TABLE IF EXISTS parts")
     server.execute("CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)")
     for i in (0, 10):
@@ -202,11 +202,10 @@ def test_a_partitioned_table_is_its_root(postgres_version: PostgresServer) -> No
     assert _rows(changes) == [("+I", "1"), ("+I", "11"), ("-D", "1", "key"), ("+I", "12")]
 
 
+@since(14)
 def test_messages_of_the_user(postgres_version: PostgresServer) -> None:
-    """In and outside of a transaction."""
+    """In and outside of a transaction; before version 14 pgoutput has none."""
     server = postgres_version
-    if server.version < 14:
-        pytest.skip("before version 14 pgoutput has no messages")
     server.execute("DROP TABLE IF EXISTS marked")
     server.execute("CREATE TABLE marked (id int PRIMARY KEY)")
     with logged(server, "marked") as log:

@@ -9,8 +9,7 @@ import pytest
 import flowsql
 from flowsql.connector import Severity
 from flowsql.runtime.preflight import Found, Report
-from tests.services.binaries import ServerUnavailable
-from tests.services.fixtures import POSTGRES_VERSIONS
+from tests.services.fixtures import POSTGRES_VERSIONS, started
 from tests.services.postgres import PostgresServer
 
 KEEPS = "keeps its log for a job without limit"
@@ -19,11 +18,7 @@ KEEPS = "keeps its log for a job without limit"
 @pytest.fixture(scope="module", params=POSTGRES_VERSIONS)
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """One of its own: settings are changed."""
-    try:
-        started = PostgresServer(request.param)
-    except ServerUnavailable as reason:
-        pytest.skip(str(reason))
-    with started as made:
+    with started(request.param) as made:
         made.execute("CREATE ROLE reader LOGIN PASSWORD 'secret-word'")
         made.execute("CREATE TABLE good (id int PRIMARY KEY, v text, n int)")
         made.execute("ALTER TABLE good REPLICA IDENTITY FULL")
@@ -189,7 +184,7 @@ def test_slots(server: PostgresServer) -> None:
 
 def test_settings_and_reach() -> None:
     """A server that writes too little into its log; one that is not there; a wrong password."""
-    with PostgresServer(15, {"wal_level": "replica", "max_slot_wal_keep_size": "64MB"}) as server:
+    with started(15, {"wal_level": "replica", "max_slot_wal_keep_size": "64MB"}) as server:
         server.execute("CREATE TABLE good (id int PRIMARY KEY)")
         server.execute("ALTER TABLE good REPLICA IDENTITY FULL")
         with _session(server) as session:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flowsql.errors import ConfigError, ConnectorError
+from tests.services.fixtures import started
 from tests.services.following import Follow, clean, make, server_table
 from tests.services.postgres import PostgresServer
 
@@ -203,7 +204,7 @@ def test_a_publication_that_is_dropped(
 
 def test_another_timeline(follow: Follow) -> None:
     """A server that took over is read on where its history holds what was read."""
-    with PostgresServer(15) as server:
+    with started(15) as server:
         make(server, "t", rows=2)
         table = server_table(server, "id INT, v STRING", "t", key=("id",))
         follower = follow(table).start().until(lambda f: len(f.changes) == 2)

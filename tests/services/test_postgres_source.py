@@ -10,6 +10,7 @@ import pytest
 
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import DataError
+from tests.services.fixtures import started
 from tests.services.following import Follow, clean, make, server_table
 from tests.services.postgres import PostgresServer
 from tests.services.proxy import CuttingProxy
@@ -110,7 +111,7 @@ def test_a_commit_that_is_in_the_log_and_not_visible(follow: Follow) -> None:
     Positions in the log tell nothing: the one that waits was committed before the other, which
     the snapshot of a restart sees.
     """
-    with PostgresServer(15) as server:
+    with started(15) as server:
         make(server, "t", rows=20, identity="FULL")
         table = server_table(server, "id INT, v STRING", "t", key=("id",), **_CHUNKS)
         follower = follow(table).start()
@@ -212,7 +213,7 @@ def test_a_large_transaction_is_cut_and_comes_once(
 @pytest.mark.parametrize("how", ["fast", "kill"])
 def test_the_server_restarts(follow: Follow, how: str) -> None:
     """The reader waits until it is back and goes on."""
-    with PostgresServer(15) as server:
+    with started(15) as server:
         make(server, "t", rows=3)
         table = server_table(server, "id INT, v STRING", "t", key=("id",))
         follower = follow(table).start().until(lambda f: len(f.changes) == 3)
