@@ -37,6 +37,7 @@ class ReaderLimits:
 class _Reader:
     thread: ReaderThread
     owner: str | None
+    apart: bool  # it has a process of its own
     splits: set[str] = field(default_factory=set)
     consistent: bool | None = None
 
@@ -82,6 +83,8 @@ class SourceGroup:
         self._process = (reader or connector.reads_in) == "process"
         self._lock = threading.Lock()
         self._readers: list[_Reader] = []
+        self._opened = 0
+        self._dismissed: list[ReaderThread] = []
         self._closing = threading.Event()
         self._discovered: list[Split] = []
         self._discovery_error: BaseException | None = None
@@ -187,6 +190,7 @@ class SourceGroup:
             new = self._add(new)
         if ended:
             self._look_done()
+            self._dismiss()
         self._look_consistent()
         return new
 
@@ -226,17 +230,18 @@ class SourceGroup:
     def close(self) -> list[str]:
         """Stop all readers and let the source go; gives the names of those that were left behind."""
         self._closing.set()
-        for reader in self._readers:
-            reader.thread.close()
+        threads = [*self.threads, *self._dismissed]
+        for thread in threads:
+            thread.close()
         patience = self.source.patience if hasattr(self, "source") else 0.0
         deadline = monotonic() + patience
         left = [
             f'a reader of "{self.key}"'
-            for reader in self._readers
-            if not reader.thread.join(max(0.0, deadline - monotonic()))
+            for thread in threads
+            if not thread.join(max(0.0, deadline - monotonic()))
         ]
-        for reader in self._readers:
-            reader.thread.abandon()
+        for thread in threads:
+            thread.abandon()
         if self._discoverer is not None:
             self._discoverer.join(patience)
         if hasattr(self, "source"):
@@ -334,28 +339,41 @@ class SourceGroup:
     def _open_reader(self, owner: str | None, splits: Sequence[Split]) -> None:
         ids = [s.id for s in splits]
         assignment = [(s, self.position.get(s.id)) for s in splits]
+        setup = self.source.setup() if self._process else None
         thread = ReaderThread(
-            f"{self.key}-{len(self._readers)}".replace("/", "-"),
-            self._opening(assignment),
+            f"{self.key}-{self._opened}".replace("/", "-"),
+            self._opening(setup, assignment),
             ids,
             spool=self._context.spool,
             queue_bytes=self._limits.queue_bytes,
             transaction_bytes=self._limits.transaction_bytes,
             ready=self._ready,
         )
-        reader = _Reader(thread, owner, set(ids))
+        self._opened += 1
+        reader = _Reader(thread, owner, setup is not None, set(ids))
         self._readers.append(reader)
         self._by_thread[thread] = reader
         thread.start()
 
-    def _opening(self, assignment: Sequence[tuple[Split, JSON | None]]) -> Callable[[], Reader]:
+    def _opening(
+        self, setup: JSON | None, assignment: Sequence[tuple[Split, JSON | None]]
+    ) -> Callable[[], Reader]:
         """What makes the reader, in its thread."""
-        setup = self.source.setup() if self._process else None
         if setup is None:
             return self._locked(partial(self.source.open, assignment))
         from flowsql.runtime.remote import RemoteReader  # noqa: PLC0415 - few jobs need it
 
         return partial(RemoteReader, self.connector.name, self.tables, setup, assignment)
+
+    def _dismiss(self) -> None:
+        """Processes that have read all that they will ever be given end."""
+        if self.source.discovery_interval is not None:
+            return
+        idle = [r for r in self._readers if r.apart and not r.splits]
+        for reader in idle:
+            reader.thread.close()
+            self._dismissed.append(reader.thread)
+            self._readers.remove(reader)
 
     def _locked(self, call: Callable[[], Any]) -> Callable[[], Any]:
         def locked() -> Any:

@@ -138,6 +138,8 @@ class RemoteReader(Reader):
                 ],
                 pass_fds=(theirs.fileno(), watched),
                 stdin=subprocess.DEVNULL,
+                # Ctrl-C in a terminal is for the engine, which drains before its readers end.
+                process_group=0,
                 # What a library prints must not stand between results.
                 stdout=2,
             )

@@ -23,6 +23,7 @@ from tests.contract.test_source import (  # noqa: F401 (collected here with the 
     test_positions_are_plain_json_that_says_whose_it_is,
     test_projection_gives_only_the_asked_columns,
     test_reads_two_takes_the_position_and_reads_on,
+    test_the_same_rows_in_a_process,
 )
 from tests.services.following import drop_slot, server_table
 from tests.services.postgres import PostgresServer
