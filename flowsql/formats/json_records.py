@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from types import UnionType
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow.json as pajson
 
 from flowsql.formats.json_values import JsonColumns, RawNumber, as_json_time
 from flowsql.formats.parse import TextStyle, holds_decimals, parse_text
-from flowsql.formats.rows import BadCells, needs_values, wrong_nulls
+from flowsql.formats.rows import BadCells, holds, needs_values, wrong_nulls
 from flowsql.formats.text import list_parts
 from flowsql.types import (
     ArrayType,
@@ -69,9 +68,9 @@ class BlockReader:
     """
 
     def __init__(self, fields: Sequence[Field], style: TextStyle) -> None:
-        self.able = bool(fields) and not any(_holds(f.type, MapType | MultisetType) for f in fields)
+        self.able = bool(fields) and not any(holds(f.type, MapType | MultisetType) for f in fields)
         self._style = style
-        self._floats = any(_holds(f.type, FloatType | DoubleType) for f in fields)
+        self._floats = any(holds(f.type, FloatType | DoubleType) for f in fields)
         if self.able:
             explicit = pa.schema([pa.field(f.name, _read_as(f.type)) for f in fields])
             self._parse = pajson.ParseOptions(
@@ -96,7 +95,7 @@ class BlockReader:
 
     def typed(self, array: pa.Array, data_type: DataType) -> pa.Array | None:
         """What was read as values of its type; None where some value needs a closer look."""
-        if _holds(data_type, DecimalType) and not holds_decimals(array):
+        if holds(data_type, DecimalType) and not holds_decimals(array):
             return None
         try:
             column = self._convert(array, data_type)
@@ -234,21 +233,6 @@ def _shown(values: list[Any]) -> Callable[[int], str]:
         return json.dumps(value, ensure_ascii=False)
 
     return text
-
-
-def _holds(data_type: DataType, kinds: type[DataType] | UnionType) -> bool:
-    """Whether the type is of one of these kinds, or holds one."""
-    match data_type:
-        case _ if isinstance(data_type, kinds):
-            return True
-        case ArrayType(element=element):
-            return _holds(element, kinds)
-        case MapType(key=key, value=value):
-            return _holds(key, kinds) or _holds(value, kinds)
-        case RowType(fields=fields):
-            return any(_holds(f.type, kinds) for f in fields)
-        case _:
-            return False
 
 
 def _read_as(data_type: DataType) -> pa.DataType:

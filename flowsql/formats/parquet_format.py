@@ -19,10 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowsql.config import Option, OptionType
-from flowsql.errors import ConnectorError, DataError, nearest
+from flowsql.errors import ConfigError, ConnectorError, DataError, nearest
+from flowsql.expr.zones import local_from_utc, utc_from_local
 from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable
 from flowsql.formats.parquet_groups import wanted_groups
-from flowsql.formats.rows import needs_values, wrong_nulls
+from flowsql.formats.rows import holds, needs_values, wrong_nulls
 from flowsql.types import RowType, TimestampType, arrow_schema, arrow_type
 
 __all__ = ["ParquetFormat"]
@@ -66,6 +67,18 @@ class ParquetFormat(Format):
             refused=True,
         ),
     )
+
+    def check(self, table: FormatTable) -> None:
+        if table.options["parquet.utc-timezone"]:
+            return
+        for field in table.schema.fields:
+            if not isinstance(field.type, TimestampType) and holds(field.type, TimestampType):
+                raise ConfigError(
+                    f'format "parquet" cannot shift the TIMESTAMP within column "{field.name}" to a '
+                    "time zone",
+                    hint="Leave 'parquet.utc-timezone' = 'false' out, or make it a column of its "
+                    "own.",
+                )
 
     def doubts(self, path: str, table: FormatTable) -> Sequence[str]:
         with contextlib.closing(_open(path)) as file:
@@ -167,7 +180,9 @@ class _ParquetReader(BulkReader):
                 continue
             column = batch.column(field.name)
             if self._zone is not None and field.name in self._shifted:
-                column = _shown_in(column, self._zone)
+                column = local_from_utc(
+                    column.cast(pa.timestamp(column.type.unit, "UTC")), self._zone
+                )
             if column.type != field.type:
                 column = self._cast(column, field)
             columns.append(column)
@@ -221,10 +236,9 @@ class _ParquetWriter(BulkWriter):
         columns = list(batch.columns)
         if self._zone is not None:
             for i in self._shifted:
-                instant = pc.assume_timezone(columns[i], self._zone, ambiguous="earliest")
-                columns[i] = instant.cast(pa.timestamp(instant.type.unit, "UTC")).cast(
-                    columns[i].type
-                )
+                # Flink goes by `java.sql.Timestamp`: of a time that comes twice it is the second.
+                instant = utc_from_local(columns[i], self._zone, later=True)
+                columns[i] = instant.cast(columns[i].type)
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -271,12 +285,6 @@ def _check_columns(path: str, table: FormatTable, held: Sequence[str]) -> None:
 def _letters(name: str) -> str:
     """What two spellings of one name have in common."""
     return "".join(c for c in name.casefold() if c.isalnum())
-
-
-def _shown_in(column: pa.Array, zone: str) -> pa.Array:
-    """The local times that `zone` shows at the instants of the column."""
-    instant = column.cast(pa.timestamp(column.type.unit, "UTC"))
-    return pc.local_timestamp(instant.cast(pa.timestamp(column.type.unit, zone)))
 
 
 def _widens(have: pa.DataType, want: pa.DataType) -> bool:

@@ -36,7 +36,7 @@ from flowsql.types import (
     VarCharType,
 )
 from flowsql_connectors.filesystem.options import OPTIONS
-from flowsql_connectors.filesystem.paths import local_path, path_regex
+from flowsql_connectors.filesystem.paths import is_hidden, local_path, path_regex
 
 __all__ = ["FilesystemConnector", "file_table"]
 
@@ -86,6 +86,13 @@ class FilesystemConnector(Connector):
                 raise ConfigError(
                     f'partition column "{key}" of table "{table.name}" does not exist',
                     hint=f'Did you mean "{near}"?' if near else None,
+                )
+            if is_hidden(key):
+                raise ConfigError(
+                    f'partition column "{key}" of table "{table.name}" would hide its rows',
+                    detail='Files and folders whose names begin with "." or "_" are left out when '
+                    "they are read.",
+                    hint="Give the column another name.",
                 )
             kind = table.schema.fields[table.schema.index(key)].type
             if isinstance(kind, ArrayType | MapType | MultisetType | RowType):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -19,16 +20,21 @@ from flowsql.types import (
 
 __all__ = ["PartitionFilter", "partition_value"]
 
+_DAYS = re.compile("-?[0-9]{1,10}")
+_MILLISECONDS = re.compile("[0-9]{1,8}")
+_END = 1 << 31
+_DAY = 86_400_000
+
 
 def partition_value(text: str | None, kind: DataType) -> pa.Scalar | None:
     """The value that a folder's name stands for; None where it stands for none of the type."""
     style = CSV_STYLE
     if text is not None:
-        if isinstance(kind, DateType) and text.lstrip("-").isdigit():
-            # Flink itself writes a DATE as the number of its day.
+        # Flink itself writes a DATE as the number of its day.
+        if isinstance(kind, DateType) and _DAYS.fullmatch(text) and -_END <= int(text) < _END:
             return pa.array([int(text)], pa.int32()).view(pa.date32())[0]
-        if isinstance(kind, TimeType) and text.isdigit():
-            # And a TIME as its milliseconds.
+        # And a TIME as its milliseconds.
+        if isinstance(kind, TimeType) and _MILLISECONDS.fullmatch(text) and int(text) < _DAY:
             return pa.array([int(text)], pa.int32()).view(pa.time32("ms"))[0]
         if isinstance(kind, TimestampType | LocalZonedTimestampType) and "T" in text:
             style = TextStyle(separator="T")

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from flowsql.changelog import Changes
+from flowsql.changelog import Changes, Keys
 from flowsql.connector import (
     JSON,
     Committed,
@@ -31,6 +30,7 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConnectorError, DataError, InternalError
 from flowsql.formats import BulkWriter, Encoder, Format, find_format, value_text
+from flowsql.types import VarCharType
 from flowsql_connectors.filesystem.connector import file_table
 from flowsql_connectors.filesystem.paths import is_hidden, local_path, partition_folder
 from flowsql_connectors.filesystem.staging import Pages, StagedFile, Staging, marked_jobs
@@ -41,8 +41,6 @@ _FORMAT = 1
 # Bytes handed to the operating system at once, and rows of a Parquet row group.
 _DRAIN = 4 << 20
 _ROW_GROUP = 131_072
-# Stands in no text of a partition.
-_BETWEEN = pa.scalar("\x00", pa.string())
 _LONGEST_NAME = 255
 # Files of changes are read in the order of their names: a number comes first.
 _ORDER = re.compile("part-([0-9]{16})-")
@@ -305,8 +303,7 @@ class FilesystemWriter(Writer):
             file.rows += batch.num_rows
             if file.rows >= _ROW_GROUP:
                 _flush(file)
-        if file.staged.size >= _DRAIN:
-            file.staged.drain()
+        _drain(file)
 
     def _roll(self, folder: str) -> None:
         file = self._open.pop(folder)
@@ -316,7 +313,7 @@ class FilesystemWriter(Writer):
         if file.bulk is not None:
             file.bulk.close()
             file.bulk = None
-        file.staged.drain()
+        _drain(file)
 
     def _by_partition(self, changes: Changes) -> Iterator[tuple[str, Changes]]:
         """The rows of each partition, in order, without the partition columns."""
@@ -326,20 +323,13 @@ class FilesystemWriter(Writer):
             return
         batch = changes.batch
         inside = changes.with_batch(batch.select(list(self._inside.schema.names)))
-        texts = pa.StructArray.from_arrays(
-            [value_text(batch.column(k)) for k in keys], names=list(keys)
-        )
-        default = self._table.options["partition.default-name"]
-        joined = pc.binary_join_element_wise(
-            *(pc.fill_null(t, default) for t in texts.flatten()), _BETWEEN
-        )
-        codes = pc.dictionary_encode(joined)
-        numbers = codes.indices.to_numpy()
+        texts = [value_text(batch.column(k)) for k in keys]
+        numbers, first = Keys.of(texts, (VarCharType(),) * len(keys)).group()
         order = np.argsort(numbers, kind="stable")
-        starts = np.searchsorted(numbers[order], np.arange(len(codes.dictionary) + 1))
-        for i in range(len(codes.dictionary)):
-            rows = order[starts[i] : starts[i + 1]]
-            values = texts[int(rows[0])].as_py()
+        ends = np.cumsum(np.bincount(numbers))
+        default = self._table.options["partition.default-name"]
+        for row, rows in zip(first.tolist(), np.split(order, ends[:-1]), strict=True):
+            values = {k: text[row].as_py() for k, text in zip(keys, texts, strict=True)}
             yield f"{partition_folder(values, default)}/", inside.take(rows)
 
 
@@ -358,6 +348,12 @@ def _check_there(staging: Staging, token: JSON) -> bool:
                 "anew, empty it and run with --fresh.",
             )
     return False
+
+
+def _drain(file: _Open) -> None:
+    """Let go of bytes; a small file is opened only when it is finished, as there may be many."""
+    if file.staged.size >= _DRAIN:
+        file.staged.drain()
 
 
 def _flush(file: _Open) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import resource
 import shutil
 from decimal import Decimal
 from pathlib import Path
@@ -179,6 +180,10 @@ def test_a_single_file_is_a_table(tmp_path: Path) -> None:
         ({"options": {"source.path.regex-pattern": "("}}, "source.path.regex-pattern"),
         ({"partition_keys": ("c",)}, 'partition column "c" of table "t" does not exist'),
         ({"partition_keys": ("a", "b")}, "no column beside its partition columns"),
+        (
+            {"columns": "a INT, _b STRING", "partition_keys": ("_b",)},
+            'partition column "_b" of table "t" would hide its rows',
+        ),
         ({"columns": "a INT, m MAP<STRING, INT>"}, 'format "csv" cannot hold column "m"'),
     ],
 )
@@ -246,6 +251,38 @@ def test_any_short_text_is_a_partition(tmp_path: Path, text: str) -> None:
     writer.write(Changes(batch))
     writer.commit(writer.prepare(1))
     assert read_rows(table)[0] == [{"a": 1, "b": text}]
+
+
+def test_partitions_that_read_alike_end_to_end_are_two(tmp_path: Path) -> None:
+    """Whatever the texts hold."""
+    table = files_table(tmp_path / "out", "a INT, b STRING, c STRING", partition_keys=("b", "c"))
+    writer = _writer(table, tmp_path)
+    batch = pa.RecordBatch.from_pydict(
+        {"a": pa.array([1, 2], pa.int32()), "b": ["x\x00", "x"], "c": ["y", "\x00y"]}
+    )
+    writer.write(Changes(batch))
+    writer.commit(writer.prepare(1))
+    read = sorted(read_rows(table)[0], key=lambda r: r["a"])
+    assert read == [{"a": 1, "b": "x\x00", "c": "y"}, {"a": 2, "b": "x", "c": "\x00y"}]
+
+
+@pytest.mark.parametrize("fmt", ["csv", "parquet"])
+def test_many_partitions_need_few_open_files(tmp_path: Path, fmt: str) -> None:
+    """A process may have a thousand files open; a checkpoint may fill more partitions."""
+    table = files_table(tmp_path / "out", partition_keys=("b",), fmt=fmt)
+    writer = _writer(table, tmp_path)
+    ids = list(range(100))
+    batch = pa.RecordBatch.from_pydict({"a": pa.array(ids, pa.int32()), "b": [*map(str, ids)]})
+    writer.write(Changes(batch))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 50, limit[1]))
+    try:
+        token = writer.prepare(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    writer.commit(token)
+    assert sorted(r["a"] for r in read_rows(table)[0]) == ids
 
 
 def test_a_partition_without_a_name_is_refused_when_it_is_written(tmp_path: Path) -> None:
@@ -476,6 +513,16 @@ def test_a_time_in_a_folder_is_read_as_flink_writes_it_too(tmp_path: Path, writt
     write_file(folder / "a.csv", "1\n")
     table = files_table(tmp_path, "a INT, t TIME(0)", partition_keys=("t",))
     assert read_rows(table)[0] == [{"a": 1, "t": dt.time(10, 0, 1)}]
+
+
+@pytest.mark.parametrize("kind", ["DATE", "TIME(0)"])
+@pytest.mark.parametrize("text", ["--5", "²", "99999999999"])
+def test_a_folder_that_names_no_value_is_refused(tmp_path: Path, kind: str, text: str) -> None:
+    """Nor is it a number of days or milliseconds."""
+    write_file(tmp_path / f"t={text}" / "a.csv", "1\n")
+    table = files_table(tmp_path, f"a INT, t {kind}", partition_keys=("t",))
+    with pytest.raises(ConnectorError, match=rf'partition "t={text}" .* cannot be read as'):
+        read_rows(table)
 
 
 def test_a_parquet_file_that_is_cut_short_ends_the_job_and_no_more(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flowsql.errors import ConnectorError, DataError
+from flowsql.errors import ConfigError, ConnectorError, DataError
 from flowsql.formats import find_format
 from flowsql.types import (
     BigIntType,
@@ -148,6 +148,41 @@ def test_round_trip_of_local_times(tmp_path: Path, utc: str) -> None:
     assert [{"a": noon, "b": "x"}] == batch.to_pylist()
     stored = pq.read_table(tmp_path / "f").column("a")[0].as_py()
     assert (noon if utc == "true" else dt.datetime(2020, 7, 1, 10)) == stored
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "instant", "read"),
+    [
+        ("Europe/Berlin", "2024-03-31 02:30", "2024-03-31 01:30", "2024-03-31 03:30"),
+        ("Europe/Berlin", "2024-10-27 02:30", "2024-10-27 01:30", "2024-10-27 02:30"),
+        ("GMT+08:00", "2024-03-31 02:30", "2024-03-30 18:30", "2024-03-31 02:30"),
+    ],
+)
+def test_local_times_that_clocks_skip_or_repeat(
+    tmp_path: Path, zone: str, local: str, instant: str, read: str
+) -> None:
+    """A skipped one is moved on, a repeated one is the second, as `java.sql.Timestamp` has it."""
+    table = format_table("parquet", "a TIMESTAMP(3)", utc_timezone="false")
+    table = replace(table, local_time_zone=zone)
+    target = io.BytesIO()
+    writer = FORMAT.writer(target, table)
+    schema = pa.schema([("a", pa.timestamp("us"))])
+    row = {"a": dt.datetime.fromisoformat(local)}
+    writer.write(pa.RecordBatch.from_pylist([row, {"a": None}], schema=schema))
+    writer.close()
+    (tmp_path / "f").write_bytes(target.getvalue())
+    stored = pq.read_table(tmp_path / "f").column("a").to_pylist()
+    assert stored == [dt.datetime.fromisoformat(instant), None]
+    ((_, batch),) = FORMAT.reader(str(tmp_path / "f"), table).batches(0, 10)
+    assert batch.column("a").to_pylist() == [dt.datetime.fromisoformat(read), None]
+
+
+@pytest.mark.parametrize("kind", ["ARRAY<TIMESTAMP(3)>", "ROW<x INT, y TIMESTAMP(3)>"])
+def test_times_within_a_column_are_not_shifted(kind: str) -> None:
+    """They would be other instants than those that Flink writes."""
+    with pytest.raises(ConfigError, match='cannot shift the TIMESTAMP within column "a"'):
+        FORMAT.check(format_table("parquet", f"a {kind}", utc_timezone="false"))
+    FORMAT.check(format_table("parquet", f"a {kind}", utc_timezone="true"))
 
 
 def test_row_groups_without_wanted_rows_are_passed_over(tmp_path: Path) -> None:
