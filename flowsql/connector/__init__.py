@@ -23,7 +23,7 @@ from flowsql.connector.durable import (
 from flowsql.connector.preflight import Finding, Needs, PreflightContext, Severity
 from flowsql.connector.role import Role
 from flowsql.connector.sink import Committed, Guarantee, Sink, Writer
-from flowsql.connector.source import JSON, BadRecord, Piece, Poll, Reader, Source, Split
+from flowsql.connector.source import JSON, BadRecord, Emptied, Piece, Poll, Reader, Source, Split
 from flowsql.connector.status import SourceStatus
 from flowsql.connector.table import ConnectorTable
 from flowsql.state.spec import StateSpec
@@ -57,6 +57,7 @@ __all__ = [
     "Constant",
     "DurableFile",
     "DurableObserver",
+    "Emptied",
     "FileOperation",
     "Finding",
     "Guarantee",

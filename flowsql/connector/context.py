@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from flowsql.connector.preflight import Needs
 
 __all__ = ["Attempt", "ConnectorContext"]
 
@@ -47,6 +49,7 @@ class ConnectorContext:
             in its server for it goes with it.
         tell: says something that the user should know, a line; called by `open_source`,
             `Source.discover` and `Sink.open` only.
+        needs: full name of a table → what the plan needs of it; for `open_source`.
     """
 
     attempt: Attempt
@@ -56,6 +59,7 @@ class ConnectorContext:
     streaming: bool = True
     lasting: bool = True
     tell: Callable[[str], None] = _say_nothing
+    needs: Mapping[str, Needs] = field(default_factory=dict)
 
     def checkpoint_file(self, name: str) -> Path:
         """A file for a token's bulk; lives as long as the checkpoint that names it.

@@ -24,7 +24,7 @@ from flowsql.changelog import Changes
 from flowsql.connector.status import SourceStatus
 from flowsql.errors import ConnectorError
 
-__all__ = ["JSON", "BadRecord", "Piece", "Poll", "Reader", "Source", "Split"]
+__all__ = ["JSON", "BadRecord", "Emptied", "Piece", "Poll", "Reader", "Source", "Split"]
 
 JSON = dict[str, Any]
 
@@ -58,6 +58,18 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Emptied:
+    """Every row that a table had until here is gone (TRUNCATE), from whichever split it came.
+
+    Given only for tables of which `ConnectorContext.needs` says `holds_rows`: the engine takes
+    back what it holds.
+    """
+
+    table: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
 class BadRecord:
     """A record that could not be decoded.
 
@@ -79,7 +91,7 @@ class Poll:
     """What one call of `Reader.poll` gave.
 
     Attributes:
-        pieces: rows in order of arrival.
+        pieces: rows in order of arrival, and where a table lost all of them.
         bad: records that could not be decoded.
         boundary: what this reader gave so far ends with a whole source transaction.
         finished: split id → result, for splits that are read to their end; the result (a chunk's
@@ -93,7 +105,7 @@ class Poll:
             these pieces; raises the split's own mark, never lowers it.
     """
 
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[Piece | Emptied, ...] = ()
     bad: tuple[BadRecord, ...] = ()
     boundary: bool = True
     finished: Mapping[str, JSON] = field(default_factory=dict)

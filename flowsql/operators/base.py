@@ -29,6 +29,7 @@ from typing import Any
 import pyarrow as pa
 
 from flowsql.changelog import Changes
+from flowsql.errors import InternalError
 from flowsql.expr import StepClock
 
 __all__ = ["Counters", "LinearOperator", "Operator", "OperatorContext"]
@@ -82,6 +83,19 @@ class Operator:
     def process(self, port: int, changes: Changes) -> Iterator[Changes]:
         """Rows of one input; yields what can be given at once."""
         raise NotImplementedError
+
+    def empty(self, port: int, watermark: int | None) -> Iterator[Changes]:
+        """Every row that an input gave until here is gone: the source's table lost all of them.
+
+        Called, as `process` is, in order of arrival; only for what holds its input's rows and can
+        take them back (`Needs.holds_rows`).
+
+        Args:
+            port: of the input.
+            watermark: before this (milliseconds) where rows carry their time, else None.
+        """
+        del port, watermark
+        raise InternalError(f"{type(self).__name__} holds no rows that it could take back")
 
     def advance(self, watermark: int) -> Iterator[Changes]:
         """Event time (milliseconds) has reached `watermark`; strictly increasing."""

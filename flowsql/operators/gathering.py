@@ -57,6 +57,13 @@ class KeyedOperator(Operator):
         if self._lifetimes is not None:
             self._lifetimes.write(slots, self.context.clock)
 
+    def _living(self) -> Ints:
+        """The slots of all keys that are not over; O(capacity)."""
+        slots = self._index.live()
+        if self._lifetimes is None or not len(slots):
+            return slots
+        return slots.take(self._lifetimes.lives(slots, self.context.clock).nonzero()[0])
+
     def _age(self) -> None:
         """End of the step: some of the keys that are over are forgotten."""
         if self._lifetimes is not None:

@@ -104,6 +104,11 @@ class KeyLifetimes(_Lifetimes):
         self._queue.put(now, fresh)
         self._writes += len(slots)
 
+    def lives(self, slots: Ints, clock: StepClock) -> Bools:
+        """bool[n]: slots that are not over."""
+        alive: Bools = self._columns.vector(WRITTEN).take(slots) > self._last(clock)
+        return alive
+
     def _over(self, slots: Ints, clock: StepClock) -> Ints:
         """Those of the slots, which may repeat, that are over, each once."""
         written = self._columns.vector(WRITTEN).take(slots)

@@ -9,8 +9,9 @@ In → out, one step each:
 Requires: upsert by `keys`; `-U` counts as a deletion. A column that the source left out because it
 did not change is filled from the row before; where there is none, that is an error.
 Emits: retract; one net change a key and step, nothing where the row stays the same. A deletion of a
-key that is not there is ignored. Rows that carry their time are changed one by one instead, each
-change with the mark of its row: whether it is late must not depend on what else the step brings.
+key that is not there is ignored; where the source lost all its rows, every one is taken back. Rows
+that carry their time are changed one by one instead, each change with the mark of its row: whether
+it is late must not depend on what else the step brings.
 State: `keys` (key → slot), `keys_columns` (its row's number), `rows` (the other columns); freed with
 the deletion.
 Cost: per row one look-up of its key, one row stored.
@@ -207,6 +208,31 @@ class NormalizeOperator(KeyedRowsOperator):
         super().process(port, changes)
         told, self._told = self._told, []
         return iter(told)
+
+    def empty(self, port: int, watermark: int | None) -> Iterator[Changes]:
+        """All rows are deleted."""
+        del port
+        self._gather()
+        told, self._told = self._told, []
+        yield from told
+        slots = self._living()
+        before = self._columns.read(slots, "row")
+        held = before.nonzero()[0]
+        slots, before = slots.take(held), before.take(held)
+        if not len(slots):
+            return
+        fresh = self._touched.add(slots, self._index.capacity)
+        self._write(fresh)
+        if watermark is None:
+            self._before.append(self._columns.read(fresh, "row"))
+        after = np.zeros(len(slots), np.int64)
+        self._columns.write(slots, "row", after)
+        self._leave(before)
+        if watermark is not None:
+            marks = Marks(np.full(len(slots), watermark))
+            yield from self._form.changes(
+                self._index, self._rows, slots, before, after, marks=marks
+            )
 
     def _ingest(self, changes: Changes) -> None:
         batch, form = changes.batch, self._form

@@ -15,6 +15,8 @@ from flowsql.connector import (
     BadRecord,
     ConnectorContext,
     ConnectorTable,
+    Emptied,
+    Needs,
     Piece,
     Split,
     Writer,
@@ -30,6 +32,7 @@ from flowsql.runtime.groups import ReaderLimits, SourceGroup
 from flowsql.runtime.metrics import Durations
 from flowsql.runtime.outlets import CollectOutlet, dead_letter_rows
 from flowsql.runtime.pending import PendingOutput
+from flowsql.runtime.preflight import needs_of
 from flowsql.runtime.readers import ReaderThread
 from flowsql.runtime.scans import ScanNode
 from flowsql.runtime.units import Finished, Unit, Vouched
@@ -198,6 +201,7 @@ class Execution:
     def _open_sources(self, checkpoint: Checkpoint | None) -> None:
         job, settings = self._given.job, self._given.settings
         members: dict[tuple[int, Hashable], list[ConnectorTable]] = {}
+        needs: dict[str, Needs] = {}
         connectors = {}
         for node in job.plan.nodes:
             if isinstance(node.spec, Scan):
@@ -205,6 +209,7 @@ class Execution:
                 table = job.scan_table(node.spec)
                 key = (id(resolved.connector), resolved.connector.group(table))
                 members.setdefault(key, []).append(table)
+                needs[table.name] = needs_of(job.plan, node, table)
                 connectors[key] = resolved.connector
         readers = max(1, len(members) * settings.parallelism)
         queued = settings.queue_bytes
@@ -218,7 +223,7 @@ class Execution:
                 name,
                 connectors[key],
                 tables,
-                context=self._context(),
+                context=replace(self._context(), needs=needs),
                 limits=limits,
                 ready=self.ready,
                 reader=settings.reader,
@@ -413,6 +418,10 @@ class Execution:
                             last.release()
                         last = scan
                     scan.add(item.split, item.changes)
+                elif isinstance(item, Emptied):
+                    if keep_order and last is not None:
+                        last.release()
+                    scans[item.table].lose_rows()
                 elif isinstance(item, BadRecord):
                     self._set_aside(item, bad)
                 elif isinstance(item, Vouched):

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from flowsql import errors
 from flowsql.changelog import Changes
-from flowsql.connector import JSON, BadRecord, Piece, Poll, SourceStatus
+from flowsql.connector import JSON, BadRecord, Emptied, Piece, Poll, SourceStatus
 from flowsql.errors import FlowSQLError, InternalError
 
 __all__ = ["Packer", "Unpacker", "error_json", "error_of", "packed", "receive", "send", "unpacked"]
@@ -112,6 +112,9 @@ class Packer:
         schemas: dict[str, str] = {}
         buffers = []
         for piece in poll.pieces:
+            if isinstance(piece, Emptied):
+                pieces.append([piece.table, piece.split, None, False, [], 0])
+                continue
             batch = packed(piece.changes)
             number = self._schemas.get(batch.schema)
             if number is None:
@@ -151,9 +154,12 @@ class Unpacker:
         for number, text in header["schemas"].items():
             message = pa.py_buffer(base64.b64decode(text))
             self._schemas[int(number)] = pa.ipc.read_schema(message)
-        pieces = []
+        pieces: list[Piece | Emptied] = []
         at = 0
         for table, split, number, has_kinds, masked, size in header["pieces"]:
+            if number is None:
+                pieces.append(Emptied(table, split))
+                continue
             assert payload is not None
             batch = pa.ipc.read_record_batch(payload.slice(at, size), self._schemas[number])
             at += size

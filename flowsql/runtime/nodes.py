@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 
 from flowsql.changelog import NO_WATERMARK, Changes
+from flowsql.errors import InternalError
 from flowsql.expr import StepClock
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.runtime.metrics import Durations
@@ -50,6 +51,11 @@ class Node:
     def push(self, port: int, changes: Changes) -> None:
         """Rows from an input."""
         raise NotImplementedError
+
+    def empty(self, port: int, watermark: int | None) -> None:
+        """Every row of an input is gone, see `Operator.empty`."""
+        del port, watermark
+        raise InternalError(f'"{self.title}" holds no rows that it could take back')
 
     def settle(self, clock: StepClock) -> None:
         """The step's rows are through: time moves, the net change is given."""
@@ -128,6 +134,9 @@ class OperatorNode(Node):
     def push(self, port: int, changes: Changes) -> None:
         self.rows_in += changes.batch.num_rows
         self._emit(self.operator.process(port, changes))
+
+    def empty(self, port: int, watermark: int | None) -> None:
+        self._emit(self.operator.empty(port, watermark))
 
     def settle(self, clock: StepClock) -> None:
         watermark = self.input_watermark()

@@ -121,6 +121,13 @@ class ScanNode(EntryNode):
         """Something between two rows."""
         self._runs.append(event)
 
+    def lose_rows(self) -> None:
+        """Every row of the table until here is gone; its readers take back what they hold."""
+        self.release()
+        watermark = max(self.watermark, self.assigner.watermark) if self.timed else None
+        for reader, port in self.readers:
+            reader.empty(port, watermark)
+
     def release(self) -> None:
         """Push what was collected through the plan."""
         if not self._runs:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from flowsql.connector import JSON, BadRecord, Piece, Poll
+from flowsql.connector import JSON, BadRecord, Emptied, Piece, Poll
 from flowsql.runtime.frames import packed, unpacked
 
 __all__ = ["Finished", "Occurrence", "Unit", "UnitBuilder", "Vouched"]
@@ -38,7 +38,7 @@ class Vouched:
     watermark: int
 
 
-Occurrence: TypeAlias = Piece | BadRecord | Vouched | Finished
+Occurrence: TypeAlias = Piece | Emptied | BadRecord | Vouched | Finished
 
 
 @dataclass(slots=True)
@@ -113,9 +113,10 @@ class UnitBuilder:
         """One more poll."""
         size = _OVERHEAD
         for piece in poll.pieces:
-            self._rows += piece.changes.batch.num_rows
-            size += piece.changes.batch.nbytes
             self.splits.add(piece.split)
+            if isinstance(piece, Piece):
+                self._rows += piece.changes.batch.num_rows
+                size += piece.changes.batch.nbytes
         if self._first is None and poll.pieces:
             self._first = poll.pieces[0].split
         size += sum(len(b.raw) + 200 for b in poll.bad)
@@ -168,7 +169,10 @@ class Spool:
     def add(self, poll: Poll) -> None:
         """Write a poll's rows; its other parts are small and stay in memory."""
         for piece in poll.pieces:
-            self._write(piece)
+            if isinstance(piece, Piece):
+                self._write(piece)
+            else:
+                self._order.append(piece)
         self._order += poll.bad
         self._order += [Vouched(t, w) for t, w in poll.watermarks.items()]
         self._order += [Finished(s, r) for s, r in poll.finished.items()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowsql.changelog import kind_names
-from flowsql.connector import ConnectorTable, Poll, Reader, Source, Split
+from flowsql.connector import ConnectorTable, Emptied, Needs, Poll, Reader, Role, Source, Split
 from flowsql.connector.plugins import find_connector
 from flowsql.testing import attempt_context, connector_table
 from tests.services.postgres import PostgresServer
@@ -54,7 +54,9 @@ class Follower:
         lasting: False for what keeps no checkpoints.
 
     Attributes:
-        changes: `(table, kind, row)` of all that was handed out whole.
+        held: tables whose rows the engine would hold.
+        changes: `(table, kind, row)` of all that was handed out whole; kind `0`: its table lost
+            all rows.
         position: as a checkpoint would hold it.
         polls: those that were handed out.
     """
@@ -65,6 +67,7 @@ class Follower:
         self.folder = folder
         self.tables = tables
         self.lasting = lasting
+        self.held: set[str] = set()
         self.changes: list[tuple[str, str, tuple[Any, ...]]] = []
         self.position: dict[str, Any] | None = None
         self.polls: list[Poll] = []
@@ -76,7 +79,15 @@ class Follower:
 
     def start(self) -> Follower:
         """Open at the position."""
-        context = replace(attempt_context(self.folder), lasting=self.lasting, tell=self.told.append)
+        context = replace(
+            attempt_context(self.folder),
+            lasting=self.lasting,
+            tell=self.told.append,
+            needs={
+                t.name: Needs(Role.SCAN, t.primary_key, holds_rows=t.name in self.held)
+                for t in self.tables
+            },
+        )
         connector = find_connector(self.tables[0].options["connector"])
         stored = None if self.position is None else json.loads(json.dumps(self.position))
         self.source = connector.open_source(
@@ -106,6 +117,9 @@ class Follower:
             return None
         self.polls.append(poll)
         for piece in poll.pieces:
+            if isinstance(piece, Emptied):
+                self._open.append((piece.table, "0", ()))
+                continue
             rows = [tuple(r.values()) for r in piece.changes.batch.to_pylist()]
             kinds = kind_names(piece.changes)
             self._open += [(piece.table, k, r) for k, r in zip(kinds, rows, strict=True)]
@@ -158,6 +172,9 @@ class Follower:
         rows: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
         for of, kind, row in self.changes:
             if of != name:
+                continue
+            if kind == "0":
+                rows.clear()
                 continue
             key = tuple(row[p] for p in places) if places else row
             held = rows.setdefault(key, [])

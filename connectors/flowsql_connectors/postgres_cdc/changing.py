@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,7 @@ from flowsql_connectors.postgres_cdc.messages import LogBatch, RelationChanges
 from flowsql_connectors.postgres_cdc.relations import Relation
 from flowsql_connectors.postgres_cdc.rows import Mask, RowShape, Types
 from flowsql_connectors.postgres_cdc.text_values import read_text
+from flowsql_connectors.postgres_cdc.truncating import emptied_at
 from flowsql_connectors.postgres_cdc.types import ColumnReading, PgType, read_column
 from flowsql_connectors.postgres_cdc.visibility import ChunkedTable
 
@@ -90,15 +91,17 @@ class ChangeMaker:
         tables: by oid.
         types: of the columns, by oid and modifier; gets those that come later.
         look_up: asks the server for types that were not there at the start.
+        held: tables of the job whose rows the engine holds and can take back.
     """
 
     tables: dict[int, LogTable]
     types: dict[tuple[int, int], PgType]
     look_up: Callable[[Sequence[tuple[int, int]]], Types]
+    held: Collection[str] = ()
     _plans: dict[int, _Plan] = field(default_factory=dict)
 
-    def make(self, batch: LogBatch, dropped: int = 0) -> list[tuple[str, Changes]]:
-        """Rows by the full name of the table of the job, in order.
+    def make(self, batch: LogBatch, dropped: int = 0) -> list[tuple[str, Changes | None]]:
+        """Rows by the full name of the table of the job, in order; None: all until here are gone.
 
         Args:
             batch: of the log.
@@ -107,7 +110,7 @@ class ChangeMaker:
         floor = -1
         if dropped:
             floor = _ordinal_behind(batch, dropped)
-        self._truncates(batch, floor)
+        emptied = emptied_at(batch, self.tables, self.held, floor) if batch.truncates else {}
         parts: dict[str, list[tuple[npt.NDArray[np.int64], Changes]]] = {}
         for changes in batch.changes:
             table = self.tables.get(changes.relation.oid)
@@ -115,25 +118,13 @@ class ChangeMaker:
                 continue
             for name, ordinals, made in self._of(changes, table, batch, floor):
                 parts.setdefault(name, []).append((ordinals, made))
-        return [(name, made) for name, found in parts.items() for made in _in_order(found)]
-
-    def _truncates(self, batch: LogBatch, floor: int) -> None:
-        for truncate in batch.truncates:
-            if truncate.ordinal <= floor:
-                continue
-            xid = int(batch.transactions.xid[truncate.transaction])
-            for relation in truncate.relations:
-                table = self.tables.get(relation.oid)
-                if table is None or (table.chunks is not None and table.chunks.all_saw(xid)):
-                    continue
-                for shape in table.shapes:
-                    if shape.table.options["scan.truncate"] == "fail":
-                        raise ConnectorError(
-                            f'table "{table.source}" of the server was truncated',
-                            detail="TRUNCATE does not tell which rows are gone.",
-                            hint="Begin anew with --fresh; or set 'scan.truncate' = 'ignore' for"
-                            f' table "{shape.table.name}" to go on with the rows that were there.',
-                        )
+        for name in emptied:
+            parts.setdefault(name, [])
+        return [
+            (name, made)
+            for name, found in parts.items()
+            for made in _in_order(found, emptied.get(name, ()))
+        ]
 
     def _of(
         self, changes: RelationChanges, table: LogTable, batch: LogBatch, floor: int
@@ -358,16 +349,33 @@ def _no_unchanged(changes: RelationChanges, kept: Mask | None, unchanged: dict[s
             )
 
 
-def _in_order(found: list[tuple[npt.NDArray[np.int64], Changes]]) -> list[Changes]:
-    """Rows of several tables of the server, as they came."""
-    if len(found) == 1:
+def _in_order(
+    found: list[tuple[npt.NDArray[np.int64], Changes]], emptied: Sequence[int]
+) -> list[Changes | None]:
+    """Rows of several tables of the server, as they came; None where all before are gone."""
+    if len(found) == 1 and not emptied:
         return [found[0][1]]
+    if not found:
+        return [None] * len(emptied)
     ordinals = np.concatenate([o for o, _ in found])
-    if (np.diff(ordinals) >= 0).all():
+    rising = bool((np.diff(ordinals) >= 0).all())
+    if rising and not emptied:
         return [changes for _, changes in found]
     whole = concat_changes([changes for _, changes in found])
     assert whole is not None
-    return [whole.take(np.argsort(ordinals, kind="stable"))]
+    if not rising:
+        order = np.argsort(ordinals, kind="stable")
+        whole, ordinals = whole.take(order), ordinals[order]
+    parts: list[Changes | None] = []
+    start = 0
+    for end in np.searchsorted(ordinals, np.array(emptied, np.int64)).tolist():
+        if end > start:
+            parts.append(whole.slice(start, end - start))
+        parts.append(None)
+        start = end
+    if start < len(whole):
+        parts.append(whole.slice(start, len(whole) - start))
+    return parts
 
 
 def _schema_changed(

@@ -11,7 +11,7 @@ import numpy as np
 import psycopg
 
 from flowsql.changelog import UPDATE_AFTER, UPDATE_BEFORE, Changes
-from flowsql.connector import Piece, Poll, SourceStatus
+from flowsql.connector import Emptied, Piece, Poll, SourceStatus
 from flowsql.errors import ConnectorError, FlowSQLError
 from flowsql_connectors.postgres_cdc.changing import ChangeMaker
 from flowsql_connectors.postgres_cdc.messages import LogBatch
@@ -89,7 +89,7 @@ class LogReader:
         self._made = 0
         self._skip = 0
         self._open: tuple[int, int] | None = None
-        self._parts: deque[tuple[str, Changes]] = deque()
+        self._parts: deque[tuple[str, Changes | None]] = deque()
         self._boundary = True
         self._given = start
         self._told_at = 0.0
@@ -172,10 +172,14 @@ class LogReader:
         return Poll(consistent=self._given >= self._bound, lag_ms=self._lag_ms)
 
     def _hand_out(self, max_rows: int) -> Poll:
-        pieces = []
+        pieces: list[Piece | Emptied] = []
         room = max(max_rows, 2)
         while self._parts and room:
             table, changes = self._parts[0]
+            if changes is None:
+                self._parts.popleft()
+                pieces.append(Emptied(table, LOG))
+                continue
             size = _cut(changes, room)
             if size == 0:
                 break

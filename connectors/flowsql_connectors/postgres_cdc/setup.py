@@ -41,6 +41,7 @@ class ReaderSetup:
             was handed out is done with.
         tables: by the name that splits use.
         types: of their columns, by oid and modifier.
+        held: tables of the job whose rows the engine holds and can take back.
     """
 
     slot: str
@@ -48,6 +49,7 @@ class ReaderSetup:
     acknowledged: int | None
     tables: Mapping[str, TableSetup]
     types: Mapping[tuple[int, int], PgType]
+    held: tuple[str, ...] = ()
 
     def described(self) -> JSON:
         """As plain data."""
@@ -64,6 +66,7 @@ class ReaderSetup:
                 for name, t in self.tables.items()
             },
             "types": [[*column, _type_json(pg)] for column, pg in self.types.items()],
+            "held": list(self.held),
         }
 
     @classmethod
@@ -74,7 +77,14 @@ class ReaderSetup:
             for name, t in data["tables"].items()
         }
         types = {(oid, modifier): _type_of(pg) for oid, modifier, pg in data["types"]}
-        return cls(data["slot"], data["publication"], data["acknowledged"], tables, types)
+        return cls(
+            data["slot"],
+            data["publication"],
+            data["acknowledged"],
+            tables,
+            types,
+            tuple(data["held"]),
+        )
 
     def shapes(
         self, name: str, tables: Sequence[ConnectorTable], modes: Sequence[ChangelogMode]

@@ -78,6 +78,7 @@ class PostgresSource(Source):
         self._mode: str = options["scan.startup.mode"]
         self.bounded = self._mode == "snapshot"
         self._temporary = not context.lasting
+        self._held = tuple(name for name, needs in context.needs.items() if needs.holds_rows)
         self._slot: str = options["slot.name"]
         self._publication: str = options["debezium.publication.name"]
         self._own_publication = False
@@ -390,6 +391,7 @@ class PostgresSource(Source):
                 for name, t in self._tables.items()
             },
             self._types,
+            self._held,
         )
 
     def _lend_replication(self) -> Connection | None:

@@ -96,8 +96,3 @@ class ChunkedTable:
         for snapshot, of_chunk in self._distinct.items():
             new &= ~(of_chunk[places] & snapshot.visible(xid))
         return new
-
-    def all_saw(self, xid: int) -> bool:
-        """Whether every chunk holds what the transaction did."""
-        every = np.arange(len(self.snapshots))
-        return not self.new(every, np.full(len(every), xid, np.uint32)).any()

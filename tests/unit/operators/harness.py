@@ -82,6 +82,13 @@ def folded(rows: Iterable[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
     return Counter({k: n for k, n in table.items() if n})
 
 
+@dataclass(frozen=True)
+class Lost:
+    """Every row of the input is gone, at a watermark where rows carry their time."""
+
+    watermark: int | None = None
+
+
 @dataclass
 class Run:
     """One operator with its state."""
@@ -113,7 +120,7 @@ class Run:
 
     def step(
         self,
-        *batches: tuple[int, Changes] | Changes,
+        *batches: tuple[int, Changes] | Changes | Lost,
         watermark: int | None = None,
         now: int = 0,
     ) -> list[tuple[Any, ...]]:
@@ -121,6 +128,9 @@ class Run:
         self.operator.context.clock = StepClock(now * 1_000)
         parts: list[Changes] = []
         for item in batches:
+            if isinstance(item, Lost):
+                parts += self.operator.empty(0, item.watermark)
+                continue
             port, batch = (0, item) if isinstance(item, Changes) else item
             parts += self.operator.process(port, batch)
         if watermark is not None:

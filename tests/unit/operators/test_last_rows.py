@@ -7,7 +7,7 @@ import pytest
 from flowsql.errors import DataError
 from flowsql.physical.specs import Normalize, SinkMaterialize
 from flowsql.types import IntType, VarCharType
-from tests.unit.operators.harness import Run, changes, row_type
+from tests.unit.operators.harness import Lost, Run, changes, row_type
 
 Row = tuple[str, int, str | None]
 ROW = row_type(k=IntType(), a=VarCharType())
@@ -39,6 +39,53 @@ def test_columns_that_were_left_out_are_filled() -> None:
             r.step(changes(ROW, rows, unchanged={"a": mask}))
         r = Run(Normalize((0,)), [ROW], ROW)
         r.step(changes(ROW, [("+I", 1, "a")]))
+
+
+def test_all_rows_are_taken_back() -> None:
+    """Those of earlier steps and of this one, but not what comes behind; one net change a key."""
+    r = Run(Normalize((0,)), [ROW], ROW)
+    assert r.step(Lost()) == []
+    r.step(changes(ROW, [("+I", k, "a") for k in range(5)]))
+    r.restart()
+    r.step(changes(ROW, [("-D", 4, None)]))
+    out = r.step(
+        changes(ROW, [("+U", 1, "b"), ("+I", 7, "x"), ("-D", 2, None)]),
+        Lost(),
+        changes(ROW, [("+I", 3, "a"), ("+I", 0, "n"), ("+I", 8, "y")]),
+    )
+    assert sorted(out) == [
+        *[("+", 0, "n"), ("+", 8, "y")],
+        *[("-", 0, "a"), ("-", 1, "a"), ("-", 2, "a")],
+    ]
+    r.restart()
+    assert r.table() == {(0, "n"): 1, (3, "a"): 1, (8, "y"): 1}
+    assert sorted(r.step(Lost(), Lost())) == [("-", 0, "n"), ("-", 3, "a"), ("-", 8, "y")]
+    assert set(r.live().values()) == {0}
+    r.step(changes(ROW, [("+I", 3, "a")]))
+    with pytest.raises(DataError, match="there is no row before it"):
+        r.step(Lost(), changes(ROW, [("+U", 3, None)], unchanged={"a": [True]}))
+
+
+def test_all_rows_are_taken_back_in_time() -> None:
+    """Where rows carry their time, each deletion has the watermark of the moment."""
+    r = Run(Normalize((0,)), [ROW], ROW)
+    out = r.step(
+        changes(ROW, [("+I", 1, "a"), ("+I", 2, "b")], marks=[3, 4]),
+        Lost(9),
+        changes(ROW, [("+I", 2, "b")], marks=[10]),
+    )
+    assert out == [("+", 1, "a"), ("+", 2, "b"), ("-", 1, "a"), ("-", 2, "b"), ("+", 2, "b")]
+    assert [m for p in r.parts for m in p.watermarks] == [3, 4, 9, 9, 10]
+    assert r.step(Lost(11)) == [("-", 2, "b")]
+    assert set(r.live().values()) == {0}
+
+
+def test_what_has_expired_is_not_taken_back() -> None:
+    """A key whose lifetime is over is gone already."""
+    r = Run(Normalize((0,), ttl=100), [ROW], ROW)
+    r.step(changes(ROW, [("+I", 1, "a")]), now=0)
+    r.step(changes(ROW, [("+I", 2, "b")]), now=60)
+    assert r.step(Lost(), now=120) == [("-", 2, "b")]
 
 
 def test_the_last_row_to_come_is_shown() -> None:

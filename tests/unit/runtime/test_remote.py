@@ -23,6 +23,7 @@ from flowsql.changelog import Changes
 from flowsql.connector import (
     BadRecord,
     Comparison,
+    Emptied,
     Piece,
     Poll,
     ScanFilter,
@@ -57,6 +58,7 @@ def test_polls_pass_whole() -> None:
             Piece("t", "s", Changes(batch)),
             Piece("t", "s", Changes(batch, kinds, {"b": mask})),
             Piece("u", "s", Changes(empty)),
+            Emptied("t", "s"),
         ),
         (BadRecord("t", "f:1", b"\xff\x00", "no"),),
         boundary=False,
@@ -71,8 +73,10 @@ def test_polls_pass_whole() -> None:
         header = _passed(header)
         found = unpacker.unpack(header, payload)
         assert replace(found, pieces=()) == replace(poll, pieces=())
-        assert [(p.table, p.split) for p in found.pieces] == [("t", "s"), ("t", "s"), ("u", "s")]
-        first, second, third = (p.changes for p in found.pieces)
+        *pieces, emptied = found.pieces
+        assert emptied == Emptied("t", "s")
+        assert [(p.table, p.split) for p in pieces] == [("t", "s"), ("t", "s"), ("u", "s")]
+        first, second, third = (p.changes for p in pieces)
         assert first.batch.equals(batch)
         assert first.codes is None
         assert second.batch.equals(batch)

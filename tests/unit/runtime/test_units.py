@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from flowsql.changelog import Changes, kind_names
-from flowsql.connector import BadRecord, Piece, Poll
+from flowsql.connector import BadRecord, Emptied, Piece, Poll
 from flowsql.runtime.units import Finished, Occurrence, UnitBuilder, Vouched
 
 
@@ -40,7 +40,7 @@ def polls() -> list[Poll]:
     bad = BadRecord("t", "file:3", b"\xff", "no number")
     return [
         Poll((piece("t", 0, 50), piece("u", 0, 3, kinds=True)), boundary=False),
-        Poll((piece("t", 50, 50, kinds=True),), boundary=False),
+        Poll((Emptied("u", "split"), piece("t", 50, 50, kinds=True)), boundary=False),
         Poll((piece("t", 100, 50, kinds=True, toast=True),), (bad,), boundary=False),
         Poll((piece("u", 3, 3), piece("t", 150, 1)), boundary=False),
         Poll((), (), watermarks={"t": 7}, finished={"split": {"end": 1}}, lag_ms=5),

@@ -1,0 +1,214 @@
+"""TRUNCATE: rows that the engine holds are taken back, in the transaction's own step."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+import flowsql
+from flowsql.connector import Emptied
+from flowsql.errors import ConnectorError
+from tests.services.following import Follow, Follower, make, server_table
+from tests.services.postgres import PostgresServer
+
+_UPSERT = {"key": ("id",), "changelog_mode": "upsert"}
+
+
+def _held(follow: Follow, server: PostgresServer, *names: str, **options: str) -> Follower:
+    """Follows tables whose rows the engine would hold, through one slot."""
+    shared = {"slot__name": f"slot_{names[0]}", "debezium__publication__name": f"pub_{names[0]}"}
+    tables = [
+        server_table(server, "id INT, v STRING", n, **_UPSERT, **shared, **options) for n in names
+    ]
+    follower = follow(*tables)
+    follower.held = set(names)
+    return follower
+
+
+def test_it_stands_in_its_place(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """Between the rows before and behind it, of all its tables, whatever polls are cut into."""
+    server = postgres_version
+    make(server, name, rows=9)
+    other = f"{name}_other"
+    server.execute(
+        f"CREATE TABLE {other} (id int PRIMARY KEY REFERENCES {name}, v text);"
+        f"INSERT INTO {other} VALUES (1, 'one')"
+    )
+    follower = _held(follow, server, name, other).start()
+    follower.until(lambda f: len(f.changes) == 10 and "log" in f.position["splits"])
+    server.execute(
+        f"BEGIN; INSERT INTO {name} VALUES (10, 'x'), (11, 'y'); TRUNCATE {name} CASCADE;"
+        f"INSERT INTO {name} VALUES (1, 'new'), (12, 'z'); INSERT INTO {other} VALUES (12, 'o');"
+        f"TRUNCATE {other}; INSERT INTO {other} VALUES (1, 'last'); COMMIT"
+    )
+    position, before = follower.position, list(follower.changes)
+    while len(follower.changes) == 10:
+        follower.poll(max_rows=2)
+    of = [k for n, k, _ in follower.changes[10:] if n == name]
+    assert of == ["+I", "+I", "0", "+I", "+I"]
+    assert [k for n, k, _ in follower.changes[10:] if n == other] == ["0", "+I", "0", "+I"]
+    follower.until_holds(server, name, other).kill()
+    follower.position, follower.changes = position, before
+    follower.start().until_holds(server, name, other)
+    server.execute(f"TRUNCATE {other}")
+    follower.until_holds(server, name, other).kill()
+    server.execute(f"DROP TABLE {other}")
+
+
+def test_a_cut_in_its_midst(postgres: PostgresServer, name: str, follow: Follow) -> None:
+    """The connection breaks within a large transaction: it is not given twice, nor left out."""
+    make(postgres, name, rows=1)
+    follower = _held(follow, postgres, name, heartbeat__interval__ms="100").start()
+    follower.until(lambda f: len(f.changes) == 1 and "log" in f.position["splits"])
+    rows = "SELECT g, repeat('x', 300) FROM generate_series({}, {}) g"
+    postgres.execute(
+        f"BEGIN; TRUNCATE {name}; INSERT INTO {name} {rows.format(2, 40_000)};"
+        f"TRUNCATE {name}; INSERT INTO {name} {rows.format(40_001, 90_000)}; COMMIT"
+    )
+    cuts = 0
+    while len(follower.changes) == 1:
+        poll = follower.poll(max_rows=65_536)
+        if poll is not None and poll.pieces and cuts < 3:
+            cuts += postgres.cut_connections("backend_type = 'walsender'")
+    assert cuts >= 1
+    kinds = [k for _, k, _ in follower.changes[1:]]
+    assert [kinds.count(k) for k in ("0", "+I")] == [2, 89_999]
+    assert kinds.index("0") == 0
+    assert kinds.index("0", 1) == 40_000
+    assert len(follower.fold(name)) == 50_000
+    assert any(isinstance(p, Emptied) for poll in follower.polls for p in poll.pieces)
+
+
+def test_a_partitioned_table(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
+    """The whole of it loses its rows; from 13 on, which publishes by the root."""
+    server = postgres_version
+    server.execute(
+        f"CREATE TABLE {name} (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+        f"CREATE TABLE {name}_low PARTITION OF {name} FOR VALUES FROM (0) TO (10);"
+        f"CREATE TABLE {name}_high PARTITION OF {name} FOR VALUES FROM (10) TO (20);"
+        f"INSERT INTO {name} VALUES (1, 'a'), (11, 'b')"
+    )
+    follower = _held(follow, server, name)
+    if server.version < 13:
+        with pytest.raises(ConnectorError):
+            follower.start()
+        return
+    follower.start().until(lambda f: len(f.changes) == 2)
+    server.execute(f"BEGIN; TRUNCATE {name}; INSERT INTO {name} VALUES (12, 'c'); COMMIT")
+    follower.until_holds(server, name)
+
+
+def test_one_of_several_tables(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
+    """Whose rows are whose is not known: only all of them together can be taken back."""
+    server = postgres_version
+    for part, key in (("a", 1), ("b", 2)):
+        server.execute(f"CREATE TABLE {name}_{part} (id int PRIMARY KEY, v text)")
+        server.execute(f"INSERT INTO {name}_{part} VALUES ({key}, '{part}')")
+    pattern = f"{name}_[ab]"
+    follower = _held(follow, server, name, table_name=pattern).start()
+    follower.until(lambda f: len(f.changes) == 2)
+    server.execute(f"TRUNCATE {name}_b, {name}_a")
+    follower.until(lambda f: len(f.changes) == 3)
+    assert follower.fold(name) == []
+    server.execute(f"INSERT INTO {name}_a VALUES (1, 'a'); TRUNCATE {name}_b")
+    with pytest.raises(ConnectorError, match=f'table "public.{name}_b" of the server was') as error:
+        follower.until(lambda f: len(f.changes) == 5)
+    assert f'Table "{name}" has rows of 1 more tables, which stay.' in str(error.value)
+    follower.kill()
+    server.execute(f"DROP TABLE {name}_a, {name}_b")
+
+
+def test_a_snapshot_that_is_read_around_it(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """Chunks from before and from behind cannot be told apart: that is said, nothing is guessed."""
+    server = postgres_version
+    make(server, name, rows=12)
+    chunks = {"scan__incremental__snapshot__chunk__size": "5"}
+    follower = _held(follow, server, name, **chunks).start()
+    follower.until(lambda f: f.polls and f.polls[-1].finished).kill()
+    server.execute(f"BEGIN; TRUNCATE {name}; INSERT INTO {name} VALUES (1, 'x'), (12, 'y'); COMMIT")
+    follower.start()
+    with pytest.raises(ConnectorError, match="was truncated") as error:
+        follower.until(lambda f: len(f.changes) > 20)
+    assert "another part behind it" in str(error.value)
+
+
+def test_a_query_takes_all_rows_back(postgres_version: PostgresServer, name: str) -> None:
+    """In one step with the rest of the transaction: no result without it is seen."""
+    server = postgres_version
+    make(server, name, rows=20, identity="DEFAULT")
+    make(server, f"{name}_b", rows=5)
+    options = (
+        f"'connector' = 'postgres-cdc', 'hostname' = '127.0.0.1', 'port' = '{server.port}',"
+        " 'username' = 'postgres', 'database-name' = 'postgres', 'schema-name' = 'public',"
+        f" 'slot.name' = 'slot_{name}', 'changelog-mode' = 'upsert'"
+    )
+    with flowsql.connect() as session:
+        for table in (name, f"{name}_b"):
+            session.execute(
+                f"CREATE TABLE {table} (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED)"
+                f" WITH ({options}, 'table-name' = '{table}')"
+            )
+        result = session.execute(
+            f"SELECT COUNT(*) FROM (SELECT id FROM {name} UNION ALL SELECT id FROM {name}_b)"
+        )
+        seen: list[list[int]] = []
+        for changes in result.changes():
+            rows = changes.batch.column(0).to_pylist()
+            seen.append([r * s for r, s in zip(rows, changes.signs.tolist(), strict=True)])
+            match seen[-1]:
+                case [*_, 25]:
+                    server.execute(
+                        f"BEGIN; INSERT INTO {name}_b SELECT g FROM generate_series(6, 10) g;"
+                        f"TRUNCATE {name}; INSERT INTO {name} VALUES (3, 'c'); COMMIT"
+                    )
+                case [-25, 11]:
+                    server.execute(f"TRUNCATE {name}, {name}_b")
+                case [-11]:
+                    break
+        assert seen[-3:] == [[25], [-25, 11], [-11]]
+    server.execute(f"DROP TABLE {name}_b")
+
+
+def test_a_job_that_is_stopped_around_it(
+    postgres: PostgresServer, name: str, tmp_path: Path
+) -> None:
+    """What was held at a checkpoint is taken back behind it."""
+    make(postgres, name, rows=7)
+    job = f"""
+    SET 'pipeline.name' = 'emptying';
+    SET 'execution.checkpointing.dir' = '{tmp_path}';
+    SET 'execution.checkpointing.interval' = '50ms';
+    CREATE TABLE t (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED) WITH (
+      'connector' = 'postgres-cdc', 'hostname' = '127.0.0.1', 'port' = '{postgres.port}',
+      'username' = 'postgres', 'database-name' = 'postgres', 'schema-name' = 'public',
+      'table-name' = '{name}', 'slot.name' = 'slot_{name}', 'changelog-mode' = 'upsert',
+      'debezium.publication.name' = 'pub_{name}');
+    CREATE TABLE o (g INT, n BIGINT, PRIMARY KEY (g) NOT ENFORCED)
+      WITH ('connector' = 'changelog-sqlite', 'path' = '{tmp_path}/out.db');
+    INSERT INTO o SELECT id % 2, COUNT(*) FROM t GROUP BY id % 2;
+    """
+
+    def rows() -> list[tuple[int, int]]:
+        with sqlite3.connect(tmp_path / "out.db") as db:
+            made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'o'").fetchall()
+            return db.execute("SELECT g, n FROM o ORDER BY g").fetchall() if made else []
+
+    def run_until(wanted: list[tuple[int, int]]) -> None:
+        with flowsql.connect() as session:
+            running = session.execute(job)
+            end = time.monotonic() + 30
+            while rows() != wanted:
+                assert time.monotonic() < end, f"{rows()}: {running.status()}"
+                time.sleep(0.05)
+            running.stop()
+
+    run_until([(0, 3), (1, 4)])
+    postgres.execute(f"TRUNCATE {name}; INSERT INTO {name} VALUES (4, 'd'), (6, 'f')")
+    run_until([(0, 2)])
