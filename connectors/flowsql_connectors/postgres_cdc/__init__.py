@@ -25,6 +25,9 @@ and leaves nothing in the server.
 
 The server needs `wal_level = logical`; the role REPLICATION, and SELECT on the tables. Mode `all`
 needs `ALTER TABLE … REPLICA IDENTITY FULL` for tables whose rows are updated or deleted.
+
+TRUNCATE takes back every row of a table whose rows the engine keeps by their key (mode `upsert`, read
+by a query that needs the rows before); elsewhere it ends the job, or is passed over (`scan.truncate`).
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ OPTIONS: Final = (
     Option(
         "scan.truncate",
         OptionType.ENUM,
-        "What TRUNCATE of a table does: ends the job, or nothing (its rows stay).",
+        "What TRUNCATE of a table does where its rows are not kept here by their key (mode upsert,"
+        " read by a query that needs the rows before): ends the job, or nothing (its rows stay)."
+        " Where they are kept, all of them are taken back.",
         default="fail",
         choices=("fail", "ignore"),
     ),
