@@ -21,6 +21,11 @@ from flowsql_connectors.postgres_cdc.catalog import (
     read_types,
 )
 from flowsql_connectors.postgres_cdc.chunks import chunk_key
+from flowsql_connectors.postgres_cdc.publications import (
+    GENERATED_SINCE,
+    ensure_publication,
+    publishes,
+)
 from flowsql_connectors.postgres_cdc.rows import check_generated, check_table, readings_of
 from flowsql_connectors.postgres_cdc.server import Connection, Server
 
@@ -250,7 +255,7 @@ class _Check:
 
     def _logs_generated(self, kind: str) -> bool:
         """Whether generated columns of a kind (`s` stored, `v` virtual) can be read."""
-        new = self._connection.info.server_version >= slots.GENERATED_SINCE
+        new = self._connection.info.server_version >= GENERATED_SINCE
         return not self._reads_log or (kind == "s" and new)
 
     def _right_findings(self, table: ConnectorTable, source: ServerTable) -> Iterator[Finding]:
@@ -285,11 +290,11 @@ class _Check:
         owned = self._rows(_OWNED, name)
         makes = self._options["debezium.publication.autocreate.mode"] != "disabled"
         if not self._context.checkpoints or makes:
-            complete = slots.publishes(self._server, self._connection, name, sources)
+            complete = publishes(self._server, self._connection, name, sources)
             if (not owned or not complete) and self._may_publish(sources, owned):
                 return
         try:
-            slots.ensure_publication(
+            ensure_publication(
                 self._server,
                 self._connection,
                 name,

@@ -40,6 +40,11 @@ from flowsql_connectors.postgres_cdc.chunks import chunk_key, cut_chunks
 from flowsql_connectors.postgres_cdc.holding import SnapshotHolder, wait_for_running
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
+from flowsql_connectors.postgres_cdc.publications import (
+    GENERATED_SINCE,
+    ensure_publication,
+    publishes,
+)
 from flowsql_connectors.postgres_cdc.reader import NAME, check_format
 from flowsql_connectors.postgres_cdc.rows import check_generated, check_table
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
@@ -237,7 +242,7 @@ class PostgresSource(Source):
 
     def _logs_generated(self, kind: str) -> bool:
         """Whether generated columns of a kind (`s` stored, `v` virtual) can be read."""
-        new = self._connection.info.server_version >= slots.GENERATED_SINCE
+        new = self._connection.info.server_version >= GENERATED_SINCE
         return self.bounded or (kind == "s" and new)
 
     def _publish(self, *, create: bool) -> None:
@@ -248,13 +253,13 @@ class PostgresSource(Source):
             for s in t.shapes
             for column in (t.source.column(r.name) for r in s.readings)
         )
-        if self._temporary and not slots.publishes(
+        if self._temporary and not publishes(
             self._server, self._connection, self._publication, sources
         ):
             # Nothing stays behind: a publication of our own goes when we go.
             self._publication = f"flowsql_{secrets.token_hex(6)}"
             self._own_publication = True
-        done = slots.ensure_publication(
+        done = ensure_publication(
             self._server,
             self._connection,
             self._publication,

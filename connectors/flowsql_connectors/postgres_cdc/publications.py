@@ -1,0 +1,141 @@
+"""Publications: which tables the server tells of in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from flowsql.connector import OptionValues
+from flowsql.errors import ConnectorError
+from flowsql_connectors.postgres_cdc.catalog import ServerTable
+from flowsql_connectors.postgres_cdc.server import Connection, Server
+
+__all__ = ["GENERATED_SINCE", "ensure_publication", "publishes"]
+
+_PUBLICATION: Final = "SELECT * FROM pg_publication WHERE pubname = %s"
+_MEMBERS: Final = "SELECT * FROM pg_publication_tables WHERE pubname = %s"
+_VIA_ROOT_SINCE: Final = 130_000
+GENERATED_SINCE: Final = 180_000
+
+
+def publishes(
+    server: Server, connection: Connection, name: str, tables: Sequence[ServerTable]
+) -> bool:
+    """Whether a publication of that name names all tables."""
+    members = {
+        (row["schemaname"], row["tablename"]) for row in server.records(connection, _MEMBERS, name)
+    }
+    return all((t.schema, t.name) in members for t in tables)
+
+
+def ensure_publication(
+    server: Server,
+    connection: Connection,
+    name: str,
+    tables: Sequence[ServerTable],
+    options: OptionValues,
+    *,
+    create: bool,
+    generated: bool,
+) -> str | None:
+    """See that a publication names the tables; what was done, for people.
+
+    Args:
+        server: where.
+        connection: to it.
+        name: the publication's.
+        tables: that are read.
+        options: of the group.
+        create: at a first start; later on one that lacks a table has lost changes.
+        generated: whether generated columns are read.
+
+    Raises:
+        ConnectorError: it lacks what the job needs; the hint has the statement.
+    """
+    mode = options["debezium.publication.autocreate.mode"] if create else "disabled"
+    quoted = sql.Identifier(name)
+    listed = sql.SQL(", ").join(t.in_sql() for t in tables)
+    found = server.records(connection, _PUBLICATION, name)
+    if not found:
+        with_options = []
+        if connection.info.server_version >= _VIA_ROOT_SINCE:
+            with_options.append("publish_via_partition_root = true")
+        if generated and connection.info.server_version >= GENERATED_SINCE:
+            with_options.append("publish_generated_columns = stored")
+        statement = sql.SQL("CREATE PUBLICATION {} FOR {}{}").format(
+            quoted,
+            sql.SQL("ALL TABLES") if mode == "all_tables" else sql.SQL("TABLE {}").format(listed),
+            sql.SQL(f" WITH ({', '.join(with_options)})" if with_options else ""),
+        )
+        text = statement.as_string(connection)
+        if mode == "disabled":
+            raise ConnectorError(
+                f'PostgreSQL server "{server}" has no publication "{name}"',
+                hint=f"Run in the server: {text};",
+            )
+        _run(server, connection, statement, text)
+        return f'publication "{name}" was made in PostgreSQL server "{server}"'
+    _check_publication(server, name, found[0], tables)
+    members = {
+        (row["schemaname"], row["tablename"]): row
+        for row in server.records(connection, _MEMBERS, name)
+    }
+    missing = [t for t in tables if (t.schema, t.name) not in members]
+    done = None
+    if missing:
+        statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
+            quoted, sql.SQL(", ").join(t.in_sql() for t in missing)
+        )
+        text = statement.as_string(connection)
+        if mode == "disabled" or found[0]["puballtables"]:
+            names = ", ".join(f'"{t}"' for t in missing)
+            raise ConnectorError(
+                f'publication "{name}" of PostgreSQL server "{server}" does not hold {names}',
+                hint=f"Run in the server: {text};",
+            )
+        _run(server, connection, statement, text)
+        done = f'publication "{name}" of PostgreSQL server "{server}" was given more tables'
+    for table in tables:
+        row = members.get((table.schema, table.name), {})
+        if row.get("rowfilter"):
+            raise ConnectorError(
+                f'publication "{name}" of PostgreSQL server "{server}" leaves out rows of'
+                f' "{row["schemaname"]}.{row["tablename"]}"',
+                detail=f"It has the condition {row['rowfilter']}.",
+                hint="Use a publication without conditions: 'debezium.publication.name'.",
+            )
+    return done
+
+
+def _check_publication(
+    server: Server, name: str, row: dict[str, Any], tables: Sequence[ServerTable]
+) -> None:
+    absent = [k for k in ("insert", "update", "delete", "truncate") if not row[f"pub{k}"]]
+    if absent:
+        raise ConnectorError(
+            f'publication "{name}" of PostgreSQL server "{server}" does not publish'
+            f" {', '.join(absent)}",
+            hint=f'Run in the server: ALTER PUBLICATION "{name}" SET (publish = \'insert, update,'
+            " delete, truncate');",
+        )
+    roots = [t for t in tables if t.partitioned]
+    if roots and not row.get("pubviaroot"):
+        raise ConnectorError(
+            f'publication "{name}" of PostgreSQL server "{server}" names rows of partitions by the'
+            f' partition, not by "{roots[0]}"',
+            hint=f'Run in the server: ALTER PUBLICATION "{name}" SET (publish_via_partition_root ='
+            " true);",
+        )
+
+
+def _run(server: Server, connection: Connection, statement: sql.Composed, text: str) -> None:
+    try:
+        connection.execute(statement)
+    except psycopg.Error as error:
+        ours = server.error(error, "did not take a publication")
+        raise ConnectorError(
+            ours.message, detail=ours.detail, hint=f"Let its owner run in the server: {text};"
+        ) from None
