@@ -130,7 +130,7 @@ class SourceGroup:
         interval = self.source.discovery_interval
         if interval is not None and not self.done:
             self._discoverer = threading.Thread(
-                target=self._discover, args=(interval,), name=f"discover {self.key}", daemon=True
+                target=self._discover, name=f"discover {self.key}", daemon=True
             )
             self._discoverer.start()
 
@@ -198,11 +198,15 @@ class SourceGroup:
         """Whether the source is over once these splits are, too."""
         if not self.source.bounded or self.source.discovery_interval is not None:
             return False
+        if self._found_more():
+            return False
         return not self.splits.keys() - set(finished)
 
     def table_ends_with(self, table: str, finished: Iterable[str]) -> bool:
         """Whether a table is read to its end once these splits are, too."""
         if not self.source.bounded or self.source.discovery_interval is not None:
+            return False
+        if self._found_more():
             return False
         gone = set(finished)
         return not any(table in s.tables for s in self.splits.values() if s.id not in gone)
@@ -383,17 +387,25 @@ class SourceGroup:
         return locked
 
     def _look_done(self) -> None:
-        self.done = self.source.bounded and not self.splits
+        self.done = self.source.bounded and not self.splits and not self._found_more()
+
+    def _found_more(self) -> bool:
+        """Whether splits have been found that the engine has not taken."""
+        with self._lock, self._ready:
+            return bool(self._discovered)
 
     def _look_consistent(self) -> None:
         if self.consistent or any(s.snapshot for s in self.splits.values()):
             return
         active = [r for r in self._readers if r.splits]
-        if active or (self.source.bounded and not self.splits):
+        if active or self.done:
             self.consistent = all(r.consistent is True for r in active)
 
-    def _discover(self, interval: float) -> None:
-        while not self._closing.wait(interval):
+    def _discover(self) -> None:
+        while True:
+            interval = self.source.discovery_interval
+            if interval is None or self._closing.wait(interval):
+                return
             try:
                 with self._lock:
                     new = list(self.source.discover())

@@ -41,10 +41,10 @@ ORDER BY 2, 3
 _COLUMNS: Final = """
 SELECT a.attrelid::int8, a.attname::text, a.atttypid::int8, a.atttypmod, a.attnotnull,
   a.attgenerated::text, format_type(a.atttypid, a.atttypmod),
-  CASE WHEN l.oid = 100 THEN d.datcollate ELSE l.collcollate END::text
+  CASE WHEN l.oid <> 100 THEN format('%%I.%%I', n.nspname, l.collname) END
 FROM pg_attribute a
-JOIN pg_database d ON d.datname = current_database()
 LEFT JOIN pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_namespace n ON n.oid = l.collnamespace
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
@@ -84,7 +84,7 @@ class ServerColumn:
         declared: the type as SQL, for casts.
         required: NOT NULL.
         generated: `s` stored, `v` virtual, or empty.
-        collation: of text, as the operating system calls it.
+        collation: as SQL; None for the database's own.
     """
 
     name: str

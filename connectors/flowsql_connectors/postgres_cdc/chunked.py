@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from flowsql.connector import JSON
+from flowsql.connector import JSON, OptionValues
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.chunks import Chunk, ChunkKey
@@ -22,24 +22,35 @@ class SourceTable:
     Args:
         source: it.
         key: what chunks are ranges of.
+        options: how they are cut.
 
     Attributes:
         shapes: of the tables of the job that get its rows.
         chunks: in the order of their ranges.
         read: number of the snapshot that each was read under, from 1; `UNREAD`, `EXPORTED`.
+        cut: whether no further chunk will come.
     """
 
-    def __init__(self, source: ServerTable, key: ChunkKey | None) -> None:
+    def __init__(self, source: ServerTable, key: ChunkKey | None, options: OptionValues) -> None:
         self.source = source
+        self.options = options
         self.key = key
         self.shapes: list[RowShape] = []
         self.chunks: list[Chunk] = []
         self.read: list[int] = []
+        self.cut = False
 
     @property
     def all_read(self) -> bool:
         """Whether no chunk is left to read."""
-        return UNREAD not in self.read
+        return self.cut and UNREAD not in self.read
+
+    def add(self, bound: str | None) -> None:
+        """The next chunk ends there; None: it is the last."""
+        low = self.chunks[-1].high if self.chunks else None
+        self.chunks.append(Chunk(low, bound))
+        self.read.append(UNREAD)
+        self.cut = bound is None
 
     def described(self) -> JSON:
         """For a checkpoint."""
@@ -47,6 +58,7 @@ class SourceTable:
             **self.source.described(),
             "key": None if self.key is None else self.key.column.name,
             "lows": [c.low for c in self.chunks[1:]],
+            "uncut": None if self.cut else {"from": self.chunks[-1].high if self.chunks else None},
             # It is written while more chunks are read.
             "read": list(self.read),
         }
@@ -58,12 +70,15 @@ class SourceTable:
         """
         self._check_schema(stored)
         lows = [None, *stored["lows"]]
-        highs = [*stored["lows"], None]
+        self.cut = stored["uncut"] is None
+        highs = [*stored["lows"], None if self.cut else stored["uncut"]["from"]]
         self.read = list(stored["read"])
         if self.read:
             self.chunks = [Chunk(*edges) for edges in zip(lows, highs, strict=True)]
         key = stored["key"]
-        if key != (None if self.key is None else self.key.column.name) and lows[1:]:
+        if key != (None if self.key is None else self.key.column.name) and (
+            lows[1:] or not self.cut
+        ):
             raise ConnectorError(
                 f'the chunks of table "{self.source}" were cut by another column: "{key}"',
                 hint="Begin anew with --fresh.",

@@ -1,17 +1,16 @@
-"""How the rows that are there are cut into chunks.
+"""What chunks are: ranges of one column of the primary key, in the server's order.
 
-A chunk is a half-open range of one column of the primary key, and is written as the server's text
-of its bounds: `low <= key < high`, None for no bound. Text is ordered by its bytes. Only types whose
-order can be told from the server's text are cut; a table of others is one chunk.
+A chunk is half-open and written as the server's text of its bounds: `low <= key < high`, None for no
+bound. Which chunk a row of the log is in must come out as the server's comparison does: whole
+numbers, uuid and bytea are compared here, all others by the server (`judging`). Types whose order
+an extension makes, and arrays, ranges and rows, are not cut: their table is one chunk.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -22,17 +21,32 @@ from psycopg import sql
 from flowsql.connector import ConnectorTable
 from flowsql.errors import ConfigError
 from flowsql_connectors.postgres_cdc.catalog import ServerColumn, ServerTable
-from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.types import PgType, Shape
 
-__all__ = ["Chunk", "ChunkKey", "chunk_key", "cut_chunks", "places_of"]
+__all__ = ["Chunk", "ChunkKey", "chunk_key", "places_of"]
 
 _INTEGERS: Final = frozenset({20, 21, 23})
-# Fixed width and lower case: their text is ordered as they are.
+# Fixed case and no leading blanks: their text is ordered as they are.
 _AS_TEXT: Final = frozenset({17, 2950})  # bytea, uuid
-_STRINGS: Final = frozenset({25, 1043})  # text, varchar
-_C: Final = frozenset({"C", "POSIX"})
-# An index that is ordered otherwise does not help: each chunk costs a look at all rows.
-_MOST_UNINDEXED: Final = 8
+# Types of the server itself with one order, which all of it uses. Not timetz and macaddr, whose
+# arrays its width_bucket reads amiss (their width is no multiple of their alignment).
+_ORDERED: Final = (
+    _INTEGERS
+    | _AS_TEXT
+    | {16, 18, 19, 25, 26}  # bool, "char", name, text, oid
+    | {650, 700, 701, 774, 790, 869}  # cidr, real, double, macaddr8, money, inet
+    | {
+        1042,
+        1043,
+        1082,
+        1083,
+        1114,
+        1184,
+        1186,
+    }  # char(n), varchar, date, time, timestamps, interval
+    | {1560, 1562, 1700, 3220}  # bit, varbit, numeric, pg_lsn
+)
+_FIRST_OF_USERS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +55,27 @@ class ChunkKey:
 
     Attributes:
         column: it.
-        by_bytes: its order has to be asked for.
+        base: oid of its type, below domains.
+        indexed: whether its order can be had from an index.
     """
 
     column: ServerColumn
-    by_bytes: bool = False
+    base: int
+    indexed: bool
 
     @property
     def integer(self) -> bool:
         """Whether its values are whole numbers."""
-        return self.column.oid in _INTEGERS
+        return self.base in _INTEGERS
 
-    def expression(self) -> sql.Composable:
-        """What is compared and ordered."""
-        name = sql.Identifier(self.column.name)
-        return sql.SQL('{} COLLATE "C"').format(name) if self.by_bytes else name
+    @property
+    def by_server(self) -> bool:
+        """Whether only the server can compare its values."""
+        return self.base not in _INTEGERS and self.base not in _AS_TEXT
+
+    def name(self) -> sql.Composable:
+        """As a statement names it."""
+        return sql.Identifier(self.column.name)
 
     def literal(self, text: str) -> sql.Composable:
         """A bound, for a statement."""
@@ -73,25 +93,32 @@ class Chunk:
         """As a condition; None for all rows."""
         parts: list[sql.Composable] = []
         if key is not None and self.low is not None:
-            parts.append(sql.SQL("{} >= {}").format(key.expression(), key.literal(self.low)))
+            parts.append(sql.SQL("{} >= {}").format(key.name(), key.literal(self.low)))
         if key is not None and self.high is not None:
-            parts.append(sql.SQL("{} < {}").format(key.expression(), key.literal(self.high)))
+            parts.append(sql.SQL("{} < {}").format(key.name(), key.literal(self.high)))
         return sql.SQL(" AND ").join(parts) if parts else None
 
 
-def chunk_key(table: ConnectorTable, source: ServerTable) -> ChunkKey | None:
+def chunk_key(
+    table: ConnectorTable, source: ServerTable, types: Mapping[tuple[int, int], PgType]
+) -> ChunkKey | None:
     """The column to cut by; None where the table is one chunk.
 
-    Raises ConfigError for a column that cannot be cut by.
+    Args:
+        table: of the job; may name the column.
+        source: the server's.
+        types: of its columns, by oid and modifier.
+
+    Raises:
+        ConfigError: for a column that cannot be cut by.
     """
     wanted = table.options["scan.incremental.snapshot.chunk.key-column"]
     names = source.primary_key if wanted is None else (wanted,)
     if wanted is not None and wanted not in source.primary_key:
         raise ConfigError(
-            f'chunks of table "{source}" cannot be cut by column "{wanted}", which is not part of'
-            " its primary key",
-            hint="Name a column of the primary key: "
-            + (", ".join(f'"{c}"' for c in source.primary_key) or "it has none")
+            f'column "{wanted}" is not part of the primary key of "{source}"',
+            hint="Cut by one of: "
+            + (", ".join(f'"{n}"' for n in source.primary_key) or "it has none")
             + "; or leave the option out.",
             option="scan.incremental.snapshot.chunk.key-column",
         )
@@ -101,74 +128,22 @@ def chunk_key(table: ConnectorTable, source: ServerTable) -> ChunkKey | None:
     for name in names:
         column = source.column(name)
         assert column is not None
-        if column.oid in _INTEGERS or column.oid in _AS_TEXT:
-            return ChunkKey(column)
-        if column.oid in _STRINGS:
-            return ChunkKey(column, by_bytes=column.collation not in _C)
+        pg = types[column.oid, column.modifier]
+        enum = pg.oid >= _FIRST_OF_USERS and pg.shape is Shape.CHARACTERS
+        if enum or pg.oid in _ORDERED:
+            return ChunkKey(column, pg.oid, any(k.columns[0] == name for k in source.keys))
     return None
 
 
-def cut_chunks(
-    table: ConnectorTable,
-    source: ServerTable,
-    key: ChunkKey | None,
-    server: Server,
-    connection: Connection,
-) -> list[Chunk]:
-    """The chunks of a table, as the connection's transaction sees it."""
-    whole = [Chunk(None, None)]
-    if key is None:
-        return whole
-    name = source.in_sql()
-    (plan,) = server.rows(
-        connection, sql.SQL("EXPLAIN (FORMAT JSON) SELECT 1 FROM {}").format(name)
-    )[0]
-    rows = int(plan[0]["Plan"]["Plan Rows"])
-    size = table.options["scan.incremental.snapshot.chunk.size"]
-    if key.by_bytes:
-        size = max(size, rows // _MOST_UNINDEXED + 1)
-    # The planner's idea of an empty table is a few pages of rows.
-    if key.integer:
-        low, high = server.rows(
-            connection, sql.SQL("SELECT min({0}), max({0}) FROM {1}").format(key.expression(), name)
-        )[0]
-        if low is None or low == high:
-            return whole
-        factor = (Decimal(high - low + 1) / max(rows, 1)).quantize(Decimal("1e-4"), ROUND_CEILING)
-        options = table.options
-        lower = options["chunk-key.even-distribution.factor.lower-bound"]
-        upper = options["chunk-key.even-distribution.factor.upper-bound"]
-        if lower <= factor <= upper:
-            step = max(int(factor * size), 1)
-            return _chunks([str(bound) for bound in range(low + step, high + 1, step)])
-    bounds = server.rows(
-        connection,
-        sql.SQL(
-            "SELECT DISTINCT k::text FROM (SELECT {0} AS k, row_number() OVER (ORDER BY {0}) AS n"
-            " FROM {1}) s WHERE n % {2} = 0"
-        ).format(key.expression(), name, sql.Literal(size)),
-    )
-    texts = [text for (text,) in bounds]
-    return _chunks(sorted(texts, key=int) if key.integer else sorted(texts, key=str.encode))
-
-
-def _chunks(bounds: Sequence[str]) -> list[Chunk]:
-    edges = [None, *bounds, None]
-    return [Chunk(low, high) for low, high in pairwise(edges)]
-
-
-def places_of(
-    key: ChunkKey | None, text: pa.StringArray | None, lows: Sequence[str]
-) -> npt.NDArray[np.intp]:
-    """Which chunk each row is in.
+def places_of(key: ChunkKey, text: pa.StringArray, lows: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Which chunk each row is in, for keys that are not the server's to compare.
 
     Args:
         key: of the table.
         text: the server's text of the rows' keys.
         lows: the lower bounds of all chunks but the first, rising.
     """
-    if key is None or text is None or not lows:
-        return np.zeros(0 if text is None else len(text), np.intp)
+    assert not key.by_server
     if key.integer:
         values = text.cast(pa.int64()).to_numpy(zero_copy_only=False)
         return np.searchsorted(np.array([int(v) for v in lows], np.int64), values, side="right")

@@ -11,6 +11,7 @@ from flowsql.connector import JSON, ConnectorTable
 from flowsql_connectors.postgres_cdc.catalog import read_types
 from flowsql_connectors.postgres_cdc.changing import ChangeMaker, LogTable
 from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
+from flowsql_connectors.postgres_cdc.judging import KeyJudge
 from flowsql_connectors.postgres_cdc.log_reader import LogReader
 from flowsql_connectors.postgres_cdc.reader import PostgresReader
 from flowsql_connectors.postgres_cdc.server import Connection, Server
@@ -68,12 +69,13 @@ class _Opening:
         start = payload["start"] if position is None else position["lsn"]
         known = [None, *(Snapshot.stored(s) for s in payload["snapshots"])]
         filtered = start < payload["bound"]
+        judge = KeyJudge(self._server)
         tables = {}
         for name, table in self._setup.tables.items():
             chunks = None
             if filtered and any(payload["read"][name]):
                 snapshots = [known[i] for i in payload["read"][name]]
-                chunks = ChunkedTable(table.key, payload["lows"][name], snapshots)
+                chunks = ChunkedTable(table.key, judge, payload["lows"][name], snapshots)
             tables[table.source.oid] = LogTable(table.source, self._shapes[name], chunks)
         return LogReader(
             self._server,

@@ -226,7 +226,7 @@ class _Check:
         for check in (
             partial(check_table, table, mode, [source]),
             partial(check_generated, table, [source], self._logs_generated),
-            partial(chunk_key, table, source),
+            partial(chunk_key, table, source, types),
         ):
             try:
                 check()

@@ -36,7 +36,8 @@ from flowsql_connectors.postgres_cdc.catalog import (
     read_types,
 )
 from flowsql_connectors.postgres_cdc.chunked import EXPORTED, UNREAD, SourceTable
-from flowsql_connectors.postgres_cdc.chunks import chunk_key, cut_chunks
+from flowsql_connectors.postgres_cdc.chunks import chunk_key
+from flowsql_connectors.postgres_cdc.cutting import Cutter, rows_about
 from flowsql_connectors.postgres_cdc.holding import SnapshotHolder, wait_for_running
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
@@ -56,6 +57,8 @@ from flowsql_connectors.postgres_cdc.visibility import Snapshot
 __all__ = ["PostgresSource"]
 
 _LONG: Final = 3600.0  # seconds
+_SHORT: Final = 0.2
+_FIRST_CHUNKS: Final = 0.1  # seconds that a start waits for all chunks of small tables
 
 
 class PostgresSource(Source):
@@ -101,14 +104,17 @@ class PostgresSource(Source):
         self._holder: SnapshotHolder | None = None
         self._replication: Connection | None = None
         self._made_slot = False
+        self._cutter = Cutter(self._server, ())
         self._connection = self._server.connect()
         try:
             self._open(tables, modes, position)
+            self._cutter = Cutter(self._server, [t for t in self._tables.values() if not t.cut])
         except BaseException:
             self._undo()
             raise
 
     def discover(self) -> Sequence[Split]:
+        self._take_chunks()
         found = []
         for name, table in self._tables.items():
             feeds = tuple(s.table.name for s in table.shapes)
@@ -134,6 +140,8 @@ class PostgresSource(Source):
 
     @property
     def discovery_interval(self) -> float | None:
+        if not self._cutter.over:
+            return _SHORT
         # The log follows when the last chunk ends, which is asked for then.
         return None if self.bounded or self._log_given else _LONG
 
@@ -179,6 +187,7 @@ class PostgresSource(Source):
         return ({"acknowledged": self._acknowledged},)
 
     def close(self) -> None:
+        self._cutter.close()
         self._let_go_of_snapshot()
         if self._own_publication:
             self._own_publication = False
@@ -208,6 +217,10 @@ class PostgresSource(Source):
         self._find_tables(tables, modes)
         oids = [t.source.oid for t in self._tables.values()]
         self._snapshot_rows = count_about(self._server, self._connection, oids)
+        if self._snapshot_rows is None:
+            self._snapshot_rows = sum(
+                rows_about(t, self._server, self._connection) for t in self._tables.values()
+            )
         replication = self._server.connect(replication=True)
         self._replication = replication
         self._system, self._timeline = slots.system_of(self._server, replication)
@@ -237,7 +250,9 @@ class PostgresSource(Source):
             for source in sources:
                 name = str(source)
                 if name not in self._tables:
-                    self._tables[name] = SourceTable(source, chunk_key(table, source))
+                    self._tables[name] = SourceTable(
+                        source, chunk_key(table, source, self._types), table.options
+                    )
                 self._tables[name].shapes.append(shape_of(table, mode, source, self._types))
 
     def _logs_generated(self, kind: str) -> bool:
@@ -298,8 +313,8 @@ class PostgresSource(Source):
                 wait_for_running(self._server, self._connection, self._slot)
                 self._take_snapshot()
         self._acknowledged = self._start
-        if snapshot:
-            self._cut()
+        for table in self._tables.values():
+            table.cut = not snapshot
 
     def _resume(self, position: JSON) -> None:
         if position["system"] != self._system:
@@ -363,13 +378,16 @@ class PostgresSource(Source):
         self._snapshots.append(self._hold_snapshot().bounded(self._connection))
         self._current = len(self._snapshots)
 
-    def _cut(self) -> None:
-        """Cut all tables into chunks; a bound is right under any snapshot."""
-        for table in self._tables.values():
-            table.chunks = cut_chunks(
-                table.shapes[0].table, table.source, table.key, self._server, self._connection
-            )
-            table.read = [UNREAD] * len(table.chunks)
+    def _take_chunks(self) -> None:
+        """Those that were cut meanwhile; at least one where none is being read."""
+        if self._cutter.over:
+            return
+        cuts = [] if self._given else self._cutter.take(wait=_FIRST_CHUNKS)
+        if not cuts:
+            reading = any(UNREAD in t.read for t in self._tables.values())
+            cuts = self._cutter.take(wait=0.0 if reading else None)
+        for cut in cuts:
+            cut.table.add(cut.bound)
 
     def _log_payload(self) -> JSON:
         bound = max((s.bound for s in self._snapshots), default=0)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.connector import JSON
-from flowsql_connectors.postgres_cdc.chunks import ChunkKey, places_of
+from flowsql_connectors.postgres_cdc.chunks import ChunkKey
+from flowsql_connectors.postgres_cdc.judging import KeyJudge
 
 __all__ = ["ChunkedTable", "Snapshot"]
 
@@ -69,11 +70,13 @@ class ChunkedTable:
 
     Attributes:
         key: what the chunks are ranges of.
+        judge: places keys among them.
         lows: the lower bounds of all chunks but the first, rising.
         snapshots: of each chunk; None for one under which nothing of the log was visible.
     """
 
     key: ChunkKey | None
+    judge: KeyJudge
     lows: Sequence[str]
     snapshots: Sequence[Snapshot | None]
     _distinct: Mapping[Snapshot, Mask] = field(default_factory=dict)
@@ -86,9 +89,9 @@ class ChunkedTable:
 
     def places(self, text: pa.StringArray | None, rows: int) -> npt.NDArray[np.intp]:
         """Which chunk each row is in."""
-        if text is None or not self.lows:
+        if self.key is None or text is None or not self.lows:
             return np.zeros(rows, np.intp)
-        return places_of(self.key, text, self.lows)
+        return self.judge.places(self.key, text, self.lows)
 
     def new(self, places: npt.NDArray[np.intp], xid: npt.NDArray[np.uint32]) -> Mask:
         """Whether a row's chunk does not hold what its transaction did."""
