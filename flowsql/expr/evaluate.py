@@ -152,7 +152,10 @@ class _Compiler:
             case []:
 
                 def run(frame: Frame) -> Value:
-                    return kernel(frame)
+                    try:
+                        return kernel(frame)
+                    except (Fault, pa.ArrowException, ArithmeticError, ValueError) as e:
+                        raise place(e) from e
 
                 return _Compiled(run, scalar=not _draws_by_row(node))
             case [one]:

@@ -388,6 +388,6 @@ def _failed(label: str, rows: str, error: Exception) -> Fault:
 def _misfit(label: str, row: str, value: Any, kind: DataType) -> Fault:
     what = "NULL" if value is None else f"{_shown(value)} ({type(value).__name__})"
     return Fault(
-        f'Python function "{label}" gave {what} for {row}, which is no {kind}',
+        f'Python function "{label}" gave {what}{f" for {row}" if row != "()" else ""}, which is no {kind}',
         hint="Convert it in the function, or declare another result_type.",
     )

@@ -7,7 +7,7 @@ placeholders into these columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from flowsql.errors import Span
@@ -35,14 +35,19 @@ class Attachments:
         self._kind = kind
         self._makers: list[Maker] = []
         self._values: list[Expression] = []
+        self._known: dict[Hashable, int] = {}
 
-    def add(self, kind: DataType, span: Span, maker: Maker) -> Placeholder:
+    def add(
+        self, kind: DataType, span: Span, maker: Maker, same: Hashable | None = None
+    ) -> Placeholder:
         """A value; `maker` puts what gives it on top of a plan and says what it is there.
 
-        The plan's columns keep their places; the value reads the new plan's columns.
+        The plan's columns keep their places; the value reads the new plan's columns. Values that
+        are the `same` (equal, not None) are made once.
         """
-        self._makers.append(maker)
-        number = len(self._makers) - 1
+        number = self._known.setdefault(same, len(self._makers)) if same else len(self._makers)
+        if number == len(self._makers):
+            self._makers.append(maker)
         return Placeholder(type=kind, kind=self._kind, number=number, span=span)
 
     def attach(self, plan: LogicalPlan) -> LogicalPlan:

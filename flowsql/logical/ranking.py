@@ -71,7 +71,10 @@ def number(
         made = Number(plan, unique, tuple(sort), function, "number", span=span)
         return made, column(made, len(made.schema.fields) - 1)
 
-    return overs.add(BigIntType(nullable=False), span, maker)
+    # What SELECT shows and QUALIFY asks for is one number: only then does it end a Top-N.
+    ways = tuple(sort_key(item, 0) for item in order)
+    same = (function, len(partition), tuple(keys), ways)
+    return overs.add(BigIntType(nullable=False), span, maker, same)
 
 
 def _window(

@@ -93,6 +93,7 @@ class PlanBuilder:
             mode=mode,
             upsert_keys=upsert_keys,
             state=declare_state(spec, tuple(n.output for n in inputs), output),
+            span=span,
         )
         self.nodes.append(node)
         self.spans[node_id] = span

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from flowsql.changelog import ChangelogMode
+from flowsql.errors import Span
 from flowsql.physical.specs import Spec
 from flowsql.state.spec import StateSpec
 from flowsql.types import RowType
@@ -24,6 +25,7 @@ class PhysicalNode:
         mode: what it emits.
         upsert_keys: each a set of output columns of which every value has at most one live row.
         state: the tables it needs.
+        span: where the SQL asks for it; no part of equality, and not known of a stored plan.
     """
 
     id: str
@@ -33,6 +35,7 @@ class PhysicalNode:
     mode: ChangelogMode
     upsert_keys: tuple[tuple[int, ...], ...] = ()
     state: tuple[StateSpec, ...] = ()
+    span: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,12 @@ class PhysicalPlan:
             if node.id == node_id:
                 return node
         raise KeyError(node_id)
+
+    def placed(self, planned: PhysicalPlan) -> PhysicalPlan:
+        """This plan with the places in the SQL that the `planned` one knows of equal nodes."""
+        known = {n.id: n for n in planned.nodes}
+        nodes = tuple(known[n.id] if known.get(n.id) == n else n for n in self.nodes)
+        return replace(self, nodes=nodes)
 
     def readers(self, node_id: str) -> tuple[PhysicalNode, ...]:
         """The nodes that read this one."""

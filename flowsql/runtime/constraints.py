@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.changelog import Changes
-from flowsql.errors import DataError
+from flowsql.errors import DataError, Span
 from flowsql.expr import EvalSettings
 from flowsql.expr.casting import kernel_between
 from flowsql.expr.lists import entries
@@ -107,12 +107,19 @@ class Constraints:
         row: its columns as they are declared.
         nulls: columns whose values may be NULL though they are NOT NULL.
         enforcers: the settings.
+        span: where the SQL names the table.
     """
 
     def __init__(
-        self, table: str, row: RowType, nulls: Sequence[int], enforcers: Enforcers
+        self,
+        table: str,
+        row: RowType,
+        nulls: Sequence[int],
+        enforcers: Enforcers,
+        span: Span | None = None,
     ) -> None:
         self._table = table
+        self._span = span
         self._enforcers = enforcers
         self._deep = enforcers.nested == "rows_and_collections"
         self._checked = [
@@ -176,6 +183,7 @@ class Constraints:
                 # A row is left out before its lengths count; another one's still do.
                 return self.checked(changes, keyed_deletes=keyed_deletes)
         if first is not None:
+            first[1].span = self._span
             raise first[1]
         return changes
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from flowsql.changelog import ChangelogMode, Changes
 from flowsql.config import EngineSettings
 from flowsql.connector import Connector, ConnectorTable, Writer
-from flowsql.errors import InternalError
+from flowsql.errors import InternalError, Span
 from flowsql.expr import EvalSettings
 from flowsql.operators.base import Operator
 from flowsql.physical import PhysicalNode, PhysicalPlan
@@ -230,6 +230,7 @@ class _Builder:
                 made = self._build(node, inputs, self._evaluation)
                 kind = _NODES.get(type(spec), OperatorNode)
                 operator = kind(node.id, title, made, self._stores[node.id])
+                operator.span = node.span
                 graph.operators.append(operator)
                 return operator
 
@@ -250,7 +251,9 @@ class _Builder:
         nodes = {n.id: n for n in self._job.plan.nodes}
         return compared_columns(above, upsert_key, nodes)
 
-    def _constraints(self, spec: Sink, above: PhysicalNode) -> Constraints | None:
+    def _constraints(
+        self, spec: Sink, above: PhysicalNode, span: Span | None
+    ) -> Constraints | None:
         """What the outlet of a table holds rows against; None where the operator before it does."""
         settings = self._settings
         declared = {f.name: f for f in self._job.sink_table(spec.table).table.schema.fields}
@@ -258,7 +261,7 @@ class _Builder:
         enforcers = Enforcers(
             settings.not_null_enforcer, settings.type_length_enforcer, settings.nested_enforcer
         )
-        constraints = Constraints(spec.table, row, spec.not_null, enforcers)
+        constraints = Constraints(spec.table, row, spec.not_null, enforcers, span)
         if not constraints:
             return None
         for node in self.graph.operators:
@@ -274,7 +277,7 @@ class _Builder:
             spec.mode,
             _label_key(spec.upsert_key, above),
             above.mode,
-            self._constraints(spec, above),
+            self._constraints(spec, above, node.span),
             self._compared(above, spec.upsert_key),
         )
         return SinkOutlet(node.id, f"Sink {spec.table}", form, self._writers[node.id])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 
 from flowsql.changelog import NO_WATERMARK, Changes
-from flowsql.errors import InternalError
+from flowsql.errors import DataError, InternalError, Span
 from flowsql.expr import StepClock
 from flowsql.operators.base import Operator, OperatorContext
 from flowsql.runtime.metrics import Durations
@@ -99,6 +99,7 @@ class OperatorNode(Node):
         store: its state tables, new or restored.
 
     Attributes:
+        span: where the SQL asks for the operator: what it says of a row is marked there.
         before_output: called for each batch that the operator yields; ends the step by raising.
     """
 
@@ -107,6 +108,7 @@ class OperatorNode(Node):
         self.operator = operator
         self.store = store
         self.context = OperatorContext(store.tables)
+        self.span: Span | None = None
         self.reached = NO_WATERMARK
         self.before_output: Callable[[], None] = lambda: None
         kind = type(operator)
@@ -158,12 +160,20 @@ class OperatorNode(Node):
     def _emit(self, outputs: Iterator[Changes]) -> None:
         """Pull what the operator yields, timing it alone, and give it on."""
         started = perf_counter()
-        for changes in outputs:
-            self.seconds += perf_counter() - started
-            self.before_output()
-            if changes.batch.num_rows:
-                self.forward(changes)
-            started = perf_counter()
+        own = True
+        try:
+            for changes in outputs:
+                own = False
+                self.seconds += perf_counter() - started
+                self.before_output()
+                if changes.batch.num_rows:
+                    self.forward(changes)
+                started = perf_counter()
+                own = True
+        except DataError as error:
+            if own and error.span is None:
+                error.span = self.span
+            raise
         self.seconds += perf_counter() - started
 
 

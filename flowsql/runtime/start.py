@@ -169,7 +169,8 @@ class Starting:
         notice = f'resuming from checkpoint {number} at "{found.folder}"'
         if manifest.job != self._job:
             notice += f', which job "{manifest.job}" took'
-        return Start(found, resumed, max(self._last, number), stored, notice)
+        runs = stored.placed(self._plan.plan)
+        return Start(found, resumed, max(self._last, number), runs, notice)
 
     @property
     def _last(self) -> int:

@@ -11,10 +11,10 @@ vanishes; a `DistinctSet` knows which values a group holds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from flowsql.errors import SqlError
+from flowsql.errors import Span, SqlError
 from flowsql.expr.nodes import AggregateCall, LiteralValue
 from flowsql.state.ages import WRITTEN
 from flowsql.state.spec import (
@@ -249,6 +249,7 @@ class AggregateOutput:
         value: number of the accumulator with the sum, extreme, values or count.
         count: number of the accumulator with the count of non-NULL values, `value` itself or one before it.
         constants: see `AggregateCall`.
+        span: where the SQL calls it; no part of equality.
     """
 
     function: str
@@ -256,6 +257,7 @@ class AggregateOutput:
     value: int
     count: int
     constants: tuple[LiteralValue, ...] = ()
+    span: Span | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +348,7 @@ class _Planner:
                     f'aggregate function "{call.function}" is not supported yet',
                     span=call.span,
                 )
-        return AggregateOutput(call.function, call.type, value, count, call.constants)
+        return AggregateOutput(call.function, call.type, value, count, call.constants, call.span)
 
     def _distinct(
         self, call: AggregateCall, arg: int | None, condition: int | None, nulls: bool

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import Keys
-from flowsql.errors import InternalError
+from flowsql.errors import DataError, InternalError
 from flowsql.expr import StepClock
 from flowsql.expr.nodes import LiteralValue
 from flowsql.operators.aggregates import arrivals, extremes, moments, percentiles, sums
@@ -214,15 +214,19 @@ class Accumulators:
                 return self._lists[name].end(slots, last=function == "LAST_VALUE")
             case AccumulatorKind.LIST:
                 group, values = self._lists[name].all(slots)
-                return collected(
-                    function,
-                    output.constants,
-                    output.type,
-                    group=group,
-                    values=values,
-                    groups=len(slots),
-                    append=not self.plan.retract,
-                )
+                try:
+                    return collected(
+                        function,
+                        output.constants,
+                        output.type,
+                        group=group,
+                        values=values,
+                        groups=len(slots),
+                        append=not self.plan.retract,
+                    )
+                except DataError as error:
+                    error.span = output.span
+                    raise
             case _:
                 return self.columns.read(slots, name)
 

@@ -267,6 +267,16 @@ def test_a_value_of_another_type_is_refused(
     assert f"{shown} for (1), which is no {kind}" in text
 
 
+def test_what_takes_no_argument_is_marked_too(session: flowsql.Session) -> None:
+    """Where its value is of another type, and where it fails."""
+    session.create_temporary_function("big", udf(lambda: 1 << 70, [], "BIGINT"))
+    session.create_temporary_function("broken", udf(lambda: 1 / 0, [], "DOUBLE"))
+    text = failing(session, "SELECT x, big() FROM t WHERE x = 1")
+    assert 'gave 1180591620717411303424 (int), which is no BIGINT in "big()"\n' in text
+    assert "\n            ^^^^^\n" in text
+    assert "\n            ^^^^^^^^\n" in failing(session, "SELECT x, broken() FROM t WHERE x = 1")
+
+
 def test_an_error_names_function_arguments_and_cause(session: flowsql.Session) -> None:
     """And the line of the function."""
 

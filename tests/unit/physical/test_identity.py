@@ -248,6 +248,20 @@ def test_every_kind_of_node_survives(planner: Planner) -> None:
         assert codec.decode(json.loads(json.dumps(codec.encode(plan)))) == plan
 
 
+def test_a_stored_plan_learns_its_places(planner: Planner) -> None:
+    """From the statement that is run again; a node that is another one now stays as it was."""
+    plan = planner.plan(GROUP)
+    stored = codec.decode(codec.encode(plan))
+    assert not any(n.span for n in stored.nodes)
+    assert [n.span for n in stored.placed(plan).nodes] == [n.span for n in plan.nodes]
+    assert any(n.span for n in plan.nodes)
+    newer = planner.plan(GROUP.replace("> 1", "> 2"))
+    spans = [n.span for n in stored.placed(newer).nodes]
+    assert stored.placed(newer) == stored
+    assert spans[0] is not None
+    assert spans[1] is None
+
+
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", "1", '{"$": "Popen", "args": []}', '{"$": "PhysicalPlan", "x": 1}',
