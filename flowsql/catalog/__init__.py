@@ -25,6 +25,7 @@ from flowsql.catalog.show import (
     show_create_view,
 )
 from flowsql.catalog.store import CatalogObject, MemoryStore, ShadowStore, Store
+from flowsql.catalog.typed import shown_as_typed
 
 __all__ = [
     "Catalog",
@@ -53,4 +54,5 @@ __all__ = [
     "show_create_function",
     "show_create_table",
     "show_create_view",
+    "shown_as_typed",
 ]

@@ -16,6 +16,7 @@ from flowsql.catalog import (
     declare_like,
     declare_table,
     declare_view,
+    shown_as_typed,
 )
 from flowsql.config.engine import is_ignored, parse_setting
 from flowsql.errors import FlowSQLError, SqlError
@@ -132,10 +133,10 @@ class Commands:
 
     def _create_table(self, statement: CreateTable, script: str, binder: Binder) -> None:
         make = declare_table if statement.like is None else declare_like
-        table = make(statement, self._catalog, script)
-        if statement.if_not_exists and self._catalog.has(table.path, temporary=table.temporary):
-            return
-        with _stated(table, script), _marking_options(statement.options):
+        with shown_as_typed(statement, script), _marking_options(statement.options):
+            table = make(statement, self._catalog, script)
+            if statement.if_not_exists and self._catalog.has(table.path, temporary=table.temporary):
+                return
             binder.tables.bind(table, span=statement.name.span)
         self._catalog.create(table, if_not_exists=statement.if_not_exists, span=statement.name.span)
 
@@ -203,8 +204,8 @@ class Commands:
         assert statement.query is not None
         name = statement.name
         schema = _plain(binder.query(statement.query).schema, statement)
-        table, columns = declare_as(statement, schema, self._catalog, script)
-        with _stated(table, script), _marking_options(statement.options):
+        with shown_as_typed(statement, script), _marking_options(statement.options):
+            table, columns = declare_as(statement, schema, self._catalog, script)
             binder.tables.bind(table, span=name.span)
         insert = Insert(
             table=name,
@@ -224,9 +225,9 @@ class Commands:
         if isinstance(change, RenameTable):
             self._catalog.rename(table, change.new.parts, change.new.span)
             return
-        changed = replace(altered(table, change, self._catalog, script), file=None)
         given = change.set if isinstance(change, OptionChange) else ()
-        with _stated(changed, script), _marking_options(given):
+        with shown_as_typed(statement, script), _marking_options(given):
+            changed = replace(altered(table, change, self._catalog, script), file=None)
             binder.tables.bind(changed, span=name.span)
         self._catalog.put(changed)
 
@@ -318,17 +319,6 @@ def _marking_options(options: Sequence[Option]) -> Iterator[None]:
             if part.option in places:
                 # Of a table that was stated anew the error shows that text.
                 part.sql, part.span = None, places[part.option]
-        raise
-
-
-@contextlib.contextmanager
-def _stated(table: CatalogTable, script: str) -> Iterator[None]:
-    """An error that shows another text than the user's says what it is."""
-    try:
-        yield
-    except FlowSQLError as error:
-        if error.sql == table.script != script:
-            error.detail = error.detail or "This is the whole table as it would be declared."
         raise
 
 
