@@ -64,6 +64,7 @@ class FlowSQLError(Exception):
         more: what else is wrong with the statement, whatever becomes of this.
         file: of the text that `span` points into, where it is another one than the user ran.
         untold: how many further errors of the kind there were that nobody needs to read yet.
+        partly: the statement as far as it could be read, so that what else is wrong can be found.
     """
 
     exit_code: ClassVar[int] = 1
@@ -88,6 +89,7 @@ class FlowSQLError(Exception):
         self.more: tuple[FlowSQLError, ...] = ()
         self.file: str | None = None
         self.untold = 0
+        self.partly: object = None
 
     def with_sql(self, sql: str) -> FlowSQLError:
         """Attach the text that `span` points into, unless it is there already."""
@@ -217,12 +219,22 @@ class Refusals:
         try:
             yield
         except (SqlError, ConfigError) as error:
-            self._found += (error, *error.more)
-            self._untold += error.untold
-            error.more, error.untold = (), 0
+            self.add(error)
+
+    def add(self, error: FlowSQLError) -> None:
+        """An error, and all that it tells."""
+        self._found += (error, *error.more)
+        self._untold += error.untold
+        error.more, error.untold = (), 0
 
     def check(self) -> None:
         """Raise what was found: the error that stands first, the others as its `more`."""
+        found = self.first()
+        if found is not None:
+            raise found
+
+    def first(self) -> FlowSQLError | None:
+        """What `check` would raise."""
         seen: dict[tuple[str, Span | None], FlowSQLError] = {}
         for error in self._found:
             seen.setdefault((error.message, error.span), error)
@@ -230,7 +242,7 @@ class Refusals:
         if errors:
             errors[0].more = tuple(errors[1:_MOST_TOLD])
             errors[0].untold = self._untold + len(errors[_MOST_TOLD:])
-            raise errors[0]
+        return errors[0] if errors else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -203,7 +203,8 @@ class Session:
         try:
             yield
         except FlowSQLError as error:
-            raise self._presenting(sql)(error) from error.__cause__
+            whole = self._commands.looked_through(error, self._binder)
+            raise self._presenting(sql)(whole) from error.__cause__
 
     def _presenting(self, sql: str) -> Callable[[FlowSQLError], FlowSQLError]:
         """Gives errors their place in the text, and short names to tables of the present database."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowsql.catalog.alter import altered, changed_options
 from flowsql.catalog.catalog import Catalog, OpenedCatalog
-from flowsql.catalog.declare import declare_table, declare_view
+from flowsql.catalog.declare import declare_table, declare_view, given_options
 from flowsql.catalog.derive import declare_as, declare_like
 from flowsql.catalog.functions import UserFunctions
 from flowsql.catalog.objects import (
@@ -49,6 +49,7 @@ __all__ = [
     "declare_like",
     "declare_table",
     "declare_view",
+    "given_options",
     "show_create_catalog",
     "show_create_database",
     "show_create_function",

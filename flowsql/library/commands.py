@@ -16,10 +16,11 @@ from flowsql.catalog import (
     declare_like,
     declare_table,
     declare_view,
+    given_options,
     shown_as_typed,
 )
 from flowsql.config.engine import is_ignored, parse_setting
-from flowsql.errors import FlowSQLError, SqlError
+from flowsql.errors import FlowSQLError, Refusals, Span, SqlError
 from flowsql.library.administration import run_on_catalogs
 from flowsql.library.functions import run_on_functions
 from flowsql.library.listing import Listing
@@ -139,6 +140,19 @@ class Commands:
                 return
             binder.tables.bind(table, span=statement.name.span)
         self._catalog.create(table, if_not_exists=statement.if_not_exists, span=statement.name.span)
+
+    @staticmethod
+    def looked_through(error: FlowSQLError, binder: Callable[[], Binder]) -> FlowSQLError:
+        """With the options that are wrong in a CREATE TABLE of which not all could be read."""
+        statement, error.partly = error.partly, None
+        if not isinstance(statement, CreateTable) or statement.like or statement.query:
+            return error
+        refusals = Refusals()
+        refusals.add(error)
+        name = statement.name
+        with refusals.part(), _marking_options(statement.options, name.span):
+            binder().tables.check_options(name.parts[-1], given_options(statement.options))
+        return refusals.first() or error
 
     def create_as(
         self,
@@ -309,7 +323,7 @@ class Notice:
 
 
 @contextlib.contextmanager
-def _marking_options(options: Sequence[Option]) -> Iterator[None]:
+def _marking_options(options: Sequence[Option], otherwise: Span | None = None) -> Iterator[None]:
     """An error that says which option is wrong is shown there, not at the table's name."""
     try:
         yield
@@ -319,6 +333,7 @@ def _marking_options(options: Sequence[Option]) -> Iterator[None]:
             if part.option in places:
                 # Of a table that was stated anew the error shows that text.
                 part.sql, part.span = None, places[part.option]
+            part.span = part.span or otherwise
         raise
 
 

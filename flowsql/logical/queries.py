@@ -106,13 +106,27 @@ class QueryBinder:
     def _select(
         self, node: d.Select, names: Names, order: Sequence[d.SortItem] = ()
     ) -> tuple[LogicalPlan, tuple[SortKey, ...], int]:
-        source: tuple[LogicalPlan, Scope] = (_ONE_ROW, Scope(RowType((), nullable=False)))
-        if node.args.get("from_") is not None:
-            source = self._relations.bind(node.args["from_"], names)
-        plan, keys, width = bind_select(node, self, names, source, order)
+        refusals = Refusals()
+        source = self._source(node, names, refusals)
+        with refusals.part():
+            plan, keys, width = bind_select(node, self, names, source, order)
+        refusals.check()
         if node.args.get("distinct"):
             plan = _distinct(plan, span_of(node))
         return keep_state(plan, node.args.get("hints") or (), self.relations), keys, width
+
+    def _source(
+        self, node: d.Select, names: Names, refusals: Refusals
+    ) -> tuple[LogicalPlan, Scope]:
+        """What stands behind FROM; conditions of ON that are wrong are added to the refusals."""
+        if node.args.get("from_") is None:
+            return _ONE_ROW, Scope(RowType((), nullable=False))
+        found: list[tuple[LogicalPlan, Scope]] = []
+        with refusals.part():
+            found.append(self._relations.bind(node.args["from_"], names, refusals))
+        if not found:
+            refusals.check()
+        return found[0]
 
     @property
     def one_row(self) -> LogicalPlan:

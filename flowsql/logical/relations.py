@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,8 +53,15 @@ class RelationBinder:
     def __init__(self, queries: QueryBinder) -> None:
         self._queries = queries
 
-    def bind(self, node: exp.Expr, names: Names) -> tuple[LogicalPlan, Scope]:
+    def bind(
+        self, node: exp.Expr, names: Names, later: Refusals | None = None
+    ) -> tuple[LogicalPlan, Scope]:
         """The plan of a relation, and what its columns are called.
+
+        Args:
+            node: the relation.
+            names: what table names mean.
+            later: takes what is wrong with conditions of ON, to be told with the rest.
 
         Raises:
             SqlError, ConfigError: as `QueryBinder.query`.
@@ -67,7 +74,7 @@ class RelationBinder:
                 plan = self._queries.query(node.args["this"], names)
                 return self._named(plan, (), node)
             case d.JoinRelation():
-                return self._join(node, names)
+                return self._join(node, names, later)
             case d.TableFunction():
                 return self._table_function(node, names)
             case d.UnnestRelation():
@@ -182,14 +189,16 @@ class RelationBinder:
 
     # Joins
 
-    def _join(self, node: d.JoinRelation, names: Names) -> tuple[LogicalPlan, Scope]:
+    def _join(
+        self, node: d.JoinRelation, names: Names, later: Refusals | None
+    ) -> tuple[LogicalPlan, Scope]:
         span = span_of(node)
         kind = node.args["kind"]
         if kind not in _JOINS:
             raise not_supported(f"{kind} JOIN", span)
         beside = node.args["right"]
         if isinstance(beside, d.UnnestRelation):
-            left, left_scope = self.bind(node.args["left"], names)
+            left, left_scope = self.bind(node.args["left"], names, later)
             made = bind_unnest(
                 beside, left, replace(left_scope, outer=names.outer), _JOINS[kind], node
             )
@@ -198,9 +207,9 @@ class RelationBinder:
             return self._lateral(node, beside, names)
         refusals = Refusals()
         with refusals.part():
-            left, left_scope = self.bind(node.args["left"], names)
+            left, left_scope = self.bind(node.args["left"], names, later)
         with refusals.part():
-            right, right_scope = self.bind(node.args["right"], names)
+            right, right_scope = self.bind(node.args["right"], names, later)
         refusals.check()
         for a in left_scope.relations:
             for b in right_scope.relations:
@@ -228,15 +237,19 @@ class RelationBinder:
             return self._using(joined, scope, (left_scope, right_scope), shared)
         if node.args.get("on") is None:
             return joined, scope
-        scope_on = replace(scope, outer=names.outer)
-        if looks_beside(node.args["on"]):
-            sides = (
-                replace(left_scope, outer=names.outer),
-                replace(right_scope, outer=names.outer),
-            )
-            return self._on(node.args["on"], joined, scope_on, sides, names), scope
-        on = ExpressionBinder(scope_on, "ON").condition(node.args["on"])
-        return replace(joined, condition=on), scope
+        bound: LogicalPlan = joined
+        with nullcontext() if later is None else later.part():
+            scope_on = replace(scope, outer=names.outer)
+            if looks_beside(node.args["on"]):
+                sides = (
+                    replace(left_scope, outer=names.outer),
+                    replace(right_scope, outer=names.outer),
+                )
+                bound = self._on(node.args["on"], joined, scope_on, sides, names)
+            else:
+                on = ExpressionBinder(scope_on, "ON").condition(node.args["on"])
+                bound = replace(joined, condition=on)
+        return bound, scope
 
     def _on(
         self, on: exp.Expr, joined: Join, scope: Scope, sides: tuple[Scope, Scope], names: Names

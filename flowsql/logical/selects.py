@@ -16,6 +16,7 @@ from flowsql.logical.expressions import ExpressionBinder, aggregates_in, looks_b
 from flowsql.logical.group_windows import group_window
 from flowsql.logical.grouping import Groups
 from flowsql.logical.grouping_sets import grouping_sets
+from flowsql.logical.missing import look_for_missing
 from flowsql.logical.ordering import Ordering
 from flowsql.logical.plan import Filter, LogicalPlan, Project
 from flowsql.logical.plan_rows import SortKey
@@ -103,10 +104,9 @@ def filtered(
             continue
         with refusals.part():
             conditions.append(binder.condition(part))
-    refusals.check()
     later = [c for c in conditions if _placeholders(c)]
     plan = _filter(plan, [c for c in conditions if not _placeholders(c)])
-    if later:
+    if later and not refusals:
         plan = values.beside.attach(plan)
         plan = _filter(plan, [values.beside.settle(c) for c in later])
     for test in tests:
@@ -186,7 +186,7 @@ class _Select:
             or any(aggregates_in(item) for item in items)
             or any(aggregates_in(item) for item in order)
         )
-        groups = self._groups() if grouped else None
+        groups = self._known_groups(order) if grouped else None
         if groups is not None:
             for item in items:
                 if isinstance(item, exp.Star | d.StarOf):
@@ -234,6 +234,20 @@ class _Select:
             plan = Filter(plan, condition, span=condition.span)
         made = Project(plan, tuple(settled), tuple(ordering.labels))
         return made, keys, len(expressions)
+
+    def _known_groups(self, order: Sequence[d.SortItem]) -> Groups:
+        """The groups; raises what is wrong with them and what the other clauses name in vain."""
+        refusals = Refusals()
+        found: list[Groups] = []
+        with refusals.part():
+            found.append(self._groups())
+        if not found:
+            items = self.node.args["expressions"]
+            having = self.node.args.get("having")
+            clauses = [*items, *(_plainly_named(order, items)), *([having] if having else [])]
+            look_for_missing(clauses, ExpressionBinder(self.scope, "SELECT"), refusals)
+            refusals.check()
+        return found[0]
 
     def _groups(self) -> Groups:
         group = self.node.args.get("group")
@@ -287,15 +301,23 @@ def _look_at(
     Raises:
         SqlError: something is.
     """
-    labels = {_written_label(item) for item in items}
     refusals = Refusals()
-    for item in order:
-        node = item.args["this"]
-        named = isinstance(node, d.ColumnReference) and node.parts[-1] in labels
-        if not named and not isinstance(node, exp.Literal):
-            with refusals.part():
-                binder.bind(node)
+    for node in _plainly_named(order, items):
+        with refusals.part():
+            binder.bind(node)
     refusals.check()
+
+
+def _plainly_named(order: Sequence[d.SortItem], items: Sequence[exp.Expr]) -> list[exp.Expr]:
+    """What ORDER BY reads that is no column of SELECT, by its name or number."""
+    labels = {_written_label(item) for item in items}
+    nodes = [item.args["this"] for item in order]
+    return [
+        n
+        for n in nodes
+        if not isinstance(n, exp.Literal)
+        and not (isinstance(n, d.ColumnReference) and n.parts[-1] in labels)
+    ]
 
 
 def _written_label(item: exp.Expr) -> str:

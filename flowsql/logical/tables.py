@@ -202,16 +202,25 @@ class Tables:
 
     def _options(self, table: CatalogTable, hints: dict[str, str]) -> _Chosen:
         """The connector and what it is told, whatever the columns are."""
-        where = f'table "{table.path.name}"'
-        given = {**dict(table.options), **hints}
+        if hints.get("connector", table.connector) != table.connector:
+            raise ConfigError(f'table "{table.path.name}": a hint cannot change the connector')
+        return self.check_options(table.path.name, {**dict(table.options), **hints}, hints)
+
+    def check_options(
+        self, name: str, given: Mapping[str, str], hints: Mapping[str, str] | None = None
+    ) -> _Chosen:
+        """The connector and what it is told.
+
+        Raises:
+            ConfigError: there is no such connector, or it does not take these options.
+        """
+        where = f'table "{name}"'
         if "connector" not in given:
             _refuse_misspelt("connector", given, where)
             raise ConfigError(
                 f"{where} has no connector",
                 hint="Add WITH ('connector' = '…').",
             )
-        if hints.get("connector", table.connector) != table.connector:
-            raise ConfigError(f"{where}: a hint cannot change the connector")
         try:
             connector = self.find_connector(given["connector"])
         except ConfigError as error:
@@ -220,7 +229,7 @@ class Tables:
         where = f'{where} (connector "{connector.name}")'
         declared = self.declared(connector, given, where)
         options = parse_unresolved(declared, given, where=where)
-        return _Chosen(connector, given, hints, where, declared, options)
+        return _Chosen(connector, dict(given), dict(hints or {}), where, declared, options)
 
     def _with_options(
         self,

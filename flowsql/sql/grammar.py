@@ -85,10 +85,17 @@ def _statement(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
             refusals.check()
             raise _syntax_error(cursor, steps, piece)
         steps.take(leaf)
-    refusals.check()
     if not steps.may_take(END):
+        refusals.check()
         raise _syntax_error(cursor, steps, piece)
-    found = steps.take(Leaf(END, "", cursor.token.span))
+    found: s.Statement | None = None
+    with refusals.part():
+        found = steps.take(Leaf(END, "", cursor.token.span))
+    try:
+        refusals.check()
+    except SqlError as error:
+        error.partly = found
+        raise
     assert isinstance(found, s.Statement)
     return replace(found, span=piece.span)
 
