@@ -71,6 +71,7 @@ WHERE c.relkind = 'r'
 """
 
 _ROOTS: Final = "SELECT pg_partition_root(%s::int8::oid::regclass)::oid::int8"
+_ROOTS_SINCE: Final = 13_00_00
 _IDENTITIES: Final = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
 
 
@@ -174,7 +175,7 @@ def matching(
 ) -> list[ServerTable]:
     """The tables that schema-name and table-name match, with columns and keys.
 
-    Raises ConfigError where there is none.
+    Raises ConfigError where there is none, or one that the log does not have.
     """
     schema, name = table.options["schema-name"], table.options["table-name"]
     found = [row for row in listed if re.fullmatch(schema, row[1]) and re.fullmatch(name, row[2])]
@@ -186,13 +187,7 @@ def matching(
             or "Check 'schema-name' and 'table-name', which are regular expressions.",
             option="table-name",
         )
-    oids = {row[0] for row in found}
-    # A partition's rows come under the name of the whole, where that is read as well.
-    found = [
-        row
-        for row in found
-        if not row[5] or server.rows(connection, _ROOTS, row[0])[0][0] not in oids
-    ]
+    found = _without_parts(table, found, server, connection)
     tables = {
         row[0]: ServerTable(row[0], row[1], row[2], row[3] == "p", _IDENTITIES[row[4]])
         for row in found
@@ -207,6 +202,40 @@ def matching(
     for oid, primary, identity, columns, required in server.rows(connection, _UNIQUE, wanted):
         tables[oid].keys.append(UniqueKey(primary, identity, tuple(columns), required))
     return list(tables.values())
+
+
+def _without_parts(
+    table: ConnectorTable,
+    found: list[tuple[Any, ...]],
+    server: Server,
+    connection: Connection,
+) -> list[tuple[Any, ...]]:
+    """What is read of tables and their partitions: each row once.
+
+    A partition's rows come under the name of the whole, where that is read as well; but servers
+    older than 13 have in their log the partitions only.
+
+    Raises ConfigError for a partitioned table that such a server's log lacks.
+    """
+    oids = {row[0] for row in found}
+    roots = {row[0]: server.rows(connection, _ROOTS, row[0])[0][0] for row in found if row[5]}
+    if (
+        connection.info.server_version >= _ROOTS_SINCE
+        or table.options["scan.startup.mode"] == "snapshot"
+    ):
+        return [row for row in found if roots.get(row[0]) not in oids]
+    leaves = [row for row in found if row[3] != "p"]
+    for row in found:
+        if row[3] == "p" and not row[5] and row[0] not in {roots.get(r[0]) for r in leaves}:
+            raise ConfigError(
+                f'"{row[1]}.{row[2]}" is a partitioned table, of which PostgreSQL server "{server}"'
+                " has only the partitions in its log",
+                detail="Version 13 and newer have the whole.",
+                hint="Name the partitions in 'table-name', which is a regular expression:"
+                f" '{row[2]}_.*'.",
+                option="table-name",
+            )
+    return leaves
 
 
 def count_about(server: Server, connection: Connection, oids: Sequence[int]) -> int | None:

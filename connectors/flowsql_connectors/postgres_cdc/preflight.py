@@ -179,17 +179,24 @@ class _Check:
                     " free what nobody needs"
                     + (", with pg_drop_replication_slot." if key != "max_wal_senders" else "."),
                 )
-        if self._reads_log and self._context.checkpoints and "max_slot_wal_keep_size" in settings:
-            yield self._kept(*settings["max_slot_wal_keep_size"])
+        if self._reads_log and self._context.checkpoints:
+            yield self._kept(*settings.get("max_slot_wal_keep_size", (None, "")))
 
-    def _kept(self, value: str, shown: str) -> Finding:
-        """How long the server keeps the log for a job that stands still."""
-        if value == "-1":
+    def _kept(self, value: str | None, shown: str) -> Finding:
+        """How long the server keeps the log for a job that stands still.
+
+        Args:
+            value: of max_slot_wal_keep_size; None before version 13, which does not know it.
+            shown: with its unit.
+        """
+        if value in {None, "-1"}:
             return Finding(
                 Severity.NOTE,
                 f'PostgreSQL server "{self._server}" keeps its log for a job without limit:'
                 " one that stands still fills the disk",
-                "To bound it, run in the server: ALTER SYSTEM SET max_slot_wal_keep_size ="
+                "Watch it with SHOW SOURCES; from version 13 on a server can bound it."
+                if value is None
+                else "To bound it, run in the server: ALTER SYSTEM SET max_slot_wal_keep_size ="
                 " '50GB'; SELECT pg_reload_conf();",
             )
         return Finding(
