@@ -219,8 +219,10 @@ def _bytes(text: pa.StringArray) -> pa.BinaryArray:
 
 def _array(text: pa.StringArray, reading: ColumnReading) -> pa.ListArray:
     assert reading.element is not None
+    # Elements that are arrays by their own type are quoted, not braced.
+    nested = reading.element.shape is Shape.ARRAY and reading.element.pg is reading.pg
     try:
-        offsets, elements = split_elements(text, nested=reading.element.shape is Shape.ARRAY)
+        offsets, elements = split_elements(text, nested=nested)
     except WrongDimensions as problem:
         refuse(reading, problem.value)
     values = read_text(elements, reading.element)

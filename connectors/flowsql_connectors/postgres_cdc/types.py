@@ -1,6 +1,7 @@
 """PostgreSQL's types: what a column is in the server, and as what it can be read.
 
-A domain is read as the type below it, an array as ARRAY of its element. What has no Flink type
+A domain is read as the type below it, an array as ARRAY of its element (but not one of boxes, whose
+text has other separators: a STRING). What has no Flink type
 (intervals, money, ranges, geometry, network addresses, composite values …) is a STRING holding the
 server's own text.
 
@@ -165,6 +166,7 @@ SELECT t.oid::pg_catalog.int8, n.nspname::pg_catalog.text, t.typname::pg_catalog
   t.typtype::pg_catalog.text, t.typbasetype::pg_catalog.int8, t.typtypmod,
   t.typelem::pg_catalog.int8,
   t.typoutput OPERATOR(pg_catalog.=) 'pg_catalog.array_out'::pg_catalog.regproc
+    AND t.typdelim::pg_catalog.text OPERATOR(pg_catalog.=) ','
 FROM reached
 JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) reached.oid
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
@@ -360,10 +362,14 @@ def _element(name: str, pg: PgType, declared: DataType) -> ColumnReading | None:
     if not isinstance(declared, ArrayType) or pg.element is None:
         return None
     if isinstance(declared.element, ArrayType):
-        inner = _element(name, pg, declared.element)
+        # A domain over arrays makes elements that are arrays; else it is one more dimension.
+        below = pg.element if pg.element.shape is Shape.ARRAY else pg
+        inner = _element(name, below, declared.element)
         if inner is None:
             return None
-        return ColumnReading(name, pg, declared.element, Shape.ARRAY, binary=False, element=inner)
+        return ColumnReading(
+            name, below, declared.element, Shape.ARRAY, binary=False, element=inner
+        )
     return _reading(name, pg.element, declared.element)
 
 

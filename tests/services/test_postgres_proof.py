@@ -1,0 +1,273 @@
+"""`flowsql run` over a real server that is written to all the time, with everything dying.
+
+Three tables, their snapshot and their log; our process is killed at named and at random moments,
+the server restarts in every way, connections are cut in the middle of messages. At the end every
+sink equals its table, row for row, and a query over two tables has shown sums of commits only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recovery.jobs.kills import SqlJob, kill_often
+from tests.recovery.jobs.probe import check_paired
+from tests.recovery.jobs.zygote import REPOSITORY, Child, Zygote
+from tests.services.fixtures import started
+from tests.services.postgres import PostgresServer
+from tests.services.proxy import CuttingProxy
+from tests.services.writing import make_tables
+
+_ALL = bool(os.environ.get("FLOWSQL_TEST_ALL"))
+_KILLS = int(os.environ.get("FLOWSQL_POSTGRES_KILLS") or (50 if _ALL else 4))
+_RESTARTS = 10 if _ALL else 2
+_CUTS = 20 if _ALL else 3
+_ACCOUNTS = 20_000 if _ALL else 5_000
+_RATE = 2_000 if _ALL else 400
+_LARGE = 200_000 if _ALL else 40_000
+_EVERY = 8 if _ALL else 4  # seconds between large transactions
+_LONGEST = 3.0 if _ALL else 0.8  # seconds of a run that is killed
+_PAUSE = 8.0 if _ALL else 1.8
+_WANTED = 500 if _ALL else 100
+
+_JOB = """
+SET 'pipeline.name' = 'bank';
+SET 'execution.checkpointing.dir' = '{folder}/jobs';
+SET 'execution.checkpointing.interval' = '100ms';
+CREATE TABLE accounts_a (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+  WITH ({options}, 'table-name' = 'accounts_a');
+CREATE TABLE accounts_b (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+  WITH ({options}, 'table-name' = 'accounts_b', 'changelog-mode' = 'upsert');
+CREATE TABLE things (id BIGINT, name STRING, amount DECIMAL(12, 2), flag BOOLEAN)
+  WITH ({options}, 'table-name' = 'things');
+CREATE TABLE held_a (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+  WITH ('connector' = 'changelog-sqlite', 'path' = '{folder}/out.db');
+CREATE TABLE held_b (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+  WITH ('connector' = 'changelog-sqlite', 'path' = '{folder}/out.db');
+CREATE TABLE filed (id BIGINT, name STRING, amount DECIMAL(12, 2), flag BOOLEAN)
+  WITH ('connector' = 'filesystem', 'path' = '{folder}/things', 'format' = 'debezium-json');
+CREATE TABLE probe (balance BIGINT, version BIGINT)
+  WITH ('connector' = 'changelog-sqlite', 'path' = '{folder}/out.db', 'changelog-log' = 'true');
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO held_a SELECT * FROM accounts_a;
+INSERT INTO held_b SELECT * FROM accounts_b;
+INSERT INTO filed SELECT * FROM things;
+INSERT INTO probe SELECT SUM(balance), SUM(version)
+  FROM (SELECT * FROM accounts_a UNION ALL SELECT * FROM accounts_b);
+END;
+"""
+# What a run may end with by itself: it was reading the snapshot when the server went away.
+_LOST = (
+    r"server \S+ (cannot be reached|ended the reading of a table|refused a statement"
+    r"|has let go of the snapshot)"
+)
+
+
+class _World:
+    """A server, the way to it, who writes, and what came of it."""
+
+    def __init__(self, folder: Path, server: PostgresServer, proxy: CuttingProxy) -> None:
+        self.folder = folder
+        self.server = server
+        self.proxy = proxy
+        with server.connect() as connection:
+            make_tables(connection, _ACCOUNTS, _ACCOUNTS // 4)
+        options = {
+            "connector": "postgres-cdc",
+            "hostname": "127.0.0.1",
+            "port": str(proxy.port),
+            "username": "postgres",
+            "database-name": "postgres",
+            "schema-name": "public",
+            "slot.name": "bank",
+            "scan.incremental.snapshot.chunk.size": str(_ACCOUNTS // 50),
+        }
+        given = ", ".join(f"'{k}' = '{v}'" for k, v in options.items())
+        (folder / "job.sql").write_text(_JOB.format(folder=folder, options=given))
+        self._writer = subprocess.Popen(
+            [sys.executable, "-m", "tests.services.writing", server.dsn(), str(_RATE), "3",
+             str(_LARGE), str(_EVERY)],
+            cwd=REPOSITORY, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self.faults: Counter[str] = Counter()
+        self.plagued = threading.Event()
+        self._over = threading.Event()
+        self._plague = threading.Thread(target=self._be_plagued)
+        self._plague.start()
+
+    def close(self) -> None:
+        """Everything that was started ends."""
+        self._writer.kill()
+        self._writer.communicate()
+        self._over.set()
+        self._plague.join()
+
+    def stop_writing(self) -> str:
+        """Transactions and seconds, as text; "" where it was stopped before."""
+        self._writer.send_signal(signal.SIGTERM)
+        out, _ = self._writer.communicate(timeout=60)
+        return out.decode().strip() if out else ""
+
+    def _be_plagued(self) -> None:
+        """Restarts and cuts in any order."""
+        chance = random.Random(5)
+        ways = ["fast", "immediate", "kill"]
+        faults = [ways[i % 3] for i in range(_RESTARTS)] + ["cut"] * _CUTS
+        chance.shuffle(faults)
+        for number, fault in enumerate(faults):
+            if self._over.wait(chance.uniform(0.3, _PAUSE)):
+                return
+            if fault != "cut":
+                self.server.restart(fault)
+            elif number % 2:
+                self.proxy.cut()
+            else:
+                # In the middle of a message, most likely.
+                self.proxy.cut_after(chance.randrange(100_000))
+            self.faults[fault] += 1
+        self.plagued.set()
+        # A server ends with the thread that started it.
+        self._over.wait()
+
+    def pairs(self) -> list[tuple[int, str, tuple[Any, ...]]]:
+        """(checkpoint, kind, pair) of every change of the probe, in order."""
+        found = self._of_sink('SELECT * FROM "probe$log" ORDER BY rowid')
+        return [(checkpoint, kind, (int(b), int(v))) for checkpoint, kind, b, v in found]
+
+    def shown(self) -> int:
+        """The version that the probe shows now."""
+        ((version,),) = self._of_sink("SELECT max(version) FROM probe") or [(0,)]
+        return int(version or 0)
+
+    def distinct(self) -> int:
+        """How many versions the probe has shown."""
+        ((number,),) = self._of_sink('SELECT count(DISTINCT version) FROM "probe$log"') or [(0,)]
+        return int(number)
+
+    def _of_sink(self, query: str) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self.folder / "out.db", timeout=20)) as out:
+            # Before its first checkpoint it has no tables.
+            if not out.execute("SELECT 1 FROM sqlite_master WHERE name = 'held_a'").fetchall():
+                return []
+            return out.execute(query).fetchall()
+
+    def in_server(self, table: str) -> Counter[tuple[Any, ...]]:
+        """The rows of a table."""
+        return Counter(self.server.execute(f"SELECT * FROM {table}"))
+
+    def in_sink(self, table: str) -> Counter[tuple[Any, ...]]:
+        """The rows of the sink of a table; of files by the changes in the order of their names."""
+        if table != "things":
+            return Counter(self._of_sink(f"SELECT * FROM held_{table[-1]}"))
+        found: Counter[tuple[Any, ...]] = Counter()
+        # One that is moved to its name meanwhile is not there under the other.
+        for path in sorted((self.folder / "things").glob("part-*.json")):
+            for line in path.read_text().splitlines():
+                message = json.loads(line, parse_float=Decimal)
+                row = message["before" if message["op"] == "d" else "after"]
+                row = (row["id"], row["name"], _decimal(row["amount"]), row["flag"])
+                if message["op"] == "d":
+                    assert found[row] > 0, f"{row} is taken away and was not there"
+                    found[row] -= 1
+                else:
+                    found[row] += 1
+        return +found
+
+
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[_World]:
+    """On a server of its own, which restarts."""
+    with started(15) as server, CuttingProxy(server.port) as proxy:
+        made = _World(tmp_path, server, proxy)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def zygote(tmp_path: Path) -> Iterator[Zygote]:
+    """Forks the jobs."""
+    folder = tmp_path / "zygote"
+    folder.mkdir()
+    made = Zygote(folder)
+    yield made
+    made.close()
+
+
+@pytest.mark.timeout(300 + 20 * _KILLS)
+def test_whatever_dies_when(
+    world: _World, zygote: Zygote, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tables are equal at the end, and no sum was shown that was not that of a commit."""
+    folder = world.folder
+    job = SqlJob(zygote, folder / "job.sql", folder / "jobs", "bank")
+    chance = random.Random(13)
+    how: dict[str, Any] = {"longest": _LONGEST, "patient": 0.8, "forgiven": _LOST}
+    early = kill_often(job, _KILLS // 2, chance, **how)
+    # The rest of them die while only the log is read.
+    _again_until(job, job.start(), lambda: _consistent(job)).kill()
+    late = kill_often(job, _KILLS - _KILLS // 2, chance, **how)
+    child = _again_until(
+        job, job.start(), lambda: world.plagued.is_set() and world.distinct() > _WANTED + 50
+    )
+    written = world.stop_writing()
+    tables = ("accounts_a", "accounts_b", "things")
+    wanted = {t: world.in_server(t) for t in tables}
+    last = world.server.execute("SELECT max(version) FROM committed")[0][0]
+    # Every transaction raises it, and all tables of one are shown by one checkpoint.
+    job.until(child, lambda: world.shown() == last, 600)
+    job.stop(child)
+    for table in tables:
+        assert world.in_sink(table) == wanted[table]
+    log = world.pairs()
+    check_paired([(kind, pair) for _, kind, pair in log])
+    pairs = [pair for _, kind, pair in log if kind[0] == "+"]
+    known = {v for (v,) in world.server.execute("SELECT version FROM committed")}
+    assert {balance for balance, _ in pairs} == {200 * _ACCOUNTS}
+    versions = [version for _, version in pairs]
+    assert versions == sorted(versions)
+    assert set(versions) <= known
+    assert versions[-1] == last
+    assert len(set(versions)) >= _WANTED
+    job.check_tidy()
+    with capsys.disabled():
+        print(
+            f"\n{written} transactions and seconds; {len(pairs)} pairs, {len(set(versions))}"
+            f" distinct; {dict(world.faults)}; {early}; then {late}"
+        )
+
+
+def _consistent(job: SqlJob) -> bool:
+    """Whether a checkpoint was taken behind the snapshot."""
+    manifest = job.manifest()
+    return manifest is not None and all(s["consistent"] for s in manifest.sources.values())
+
+
+def _again_until(job: SqlJob, child: Child, reached: Callable[[], bool]) -> Child:
+    """Wait until `reached()`; a run that lost the server amid the snapshot is followed by another."""
+    end = time.monotonic() + 300
+    while not reached():
+        assert time.monotonic() < end, child.text
+        if child.wait(0.05) is not None:
+            assert re.search(_LOST, child.text), child.text
+            child = job.start()
+    return child
