@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from flowsql.connector.plugins import find_connector
-from flowsql.errors import ConfigError, DataError
+from flowsql.errors import ConfigError, ConnectorError, DataError
 from tests.services.fixtures import started
 from tests.services.following import Follow, clean, make, server_table
 from tests.services.postgres import PostgresServer
@@ -300,18 +300,76 @@ def test_where_a_start_begins(
     assert [row[1] for _, _, row in follower.changes] == found
 
 
+_SNAPSHOT = {"scan__startup__mode": "snapshot", **_CHUNKS}
+
+
 def test_only_the_snapshot(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
     """It ends by itself, and the server keeps no slot."""
     server = postgres_version
     make(server, name)
-    table = server_table(
-        server, "id INT, v STRING", name, key=("id",), scan__startup__mode="snapshot", **_CHUNKS
-    )
+    table = server_table(server, "id INT, v STRING", name, key=("id",), **_SNAPSHOT)
     assert find_connector("postgres-cdc").bounded(table)
     follower = follow(table).start()
-    follower.until(lambda f: not f._splits).kill()
-    assert sorted(follower.fold(name)) == sorted(server.execute(f"SELECT * FROM {name}"))
+    server.execute(f"INSERT INTO {name} VALUES (100, 'later')")
+    follower.until(lambda f: not f._splits)
+    follower.acknowledge()
+    follower.kill()
+    assert sorted(row[0] for row in follower.fold(name)) == list(range(1, 36))
     assert server.execute("SELECT 1 FROM pg_replication_slots") == []
+
+
+@pytest.mark.parametrize(("mode", "identity"), [("all", "FULL"), ("upsert", "DEFAULT")])
+def test_a_killed_snapshot_goes_on_to_one_state(
+    postgres_version: PostgresServer, name: str, follow: Follow, mode: str, identity: str
+) -> None:
+    """What was read before the kill is brought by the log to where the rest is read."""
+    server = postgres_version
+    make(server, name, identity=identity)
+    table = server_table(
+        server, "id INT, v STRING", name, key=("id",), changelog_mode=mode, **_SNAPSHOT
+    )
+    follower = follow(table).start()
+    for chunk in range(1, 3):
+        follower.until(lambda f, n=chunk: sum(len(p.finished) for p in f.polls) >= n)
+        follower.kill()
+        server.execute(f"UPDATE {name} SET v = v || 'k{chunk}'")
+        server.execute(f"DELETE FROM {name} WHERE id % 11 = {chunk}")
+        server.execute(f"INSERT INTO {name} VALUES ({-chunk}, 'late')")
+        follower.start()
+    wanted = sorted(server.execute(f"SELECT * FROM {name}"))
+    follower.until(lambda f: "log" in f._splits)
+    # Killed again, behind the chunks.
+    follower.kill().start().until(lambda f: not f._splits)
+    assert sorted(follower.fold(name)) == wanted
+    assert follower.polls[-1].consistent
+    follower.kill().start()
+    assert not follower._splits
+    assert server.execute("SELECT 1 FROM pg_replication_slots")
+    follower.acknowledge()
+    follower.kill()
+    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
+
+
+def test_a_snapshot_without_a_slot_cannot_go_on(
+    postgres: PostgresServer, name: str, follow: Follow
+) -> None:
+    """A slot that is there may be another job's: it is neither read nor dropped."""
+    make(postgres, name)
+    postgres.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'pgoutput')")
+    before = postgres.execute("SELECT slot_name, confirmed_flush_lsn FROM pg_replication_slots")
+    table = server_table(postgres, "id INT, v STRING", name, key=("id",), **_SNAPSHOT)
+    follower = follow(table).start()
+    (told,) = follower.told
+    assert told == (
+        "a restart in the middle of the snapshot could not go on, but would begin anew:"
+        f' replication slot "slot_{name}" is there already'
+    )
+    follower.until(lambda f: any(p.finished for p in f.polls)).kill()
+    with pytest.raises(ConnectorError, match="read in part is gone"):
+        follower.start()
+    assert before == postgres.execute(
+        "SELECT slot_name, confirmed_flush_lsn FROM pg_replication_slots"
+    )
 
 
 _KEYS: list[tuple[str, str]] = [

@@ -11,7 +11,7 @@ import numpy as np
 import psycopg
 
 from flowsql.changelog import UPDATE_AFTER, UPDATE_BEFORE, Changes
-from flowsql.connector import Emptied, Piece, Poll, SourceStatus
+from flowsql.connector import JSON, Emptied, Piece, Poll, SourceStatus
 from flowsql.errors import ConnectorError, FlowSQLError
 from flowsql_connectors.postgres_cdc.changing import ChangeMaker
 from flowsql_connectors.postgres_cdc.messages import LogBatch
@@ -44,6 +44,7 @@ class LogReader:
         slot, publication: what is read.
         start: log position.
         timeline: of the server, that the position is in.
+        stop: where the split ends, behind the transaction that passes this position; None: never.
         bound: until the log has passed it the tables may equal the server at no commit.
         maker: makes rows.
         acknowledged: below this log position nothing is needed again; None where everything that
@@ -63,6 +64,7 @@ class LogReader:
         start: int,
         timeline: int,
         bound: int,
+        stop: int | None,
         maker: ChangeMaker,
         acknowledged: int | None,
         connection: Connection | None,
@@ -74,6 +76,7 @@ class LogReader:
         self._publication = publication
         self._maker = maker
         self._bound = bound
+        self._stop = stop
         self._lsn = start
         self.timeline = timeline
         self._acknowledged = acknowledged
@@ -169,7 +172,13 @@ class LogReader:
     def _position_only(self) -> Poll:
         self._given = self._lsn
         self._told_at = time.monotonic()
-        return Poll(consistent=self._given >= self._bound, lag_ms=self._lag_ms)
+        return Poll(
+            finished=self._ended(), consistent=self._given >= self._bound, lag_ms=self._lag_ms
+        )
+
+    def _ended(self) -> dict[str, JSON]:
+        """The split, once its end was handed out."""
+        return {LOG: {}} if self._stop is not None and self._given >= self._stop else {}
 
     def _hand_out(self, max_rows: int) -> Poll:
         pieces: list[Piece | Emptied] = []
@@ -197,6 +206,7 @@ class LogReader:
         return Poll(
             tuple(pieces),
             boundary=boundary,
+            finished=self._ended() if boundary else {},
             consistent=self._given >= self._bound,
             lag_ms=self._lag_ms,
         )

@@ -84,6 +84,7 @@ class _Opening:
             start=start,
             timeline=(payload if position is None else position)["timeline"],
             bound=payload["bound"],
+            stop=payload["stop"],
             maker=ChangeMaker(tables, dict(self._setup.types), self._look_up, self._setup.held),
             acknowledged=self._setup.acknowledged,
             connection=None if self._lend is None else self._lend(),

@@ -43,7 +43,11 @@ class PostgresReader(Reader):
         if not self._chunks.idle:
             return self._chunks.poll(max_rows, timeout)
         if self._log is not None:
-            return self._log.poll(max_rows, timeout)
+            poll = self._log.poll(max_rows, timeout)
+            if poll is not None and LOG in poll.finished:
+                self._log.close()
+                self._log = None
+            return poll
         time.sleep(timeout)
         return None
 

@@ -100,10 +100,14 @@ class PostgresSource(Source):
         self._current = EXPORTED
         self._given: set[str] = set()
         self._log_given = False
+        self._log_read = False
+        # Whether a slot keeps the log for a restart, or for what comes behind the snapshot.
+        self._logged = self._mode != "snapshot"
         # What holds the snapshot, or the connection on which the slot was made.
         self._holder: SnapshotHolder | None = None
         self._replication: Connection | None = None
-        self._made_slot = False
+        # Made by this start, and by the job.
+        self._made_slot = self._own_slot = False
         self._cutter = Cutter(self._server, ())
         self._connection = self._server.connect()
         try:
@@ -130,7 +134,7 @@ class PostgresSource(Source):
                     "snapshot": self._snapshot,
                 }
                 found.append(Split(split, feeds, payload, snapshot=True))
-        if self._all_read and not self.bounded and not self._log_given:
+        if self._all_read and self._needs_log and not self._log_given:
             self._log_given = True
             feeds = tuple(
                 dict.fromkeys(s.table.name for t in self._tables.values() for s in t.shapes)
@@ -143,7 +147,7 @@ class PostgresSource(Source):
         if not self._cutter.over:
             return _SHORT
         # The log follows when the last chunk ends, which is asked for then.
-        return None if self.bounded or self._log_given else _LONG
+        return None if self._log_given or not self._needs_log else _LONG
 
     def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
         lend = self._lend_replication if self._temporary else None
@@ -157,6 +161,9 @@ class PostgresSource(Source):
 
     def finished(self, split: str, result: JSON) -> Sequence[JSON]:
         del result
+        if split == LOG:
+            self._log_read = True
+            return ()
         name, _, index = split.rpartition(":")
         self._tables[name].read[int(index)] = self._current
         if not self._all_read:
@@ -170,7 +177,9 @@ class PostgresSource(Source):
             "connector": NAME,
             "system": self._system,
             "timeline": self._timeline,
-            "slot": self._slot,
+            "slot": self._slot if self._logged else None,
+            "ours": self._own_slot,
+            "over": self._over,
             "start": self._start,
             "tables": {name: t.described() for name, t in self._tables.items()},
             "snapshots": [s.described() for s in self._snapshots],
@@ -180,6 +189,8 @@ class PostgresSource(Source):
         return SourceStatus(slot=self._slot, snapshot_rows=self._snapshot_rows)
 
     def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
+        if position["source"]["over"] and self._own_slot:
+            self._drop_slot()
         log = position["splits"].get(LOG)
         if log is None:
             return ()
@@ -206,6 +217,19 @@ class PostgresSource(Source):
     def _all_read(self) -> bool:
         return all(t.all_read for t in self._tables.values())
 
+    @property
+    def _needs_log(self) -> bool:
+        """Whether the log is read behind the snapshot.
+
+        Where only the snapshot is wanted it brings what was read before a restart to the state of
+        what was read behind it.
+        """
+        return not self.bounded or (bool(self._snapshots) and not self._log_read)
+
+    @property
+    def _over(self) -> bool:
+        return self.bounded and self._all_read and not self._needs_log
+
     def _open(
         self,
         tables: Sequence[ConnectorTable],
@@ -224,7 +248,7 @@ class PostgresSource(Source):
         replication = self._server.connect(replication=True)
         self._replication = replication
         self._system, self._timeline = slots.system_of(self._server, replication)
-        if not self.bounded:
+        if not self.bounded or (position is not None and position["slot"] and not position["over"]):
             self._publish(create=position is None)
         if position is None:
             self._start_anew(replication)
@@ -289,21 +313,16 @@ class PostgresSource(Source):
     def _start_anew(self, replication: Connection) -> None:
         snapshot = self._mode in {"initial", "snapshot"}
         if self.bounded:
-            self._hold_snapshot()
+            self._logged = not self._temporary and self._try_slot(replication)
+            if not self._logged:
+                self._hold_snapshot()
         elif self._temporary:
             self._slot = f"flowsql_{secrets.token_hex(6)}"
             self._start, self._snapshot = slots.create_slot(
                 self._server, replication, self._slot, temporary=True, export=snapshot
             )
         elif (found := idle_slot(self._server, self._connection, self._slot)) is None:
-            self._start, self._snapshot = slots.create_slot(
-                self._server, replication, self._slot, temporary=False, export=snapshot
-            )
-            self._made_slot = True
-            self._context.tell(
-                f'replication slot "{self._slot}" was made in PostgreSQL server "{self._server}":'
-                " it keeps the log for this job until it is dropped"
-            )
+            self._make_slot(replication, export=snapshot)
         else:
             self._start = found.confirmed
             if self._mode == "latest-offset":
@@ -315,6 +334,53 @@ class PostgresSource(Source):
         self._acknowledged = self._start
         for table in self._tables.values():
             table.cut = not snapshot
+
+    def _make_slot(self, replication: Connection, *, export: bool) -> None:
+        self._start, self._snapshot = slots.create_slot(
+            self._server, replication, self._slot, temporary=False, export=export
+        )
+        self._made_slot = self._own_slot = True
+        until = "its snapshot is read" if self.bounded else "it is dropped"
+        self._context.tell(
+            f'replication slot "{self._slot}" was made in PostgreSQL server "{self._server}":'
+            f" it keeps the log for this job until {until}"
+        )
+
+    def _try_slot(self, replication: Connection) -> bool:
+        """Make a slot for restarts in mid-snapshot; whether the server lets us.
+
+        One that is there may be another job's: neither its position nor its life is ours.
+        """
+        try:
+            ((level,),) = self._rows("SHOW wal_level")
+            if level != "logical":
+                why = f"wal_level is {level}"
+            elif slots.find_slot(self._server, self._connection, self._slot) is not None:
+                why = f'replication slot "{self._slot}" is there already'
+            else:
+                self._publish(create=True)
+                self._make_slot(replication, export=True)
+                return True
+        except ConnectorError as error:
+            why = error.message
+        self._context.tell(
+            f"a restart in the middle of the snapshot could not go on, but would begin anew: {why}"
+        )
+        return False
+
+    def _drop_slot(self) -> None:
+        """The snapshot is with the sinks: nothing is asked of the slot any more."""
+        self._own_slot = False
+        try:
+            with contextlib.closing(self._server.connect()) as connection:
+                idle_slot(self._server, connection, self._slot)
+                slots.drop_slot(connection, self._slot)
+        except (ConnectorError, psycopg.Error) as error:
+            self._context.tell(
+                f'replication slot "{self._slot}" of PostgreSQL server "{self._server}" could not'
+                f" be dropped: {str(error).strip()}; run in the server:"
+                f" SELECT pg_drop_replication_slot('{self._slot}');"
+            )
 
     def _resume(self, position: JSON) -> None:
         if position["system"] != self._system:
@@ -342,14 +408,13 @@ class PostgresSource(Source):
         self._start = position["start"]
         self._timeline = position["timeline"]
         self._snapshots = [Snapshot.stored(s) for s in position["snapshots"]]
-        if self.bounded:
-            if not self._all_read:
-                raise ConnectorError(
-                    "the snapshot that was read in part is gone, and another one would not be of"
-                    " the same moment",
-                    hint="Begin anew with --fresh; 'scan.startup.mode' = 'initial' goes on where"
-                    " it was.",
-                )
+        self._logged = position["slot"] is not None
+        self._own_slot = position["ours"]
+        self._log_read = position["over"]
+        if self._over:
+            return
+        if not self._logged:
+            self._begin_anew()
             return
         found = idle_slot(self._server, self._connection, self._slot)
         if found is None:
@@ -363,6 +428,17 @@ class PostgresSource(Source):
         self._acknowledged = found.confirmed
         if not self._all_read:
             self._take_snapshot()
+
+    def _begin_anew(self) -> None:
+        """Without a log a snapshot begins once more, if nothing of it was read."""
+        if any(r != UNREAD for t in self._tables.values() for r in t.read):
+            raise ConnectorError(
+                "the snapshot that was read in part is gone, and another one would not be of"
+                " the same moment",
+                hint="Begin anew with --fresh; with a replication slot of its own (wal_level ="
+                " logical, a 'slot.name' that is free) a snapshot goes on where it was.",
+            )
+        self._hold_snapshot()
 
     def _rows(self, query: Any, *values: Any) -> list[tuple[Any, ...]]:
         return self._server.rows(self._connection, query, *values)
@@ -395,6 +471,7 @@ class PostgresSource(Source):
             "start": self._start,
             "timeline": self._timeline,
             "bound": bound,
+            "stop": bound if self.bounded else None,
             "snapshots": [s.described() for s in self._snapshots],
             "read": {name: list(t.read) for name, t in self._tables.items()},
             # Needed to judge by, up to the bound.
