@@ -165,9 +165,7 @@ class PostgresServer:
 
     def promote(self) -> None:
         """Start what was stopped as a standby that takes over: in another timeline."""
-        (self._data / "standby.signal").touch()
-        if self._user is not None:
-            os.chown(self._data / "standby.signal", self._user.pw_uid, self._user.pw_gid)
+        self.put("standby.signal", b"")
         self.start()
         self.execute("SELECT pg_promote()")
 
@@ -182,6 +180,16 @@ class PostgresServer:
             f" AND backend_type IN ('client backend', 'walsender') AND ({where})"
         )
         return sum(1 for (done,) in ended if done)
+
+    def put(self, name: str, content: bytes, *, append: bool = False) -> Path:
+        """A file in its data folder, which it and nobody else may read."""
+        path = self._data / name
+        with path.open("ab" if append else "wb") as file:
+            file.write(content)
+        path.chmod(0o600)
+        if self._user is not None:
+            os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        return path
 
     def log(self) -> str:
         """What it wrote so far."""

@@ -126,14 +126,26 @@ def may_pass(error: psycopg.Error) -> bool:
     if state is not None:
         return state.startswith(("57P", "53", "08"))
     text = str(error)
-    wrong = ("password authentication", "does not exist", "no pg_hba.conf", "SSL", "certificate")
+    wrong = (
+        "password authentication",
+        "does not exist",
+        "no pg_hba.conf",
+        "SSL",
+        "certificate",
+        "private key",
+    )
     return not any(part in text for part in wrong)
 
 
 _REPLICATION: Final = 'Run in the server: ALTER ROLE "…" REPLICATION; with the name of the role.'
+_ENCRYPT: Final = (
+    "Set 'debezium.database.sslmode' = 'require', or allow role and address without encryption in"
+    " the server's pg_hba.conf."
+)
 _CURES: Final[Sequence[tuple[str, str]]] = (
     ("password authentication", "Check 'username' and 'password'."),
     ("no password supplied", "Give the role's password in option 'password'."),
+    *((off, _ENCRYPT) for off in ("no encryption", "SSL off")),
     ("no pg_hba.conf entry", "Allow role and address in the server's pg_hba.conf."),
     ("replication role", _REPLICATION),
     ("permission denied to use replication slots", _REPLICATION),
@@ -144,6 +156,28 @@ _CURES: Final[Sequence[tuple[str, str]]] = (
     ("max_wal_senders", "Raise max_wal_senders in the server's configuration."),
     ("Connection refused", "Check 'hostname' and 'port', and that the server runs."),
     ("could not translate host name", "Check 'hostname'."),
+    (
+        "does not support SSL",
+        "Set 'debezium.database.sslmode' = 'prefer', or ssl = on in the server's configuration.",
+    ),
+    (
+        "does not match host name",
+        (
+            "Give the name in the server's certificate as 'hostname'; or verify its authority only:"
+            " 'debezium.database.sslmode' = 'verify-ca'."
+        ),
+    ),
+    (
+        "requires a valid client certificate",
+        (
+            "Give the role's certificate in 'debezium.database.sslcert' and its key in"
+            " 'debezium.database.sslkey'."
+        ),
+    ),
+    ("certificate authentication failed", "Check 'username' and 'debezium.database.sslcert'."),
+    ("unknown ca", "Check 'debezium.database.sslcert': the server does not trust who signed it."),
+    ("group or world access", "Let nobody else read the key: chmod 600."),
+    ("private key file", "Check 'debezium.database.sslkey'."),
     ("certificate", "Check 'debezium.database.sslmode' and 'debezium.database.sslrootcert'."),
 )
 
