@@ -58,7 +58,7 @@ COLUMNS = (
     "status STRING, ts TIMESTAMP(3), note STRING"
 )
 _TICKS = os.sysconf("SC_CLK_TCK")
-_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.03
 
 
 @contextlib.contextmanager

@@ -211,6 +211,8 @@ def _memory(running: PostgresServer, rows: int, changes: int) -> None:
         table(s, "orders", given, key=True)
         s.execute(_NOWHERE)
         job = s.execute("INSERT INTO nowhere SELECT id, quantity, note FROM orders")
+        with behind(running):
+            pass
         done, highest = 0, []
         began = time.perf_counter()
         while done < changes:

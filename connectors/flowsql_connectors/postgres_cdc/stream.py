@@ -11,6 +11,7 @@ import contextlib
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -25,7 +26,10 @@ __all__ = ["LogStream"]
 _STATUS_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.2
 _QUEUE_BYTES: Final = 32 << 20
+# Small, so that decoding and the engine work side by side, and little is whole when they wait.
+_TAKEN_BYTES: Final = 4 << 20
 _AT_ONCE: Final = 8192  # messages
+_AT_ONCE_BYTES: Final = 2 << 20
 _KEEPALIVE: Final = ord("k")
 
 
@@ -64,7 +68,7 @@ class LogStream:
             .as_bytes(connection)
         )
         self._ready = threading.Condition()
-        self._frames: list[bytes] = []
+        self._came: deque[tuple[list[bytes], int]] = deque()
         self._bytes = 0
         self._error: BaseException | None = None
         self._closing = False
@@ -73,17 +77,24 @@ class LogStream:
         self._thread.start()
 
     def take(self, timeout: float) -> list[bytes]:
-        """What came since the last call; waits for something at most `timeout` seconds.
+        """What came since the last call, some megabytes at most.
 
-        Raises what ended the stream, behind the last of what came before.
+        Waits for something at most `timeout` seconds. Raises what ended the stream, behind the last
+        of what came before.
         """
+        frames: list[bytes] = []
+        taken = 0
         with self._ready:
-            if not self._frames and self._error is None:
+            if not self._came and self._error is None:
                 self._ready.wait(timeout)
-            frames, self._frames, self._bytes = self._frames, [], 0
+            while self._came and taken < _TAKEN_BYTES:
+                more, size = self._came.popleft()
+                frames += more
+                taken += size
+            self._bytes -= taken
             if not frames and self._error is not None:
                 raise self._error
-            return frames
+        return frames
 
     def close(self) -> None:
         """Let go of the connection; may be called twice."""
@@ -117,15 +128,15 @@ class LogStream:
                 with self._ready:
                     self._ready.wait(_LOOK_SECONDS / 4)
                 continue
-            frames, asked = self._take(pg)
+            frames, size, asked = self._take(pg)
             if self._skipping is not None:
                 raise psycopg.errors.UndefinedObject(self._skipping)
             if frames:
                 with self._ready:
-                    self._frames += frames
-                    self._bytes += sum(map(len, frames))
+                    self._came.append((frames, size))
+                    self._bytes += size
                     self._ready.notify_all()
-            if len(frames) < _AT_ONCE and not asked:
+            if len(frames) < _AT_ONCE and size < _AT_ONCE_BYTES and not asked:
                 readable, _, _ = select.select([pg.socket], [], [], _LOOK_SECONDS)
                 if readable:
                     pg.consume_input()
@@ -144,16 +155,18 @@ class LogStream:
         # checkpoint; where nothing is said of that, it waits until it is received.
         pg.put_copy_data(standby_status(0, now, written=self._received))
 
-    def _take(self, pg: psycopg.pq.abc.PGconn) -> tuple[list[bytes], bool]:
-        """The frames that are here, and whether the server wants an answer."""
+    def _take(self, pg: psycopg.pq.abc.PGconn) -> tuple[list[bytes], int, bool]:
+        """The frames that are here, their bytes, and whether the server wants an answer."""
         frames: list[bytes] = []
+        total = 0
         asked = False
         get = pg.get_copy_data
-        while len(frames) < _AT_ONCE:
+        while len(frames) < _AT_ONCE and total < _AT_ONCE_BYTES:
             size, data = get(1)
             if size > 0:
                 frame = bytes(data)
                 frames.append(frame)
+                total += size
                 if frame[0] == _KEEPALIVE:
                     self._received = int.from_bytes(frame[1:9], "big")
                     asked = asked or bool(frame[-1])
@@ -168,4 +181,4 @@ class LogStream:
                     text = pg.get_error_message()
                     raise psycopg.OperationalError(text or "the server ended the stream")
                 raise psycopg.errors.error_from_result(result)
-        return frames, asked
+        return frames, total, asked
