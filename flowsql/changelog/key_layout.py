@@ -23,6 +23,7 @@ from flowsql.types import (
     RowType,
     VarBinaryType,
     VarCharType,
+    VariantType,
 )
 
 __all__ = ["NULL_COLUMNS", "KeyLayout", "Leaf", "LeafKind", "text_leaves", "top_leaves"]
@@ -129,7 +130,7 @@ def _kind(data_type: DataType) -> LeafKind:
             return LeafKind.FLOAT
         case DecimalType(precision=p):
             return LeafKind.DECIMAL_SHORT if p <= 18 else LeafKind.DECIMAL_LONG
-        case CharType() | VarCharType() | BinaryType() | VarBinaryType():
+        case CharType() | VarCharType() | BinaryType() | VarBinaryType() | VariantType():
             return LeafKind.TEXT
         case RowType():
             return LeafKind.STRUCT

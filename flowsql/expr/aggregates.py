@@ -30,6 +30,7 @@ from flowsql.types.common import (
     is_nested,
     is_numeric,
     is_timestamp,
+    is_unordered,
     plain_type,
 )
 from flowsql.types.decimals import MAX_PRECISION, average_type
@@ -300,7 +301,7 @@ def bind_aggregate(
             return plain_type(arg) if is_timestamp(arg) else arg
         case "SINGLE_VALUE":
             return (plain_type(arg) if is_timestamp(arg) else arg).with_nullable(True)
-        case "MIN" | "MAX" if is_nested(arg) or is_binary(arg):
+        case "MIN" | "MAX" if is_nested(arg) or is_binary(arg) or is_unordered(arg):
             raise _wrong(function, args, span)
         case "MIN" | "MAX":
             return plain_type(arg) if is_timestamp(arg) else arg

@@ -23,6 +23,7 @@ from flowsql.types import (
     DateType,
     DayTimeIntervalType,
     DecimalType,
+    DoubleType,
     IntType,
     LocalZonedTimestampType,
     MapType,
@@ -34,6 +35,7 @@ from flowsql.types import (
     TimeType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     YearMonthIntervalType,
 )
 from flowsql.types.common import (
@@ -74,6 +76,8 @@ def can_cast(source: DataType, target: DataType) -> bool:
     """Whether CAST(source AS target) exists in Flink."""
     if isinstance(source, NullType) or same_type(source, target):
         return True
+    if isinstance(source, VariantType):
+        return False  # within an array or a row there is a text of it
     match target:
         case CharType() | VarCharType():
             return True
@@ -203,6 +207,14 @@ def bind_cast(
 def _cure(source: DataType, target: DataType, implicit: bool) -> str | None:
     if implicit and can_cast(source, target):
         return f"Write CAST(… AS {_plain(target)})."
+    if isinstance(source, VariantType):
+        if isinstance(target, BooleanType | DoubleType | IntType):
+            return f"Write JSON_VALUE(…, '$' RETURNING {_plain(target)})."
+        if is_numeric(target) or is_datetime(target) or is_binary(target):
+            return f"Write CAST(JSON_VALUE(…, '$') AS {_plain(target)})."
+        return "Use JSON_STRING for its JSON text, JSON_VALUE(…, '$') for the text of a scalar."
+    if isinstance(target, VariantType):
+        return "PARSE_JSON makes it of JSON text; JSON_STRING makes that of any value."
     if is_numeric(source) and is_timestamp(target):
         if isinstance(target, LocalZonedTimestampType):
             return "Use TO_TIMESTAMP_LTZ(numeric, precision) instead."
@@ -231,7 +243,9 @@ def _widened_literal(arg: Expression, target: DataType) -> Literal | None:
         return None
     value = arg.value
     if isinstance(value, int) and not isinstance(value, bool) and is_integer(arg.type):
-        if isinstance(target, IntType | BigIntType):
+        if isinstance(target, BigIntType) or (
+            isinstance(target, IntType) and -(1 << 31) <= value < 1 << 31
+        ):
             return Literal(type=target, value=value, span=arg.span)
         if is_approximate(target):
             return Literal(type=target, value=float(value), span=arg.span)

@@ -12,18 +12,23 @@ import re
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["ESCAPED", "NotJson", "clean", "number_text", "parse", "quote", "sort_key", "write"]
+__all__ = [
+    "ESCAPED",
+    "NotJson",
+    "clean",
+    "no_constant",
+    "number_text",
+    "parse",
+    "quote",
+    "sort_key",
+    "write",
+]
 
 
 class NotJson(Exception):  # noqa: N818 - an answer, not a fault
     """The text does not begin with a JSON value."""
 
 
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON value")
-
-
-_decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _WORD_GOES_ON = re.compile(r"[\w$]")
 
@@ -36,15 +41,27 @@ def _reason(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def parse(text: str) -> Any:
+def no_constant(word: str) -> Any:
+    """Refuses NaN and the infinities, which Python's decoder takes and JSON does not know."""
+    raise ValueError(f"{word} is no JSON value")
+
+
+_decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=no_constant)
+
+
+def parse(text: str, decoder: json.JSONDecoder = _decoder) -> Any:
     """The first JSON value of the text.
+
+    Args:
+        text: may go on behind the value.
+        decoder: makes arrays lists, objects a `dict` or `list`, strings `str`.
 
     Raises:
         NotJson: there is none.
     """
     start = _BLANK.match(text).end()  # type: ignore[union-attr]
     try:
-        value, end = _decoder.raw_decode(text, start)
+        value, end = decoder.raw_decode(text, start)
     except (ValueError, RecursionError) as e:
         raise NotJson(_reason(e)) from e
     if end < len(text) and not isinstance(value, str | dict | list):

@@ -30,6 +30,7 @@ from flowsql.types import (
     MultisetType,
     RowType,
     TimestampType,
+    VariantType,
 )
 from flowsql.types.common import is_approximate, is_binary, is_character, is_integer
 from flowsql.types.constants import NO_TEXT, join_texts, text_constant
@@ -52,6 +53,8 @@ def no_json(data_type: DataType) -> DataType | None:
         case RowType(types=types):
             return next((p for p in map(no_json, types) if p is not None), None)
         case BooleanType() | DecimalType() | TimestampType() | LocalZonedTimestampType():
+            return None
+        case VariantType():
             return None
         case _:
             known = is_character(data_type) or is_binary(data_type) or is_integer(data_type)
@@ -76,6 +79,8 @@ def json_writer(data_type: DataType, settings: EvalSettings) -> Writer:
             return _map(json_writer(IntType(), settings))
         case RowType():
             return _row(data_type, settings)
+        case VariantType():
+            return formatter(data_type, settings)
         case DecimalType():
             return lambda array: each(number_text, pa.string(), array)
         case _ if is_character(data_type):

@@ -21,6 +21,7 @@ from flowsql.types import (
     TinyIntType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     YearMonthIntervalType,
 )
 from flowsql.types.common import (
@@ -55,6 +56,7 @@ __all__ = [
     "SYMBOL",
     "TIME",
     "TIMESTAMP",
+    "VARIANT",
     "YEAR_MONTH",
 ]
 
@@ -86,5 +88,6 @@ DAY_TIME = Param("<INTERVAL_DAY_TIME>", lambda t: isinstance(t, DayTimeIntervalT
 ARRAY = Param("<ARRAY>", lambda t: isinstance(t, ArrayType))
 MAP = Param("<MAP>", lambda t: isinstance(t, MapType))
 MULTISET = Param("<MULTISET>", lambda t: isinstance(t, MultisetType))
+VARIANT = Param("<VARIANT>", lambda t: isinstance(t, VariantType))
 ROW = Param("<ROW>", lambda t: isinstance(t, RowType))
 SYMBOL = Param("<SYMBOL>", is_character)

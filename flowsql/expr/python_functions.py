@@ -40,6 +40,7 @@ from flowsql.types import (
     TimeType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     YearMonthIntervalType,
 )
 from flowsql.types.parser import parse_type
@@ -283,6 +284,8 @@ def _check(data_type: DataType, name: str, *, arrow: bool) -> None:
             hint = None if arrow else hint
         case NullType() | StructuredType() | MultisetType():
             hint = "Choose another type."
+        case VariantType():
+            hint = "Use STRING, with JSON_STRING and PARSE_JSON around it."
         case MapType() | RowType() | DayTimeIntervalType() | YearMonthIntervalType():
             hint = None if arrow else "Use func_type='arrow', or give its parts as arguments."
         case _:

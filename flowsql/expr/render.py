@@ -8,7 +8,8 @@ import numpy as np
 
 from flowsql.expr.nodes import Call, Case, Cast, Column, Expression, FieldAccess, Literal
 from flowsql.expr.python_functions import PREFIX, label_of
-from flowsql.types import DateType, RowType, VarCharType
+from flowsql.expr.variant_binary import to_json
+from flowsql.types import DateType, RowType, VarCharType, VariantType
 from flowsql.types.common import is_character
 
 __all__ = ["render"]
@@ -35,6 +36,9 @@ def render(node: Expression) -> str:
                 return "'" + str(value).replace("'", "''") + "'"
             if isinstance(data_type, DateType) and isinstance(value, int):
                 return f"DATE '{np.datetime64(value, 'D')}'"
+            if isinstance(data_type, VariantType) and isinstance(value, bytes):
+                text = to_json(value).replace("'", "''")
+                return f"PARSE_JSON('{text}')"
             return str(value).upper() if isinstance(value, bool) else str(value)
         case Cast(arg=arg, type=data_type, safe=safe):
             text = str(data_type.with_nullable(True))
@@ -54,6 +58,8 @@ def render(node: Expression) -> str:
                 return f" {name} ".join(_operand(a) for a in args)
             if name in _POSTFIX:
                 return f"{_operand(args[0])} {name}"
+            if name == "ITEM":
+                return f"{_operand(args[0])}[{render(args[1])}]"
             if name == "UNARY -":
                 return f"-{_operand(args[0])}"
             if name == "NOT":

@@ -13,6 +13,7 @@ from flowsql.errors import DataError
 from flowsql.expr.calendar import civil_from_days
 from flowsql.expr.faults import Fault
 from flowsql.expr.java_floats import texts
+from flowsql.expr.variant_binary import to_json
 from flowsql.expr.vector import EvalSettings, build, bytes_of, each, mask_of, null_mask, numbers
 from flowsql.expr.zones import local_from_utc
 from flowsql.types import (
@@ -31,6 +32,7 @@ from flowsql.types import (
     RowType,
     TimestampType,
     TimeType,
+    VariantType,
     YearMonthIntervalType,
 )
 from flowsql.types.common import is_binary, is_character, is_integer
@@ -87,6 +89,8 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
         case RowType(types=types):
             inners = [formatter(x, settings) for x in types]
             return lambda a: _row_text(a, inners)
+        case VariantType():
+            return lambda a: each(to_json, pa.string(), a)
         case NullType():
             return lambda a: pa.nulls(len(a), pa.string())
         case _ if is_character(data_type):

@@ -27,7 +27,7 @@ from flowsql.errors import ConfigError
 from flowsql.formats.csv_decoder import CsvDecoder
 from flowsql.formats.csv_dialect import CsvDialect
 from flowsql.formats.csv_encoder import CsvEncoder
-from flowsql.formats.format import Decoder, Encoder, Format, FormatTable
+from flowsql.formats.format import Decoder, Encoder, Format, FormatTable, check_storable
 from flowsql.types import ArrayType, DataType, MapType, MultisetType, RowType, TimeType
 
 __all__ = ["CsvFormat"]
@@ -79,6 +79,7 @@ class CsvFormat(Format):
 
     def check(self, table: FormatTable) -> None:
         _dialect(table.options)
+        check_storable(self.name, table.schema)
         for field in table.schema.fields:
             _check_type(field.name, field.type, nested=False)
 

@@ -41,7 +41,7 @@ from flowsql.config import Option, OptionType
 from flowsql.errors import ConfigError
 from flowsql.formats.debezium_json_decoder import METADATA, DebeziumJsonDecoder
 from flowsql.formats.debezium_json_encoder import DebeziumJsonEncoder
-from flowsql.formats.format import Decoder, Encoder, Format, FormatTable
+from flowsql.formats.format import Decoder, Encoder, Format, FormatTable, check_storable
 from flowsql.formats.json_encoder import JsonEncoder
 from flowsql.formats.json_format import check_keys, text_style, time_and_map_options
 
@@ -72,6 +72,7 @@ class DebeziumJsonFormat(Format):
     )
 
     def check(self, table: FormatTable) -> None:
+        check_storable(self.name, table.schema)
         for field in table.schema.fields:
             check_keys(self.name, field.name, field.type)
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 from flowsql.config import Option, OptionValues
 from flowsql.errors import ConfigError
 from flowsql.types import DataType, RowType
+from flowsql.types.common import holds_variant
 from flowsql.types.predicates import Predicate
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Encoder",
     "Format",
     "FormatTable",
+    "check_storable",
 ]
 
 
@@ -232,3 +234,23 @@ class Format(ABC):
         """A writer into an open binary file."""
         del target, table
         raise ConfigError(f'format "{self.name}" cannot be written as whole files')
+
+
+def check_storable(name: str, schema: RowType) -> None:
+    """Refuses columns whose values no format writes or reads.
+
+    Args:
+        name: the format's.
+        schema: the columns.
+
+    Raises:
+        ConfigError: a column is a VARIANT, or holds one.
+    """
+    for column in schema.fields:
+        if holds_variant(column.type):
+            raise ConfigError(
+                f'format "{name}" cannot hold column "{column.name}" of type '
+                f"{column.type.with_nullable(True)}",
+                hint="Declare the column as STRING: PARSE_JSON makes a VARIANT of it in a query, "
+                "and JSON_STRING makes JSON text of a VARIANT.",
+            )

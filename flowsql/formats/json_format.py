@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from flowsql.config import Option, OptionType, OptionValues
 from flowsql.errors import ConfigError
-from flowsql.formats.format import Decoder, Encoder, Format, FormatTable
+from flowsql.formats.format import Decoder, Encoder, Format, FormatTable, check_storable
 from flowsql.formats.json_decoder import JsonDecoder
 from flowsql.formats.json_encoder import JsonEncoder
 from flowsql.formats.parse import TextStyle
@@ -99,6 +99,7 @@ class JsonFormat(Format):
     )
 
     def check(self, table: FormatTable) -> None:
+        check_storable(self.name, table.schema)
         for field in table.schema.fields:
             check_keys(self.name, field.name, field.type)
         if (

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from flowsql.config import Option, OptionType
 from flowsql.errors import ConfigError, ConnectorError, DataError, nearest
 from flowsql.expr.zones import local_from_utc, utc_from_local
-from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable
+from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable, check_storable
 from flowsql.formats.parquet_groups import wanted_groups
 from flowsql.formats.rows import holds, needs_values, wrong_nulls
 from flowsql.types import RowType, TimestampType, arrow_schema, arrow_type
@@ -69,6 +69,7 @@ class ParquetFormat(Format):
     )
 
     def check(self, table: FormatTable) -> None:
+        check_storable(self.name, table.schema)
         if table.options["parquet.utc-timezone"]:
             return
         for field in table.schema.fields:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.changelog import Changes
+from flowsql.expr.variant_binary import to_json
 from flowsql.formats.text import (
     by_distinct,
     flat_entries,
@@ -16,6 +19,15 @@ from flowsql.formats.text import (
     local_time_text,
     timestamp_text,
 )
+from flowsql.types import (
+    ArrayType,
+    DataType,
+    IntType,
+    MapType,
+    MultisetType,
+    RowType,
+    VariantType,
+)
 from flowsql.types.constants import NO_TEXT, join_texts, text_constant
 
 __all__ = ["row_text", "value_text"]
@@ -23,9 +35,15 @@ __all__ = ["row_text", "value_text"]
 _KINDS = pa.array(["+I[", "-U[", "+U[", "-D["])
 
 
-def row_text(changes: Changes) -> list[str]:
-    """One line a row."""
-    cells = [_shown(value_text(column)) for column in changes.batch.columns]
+def row_text(changes: Changes, schema: RowType | None = None) -> list[str]:
+    """One line a row.
+
+    Args:
+        changes: the rows.
+        schema: their type; without it a VARIANT is taken for BYTES.
+    """
+    types = [None] * changes.batch.num_columns if schema is None else schema.types
+    cells = [_shown(value_text(c, t)) for c, t in zip(changes.batch.columns, types, strict=True)]
     kinds = _KINDS.take(pa.array(changes.codes_or_insert))
     if not cells:
         return [f"{kind}]" for kind in kinds.to_pylist()]
@@ -37,9 +55,11 @@ def _shown(text: pa.Array) -> pa.Array:
     return pc.fill_null(text, "null") if text.null_count else text
 
 
-def value_text(array: pa.Array) -> pa.Array:
-    """Each value as Java's `toString`; NULL stays NULL."""
+def value_text(array: pa.Array, data_type: DataType | None = None) -> pa.Array:
+    """Each value as Java's `toString`; NULL stays NULL. Types are as for `row_text`."""
     kind = array.type
+    if isinstance(data_type, VariantType):
+        return by_distinct(array, to_json)
     if pa.types.is_null(kind):
         return pa.nulls(len(array), pa.string())
     if pa.types.is_floating(kind):
@@ -56,13 +76,19 @@ def value_text(array: pa.Array) -> pa.Array:
     if pa.types.is_map(kind):
         offsets, entries = list_parts(flat_entries(array))
         keys, values = entries.flatten()
-        pairs = join_texts(_shown(value_text(keys)), _shown(value_text(values)), separator="=")
+        key, item = _parts(data_type, 2)
+        pairs = join_texts(
+            _shown(value_text(keys, key)), _shown(value_text(values, item)), separator="="
+        )
         return _wrapped("{", join_lists(offsets, pairs, ", "), "}", array)
     if pa.types.is_list(kind):
         offsets, flat = list_parts(array)
-        return _wrapped("[", join_lists(offsets, _shown(value_text(flat)), ", "), "]", array)
+        (element,) = _parts(data_type, 1)
+        text = _shown(value_text(flat, element))
+        return _wrapped("[", join_lists(offsets, text, ", "), "]", array)
     if pa.types.is_struct(kind):
-        cells = [_shown(value_text(field)) for field in array.flatten()]
+        types = _parts(data_type, kind.num_fields)
+        cells = [_shown(value_text(f, t)) for f, t in zip(array.flatten(), types, strict=True)]
         inner = (
             join_texts(*cells, separator=", ")
             if cells
@@ -70,6 +96,21 @@ def value_text(array: pa.Array) -> pa.Array:
         )
         return _wrapped("+I[", inner, "]", array)
     return array.cast(pa.string())
+
+
+def _parts(data_type: DataType | None, count: int) -> Sequence[DataType | None]:
+    """The types within a nested one."""
+    match data_type:
+        case ArrayType(element=element):
+            return (element,)
+        case MapType(key=key, value=value):
+            return (key, value)
+        case MultisetType(element=element):
+            return (element, IntType())
+        case RowType(types=types):
+            return types
+        case _:
+            return (None,) * count
 
 
 def _wrapped(opening: str, inner: pa.Array, closing: str, outer: pa.Array) -> pa.Array:

@@ -30,7 +30,9 @@ from flowsql.connector import (
     Split,
 )
 from flowsql.errors import ConfigError, ConnectorError, DataError
+from flowsql.library.variants import variants_of_json
 from flowsql.types import LocalZonedTimestampType, RowType, TimestampType, arrow_schema
+from flowsql.types.common import holds_variant
 
 __all__ = ["Batches", "EmbeddedConnector", "EmbeddedInput", "Item", "Watermark"]
 
@@ -219,15 +221,18 @@ def _conform(table: ConnectorTable, item: Changes | pa.RecordBatch, ordinal: int
                 detail=f"Its columns are {', '.join(changes.batch.schema.names)}.",
             )
         column = changes.batch.column(index)
+        kind = read.fields[read.index(field.name)].type
+        if holds_variant(kind):
+            where = f'column "{field.name}" of item {ordinal} of table "{table.name}"'
+            column = variants_of_json(column, kind, where)
         if column.type != field.type:
             try:
                 column = column.cast(field.type)
             except pa.ArrowException as error:
                 raise DataError(
                     f'column "{field.name}" of item {ordinal} of table "{table.name}" '
-                    f"cannot be read as {read.fields[read.index(field.name)].type}: {error}"
+                    f"cannot be read as {kind}: {error}"
                 ) from None
-        kind = read.fields[read.index(field.name)].type
         if isinstance(kind, TimestampType | LocalZonedTimestampType) and kind.precision <= 3:
             column = _whole_milliseconds(column)
         columns.append(column)

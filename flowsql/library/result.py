@@ -13,6 +13,7 @@ import pyarrow as pa
 from flowsql.changelog import Changes, concat_changes, net
 from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.library.sorting import sorted_table
+from flowsql.library.variants import python_values
 from flowsql.physical.specs import SortKey
 from flowsql.types import BooleanType, Field, RowType, VarCharType, arrow_schema
 
@@ -185,7 +186,8 @@ class Result:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The final table as Python tuples; raises as `to_arrow`."""
-        columns = [column.to_pylist() for column in self.to_arrow().columns]
+        table = self.to_arrow()
+        columns = list(map(python_values, table.columns, self.schema.types))
         return list(zip(*columns, strict=True))
 
     def close(self) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import Refusals, SqlError
+from flowsql.errors import Refusals, Span, SqlError
 from flowsql.expr import Expression
 from flowsql.logical.plan_rows import SortKey
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
-from flowsql.types import ArrayType, MapType, MultisetType
+from flowsql.types import ArrayType, DataType, MapType, MultisetType
+from flowsql.types.common import is_unordered
 
-__all__ = ["Ordering", "sort_key"]
+__all__ = ["Ordering", "check_order", "sort_key"]
 
 
 class Ordering:
@@ -57,11 +58,7 @@ class Ordering:
     def _key(self, item: d.SortItem) -> SortKey:
         key = sort_key(item, self._column(item.args["this"]))
         kind = self.columns[key.column].type
-        if isinstance(kind, ArrayType | MapType | MultisetType):
-            raise SqlError(
-                f"values of type {kind.with_nullable(True)} have no order",
-                span=span_of(item),
-            )
+        check_order(kind, span_of(item))
         return key
 
     def _column(self, node: exp.Expr) -> int:
@@ -98,6 +95,12 @@ class Ordering:
         self.columns.append(bound)
         self.labels.append(f"sort{len(self.columns)}")
         return len(self.columns) - 1
+
+
+def check_order(kind: DataType, span: Span | None) -> None:
+    """Refuses to sort by values that have no order."""
+    if isinstance(kind, ArrayType | MapType | MultisetType) or is_unordered(kind):
+        raise SqlError(f"values of type {kind.with_nullable(True)} have no order", span=span)
 
 
 def sort_key(item: exp.Expr, column: int) -> SortKey:

@@ -9,7 +9,7 @@ from sqlglot import expressions as exp
 from flowsql.errors import SqlError, nearest
 from flowsql.expr import Column, Expression
 from flowsql.logical.attached import Attachments, Placeholder
-from flowsql.logical.ordering import sort_key
+from flowsql.logical.ordering import check_order, sort_key
 from flowsql.logical.plan import LogicalPlan, Project
 from flowsql.logical.plan_rows import Number, RankFunction, SortKey, column
 from flowsql.logical.refusals import not_supported
@@ -59,6 +59,8 @@ def number(
             span=span,
         )
     keys = [bind(e) for e in (*partition, *(item.args["this"] for item in order))]
+    for key, item in zip(keys[len(partition) :], order, strict=True):
+        check_order(key.type, span_of(item))
 
     def maker(plan: LogicalPlan) -> tuple[LogicalPlan, Expression]:
         plan, columns = _with([beside.settle(e) for e in keys], plan)

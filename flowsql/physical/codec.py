@@ -51,7 +51,7 @@ _TYPES = (
     t.DayTimeIntervalType, t.DecimalType, t.DoubleType, t.Field, t.FloatType, t.IntType,
     t.LocalZonedTimestampType, t.MapType, t.MultisetType, t.NullType, t.RowType, t.SmallIntType,
     t.StructuredType, t.TimeType, t.TimestampType, t.TinyIntType, t.VarBinaryType, t.VarCharType,
-    t.YearMonthIntervalType,
+    t.VariantType, t.YearMonthIntervalType,
 )  # fmt: skip
 _PREDICATES = (q.And, q.Comparison, q.IsNull, q.OneOf, q.Or, q.ScanFilter)
 _PLANS = (plans.PhysicalNode, plans.PhysicalPlan)

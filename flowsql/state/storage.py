@@ -29,6 +29,7 @@ from flowsql.types import (
     RowType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     arrow_type,
 )
 
@@ -352,7 +353,7 @@ def make_storage(data_type: DataType, *, null_first: bool = False) -> Storage:
     match data_type:
         case NullType():
             kind = _Null
-        case CharType() | VarCharType() | BinaryType() | VarBinaryType():
+        case CharType() | VarCharType() | BinaryType() | VarBinaryType() | VariantType():
             kind = _Text
         case RowType():
             kind = _Row

@@ -31,6 +31,7 @@ from flowsql.types.datatypes import (
     TinyIntType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     YearMonthIntervalType,
     quote_identifier,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "TinyIntType",
     "VarBinaryType",
     "VarCharType",
+    "VariantType",
     "YearMonthIntervalType",
     "arrow_schema",
     "arrow_type",

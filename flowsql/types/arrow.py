@@ -10,6 +10,7 @@
 | TIMESTAMP_LTZ | the same with tz=UTC |
 | INTERVAL YEAR TO MONTH, DAY TO SECOND | int32 months, int64 milliseconds |
 | ARRAY, MAP, MULTISET, ROW | list, map, map<T, int32>, struct |
+| VARIANT | binary: metadata and value of Parquet's Variant encoding, one behind the other |
 | NULL | null |
 
 Arrow's fields are always nullable: NOT NULL is checked at the sinks, from our own types.
@@ -39,6 +40,7 @@ _SIMPLE: dict[type[t.DataType], pa.DataType] = {
     t.VarCharType: pa.string(),
     t.BinaryType: pa.binary(),
     t.VarBinaryType: pa.binary(),
+    t.VariantType: pa.binary(),
     t.DateType: pa.date32(),
     t.TimeType: pa.time32("ms"),
     t.YearMonthIntervalType: pa.int32(),

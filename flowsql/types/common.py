@@ -15,6 +15,7 @@ from flowsql.types.decimals import MAX_PRECISION, as_decimal
 
 __all__ = [
     "common_type",
+    "holds_variant",
     "is_approximate",
     "is_binary",
     "is_character",
@@ -25,6 +26,7 @@ __all__ = [
     "is_nested",
     "is_numeric",
     "is_timestamp",
+    "is_unordered",
     "plain_type",
 ]
 
@@ -84,6 +86,26 @@ def is_interval(data_type: t.DataType) -> bool:
 def is_nested(data_type: t.DataType) -> bool:
     """ARRAY, MULTISET, MAP or ROW."""
     return isinstance(data_type, t.ArrayType | t.MultisetType | t.MapType | t.RowType)
+
+
+def is_unordered(data_type: t.DataType) -> bool:
+    """VARIANT: two values are the same or not, and neither is less."""
+    return isinstance(data_type, t.VariantType)
+
+
+def holds_variant(data_type: t.DataType) -> bool:
+    """VARIANT, or a type with one within."""
+    match data_type:
+        case t.VariantType():
+            return True
+        case t.ArrayType(element=element) | t.MultisetType(element=element):
+            return holds_variant(element)
+        case t.MapType(key=key, value=value):
+            return holds_variant(key) or holds_variant(value)
+        case t.RowType(types=types):
+            return any(map(holds_variant, types))
+        case _:
+            return False
 
 
 def plain_type(data_type: t.DataType) -> t.DataType:

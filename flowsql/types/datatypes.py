@@ -39,6 +39,7 @@ __all__ = [
     "TinyIntType",
     "VarBinaryType",
     "VarCharType",
+    "VariantType",
     "YearMonthIntervalType",
     "quote_identifier",
 ]
@@ -186,6 +187,13 @@ class VarBinaryType(DataType):
 
     def _text(self) -> str:
         return "BYTES" if self.length == MAX_LENGTH else f"VARBINARY({self.length})"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantType(DataType):
+    """A value that says itself what it is: null, a scalar, an array or an object."""
+
+    root = "VARIANT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -422,5 +422,5 @@ _TYPES: dict[str, Callable[[_Reader], t.DataType]] = {
     "TINYINT": _fixed(t.TinyIntType()),
     "VARBINARY": lambda r: t.VarBinaryType(r.length("VARBINARY", t.MAX_LENGTH)),
     "VARCHAR": lambda r: t.VarCharType(r.length("VARCHAR", t.MAX_LENGTH)),
-    "VARIANT": _refused("VARIANT"),
+    "VARIANT": _fixed(t.VariantType()),
 }

@@ -60,6 +60,8 @@ def _decimal(text: str, kind: t.DecimalType) -> Decimal | None:
 def _tagged(value: dict[str, Any], kind: t.DataType) -> Any:
     if "$class" in value and "$row_named" in value and isinstance(kind, t.StructuredType):
         value = {"$row_named": value["$row_named"]}
+    if isinstance(kind, t.VariantType) and "str" in value:
+        return value["str"]
     if "$class" in value or "$java" in value:
         raise NotRepresentable(str(value)[:80])
     ((tag, inner),) = value.items()

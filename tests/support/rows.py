@@ -1,7 +1,7 @@
 """Rows between plain Python and Arrow, in the units that Arrow stores.
 
 Times are integers of the stored unit (days, milliseconds, micro- or nanoseconds), DECIMAL is
-`Decimal`, ROW a tuple, ARRAY a tuple, MAP and MULTISET a tuple of pairs: every value is hashable,
+`Decimal`, VARIANT its JSON text, ROW a tuple, ARRAY a tuple, MAP and MULTISET a tuple of pairs: every value is hashable,
 NaN is one object, −0.0 is not 0.0, and no time zone of the process gets in between.
 """
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from flowsql import types as t
 from flowsql.errors import DataError
+from flowsql.expr.variant_binary import from_json, to_json
 
 __all__ = ["NAN", "NEGATIVE_ZERO", "batch_of", "plain_float", "rows_of", "unordered"]
 
@@ -69,6 +70,8 @@ def _freeze(value: Any, kind: t.DataType) -> Any:
     match kind:
         case t.FloatType() | t.DoubleType():
             return plain_float(value)
+        case t.VariantType():
+            return to_json(value)
         case t.ArrayType(element=element):
             return tuple(_freeze(v, element) for v in value)
         case t.MapType(key=key, value=item):
@@ -97,6 +100,8 @@ def _thaw(value: Any, kind: t.DataType) -> Any:
     if value is None:
         return None
     match kind:
+        case t.VariantType():
+            return from_json(value, last_wins=False)
         case t.ArrayType(element=element):
             return [_thaw(v, element) for v in value]
         case t.MapType(key=key, value=item):

@@ -34,6 +34,7 @@ from flowsql.types import (
     MultisetType,
     RowType,
     VarCharType,
+    VariantType,
 )
 from flowsql_connectors.filesystem.options import OPTIONS
 from flowsql_connectors.filesystem.paths import is_hidden, local_path, path_regex
@@ -95,7 +96,7 @@ class FilesystemConnector(Connector):
                     hint="Give the column another name.",
                 )
             kind = table.schema.fields[table.schema.index(key)].type
-            if isinstance(kind, ArrayType | MapType | MultisetType | RowType):
+            if isinstance(kind, ArrayType | MapType | MultisetType | RowType | VariantType):
                 raise ConfigError(f'partition column "{key}" cannot be of type {kind}')
         if len(table.partition_keys) == len(table.schema.names):
             raise ConfigError(f'table "{table.name}" has no column beside its partition columns')

@@ -18,6 +18,7 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConnectorError
 from flowsql.formats import row_text
+from flowsql.types import RowType
 
 __all__ = ["PrintSink"]
 
@@ -31,19 +32,21 @@ class PrintSink(Sink):
         identifier = table.options["print-identifier"]
         self._prefix = f"{identifier}> " if identifier else ""
         self._error = table.options["standard-error"]
+        self._schema = table.schema
 
     def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
         del context, previous_tokens
-        return _PrintWriter(self._prefix, sys.stderr if self._error else sys.stdout)
+        return _PrintWriter(self._prefix, self._schema, sys.stderr if self._error else sys.stdout)
 
 
 class _PrintWriter(Writer):
-    def __init__(self, prefix: str, target: TextIO) -> None:
+    def __init__(self, prefix: str, schema: RowType, target: TextIO) -> None:
         self._prefix = prefix
+        self._schema = schema
         self._target = target
 
     def write(self, changes: Changes) -> None:
-        lines = [f"{self._prefix}{line}\n" for line in row_text(changes)]
+        lines = [f"{self._prefix}{line}\n" for line in row_text(changes, self._schema)]
         with _readable():
             self._target.write("".join(lines))
 

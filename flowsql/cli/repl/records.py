@@ -24,6 +24,7 @@ from flowsql.types import (
     NullType,
     RowType,
     VarCharType,
+    VariantType,
     YearMonthIntervalType,
     arrow_schema,
 )
@@ -31,7 +32,7 @@ from flowsql.types import (
 __all__ = ["RecordPrinter"]
 
 _NESTED = (ArrayType, MapType, MultisetType, RowType)
-_TEXT = (NullType, YearMonthIntervalType, DayTimeIntervalType)
+_TEXT = (NullType, VariantType, YearMonthIntervalType, DayTimeIntervalType)
 
 
 class RecordPrinter:

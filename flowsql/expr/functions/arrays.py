@@ -63,7 +63,7 @@ from flowsql.types import (
     VarCharType,
     arrow_type,
 )
-from flowsql.types.common import common_type, is_character, is_interval, is_nested
+from flowsql.types.common import common_type, is_character, is_interval, is_nested, is_unordered
 
 __all__ = ["FUNCTIONS"]
 
@@ -309,7 +309,12 @@ def _ordered(data_type: DataType) -> bool:
     if not isinstance(data_type, ArrayType):
         return False
     of = data_type.element
-    return not (is_nested(of) or is_interval(of) or isinstance(of, BooleanType | NullType))
+    return not (
+        is_nested(of)
+        or is_unordered(of)
+        or is_interval(of)
+        or isinstance(of, BooleanType | NullType)
+    )
 
 
 SORTABLE = Param("<ARRAY OF COMPARABLE>", _ordered)

@@ -24,6 +24,7 @@ from flowsql.expr.functions import (
     structured,
     temporal,
     temporal_text,
+    variants,
 )
 from flowsql.expr.nodes import Call
 from flowsql.expr.python_calls import python_function, python_overload
@@ -51,6 +52,7 @@ _FAMILIES = (
     structured,
     temporal,
     temporal_text,
+    variants,
 )
 
 

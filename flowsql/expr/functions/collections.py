@@ -13,10 +13,19 @@ from flowsql.changelog.keys import Keys
 from flowsql.errors import Span, SqlError, nearest
 from flowsql.expr.casting import cast_to, same_type
 from flowsql.expr.faults import Fault
+from flowsql.expr.functions.variants import variant_element, variant_member
 from flowsql.expr.lists import element_with, entries, keys_of, nan_mask, offsets_of
 from flowsql.expr.nodes import Call, Expression, FieldAccess, Literal
-from flowsql.expr.params import ANY, ARRAY, INT, MAP, MULTISET
-from flowsql.expr.registry import Bind, Function, Result, by_arguments, overload, strict
+from flowsql.expr.params import ANY, ARRAY, CHARACTER, INT, MAP, MULTISET, VARIANT
+from flowsql.expr.registry import (
+    Bind,
+    Function,
+    Result,
+    by_arguments,
+    forced_nullable,
+    overload,
+    strict,
+)
 from flowsql.expr.resolve import resolve
 from flowsql.expr.signatures import wrong_arguments
 from flowsql.expr.vector import (
@@ -41,6 +50,7 @@ from flowsql.types import (
     MapType,
     NullType,
     RowType,
+    VariantType,
     arrow_type,
 )
 from flowsql.types.common import common_type, is_character, is_integer
@@ -163,7 +173,12 @@ def _row_make(call: Call, settings: EvalSettings) -> Kernel:
 
 
 def _bind_item(args: Sequence[Expression], span: Span | None) -> Expression:
-    forms = ("<ARRAY>[<INTEGER>]", "<MAP>[<ANY>]", "<ROW>[<CHARACTER>|<INTEGER>]")
+    forms = (
+        "<ARRAY>[<INTEGER>]",
+        "<MAP>[<ANY>]",
+        "<ROW>[<CHARACTER>|<INTEGER>]",
+        "<VARIANT>[<CHARACTER>|<INTEGER>]",
+    )
     if len(args) != 2:
         raise wrong_arguments("ITEM", args, span, forms)
     value, key = args
@@ -191,6 +206,12 @@ def _bind_item(args: Sequence[Expression], span: Span | None) -> Expression:
             result = found.with_nullable(True)
             given = (value, cast_to(key, wanted) if not is_character(wanted) else key)
             return Call(type=result, function="ITEM", args=given, span=span)
+        case VariantType() if is_character(key.type) or is_integer(key.type):
+            # A BIGINT wraps, as in Flink.
+            place = cast_to(key, IntType()) if is_integer(key.type) else key
+            return Call(
+                type=value.type.with_nullable(True), function="ITEM", args=(value, place), span=span
+            )
         case RowType() if isinstance(key, Literal):
             return _member(value, value.type, key, span)
         case _:
@@ -409,9 +430,12 @@ FUNCTIONS = (
     Function("ROW", "A row of the values.",
              (overload((ANY,), _fixed(RowType()), _row_make, variadic=True),), _bind_row,
              signatures=("ROW(<ANY>, ...)",)),
-    Function("ITEM", "An element of an array, a value of a map, a field of a row.",
+    Function("ITEM", "An element of an array, a value of a map, a field of a row; a part of a VARIANT.",
              (overload((ARRAY, INT), _element_type, strict(_at)),
-              overload((MAP, ANY), _values_type, _lookup_make)),
+              overload((MAP, ANY), _values_type, _lookup_make),
+              overload((VARIANT, INT), forced_nullable(VariantType()), strict(variant_element)),
+              overload((VARIANT, CHARACTER), forced_nullable(VariantType()),
+                       strict(variant_member))),
              _bind_item),
     Function("CARDINALITY", "The number of elements.",
              tuple(overload((p,), _INT, strict(_cardinality)) for p in (ARRAY, MAP, MULTISET))),

@@ -43,6 +43,7 @@ from flowsql.types.common import (
     is_interval,
     is_nested,
     is_numeric,
+    is_unordered,
     plain_type,
 )
 
@@ -64,6 +65,13 @@ def bind_comparison(
 ) -> Expression:
     """Left symbol right, both brought to a type in which they compare."""
     a, b = left.type, right.type
+    if (is_unordered(a) or is_unordered(b)) and symbol in ("<", "<=", ">", ">="):
+        kind = a if is_unordered(a) else b
+        raise SqlError(
+            f'"{symbol}" does not compare {kind.with_nullable(True)}',
+            hint="Compare what JSON_VALUE takes out of it.",
+            span=span,
+        )
     nullable = a.nullable or b.nullable
     pair = _aligned(symbol, left, right, span)
     if pair is None:

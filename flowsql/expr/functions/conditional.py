@@ -16,8 +16,8 @@ from flowsql.expr.params import ANY
 from flowsql.expr.registry import Function, Maker, first_argument, overload, strict
 from flowsql.expr.signatures import wrong_arguments
 from flowsql.expr.vector import EvalSettings, Kernel, Value
-from flowsql.types import BooleanType, NullType
-from flowsql.types.common import common_type, is_nested
+from flowsql.types import BooleanType, DataType, NullType
+from flowsql.types.common import common_type, is_nested, is_unordered
 
 __all__ = ["FUNCTIONS", "bind_case"]
 
@@ -105,10 +105,14 @@ def _lazy(call: Call, settings: EvalSettings) -> Kernel:
     return kernel
 
 
+def _no_order(data_type: DataType) -> bool:
+    return is_nested(data_type) or is_unordered(data_type)
+
+
 def _bind_extreme(name: str) -> Any:
     def bind(args: Sequence[Expression], span: Span | None) -> Expression:
         merged = common_type([a.type for a in args], double=True) if args else None
-        if merged is None or isinstance(merged, NullType) or is_nested(merged):
+        if merged is None or isinstance(merged, NullType) or _no_order(merged):
             raise wrong_arguments(name, args, span)
         return Call(
             type=merged, function=name, args=tuple(cast_to(a, merged) for a in args), span=span

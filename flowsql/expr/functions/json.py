@@ -40,6 +40,7 @@ from flowsql.types import (
     IntType,
     NullType,
     VarCharType,
+    VariantType,
     arrow_type,
 )
 from flowsql.types.common import is_character
@@ -85,8 +86,14 @@ def _check_path(call: Call) -> None:
             raise SqlError(e.message, hint=e.hint, span=call.args[1].span) from e
 
 
+_OF_VARIANT = ("JSON_VALUE", "JSON_QUERY")
+
+
 def _inputs(name: str, args: Sequence[Expression], counts: tuple[int, ...], span: Any) -> None:
-    texts = all(is_character(a.type) or isinstance(a.type, NullType) for a in args[:2])
+    kinds = [a.type for a in args[:2]]
+    if name in _OF_VARIANT and kinds and isinstance(kinds[0], VariantType):
+        kinds = kinds[1:]
+    texts = all(is_character(k) or isinstance(k, NullType) for k in kinds)
     if len(args) not in counts or not texts:
         raise wrong_arguments(name, args, span)
 
@@ -94,6 +101,9 @@ def _inputs(name: str, args: Sequence[Expression], counts: tuple[int, ...], span
 def _texts(args: Sequence[Expression]) -> list[Expression]:
     """The first two arguments as text, the others as they are."""
     cast = [cast_to(a, _STRING) if isinstance(a.type, NullType) else a for a in args[:2]]
+    if isinstance(cast[0].type, VariantType):
+        text = VarCharType(nullable=cast[0].type.nullable)
+        cast[0] = Call(type=text, function="JSON_STRING", args=(cast[0],), span=cast[0].span)
     return [*cast, *args[2:]]
 
 

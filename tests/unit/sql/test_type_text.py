@@ -144,7 +144,7 @@ def test_what_sql_declares_is_what_flink_makes_of_it(text: str, expected: str) -
         ("VARCHAR(0)", "the length of VARCHAR must be between 1 and 2147483647 (both inclusive)"),
         ("TIMESTAMP WITH TIME ZONE", "Hint: Use TIMESTAMP_LTZ"),
         ("RAW('x', 'y')", "data type RAW is not supported"),
-        ("VARIANT", "data type VARIANT is not supported yet"),
+        ("VARIANT(3)", 'expected the end of the type, found "("'),
         ("REAL", "Hint: Flink does not know it either; use FLOAT."),
         ("ROW<a>", 'field "a" has no type'),
         ("ARRAY<INT", 'expected ">", found the end of the text'),
