@@ -46,9 +46,15 @@ class PostgresServer:
     Args:
         version: major version, 12 to 18.
         settings: of postgresql.conf, over those for logical replication.
+        data: a data folder to begin as a standby with a copy of; an empty database without.
     """
 
-    def __init__(self, version: int = 15, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        version: int = 15,
+        settings: Mapping[str, str] | None = None,
+        data: Path | None = None,
+    ) -> None:
         self.version = version
         self.port = _free_port()
         self.settings = {**_SETTINGS, **(settings or {})}
@@ -62,7 +68,14 @@ class PostgresServer:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         try:
-            self._run("initdb", "-D", str(self._data), *options)
+            if data is None:
+                self._run("initdb", "-D", str(self._data), *options)
+            else:
+                shutil.copytree(data, self._data)
+                for path in (self._data, *self._data.rglob("*")):
+                    if self._user is not None:
+                        os.chown(path, self._user.pw_uid, self._user.pw_gid)
+                self.put("standby.signal", b"")
             self.start()
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -162,6 +175,20 @@ class PostgresServer:
         else:
             self.stop(mode)
         self.start()
+
+    def standby(self, settings: Mapping[str, str] | None = None) -> PostgresServer:
+        """A server that follows this one, which is stopped for a moment to be copied.
+
+        Args:
+            settings: of the standby, over those of this one.
+        """
+        self.stop()
+        where = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+        made = {**self.settings, "primary_conninfo": where, **(settings or {})}
+        try:
+            return PostgresServer(self.version, made, self._data)
+        finally:
+            self.start()
 
     def promote(self) -> None:
         """Start what was stopped as a standby that takes over: in another timeline."""

@@ -58,6 +58,11 @@ class CuttingProxy:
         with self._lock:
             self._left = size
 
+    def turn(self, port: int) -> None:
+        """Lead to another server from now on; connections to the old one end."""
+        self._target = port
+        self.cut()
+
     def refuse(self, refusing: bool = True) -> None:
         """Take no new connections, as a server that is gone; or take them again."""
         self._refusing = refusing

@@ -7,6 +7,7 @@ from typing import Final
 
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
+from flowsql_connectors.postgres_cdc.slots import is_standby
 from flowsql_connectors.postgres_cdc.visibility import Snapshot
 
 __all__ = ["SnapshotHolder", "wait_for_running"]
@@ -41,7 +42,17 @@ class SnapshotHolder:
 
         Args:
             connection: another one, that commits by itself.
+
+        Raises ConnectorError on a standby.
         """
+        if is_standby(self._server, connection):
+            # Its snapshots do not tell which transactions they leave out, and it cannot mark its log.
+            raise ConnectorError(
+                f'PostgreSQL server "{self._server}" is a standby, where a snapshot that is read'
+                " in part cannot be read on",
+                hint="Begin anew with --fresh and a 'slot.name' that is not there; or name the"
+                " primary in 'hostname'.",
+            )
         # Transactional, so that it is written at once; no standby is waited for.
         self._server.rows(connection, "SET synchronous_commit = local")
         ((bound,),) = self._server.rows(

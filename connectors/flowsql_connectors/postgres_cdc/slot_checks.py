@@ -12,7 +12,7 @@ from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc import slots
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
 
-__all__ = ["check_slot", "idle_slot"]
+__all__ = ["check_slot", "end_of_log", "idle_slot"]
 
 _ACTIVE_PATIENCE: Final = 10.0  # seconds
 _WRITTEN: Final = """
@@ -44,6 +44,11 @@ def idle_slot(server: Server, connection: Connection, slot: str) -> slots.SlotSt
         time.sleep(0.1)
 
 
+def end_of_log(server: Server, connection: Connection) -> int:
+    """Up to where the server has its log; on a standby, up to where it has followed."""
+    return lsn_number(server.rows(connection, _WRITTEN)[0][0])
+
+
 def check_slot(
     server: Server, slot: str, replication: Connection, position: int, timeline: int
 ) -> int:
@@ -55,7 +60,7 @@ def check_slot(
     with contextlib.closing(server.open()) as connection:
         try:
             found = slots.find_slot(server, connection, slot)
-            ((now,),) = server.rows(connection, _WRITTEN)
+            now = end_of_log(server, connection)
         except ConnectorError:
             if connection.broken or connection.closed:
                 raise psycopg.OperationalError("the connection is lost") from None
@@ -70,7 +75,7 @@ def check_slot(
         raise slots.lost_slot(server, slot, found.lost)
     if found.confirmed > position:
         raise slots.slot_ahead(server, slot, found.confirmed, position)
-    if lsn_number(now) < position:
+    if now < position:
         raise ConnectorError(
             f'the log of PostgreSQL server "{server}" ends before the position that was read',
             detail="Another server has taken over that had not all of it.",

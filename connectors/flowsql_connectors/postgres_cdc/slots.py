@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -13,15 +14,20 @@ from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_numbe
 
 __all__ = [
     "SlotState",
+    "check_standby",
     "check_timeline",
     "create_slot",
     "drop_slot",
     "find_slot",
     "fork_of",
+    "is_standby",
     "lost_slot",
     "slot_ahead",
     "system_of",
 ]
+
+_STANDBY_SINCE: Final = 160_000
+_FAILOVER_SINCE: Final = 170_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +133,20 @@ def create_slot(
 ) -> tuple[int, str | None]:
     """A new slot: the log position it starts at, and the snapshot of the tables there.
 
-    The snapshot lives until the connection runs its next command.
+    The snapshot lives until the connection runs its next command. A slot that stays is one that
+    standbys keep as well, where the server can have such: a job goes on there after a failover.
     """
+    how = sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT")
+    if (
+        not temporary
+        and replication.info.server_version >= _FAILOVER_SINCE
+        and not is_standby(server, replication)
+    ):
+        how = sql.SQL(f"(SNAPSHOT '{'export' if export else 'nothing'}', FAILOVER true)")
     statement = sql.SQL("CREATE_REPLICATION_SLOT {} {} LOGICAL pgoutput {}").format(
         sql.Identifier(name),
         sql.SQL("TEMPORARY" if temporary else ""),
-        sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT"),
+        how,
     )
     try:
         cursor = replication.execute(statement.as_bytes(replication))
@@ -141,6 +155,21 @@ def create_slot(
         raise server.error(error, f'did not create replication slot "{name}"') from None
     assert row is not None
     return lsn_number(row[1]), row[2]
+
+
+def is_standby(server: Server, connection: Connection) -> bool:
+    """Whether the server follows another one."""
+    return bool(server.rows(connection, "SELECT pg_is_in_recovery()")[0][0])
+
+
+def check_standby(server: Server, connection: Connection) -> None:
+    """Raise ConnectorError for a server that follows another one and cannot send its log."""
+    if connection.info.server_version < _STANDBY_SINCE and is_standby(server, connection):
+        raise ConnectorError(
+            f'PostgreSQL server "{server}" is a standby, which sends its log from version 16 on',
+            hint="Name the primary in 'hostname'.",
+            option="hostname",
+        )
 
 
 def drop_slot(connection: Connection, name: str) -> None:

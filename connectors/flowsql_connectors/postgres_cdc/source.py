@@ -48,9 +48,9 @@ from flowsql_connectors.postgres_cdc.publications import (
 )
 from flowsql_connectors.postgres_cdc.reader import NAME, check_format
 from flowsql_connectors.postgres_cdc.rows import check_generated, check_table
-from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
+from flowsql_connectors.postgres_cdc.server import Connection, Server
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup, shape_of
-from flowsql_connectors.postgres_cdc.slot_checks import idle_slot
+from flowsql_connectors.postgres_cdc.slot_checks import end_of_log, idle_slot
 from flowsql_connectors.postgres_cdc.types import PgType
 from flowsql_connectors.postgres_cdc.visibility import Snapshot
 
@@ -248,6 +248,7 @@ class PostgresSource(Source):
         replication = self._server.connect(replication=True)
         self._replication = replication
         self._system, self._timeline = slots.system_of(self._server, replication)
+        slots.check_standby(self._server, self._connection)
         if not self.bounded or (position is not None and position["slot"] and not position["over"]):
             self._publish(create=position is None)
         if position is None:
@@ -326,8 +327,7 @@ class PostgresSource(Source):
         else:
             self._start = found.confirmed
             if self._mode == "latest-offset":
-                ((now,),) = self._rows("SELECT pg_current_wal_lsn()::text")
-                self._start = max(self._start, lsn_number(now))
+                self._start = max(self._start, end_of_log(self._server, self._connection))
             elif snapshot:
                 wait_for_running(self._server, self._connection, self._slot)
                 self._take_snapshot()
