@@ -136,6 +136,10 @@ def _snapshot(status: JSON, level: int) -> Iterator[tuple[str, str]]:
     if reading:
         yield "snapshot", f"snapshot {progress_text(reading, tight=level > 0)}"
     lost = [s["reconnecting"] for s in sources if s.get("reconnecting")]
+    over = [s["kept_bytes"] for s in sources if s.get("over_budget")]
+    if over:
+        kept = bytes_text(max(over), tight=level > 0)
+        yield "budget", f"log {kept} over budget" if level < _SHORTEST else f"log {kept}!"
     if lost:
         yield "lost", reconnecting_text(max(lost, key=lambda s: s["attempt"]))
 

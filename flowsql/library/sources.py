@@ -14,7 +14,7 @@ JSON = dict[str, Any]
 
 SOURCE_COLUMNS = (
     *("tables", "connector", "phase", "splits", "rows", "snapshot", "position", "lag bytes", "lag"),
-    "slot",
+    *("slot", "kept log"),
 )
 
 
@@ -51,7 +51,16 @@ def source_row(source: JSON) -> list[str | None]:
         None if source["lag_bytes"] is None else bytes_text(source["lag_bytes"]),
         None if source["lag_ms"] is None else duration_text(source["lag_ms"]),
         source["slot"],
+        _kept_text(source),
     ]
+
+
+def _kept_text(source: JSON) -> str | None:
+    """`1.2 GiB, over budget`: of its log, kept by the server."""
+    kept = source.get("kept_bytes")
+    if kept is None:
+        return None
+    return bytes_text(kept) + (", over budget" if source.get("over_budget") else "")
 
 
 def progress_text(snapshots: Sequence[JSON], *, tight: bool = False) -> str:

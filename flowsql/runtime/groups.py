@@ -266,7 +266,9 @@ class SourceGroup:
             "queued_bytes": sum(r.thread.queued_bytes for r in list(self._readers)),
             "position": _first(s.position for s in told),
             "slot": _first(s.slot for s in told),
-            "lag_bytes": max((s.lag_bytes for s in told if s.lag_bytes is not None), default=None),
+            "lag_bytes": _lag_bytes(told),
+            "kept_bytes": _first(s.kept_bytes for s in told),
+            "over_budget": any(s.over_budget for s in told),
             "lag_ms": max((s.lag_ms for s in told if s.lag_ms is not None), default=self.lag_ms),
             "consistent": self.consistent,
             "done": self.done,
@@ -418,6 +420,13 @@ class SourceGroup:
                     self._discovery_error = error
                     self._ready.notify_all()
                 return
+
+
+def _lag_bytes(told: Sequence[SourceStatus]) -> int | None:
+    """How much of the log is not read yet; readers are asked before their source."""
+    end, read_to = _first(s.log_end for s in told), _first(s.read_to for s in told)
+    derived = None if end is None or read_to is None else max(0, end - read_to)
+    return max((s.lag_bytes for s in told if s.lag_bytes is not None), default=derived)
 
 
 _T = TypeVar("_T")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,15 @@ from flowsql.changelog import (
     Kinds,
     concat_changes,
 )
-from flowsql.errors import ConfigError, ConnectorError, DataError
+from flowsql.errors import ConfigError, DataError
 from flowsql_connectors.postgres_cdc.catalog import ServerTable
+from flowsql_connectors.postgres_cdc.described import (
+    FULL_CURE,
+    check_identity,
+    check_relations,
+    column_gone,
+    schema_changed,
+)
 from flowsql_connectors.postgres_cdc.messages import LogBatch, RelationChanges
 from flowsql_connectors.postgres_cdc.relations import Relation
 from flowsql_connectors.postgres_cdc.rows import Mask, RowShape, Types
@@ -32,8 +38,6 @@ from flowsql_connectors.postgres_cdc.types import ColumnReading, PgType, read_co
 from flowsql_connectors.postgres_cdc.visibility import ChunkedTable
 
 __all__ = ["ChangeMaker", "LogTable"]
-
-_FULL_CURE: Final = "Run in the server: ALTER TABLE {} REPLICA IDENTITY FULL;"
 
 
 @dataclass(slots=True)
@@ -111,6 +115,8 @@ class ChangeMaker:
         if dropped:
             floor = _ordinal_behind(batch, dropped)
         emptied = emptied_at(batch, self.tables, self.held, floor) if batch.truncates else {}
+        if batch.relations:
+            check_relations(batch.relations, self.tables)
         parts: dict[str, list[tuple[npt.NDArray[np.int64], Changes]]] = {}
         for changes in batch.changes:
             table = self.tables.get(changes.relation.oid)
@@ -169,27 +175,29 @@ class ChangeMaker:
         shapes = []
         for shape in table.shapes:
             if sorted(now) != sorted(then) and shape.table.options["scan.schema-change"] == "fail":
-                raise _schema_changed(shape, source, then, now)
+                raise schema_changed(shape, source, then, now)
             places, readings = [], []
             for reading in shape.readings:
                 place = index.get(reading.name)
                 if place is None:
-                    raise _column_gone(shape, source, reading.name, now)
+                    raise column_gone(shape, source, reading.name, now)
                 _, oid, modifier = now[place]
                 pg = self.types[oid, modifier]
                 places.append(place)
                 try:
                     readings.append(_read_now(reading, pg, source))
                 except ConfigError as error:
-                    raise _schema_changed(shape, source, then, now) from error
+                    raise schema_changed(shape, source, then, now) from error
             key = [index[c] for c in shape.table.primary_key if c in index]
+            if shape.upserts:
+                check_identity(shape, relation)
             shapes.append(_ShapePlan(shape, places, readings, key))
         chunk_key = table.chunks.key if table.chunks is not None else None
         place = None
         if chunk_key is not None:
             place = index.get(chunk_key.column.name)
             if place is None:
-                raise _column_gone(table.shapes[0], source, chunk_key.column.name, now)
+                raise column_gone(table.shapes[0], source, chunk_key.column.name, now)
         return _Plan(relation, shapes, place)
 
     def forget_chunks(self) -> None:
@@ -297,7 +305,7 @@ def _need_before(changes: RelationChanges, kinds: Kinds, kept: Mask | None) -> N
             f'the log does not hold the row before an update or delete of table "{name}"',
             detail='The "before" field of UPDATE/DELETE message is null, please check the Postgres'
             " table has been set REPLICA IDENTITY to FULL level.",
-            hint=_FULL_CURE.format(name) + " Or declare a PRIMARY KEY and"
+            hint=FULL_CURE.format(name) + " Or declare a PRIMARY KEY and"
             " 'changelog-mode' = 'upsert', which needs no row before.",
         )
 
@@ -325,7 +333,7 @@ def _upserts(
                 f'the log does not hold column "{wrong[0]}" of a row of table "{name}" whose'
                 " primary key was changed",
                 detail="The server leaves out a long value that did not change.",
-                hint=_FULL_CURE.format(name),
+                hint=FULL_CURE.format(name),
             )
     stay = np.ones(len(kinds), np.bool_)
     stay[before[~moved]] = False
@@ -345,7 +353,7 @@ def _no_unchanged(changes: RelationChanges, kept: Mask | None, unchanged: dict[s
                 f'the log does not hold column "{name}" of a row of table "{table}" that was'
                 " updated",
                 detail="The server leaves out a long value that did not change.",
-                hint=_FULL_CURE.format(table),
+                hint=FULL_CURE.format(table),
             )
 
 
@@ -376,33 +384,3 @@ def _in_order(
     if start < len(whole):
         parts.append(whole.slice(start, len(whole) - start))
     return parts
-
-
-def _schema_changed(
-    shape: RowShape,
-    source: ServerTable,
-    then: list[tuple[str, int, int]],
-    now: list[tuple[str, int, int]],
-) -> ConnectorError:
-    was, is_now = {n: (t, m) for n, t, m in then}, {n: (t, m) for n, t, m in now}
-    facts = [f'"{n}" is gone' for n in was if n not in is_now]
-    facts += [f'"{n}" is new' for n in is_now if n not in was]
-    facts += [f'"{n}" has another type' for n in was if n in is_now and was[n] != is_now[n]]
-    return ConnectorError(
-        f'the columns of table "{source}" of the server have changed: {", ".join(facts)}',
-        hint=f'Change table "{shape.table.name}" to the columns that are there now and begin anew'
-        " with --fresh; or set 'scan.schema-change' = 'ignore', which goes on as long as every"
-        " declared column can be read.",
-    )
-
-
-def _column_gone(
-    shape: RowShape, source: ServerTable, name: str, now: list[tuple[str, int, int]]
-) -> ConnectorError:
-    there = ", ".join(f'"{n}"' for n, _, _ in now)
-    return ConnectorError(
-        f'the log of table "{source}" has no column "{name}"',
-        detail=f"It has: {there}.",
-        hint="A generated column, one that was dropped, and one that the publication leaves out"
-        f' are not in the log: take it out of table "{shape.table.name}".',
-    )

@@ -120,6 +120,7 @@ class LogReader:
         wait = max(0.0, self._retry_at - time.monotonic())
         return SourceStatus(
             position=lsn_text(self._given),
+            read_to=self._given,
             lag_ms=self._lag_ms,
             attempt=self._attempt if lost else 0,
             next_attempt_ms=round(wait * 1000) if lost else None,

@@ -99,6 +99,19 @@ OPTIONS: Final = (
         choices=("fail", "ignore"),
     ),
     Option(
+        "scan.wal-lag-budget",
+        OptionType.MEMORY,
+        "How much of its log the server may keep for the slot; not set: as much as it takes.",
+    ),
+    Option(
+        "scan.wal-lag-budget.exceeded",
+        OptionType.ENUM,
+        "What happens where it keeps more: that is said, once each time; or the job ends. A start"
+        " that finds more waits until it has been read.",
+        default="warn",
+        choices=("warn", "fail"),
+    ),
+    Option(
         "heartbeat.interval.ms",
         OptionType.DURATION,
         "How often the position moves on while none of the tables changes.",

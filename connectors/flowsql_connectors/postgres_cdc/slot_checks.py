@@ -66,11 +66,7 @@ def check_slot(
                 raise psycopg.OperationalError("the connection is lost") from None
             raise
     if found is None:
-        raise ConnectorError(
-            f'PostgreSQL server "{server}" has no replication slot "{slot}" any more',
-            detail="It was dropped, or another server has taken over without it.",
-            hint="Begin anew with --fresh.",
-        )
+        raise slots.missing_slot(server, slot)
     if found.lost is not None:
         raise slots.lost_slot(server, slot, found.lost)
     if found.confirmed > position:

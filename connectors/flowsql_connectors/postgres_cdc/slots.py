@@ -22,6 +22,7 @@ __all__ = [
     "fork_of",
     "is_standby",
     "lost_slot",
+    "missing_slot",
     "slot_ahead",
     "system_of",
 ]
@@ -30,22 +31,35 @@ _STANDBY_SINCE: Final = 160_000
 _FAILOVER_SINCE: Final = 170_000
 
 
+# Of `invalidation_reason`: what keeps it from happening again.
+_REASONS: Final = {
+    "wal_removed": "raise max_slot_wal_keep_size",
+    "idle_timeout": "raise idle_replication_slot_timeout",
+    "rows_removed": "set hot_standby_feedback = on in the standby",
+    "wal_level_insufficient": "set wal_level = logical",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SlotState:
     """A replication slot as the server shows it.
 
     Attributes:
         confirmed: changes before this log position are gone.
+        restart: from here on the server keeps its log for it.
         active_pid: the server process that reads it, or None.
         lost: why it cannot be read any more, or None.
         plugin, database: what it was made for.
+        endangered: the log that it needs may be removed at any moment.
     """
 
     confirmed: int
+    restart: int
     active_pid: int | None
     lost: str | None
     plugin: str
     database: str
+    endangered: bool = False
 
 
 def system_of(server: Server, replication: Connection) -> tuple[str, int]:
@@ -121,10 +135,12 @@ def find_slot(server: Server, connection: Connection, name: str) -> SlotState | 
         lost = "wal_removed"
     return SlotState(
         lsn_number(row["confirmed_flush_lsn"] or "0/0"),
+        lsn_number(row["restart_lsn"] or "0/0"),
         row["active_pid"],
         lost,
         row["plugin"],
         row["database"],
+        row.get("wal_status") == "unreserved",
     )
 
 
@@ -177,13 +193,22 @@ def drop_slot(connection: Connection, name: str) -> None:
     connection.execute("SELECT pg_drop_replication_slot(%s)", [name])
 
 
+def missing_slot(server: Server, name: str) -> ConnectorError:
+    """The slot is gone while a job reads it."""
+    return ConnectorError(
+        f'PostgreSQL server "{server}" has no replication slot "{name}" any more',
+        detail="It was dropped, or another server has taken over without it.",
+        hint="Begin anew with --fresh.",
+    )
+
+
 def lost_slot(server: Server, name: str, reason: str) -> ConnectorError:
     """The slot cannot be read any more."""
     return ConnectorError(
         f'replication slot "{name}" of PostgreSQL server "{server}" is lost: {reason}',
         detail="Changes between the checkpoint and now are no longer in the server.",
         hint=f"Drop it (SELECT pg_drop_replication_slot('{name}')), begin anew with --fresh, and"
-        " raise max_slot_wal_keep_size.",
+        f" {_REASONS.get(reason, 'see what the server log says of it')}.",
     )
 
 

@@ -46,6 +46,11 @@ from flowsql_connectors.postgres_cdc.publications import (
     ensure_publication,
     publishes,
 )
+from flowsql_connectors.postgres_cdc.published import (
+    Published,
+    check_published,
+    look_at_publication,
+)
 from flowsql_connectors.postgres_cdc.reader import NAME, check_format
 from flowsql_connectors.postgres_cdc.rows import check_generated, check_table
 from flowsql_connectors.postgres_cdc.server import Connection, Server
@@ -53,10 +58,12 @@ from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup, shape
 from flowsql_connectors.postgres_cdc.slot_checks import end_of_log, idle_slot
 from flowsql_connectors.postgres_cdc.types import PgType
 from flowsql_connectors.postgres_cdc.visibility import Snapshot
+from flowsql_connectors.postgres_cdc.watching import Budget, Watch
 
 __all__ = ["PostgresSource"]
 
-_LONG: Final = 3600.0  # seconds
+_LOOK: Final = 1.0  # seconds
+_LONG: Final = 3600.0
 _SHORT: Final = 0.2
 _FIRST_CHUNKS: Final = 0.1  # seconds that a start waits for all chunks of small tables
 
@@ -109,6 +116,8 @@ class PostgresSource(Source):
         # Made by this start, and by the job.
         self._made_slot = self._own_slot = False
         self._cutter = Cutter(self._server, ())
+        self._published: JSON | None = None
+        self._watch: Watch | None = None
         self._connection = self._server.connect()
         try:
             self._open(tables, modes, position)
@@ -118,6 +127,9 @@ class PostgresSource(Source):
             raise
 
     def discover(self) -> Sequence[Split]:
+        if self._watch is not None:
+            for notice in self._watch.notices():
+                self._context.tell(notice)
         self._take_chunks()
         found = []
         for name, table in self._tables.items():
@@ -146,6 +158,9 @@ class PostgresSource(Source):
     def discovery_interval(self) -> float | None:
         if not self._cutter.over:
             return _SHORT
+        if self._watch is not None:
+            # What it finds may end the job at any time.
+            return _LOOK
         # The log follows when the last chunk ends, which is asked for then.
         return None if self._log_given or not self._needs_log else _LONG
 
@@ -183,10 +198,19 @@ class PostgresSource(Source):
             "start": self._start,
             "tables": {name: t.described() for name, t in self._tables.items()},
             "snapshots": [s.described() for s in self._snapshots],
+            "published": self._published,
         }
 
     def status(self) -> SourceStatus:
-        return SourceStatus(slot=self._slot, snapshot_rows=self._snapshot_rows)
+        watch = self._watch
+        return SourceStatus(
+            slot=self._slot if self._logged else None,
+            snapshot_rows=self._snapshot_rows,
+            read_to=None if self.bounded else self._start,
+            log_end=None if watch is None else watch.end,
+            kept_bytes=None if watch is None else watch.kept,
+            over_budget=watch is not None and watch.over,
+        )
 
     def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
         if position["source"]["over"] and self._own_slot:
@@ -199,6 +223,8 @@ class PostgresSource(Source):
 
     def close(self) -> None:
         self._cutter.close()
+        if self._watch is not None:
+            self._watch.close()
         self._let_go_of_snapshot()
         if self._own_publication:
             self._own_publication = False
@@ -250,6 +276,7 @@ class PostgresSource(Source):
         self._system, self._timeline = slots.system_of(self._server, replication)
         slots.check_standby(self._server, self._connection)
         if not self.bounded or (position is not None and position["slot"] and not position["over"]):
+            self._check_published(position)
             self._publish(create=position is None)
         if position is None:
             self._start_anew(replication)
@@ -259,6 +286,48 @@ class PostgresSource(Source):
         if not self._temporary and (self._snapshot is None or self._holder is not None):
             replication.close()
             self._replication = None
+        if not self.bounded:
+            self._watch = self._start_watch()
+
+    def _start_watch(self) -> Watch:
+        return Watch(
+            self._server,
+            None if self._temporary else self._slot,
+            self._publication,
+            [t.source for t in self._tables.values()],
+            published=self._published,
+            renamed=self._renamed,
+            budget=Budget(
+                self._options["scan.wal-lag-budget"],
+                self._options["scan.wal-lag-budget.exceeded"] == "fail",
+            ),
+        )
+
+    @property
+    def _renamed(self) -> bool:
+        """Whether a table may have got another name."""
+        return all(t.options["scan.schema-change"] == "ignore" for t in self._job_tables)
+
+    def _check_published(self, position: JSON | None) -> None:
+        """Raise where the publication has left out changes since the checkpoint."""
+        if position is None or position["system"] != self._system:
+            return
+        self._published = position.get("published")
+        if self._published is not None:
+            # A table that was made again is named as such where it is compared.
+            known = {t["oid"] for t in position["tables"].values()}
+            check_published(
+                self._server,
+                self._publication,
+                [t.source for t in self._tables.values() if t.source.oid in known],
+                self._look_at_publication(),
+                self._published,
+                renamed=self._renamed,
+            )
+
+    def _look_at_publication(self) -> Published:
+        sources = [t.source for t in self._tables.values()]
+        return look_at_publication(self._server, self._connection, self._publication, sources)
 
     def _find_tables(
         self, tables: Sequence[ConnectorTable], modes: Sequence[ChangelogMode]
@@ -310,6 +379,8 @@ class PostgresSource(Source):
         )
         if done is not None and not self._temporary:
             self._context.tell(done)
+        if self._published is None:
+            self._published = self._look_at_publication().described()
 
     def _start_anew(self, replication: Connection) -> None:
         snapshot = self._mode in {"initial", "snapshot"}

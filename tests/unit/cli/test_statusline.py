@@ -197,6 +197,20 @@ def test_a_lost_connection_in_one_line() -> None:
     assert "reconnecting (attempt 3)" in status_line(SALES | {"sources": [now]})
 
 
+def test_a_log_that_is_kept_for_too_long() -> None:
+    """In one line only where it is more than is allowed, in a table always."""
+    kept = STREAM | {"kept_bytes": 3 << 30, "over_budget": False, "tables": ["t"]}
+    assert "budget" not in status_line(SALES | {"sources": [kept]})
+    over = kept | {"over_budget": True}
+    assert "  log 3.0 GB over budget  " in status_line(SALES | {"sources": [STREAM, over]})
+    lines = source_table({"sources": [kept, over]})
+    assert lines[0].endswith("  slot     kept log")
+    assert [line.partition("flowsql  ")[2] for line in lines[1:]] == [
+        "3.0 GB",
+        "3.0 GB, over budget",
+    ]
+
+
 def test_sources_below_each_other() -> None:
     """What nobody knows takes no room."""
     lost = STREAM | {"reconnecting": LOST, "tables": ["t"]}

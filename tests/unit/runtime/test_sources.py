@@ -68,7 +68,7 @@ def test_show_sources(tmp_path: Path, database: FakeDatabase) -> None:
         }
         result = session.execute("SHOW SOURCES")
         assert isinstance(result, flowsql.Result)
-        rest = (None, None, "flowsql")
+        rest = (None, None, "flowsql", None)
         position = f"LSN {database.lsn}"
         assert result.schema.names[:4] == ("job id", "tables", "connector", "phase")
         assert result.fetchall() == [
