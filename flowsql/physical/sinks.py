@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import Span, SqlError
-from flowsql.expr import Cast, Column, Expression, columns_read
+from flowsql.expr import Cast, Column, Expression, columns_read, is_deterministic
 from flowsql.logical import (
     BoundTable,
     Filter,
@@ -210,8 +210,9 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
     """Upserts that reach the sink as they were read, or None.
 
     Only projections that keep the key, and filters on nothing but the key, let them pass: whether
-    a row left a filter on other columns cannot be told without the row it replaces. A delete may
-    hold only its key, and an update leave columns out: nothing is computed from other columns.
+    a row left a filter on other columns, or on the clock, cannot be told without the row it replaces.
+    A delete may hold only its key, and an update leave columns out: nothing is computed from other
+    columns.
     """
     if ChangelogMode.UPSERT not in plan.target.sink_modes or not key:
         return None
@@ -234,7 +235,8 @@ def _straight(lowering: Lowering, plan: Insert, key: tuple[int, ...]) -> Physica
             return None
     for step in reversed(chain):
         if isinstance(step, Filter):
-            if not columns_read(step.condition) <= tracked:
+            same = is_deterministic(step.condition)
+            if not (same and columns_read(step.condition) <= tracked):
                 return None
             continue
         moved = {

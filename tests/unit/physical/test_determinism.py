@@ -51,3 +51,19 @@ def test_computed_anew_where_the_user_says_so() -> None:
         row = pa.RecordBatch.from_arrays([pa.array([1])], schema=SCHEMA)
         session.from_changes("t", SCHEMA, [Changes(row)], mode="retract")
         assert session.execute("SELECT k, RAND() AS r FROM t").to_arrow().num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "condition", ["RAND() < 0.5", "k > 0 AND CURRENT_DATE < DATE '2030-01-01'"]
+)
+def test_no_row_stays_behind_in_an_upsert_sink(condition: str) -> None:
+    """A filter that lets a row pass and not its deletion is refused, though it reads only the key."""
+    row = pa.RecordBatch.from_arrays([pa.array([1])], schema=SCHEMA)
+    with flowsql.connect() as session:
+        session.from_changes("t", SCHEMA, [Changes(row)], mode="upsert", primary_key=["k"])
+        session.execute(
+            "CREATE TABLE o (k BIGINT, PRIMARY KEY (k) NOT ENFORCED) "
+            "WITH ('connector' = 'blackhole')"
+        )
+        with pytest.raises(flowsql.SqlError, match="is not deterministic"):
+            session.execute(f"INSERT INTO o SELECT k FROM t WHERE {condition}")
