@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowsql.catalog.alter import altered, changed_options
 from flowsql.catalog.catalog import Catalog, OpenedCatalog
 from flowsql.catalog.declare import declare_table, declare_view, given_options
-from flowsql.catalog.derive import declare_as, declare_like
+from flowsql.catalog.derive import declare_as, declare_like, restated_view
 from flowsql.catalog.functions import UserFunctions
 from flowsql.catalog.objects import (
     CatalogColumn,
@@ -50,6 +50,7 @@ __all__ = [
     "declare_table",
     "declare_view",
     "given_options",
+    "restated_view",
     "show_create_catalog",
     "show_create_database",
     "show_create_function",

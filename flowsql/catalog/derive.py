@@ -7,22 +7,24 @@ belong to one script.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flowsql.catalog.catalog import Catalog
 from flowsql.catalog.declare import (
     declare_column,
     declare_table,
+    declare_view,
     distribution,
     given_options,
     watermark_clause,
 )
 from flowsql.catalog.objects import CatalogColumn, CatalogTable, CatalogView, ColumnKind
-from flowsql.catalog.show import show_create_table
+from flowsql.catalog.show import show_create_table, show_create_view
 from flowsql.errors import FlowSQLError, Span, SqlError, nearest
-from flowsql.sql import CreateTable, TableLike, parse_statement
+from flowsql.sql import CreateTable, CreateView, TableLike, parse_statement
 from flowsql.types import DataType, RowType
 
-__all__ = ["declare_as", "declare_like", "restated"]
+__all__ = ["declare_as", "declare_like", "restated", "restated_view"]
 
 _FEATURES = (
     *("CONSTRAINTS", "DISTRIBUTION", "GENERATED", "METADATA"),
@@ -43,6 +45,14 @@ def restated(table: CatalogTable, catalog: Catalog) -> CatalogTable:
         return declare_table(statement, catalog, text)
     except FlowSQLError as error:
         raise error.with_sql(text) from None
+
+
+def restated_view(view: CatalogView, text: str, catalog: Catalog) -> CatalogView:
+    """The same view with another text of its query; raises SqlError if that is none."""
+    stated = show_create_view(replace(view, text=text))
+    statement = parse_statement(stated)
+    assert isinstance(statement, CreateView)
+    return replace(declare_view(statement, catalog, stated), database=view.database)
 
 
 def declare_like(statement: CreateTable, catalog: Catalog, script: str) -> CatalogTable:

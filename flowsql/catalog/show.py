@@ -60,7 +60,8 @@ def show_create_table(
 def show_create_view(view: CatalogView, *, name: str | None = None) -> str:
     """SHOW CREATE VIEW; `name` is used instead of the full one."""
     temporary = "TEMPORARY " if view.temporary else ""
-    columns = f" ({_names(view.columns)})" if view.columns else ""
+    named = ",\n".join(f"  {quote_identifier(c)}" for c in view.columns)
+    columns = f" (\n{named}\n)" if view.columns else ""
     comment = f"\nCOMMENT {_string(view.comment)}" if view.comment is not None else ""
     return f"CREATE {temporary}VIEW {name or view.path.quoted}{columns}{comment}\nAS {view.text}"
 

@@ -17,6 +17,7 @@ from flowsql.catalog import (
     declare_table,
     declare_view,
     given_options,
+    restated_view,
     shown_as_typed,
 )
 from flowsql.config.engine import is_ignored, parse_setting
@@ -97,7 +98,7 @@ class Commands:
             case CreateView():
                 view = declare_view(statement, self._catalog, script)
                 try:
-                    binder.view(view)
+                    view = self._with_its_columns(view, binder)
                 except SqlError as error:
                     error.span = error.span or statement.name.span
                     raise
@@ -258,8 +259,7 @@ class Commands:
         made = CreateView(
             name=name, query=statement.query, comment=view.comment, span=statement.span
         )
-        changed = declare_view(made, self._catalog, script)
-        binder.view(changed)
+        changed = self._with_its_columns(declare_view(made, self._catalog, script), binder)
         self._catalog.put(changed)
         try:
             binder.view(changed)
@@ -267,6 +267,18 @@ class Commands:
             # Another view that it reads may read it.
             self._catalog.put(view)
             raise
+
+    def _with_its_columns(self, view: CatalogView, binder: Binder) -> CatalogView:
+        """The view, checked, with the columns that each `*` of it stands for now."""
+        text = binder.written_out(view)
+        if text == view.text:
+            return view
+        made = restated_view(view, text, self._catalog)
+        with contextlib.suppress(SqlError):
+            if binder.view(made) == binder.view(view):
+                return made
+        # A column of a sub-query without alias may have no name of its own.
+        return view
 
     # Settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -193,8 +194,14 @@ class Listing:
                 f'"{name}" is a {actual.lower()}', hint=f"Use SHOW CREATE {actual}.", span=name.span
             )
         if isinstance(found, CatalogView):
-            return show_create_view(found)
+            return show_create_view(self._with_names(found))
         return show_create_table(found, self._binder.tables.secrets(found))
+
+    def _with_names(self, view: CatalogView) -> CatalogView:
+        """The view with names for its columns, as Flink shows it; as it is where it is broken."""
+        with contextlib.suppress(FlowSQLError):
+            return replace(view, columns=self._binder.view(view).names)
+        return view
 
     def _describe(self, name: Name, like: Like | None) -> Result:
         found = self._catalog.find(name.parts, name.span)

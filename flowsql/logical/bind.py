@@ -19,6 +19,7 @@ from flowsql.logical.plan import Insert, LogicalPlan
 from flowsql.logical.queries import QueryBinder, rename, unique_names
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.settings import PlanSettings
+from flowsql.logical.stars import Stars, replaced
 from flowsql.logical.table import BoundTable
 from flowsql.logical.tables import Tables
 from flowsql.sql import dialect as d
@@ -108,6 +109,11 @@ class Binder:
         return self.tables.bind(table)
 
     def view(self, view: CatalogView) -> RowType:
-        """The schema of a view, its query checked: for CREATE VIEW and DESCRIBE."""
-        plan = self._queries.view(view)
-        return plan.schema
+        """The schema of a view, its query checked: for DESCRIBE."""
+        return self._queries.view(view).schema
+
+    def written_out(self, view: CatalogView) -> str:
+        """The text of a view's query with columns for every `*`, its query checked."""
+        stars: Stars = {}
+        self._queries.view(view, stars)
+        return replaced(view.text, d.span_of(view.query).start, stars)

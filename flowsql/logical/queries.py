@@ -28,6 +28,7 @@ from flowsql.logical.refusals import not_supported
 from flowsql.logical.relations import RelationBinder
 from flowsql.logical.scope import Resolve, Scope, unused
 from flowsql.logical.selects import around, bind_select
+from flowsql.logical.stars import Stars
 from flowsql.logical.state_ttl import Relations, keep_state
 from flowsql.logical.tables import Tables
 from flowsql.logical.windows import window_keys
@@ -66,6 +67,8 @@ class QueryBinder:
         self.catalog = catalog
         self.tables = tables
         self.relations = Relations()
+        # Set while the query of a view is bound whose stars are to be written out.
+        self.stars: Stars | None = None
         self._relations = RelationBinder(self)
         self._evaluation = EvalSettings(tables.settings.local_time_zone)
 
@@ -133,9 +136,12 @@ class QueryBinder:
         """The one row of what has no FROM."""
         return _ONE_ROW
 
-    def view(self, view: CatalogView) -> LogicalPlan:
-        """The plan of a view's query under the view's column names; raises as `query`."""
-        return self._relations.view(view, Names(), None)
+    def view(self, view: CatalogView, stars: Stars | None = None) -> LogicalPlan:
+        """The plan of a view's query under the view's column names; raises as `query`.
+
+        What the stars of its own text stand for is added to `stars`.
+        """
+        return self._relations.view(view, Names(), None, stars)
 
     def _body(self, node: exp.Expr, names: Names) -> LogicalPlan:
         match node:

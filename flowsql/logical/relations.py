@@ -24,6 +24,7 @@ from flowsql.logical.plan_rows import Expand, SemiJoin, Unnest
 from flowsql.logical.refusals import misplaced_hint, not_supported
 from flowsql.logical.scope import Relation, Resolve, Scope
 from flowsql.logical.selects import ClauseValues, filtered, parts_of
+from flowsql.logical.stars import Stars
 from flowsql.logical.table import BoundTable
 from flowsql.logical.table_functions import bind_table_function
 from flowsql.logical.unnest import bind_unnest
@@ -134,12 +135,18 @@ class RelationBinder:
         letters = dead_letter_table(bound, table, self._queries.catalog, tables, span)
         return replace(bound, dead_letters=letters)
 
-    def view(self, view: CatalogView, names: Names, span: Span | None) -> LogicalPlan:
-        """The view's query; its spans become `span`, the place where the view is named."""
+    def view(
+        self, view: CatalogView, names: Names, span: Span | None, stars: Stars | None = None
+    ) -> LogicalPlan:
+        """The view's query; its spans become `span`, the place where the view is named.
+
+        What the stars of its own text stand for is added to `stars`.
+        """
         full = str(view.path)
         if full in names.views:
             raise SqlError(f'view "{full}" reads itself', span=span)
         inner = type(names)(within=view.database, views=(*names.views, full))
+        around, self._queries.stars = self._queries.stars, stars
         try:
             with functions_within(view.database):
                 plan = self._queries.query(view.query, inner)
@@ -149,6 +156,8 @@ class RelationBinder:
             if error.sql is None and error.detail is None:
                 error.detail = f'View "{full}" says so.'
             raise error.with_sql(view.script).in_file(view.script, view.file) from None
+        finally:
+            self._queries.stars = around
         if view.columns:
             if len(view.columns) != len(plan.schema.fields):
                 raise SqlError(

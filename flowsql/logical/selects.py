@@ -23,6 +23,7 @@ from flowsql.logical.plan_rows import SortKey
 from flowsql.logical.ranking import number
 from flowsql.logical.refusals import misplaced_hint
 from flowsql.logical.scope import Scope, unused
+from flowsql.logical.stars import Stars, written
 from flowsql.logical.state_ttl import HINT
 from flowsql.logical.subqueries import SubQueries, chosen_by
 from flowsql.sql import dialect as d
@@ -209,7 +210,7 @@ class _Select:
         expressions: list[Expression] = []
         labels: list[str] = []
         with refusals.part():
-            expressions, labels = _items(items, binder)
+            expressions, labels = _items(items, binder, self.queries.stars)
         shown: Expression | None = None
         if qualify is not None:
             with refusals.part():
@@ -362,29 +363,36 @@ def _chosen(condition: exp.Expr, items: Sequence[exp.Expr]) -> exp.Expr:
 
 
 def _items(
-    items: Sequence[exp.Expr], binder: ExpressionBinder
+    items: Sequence[exp.Expr], binder: ExpressionBinder, stars: Stars | None
 ) -> tuple[list[Expression], list[str]]:
     expressions: list[Expression] = []
     labels: list[str] = []
     refusals = Refusals()
     for item in items:
         with refusals.part():
-            _item(item, binder, expressions, labels)
+            _item(item, binder, expressions, labels, stars)
     refusals.check()
     return expressions, labels
 
 
 def _item(
-    item: exp.Expr, binder: ExpressionBinder, expressions: list[Expression], labels: list[str]
+    item: exp.Expr,
+    binder: ExpressionBinder,
+    expressions: list[Expression],
+    labels: list[str],
+    stars: Stars | None,
 ) -> None:
-    """Adds the columns of one item of SELECT."""
+    """Adds the columns of one item of SELECT; a star says what it stands for."""
     if isinstance(item, exp.Star | d.StarOf):
         qualifier = item.parts if isinstance(item, d.StarOf) else ()
         found = binder.scope.star(qualifier, span_of(item))
         expressions += found
+        first = len(labels)
         # Columns of a star get names of their own; those that are written keep theirs.
         for e in found:
             labels.append(unused(_star_label(e), labels))
+        if stars is not None:
+            stars[span_of(item)] = written(binder.scope, qualifier, found, labels[first:])
         return
     inner, alias = item, None
     if isinstance(item, exp.Alias):

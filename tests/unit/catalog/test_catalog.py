@@ -173,5 +173,5 @@ def test_show_create_view() -> None:
     view = declared(Catalog(), "CREATE TEMPORARY VIEW v (x) AS SELECT  1 + 1")
     assert isinstance(view, CatalogView)
     assert show_create_view(view) == (
-        "CREATE TEMPORARY VIEW `default_catalog`.`default_database`.`v` (`x`)\nAS SELECT  1 + 1"
+        "CREATE TEMPORARY VIEW `default_catalog`.`default_database`.`v` (\n  `x`\n)\nAS SELECT  1 + 1"
     )
