@@ -64,6 +64,17 @@ class Connector(ABC):
                 hint=f"It can be used as: {', '.join(sorted(r.value for r in self.roles))}.",
             )
 
+    def check_columns(self, table: ConnectorTable) -> None:
+        """Refuse options that do not fit the table's columns, when it is declared; without I/O.
+
+        Nobody uses the table yet: `check` is asked about that later. It is not called where a value
+        comes from the environment.
+
+        Raises:
+            ConfigError: an option does not fit; it names its `option`.
+        """
+        del table
+
     def metadata_of(self, options: OptionValues) -> Mapping[str, DataType]:
         """The metadata that a table of these options has, key → type; the default: `metadata`.
 

@@ -19,7 +19,16 @@ from flowsql.logical.dependent import depend, tied
 from flowsql.logical.expressions import ExpressionBinder, looks_beside
 from flowsql.logical.join_conditions import bind_on
 from flowsql.logical.letters import dead_letter_table
-from flowsql.logical.plan import Aggregate, Filter, Join, JoinKind, LogicalPlan, Project, Scan
+from flowsql.logical.plan import (
+    Aggregate,
+    Filter,
+    Join,
+    JoinKind,
+    LogicalPlan,
+    Project,
+    Scan,
+    Values,
+)
 from flowsql.logical.plan_rows import Expand, SemiJoin, Unnest
 from flowsql.logical.refusals import misplaced_hint, not_supported
 from flowsql.logical.scope import Relation, Resolve, Scope
@@ -409,6 +418,10 @@ def _renamed(plan: LogicalPlan, node: exp.Expr) -> LogicalPlan:
 
 
 def _with_names(plan: LogicalPlan, names: Sequence[str]) -> LogicalPlan:
+    if isinstance(plan, Values):
+        # Errors show a row's values by the names that the user gave them.
+        fields = tuple(replace(f, name=n) for f, n in zip(plan.row.fields, names, strict=True))
+        return replace(plan, row=RowType(fields, nullable=False))
     expressions = tuple(
         Column(type=f.type, index=i, name=f.name) for i, f in enumerate(plan.schema.fields)
     )

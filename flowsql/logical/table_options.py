@@ -40,7 +40,7 @@ from dataclasses import replace
 from flowsql.config import Option, OptionType, OptionValues, parse_options
 from flowsql.errors import ConfigError
 
-__all__ = ["TABLE_OPTIONS", "parse_unresolved", "resolve_references"]
+__all__ = ["TABLE_OPTIONS", "has_references", "parse_unresolved", "resolve_references"]
 
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
@@ -80,6 +80,11 @@ TABLE_OPTIONS: tuple[Option, ...] = (
         "record BYTES, reason STRING`.",
     ),
 )
+
+
+def has_references(given: Mapping[str, str]) -> bool:
+    """Whether a value is only known when the job starts."""
+    return any(map(_REFERENCE.search, given.values()))
 
 
 def parse_unresolved(

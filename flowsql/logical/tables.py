@@ -24,7 +24,12 @@ from flowsql.logical.plan import without_time
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.settings import PlanSettings
 from flowsql.logical.table import BoundColumn, BoundTable, BoundWatermark
-from flowsql.logical.table_options import TABLE_OPTIONS, parse_unresolved, resolve_references
+from flowsql.logical.table_options import (
+    TABLE_OPTIONS,
+    has_references,
+    parse_unresolved,
+    resolve_references,
+)
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
 from flowsql.types import (
@@ -285,6 +290,8 @@ class Tables:
             watermark=watermark,
             identity=_identity(declared, given),
         )
+        if role is None and not has_references(given):
+            connector.check_columns(facts)
         if role is not None:
             _check_parallelism(options, role, where)
             connector.check(facts, role)

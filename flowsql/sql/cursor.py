@@ -118,7 +118,8 @@ class Cursor:
                     span=loose.span,
                     hint=f'Did you mean "{meant}"?',
                 )
-        return misspelt(self.token, expected)
+        behind = self.token.key == "NOT" and self.peek().key == "ILIKE"
+        return misspelt(self.peek() if behind else self.token, expected)
 
 
 @contextmanager
@@ -149,7 +150,7 @@ def misspelt(token: Token, expected: Sequence[str]) -> SqlError:
         if meant:
             hint = f'Did you mean "{meant}"?'
         elif token.key == "ILIKE":
-            hint = "Write LOWER(text) LIKE 'pattern' in small letters."
+            hint = "Write LOWER(text) [NOT] LIKE 'pattern' in small letters."
         elif token.key in RESERVED - _GRAMMAR and any(e in _NAMED or e == _END for e in expected):
             hint = f'"{token.value}" is a reserved word: as a name, write it `{token.value}`.'
     end = max(token.end, token.start + 1)

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.connector import JSON, Connector, ConnectorContext, ConnectorTable, Role, Source
-from flowsql.errors import ConfigError, nearest
+from flowsql.errors import ConfigError, Refusals, nearest
+from flowsql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    CharType,
+    DataType,
+    DateType,
+    LocalZonedTimestampType,
+    RowType,
+    TimestampType,
+    TimeType,
+    VarBinaryType,
+    VarCharType,
+)
 from flowsql_connectors.datagen.generate import field_plans, sequence_rows
 from flowsql_connectors.datagen.options import OPTIONS
 from flowsql_connectors.datagen.source import DatagenSource
@@ -31,20 +45,17 @@ class DatagenConnector(Connector):
             raise ConfigError(
                 'option "number-of-rows" must not be negative', option="number-of-rows"
             )
-        for option in OPTIONS:
-            if "#" not in option.key:
-                continue
-            for path in table.options.matching(option.key):
-                column = path.split(".")[0]
-                if column not in table.schema.names:
-                    near = nearest(column, table.schema.names)
-                    raise ConfigError(
-                        f'option "{option.key.replace("#", path)}" names no column of table '
-                        f'"{table.name}"',
-                        hint=f'Did you mean "{near}"?' if near else None,
-                        option=option.key.replace("#", path),
-                    )
+        self.check_columns(table)
         field_plans(table)
+
+    def check_columns(self, table: ConnectorTable) -> None:
+        refusals = Refusals()
+        for option in OPTIONS:
+            if "#" in option.key:
+                for path in table.options.matching(option.key):
+                    with refusals.part():
+                        _check_field(table, path, option.key.replace("#", path))
+        refusals.check()
 
     def bounded(self, table: ConnectorTable) -> bool:
         return table.options["number-of-rows"] is not None or sequence_rows(table) is not None
@@ -55,3 +66,58 @@ class DatagenConnector(Connector):
         del context
         (table,) = tables
         return DatagenSource(table, position, bounded=self.bounded(table))
+
+
+def _check_field(table: ConnectorTable, path: str, key: str) -> None:
+    """There is such a column or part of one, and its values are made so."""
+    names = path.split(".")
+    kind: DataType | None = table.schema
+    for depth, name in enumerate(names):
+        parts = _parts(kind)
+        kind = parts.get(name)
+        if kind is None:
+            within = f'column "{".".join(names[:depth])}"' if depth else f'table "{table.name}"'
+            near = nearest(name, parts)
+            raise ConfigError(
+                f'option "{key}" names no {"part" if depth else "column"} of {within}',
+                hint=f'Did you mean "{near}"?' if near else None,
+                option=key,
+            )
+    word = key.rpartition(".")[2]
+    sequence = table.options.matching("fields.#.kind").get(path) == "sequence"
+    fitting = _SEQUENCE if sequence else ("kind", "null-rate", *_taken(kind))
+    if word not in fitting:
+        what = "a sequence" if sequence else f"random values of type {kind}"
+        raise ConfigError(
+            f'option "{key}" has no effect on {what}',
+            hint=f"There are: {', '.join(sorted(fitting))}.",
+            option=key,
+        )
+
+
+_SEQUENCE = ("kind", "start", "end")
+
+
+def _parts(kind: DataType | None) -> dict[str, DataType]:
+    match kind:
+        case RowType(fields=fields):
+            return {f.name: f.type for f in fields}
+        case ArrayType(element=element):
+            return {"element": element}
+        case _:
+            return {}
+
+
+def _taken(kind: DataType | None) -> tuple[str, ...]:
+    """The options of random values of a type."""
+    match kind:
+        case CharType() | VarCharType() | BinaryType() | VarBinaryType():
+            return ("length", "var-len")
+        case DateType() | TimeType() | TimestampType() | LocalZonedTimestampType():
+            return ("max-past",)
+        case ArrayType():
+            return ("length",)
+        case RowType() | BooleanType():
+            return ()
+        case _:
+            return ("min", "max")
