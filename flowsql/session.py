@@ -219,8 +219,8 @@ class Session:
     def _prepare(self, statement: Statement, sql: str) -> Prepared:
         binder = self._binder()
         match statement:
-            case QueryStatement(query=query):
-                planned = plan_select(binder.query(query), binder.settings)
+            case QueryStatement():
+                planned = self._plan(statement, binder)
                 plan = job_plan(planned, binder.tables)
                 return Prepared(self._select(planned, plan, sql), plan=plan)
             case InsertStatement() | StatementSet():
@@ -274,11 +274,14 @@ class Session:
     def _plan(self, statement: Planned, binder: Binder) -> PlannedJob:
         match statement:
             case QueryStatement(query=query):
-                return plan_select(binder.query(query), binder.settings)
+                planned = plan_select(binder.query(query), binder.settings)
             case StatementSet(inserts=inserts):
-                return plan_job(binder.inserts(inserts), binder.settings)
+                planned = plan_job(binder.inserts(inserts), binder.settings)
             case InsertStatement():
-                return plan_job([binder.insert(statement)], binder.settings)
+                planned = plan_job([binder.insert(statement)], binder.settings)
+        for notice in planned.notices:
+            self._warn(notice)
+        return planned
 
     def _select(self, planned: PlannedJob, plan: JobPlan, sql: str) -> Result:
         stream = ResultStream()

@@ -9,36 +9,47 @@ rows are acceptable.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import SqlError
 from flowsql.expr import Expression, is_deterministic, render
-from flowsql.logical import PlanSettings
+
+if TYPE_CHECKING:
+    from flowsql.physical.lower import Lowering
 
 __all__ = ["require_deterministic"]
 
+_STRATEGY = "table.optimizer.non-deterministic-update.strategy"
+
 
 def require_deterministic(
-    expressions: Iterable[Expression], mode: ChangelogMode, settings: PlanSettings
+    expressions: Iterable[Expression], mode: ChangelogMode, lowering: Lowering
 ) -> None:
-    """Check expressions over rows of a changelog mode.
+    """Check expressions over rows of a changelog mode; with IGNORE, note which rows may be wrong.
 
     Raises:
         SqlError: one of them is not deterministic, and the rows may be taken back.
     """
-    if mode is not ChangelogMode.RETRACT or settings.ignore_nondeterminism:
+    if mode is not ChangelogMode.RETRACT:
         return
     for expression in expressions:
-        if not is_deterministic(expression):
-            found = _innermost(expression)
-            raise SqlError(
-                f'"{render(found)}" is not deterministic and cannot be computed over updating rows',
-                detail="The retraction of a row would not have the value the row was given with.",
-                hint="Compute it before the rows update, or SET "
-                "'table.optimizer.non-deterministic-update.strategy' = 'IGNORE' to have wrong "
-                "rows, as in Flink.",
-                span=found.span or expression.span,
+        if is_deterministic(expression):
+            continue
+        found = _innermost(expression)
+        if lowering.settings.ignore_nondeterminism:
+            lowering.notices.setdefault(
+                f'"{render(found)}" is not deterministic and is computed over updating rows: results '
+                f"may keep rows that are gone, as '{_STRATEGY}' = 'IGNORE' allows"
             )
+            continue
+        raise SqlError(
+            f'"{render(found)}" is not deterministic and cannot be computed over updating rows',
+            detail="The retraction of a row would not have the value the row was given with.",
+            hint=f"Compute it before the rows update, or SET '{_STRATEGY}' = 'IGNORE' to have wrong "
+            "rows, as in Flink.",
+            span=found.span or expression.span,
+        )
 
 
 def _innermost(expression: Expression) -> Expression:

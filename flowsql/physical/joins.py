@@ -81,7 +81,7 @@ def lower_join(lowering: Lowering, plan: Join, needed: frozenset[int]) -> Lowere
     )
     append = all(s.mode is ChangelogMode.APPEND for s in sides)
     if spec.condition is not None and not append:
-        require_deterministic([spec.condition], ChangelogMode.RETRACT, lowering.settings)
+        require_deterministic([spec.condition], ChangelogMode.RETRACT, lowering)
     if append and spec.kind is p.JoinKind.INNER:
         mode = ChangelogMode.APPEND
     elif append:

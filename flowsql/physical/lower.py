@@ -71,11 +71,13 @@ class Lowering:
         builder: the nodes so far.
         dead_letters: scan's id → the scan, the table that takes its bad records, and where the
             SQL names the scan.
+        notices: what the user is told of the plan, each once.
     """
 
     def __init__(self, settings: PlanSettings) -> None:
         self.settings = settings
         self.builder = PlanBuilder()
+        self.notices: dict[str, None] = {}
         self.dead_letters: dict[str, tuple[PhysicalNode, BoundTable, Span | None]] = {}
 
     def root(self, plan: LogicalPlan) -> PhysicalNode:
@@ -155,7 +157,7 @@ class Lowering:
     def _projection(
         self, node: PhysicalNode, expressions: Sequence[Expression], output: RowType
     ) -> PhysicalNode:
-        require_deterministic(expressions, node.mode, self.settings)
+        require_deterministic(expressions, node.mode, self)
         return self.builder.add(
             p.Project(tuple(expressions)),
             (node,),
@@ -183,7 +185,7 @@ class Lowering:
         trivial = [isinstance(v, Column) and v.index == i for i, v in enumerate(values)]
         row = all(trivial) and len(values) == len(ordered)
         names = table.schema.names
-        require_deterministic(values, table.scan_mode, self.settings)
+        require_deterministic(values, table.scan_mode, self)
         node = self.builder.add(
             p.Scan(
                 table=table.name,
@@ -248,7 +250,7 @@ class Lowering:
     def filtered(self, plan: Filter, below: Lowered) -> PhysicalNode:
         """The filter over its lowered input."""
         node = below.node
-        require_deterministic([plan.condition], node.mode, self.settings)
+        require_deterministic([plan.condition], node.mode, self)
         return self.builder.add(
             p.Filter(relocated(plan.condition, below)),
             (node,),

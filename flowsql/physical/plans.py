@@ -35,11 +35,13 @@ class PlannedJob:
         statements: bound, unoptimised.
         optimized: after all rules.
         plan: the physical plan.
+        notices: what the user is told of it before it runs.
     """
 
     statements: tuple[LogicalPlan, ...]
     optimized: tuple[LogicalPlan, ...]
     plan: PhysicalPlan
+    notices: tuple[str, ...] = ()
 
 
 def plan_job(statements: Sequence[Insert], settings: PlanSettings) -> PlannedJob:
@@ -86,6 +88,7 @@ def _plan(statements: Sequence[LogicalPlan], settings: PlanSettings) -> PlannedJ
             streaming=settings.streaming,
             statement="\n".join(s.tree() for s in statements),
         ),
+        tuple(lowering.notices),
     )
 
 

@@ -469,7 +469,7 @@ def lower_semi_join(lowering: Lowering, plan: SemiJoin, needed: Needed) -> Lower
     )
     append = all(s.mode is ChangelogMode.APPEND for s in sides)
     if spec.condition is not None and not append:
-        require_deterministic([spec.condition], ChangelogMode.RETRACT, lowering.settings)
+        require_deterministic([spec.condition], ChangelogMode.RETRACT, lowering)
     if append and not plan.anti:
         mode = ChangelogMode.APPEND
     else:
@@ -528,7 +528,7 @@ def lower_expand(lowering: Lowering, plan: Expand, needed: Needed) -> Lowered:
         frozenset(c for v in values for e in v for c in columns_read(e)) or frozenset({0}),
     )
     for v in values:
-        require_deterministic(v, below.node.mode, lowering.settings)
+        require_deterministic(v, below.node.mode, lowering)
     node = lowering.builder.add(
         p.Expand(tuple(tuple(relocated(e, below) for e in v) for v in values)),
         (below.node,),
@@ -557,7 +557,7 @@ def lower_unnest(lowering: Lowering, plan: Unnest, needed: Needed) -> Lowered:
     for i in range(len(made)):
         places[width + i] = len(columns) + i
     if plan.condition is not None:
-        require_deterministic([plan.condition], below.node.mode, lowering.settings)
+        require_deterministic([plan.condition], below.node.mode, lowering)
     spec = p.Unnest(
         collection=below.at(plan.collection),
         columns=columns,

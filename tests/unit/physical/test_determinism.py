@@ -67,3 +67,21 @@ def test_no_row_stays_behind_in_an_upsert_sink(condition: str) -> None:
         )
         with pytest.raises(flowsql.SqlError, match="is not deterministic"):
             session.execute(f"INSERT INTO o SELECT k FROM t WHERE {condition}")
+    ("query", "culprits"),
+    [
+        ("SELECT k + 1, RAND() AS r, RAND() > 1, UUID() FROM t", ["RAND()", "UUID()"]),
+        ("SELECT k FROM t WHERE RAND() < 0.5", ["RAND()"]),
+        ("SELECT k FROM t", []),
+    ],
+)
+def test_what_is_computed_anew_is_said(
+    query: str, culprits: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each call once, before anything runs."""
+    with flowsql.connect() as session:
+        session.execute("SET 'table.optimizer.non-deterministic-update.strategy' = 'IGNORE'")
+        row = pa.RecordBatch.from_arrays([pa.array([1])], schema=SCHEMA)
+        session.from_changes("t", SCHEMA, [Changes(row)], mode="retract")
+        session.execute(query)
+    said = [r.getMessage() for r in caplog.records if r.name == "flowsql"]
+    assert [s.split(" is not deterministic")[0] for s in said] == [f'"{c}"' for c in culprits]
