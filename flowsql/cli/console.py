@@ -8,9 +8,11 @@ takes them away first, and they are drawn again behind it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import shutil
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from typing import TextIO
 
 from flowsql.errors import ConnectorError, FlowSQLError
 
-__all__ = ["Console"]
+__all__ = ["Console", "forget_terminal"]
 
 
 class Console:
@@ -115,13 +117,15 @@ class Console:
             rows = sum(1 + max(0, len(line) - 1) // (self.width + 1) for line in self._drawn)
             # Row by row: some terminals keep a screen that is erased whole, and show it again when
             # they become wider.
-            self._err.write("\x1b[F\x1b[2K" * rows)
-            self._err.flush()
+            with self._pipe(self._err):
+                self._err.write("\x1b[F\x1b[2K" * rows)
+                self._err.flush()
             self._drawn = []
 
     def _draw(self) -> None:
-        self._err.write("".join(f"{line}\n" for line in self._lines))
-        self._err.flush()
+        with self._pipe(self._err):
+            self._err.write("".join(f"{line}\n" for line in self._lines))
+            self._err.flush()
         self._drawn = self._lines
 
     @contextlib.contextmanager
@@ -133,16 +137,37 @@ class Console:
                 raise
             self._broken = True
             # Python flushes once more at its end, and would complain then.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            _to_nowhere(stream.fileno())
             self.on_broken_pipe()
         except OSError as error:
+            if error.errno == errno.EIO:
+                # The terminal has gone. What runs is stopped by its signal, unless nobody wants that.
+                _to_nowhere(stream.fileno())
+                if stream is self._out:
+                    self._broken = True
+                    self.on_broken_pipe()
+                return
             if stream is not self._out:
                 raise
             self._broken = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            _to_nowhere(stream.fileno())
             raise ConnectorError(
                 f"standard output cannot be written: {error.strerror or error}"
             ) from error
+
+
+def forget_terminal() -> None:
+    """A terminal that has gone takes no more words: what is written to it goes nowhere."""
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                _to_nowhere(descriptor)
+
+
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 class _Stream(io.TextIOBase):

@@ -34,8 +34,8 @@ starts those that are not finished and leaves the others; if all are finished, i
 begins a new run in either case; after a stop it is refused while an exactly-once target holds rows of
 the run left behind.
 
-Ctrl-C or SIGTERM stops the jobs with a last checkpoint; a second one, a second or more later, ends
-the process at once. Exit codes: 0 finished or stopped, 1 a job failed or was stopped without a last
+Ctrl-C, SIGTERM or a terminal that is closed stops the jobs with a last checkpoint (nohup keeps them
+running); a second signal, a second or more later, ends the process at once. Exit codes: 0 finished or stopped, 1 a job failed or was stopped without a last
 checkpoint, 2 bad SQL or option, 3 a check before the start failed, 130 or 143 ended at once.
 
 Before a job starts its connectors look for what they would fail at, as far as that takes

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from flowsql.cli.console import Console
+from flowsql.cli.console import Console, forget_terminal
 from flowsql.cli.repl.commands import Part, read_file, scripts
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
 from flowsql.cli.statusline import StatusReporter, status_line
@@ -333,7 +333,7 @@ class _Run:
 class _Stopping:
     """The first SIGINT or SIGTERM stops what runs, a later one ends the process.
 
-    Who reads no more of standard output stops it as well.
+    A terminal that is closed stops it as well, unless the process was started with `nohup`. Who reads no more of standard output stops it as well.
 
     Attributes:
         asked: there was one.
@@ -349,7 +349,10 @@ class _Stopping:
         self.code = 128 + signal.SIGINT
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -367,13 +370,16 @@ class _Stopping:
         del frame
         now = time.monotonic()
         if self._first is not None:
-            if now - self._first < _SECOND_SIGNAL_S:
+            # A shell that is left may send on what its terminal said already.
+            if number == signal.SIGHUP or now - self._first < _SECOND_SIGNAL_S:
                 return
             os.write(2, b"flowsql: ended at once, without a last checkpoint\n")
             os._exit(128 + number)
         self._first = now
         self.asked = True
         self.code = 128 + number
+        if number == signal.SIGHUP:
+            forget_terminal()
         if not self._session.running:
             raise KeyboardInterrupt(number)
         # A handler interrupts anything, a half-written line too: another thread may wait for it.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
 import resource
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +85,51 @@ def test_a_terminated_job_resumes_and_says_so(start: Start) -> None:
         assert ('job "job-1": resuming from checkpoint' in err) is (number == 2)
         assert "stopping with a last checkpoint" in err
         assert "job-1: stopped" in err
+
+
+def test_a_terminal_that_is_closed_stops_the_job(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """With a last checkpoint: there is no other."""
+    (tmp_path / "job.sql").write_text(f"SET 'execution.checkpointing.interval' = '0 ms'; {PRINTED}")
+    side, inner = pty.openpty()
+    process = subprocess.Popen(
+        [FLOWSQL, "run", "job.sql"],
+        cwd=tmp_path,
+        env=environment,
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+        # It is the only thread's child.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+    )
+    os.close(inner)
+    seen = b""
+    while b"+I[" not in seen:
+        seen += os.read(side, 1 << 16)
+    os.close(side)
+    assert process.wait(30) == 0
+    assert list((tmp_path / ".flowsql/job-1/checkpoints").glob("chk-*/manifest.json"))
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_hangup_counts_unless_it_is_ignored(start: Start, ignored: bool) -> None:
+    """`nohup` starts a process with the signal ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        process = start(PRINTED)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    pipe(process.stdout).readline()
+    process.send_signal(signal.SIGHUP)
+    if ignored:
+        for _ in range(100):
+            assert pipe(process.stdout).readline().startswith("+I[")
+        process.send_signal(signal.SIGTERM)
+    err = process.communicate(timeout=30)[1]
+    assert process.returncode == 0
+    assert "job-1: stopped" in err
 
 
 def test_where_to_start(
