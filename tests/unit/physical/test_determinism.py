@@ -67,6 +67,9 @@ def test_no_row_stays_behind_in_an_upsert_sink(condition: str) -> None:
         )
         with pytest.raises(flowsql.SqlError, match="is not deterministic"):
             session.execute(f"INSERT INTO o SELECT k FROM t WHERE {condition}")
+
+
+@pytest.mark.parametrize(
     ("query", "culprits"),
     [
         ("SELECT k + 1, RAND() AS r, RAND() > 1, UUID() FROM t", ["RAND()", "UUID()"]),
