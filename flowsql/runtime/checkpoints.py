@@ -159,7 +159,8 @@ class Checkpointer:
         if self.requests:
             return 0.0
         interval = self._settings.checkpoint_interval / 1000
-        if interval <= 0:
+        # Before the first step there is nothing to keep, unless someone waits for it.
+        if interval <= 0 or not self._execution.step_number:
             return None
         pause = self._settings.checkpoint_min_pause / 1000
         return max(0.0, max(self._started + interval, self._ended + pause) - monotonic())
@@ -182,8 +183,7 @@ class Checkpointer:
             for outlet in self._execution.graph.outlets:
                 if outlet.pending is not None:
                     outlet.pending.sweep()
-            # Before the first step there is nothing to keep, unless someone waits for it.
-            if self.requests or (self.due_in() == 0.0 and self._execution.step_number > 0):
+            if self.due_in() == 0.0:
                 self.begin()
 
     def complete(self, *, finished: bool) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+import flowsql
 from flowsql.checkpoint import load
 from flowsql.config import EngineSettings, RestartStrategy
 from flowsql.connector import FileOperation, observe_files
 from flowsql.errors import ConnectorError, StateError
 from flowsql.runtime.control import request
+from flowsql.runtime.execution import Execution
 from flowsql.runtime.folder import JobFolder
 from flowsql.runtime.job import Job
 from flowsql.runtime.metrics import NAMES
@@ -349,6 +351,38 @@ def test_a_stop_on_a_full_disk(bench: Bench) -> None:
     )
     assert caught.value.detail == "The next start begins anew: there is no checkpoint."
     assert "Free space on the disk of" in (caught.value.hint or "")
+
+
+def test_waiting_for_the_first_row_is_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing happened that a checkpoint could keep, so none is due, however often they are."""
+    looks = []
+    step = Execution.step
+
+    def counted(execution: Execution, *, drain: bool = False) -> bool:
+        looks.append(1)
+        return step(execution, drain=drain)
+
+    monkeypatch.setattr(Execution, "step", counted)
+    (tmp_path / "in").mkdir()
+    config = {
+        "execution.checkpointing.dir": str(tmp_path / "jobs"),
+        "execution.checkpointing.interval": "10 ms",
+    }
+    with flowsql.connect(config) as session:
+        session.execute(
+            f"CREATE TABLE a (id INT) WITH ('connector' = 'filesystem', 'format' = 'csv', 'path' ="
+            f" '{tmp_path / 'in'}', 'source.monitor-interval' = '10 s');"
+            "CREATE TABLE o (id INT) WITH ('connector' = 'blackhole')"
+        )
+        job = session.execute("INSERT INTO o SELECT * FROM a")
+        assert isinstance(job, Job)
+        until(lambda: job.status()["state"] == "running")
+        time.sleep(0.5)
+        before = len(looks)
+        time.sleep(0.5)
+        assert len(looks) - before < 20
+        job.stop()
+        job.wait()
 
 
 def test_a_checkpoint_before_the_first_row(bench: Bench) -> None:
