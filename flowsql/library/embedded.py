@@ -30,6 +30,7 @@ from flowsql.connector import (
     Split,
 )
 from flowsql.errors import ConfigError, ConnectorError, DataError
+from flowsql.formats import needs_values, wrong_nulls
 from flowsql.library.variants import variants_of_json
 from flowsql.types import LocalZonedTimestampType, RowType, TimestampType, arrow_schema
 from flowsql.types.common import holds_variant
@@ -190,6 +191,7 @@ class _EmbeddedReader(Reader):
                 )
             elif item is not None:
                 changes = _conform(table, item, self._ordinals[name] - 1)
+                _check_nulls(table, changes, given.mode, self._ordinals[name] - 1)
                 pieces += [Piece(name, name, part) for part in split_changes(changes)]
         return Poll(tuple(pieces), finished=finished, ends_step=stepwise, watermarks=watermarks)
 
@@ -237,6 +239,27 @@ def _conform(table: ConnectorTable, item: Changes | pa.RecordBatch, ordinal: int
             column = _whole_milliseconds(column)
         columns.append(column)
     return changes.with_batch(pa.RecordBatch.from_arrays(columns, schema=wanted))
+
+
+def _check_nulls(
+    table: ConnectorTable, changes: Changes, mode: ChangelogMode, ordinal: int
+) -> None:
+    """Raises DataError for a NULL in a NOT NULL column; a deletion by key needs only its key."""
+    for column, field in zip(changes.batch.columns, table.read_schema.fields, strict=True):
+        wrong = wrong_nulls(column, field.type) if needs_values(field.type) else None
+        if wrong is None:
+            continue
+        if mode is ChangelogMode.UPSERT and field.name not in table.primary_key:
+            wrong &= changes.signs > 0
+        if changes.unchanged is not None and field.name in changes.unchanged:
+            wrong &= ~changes.unchanged[field.name]
+        if wrong.any():
+            within = "" if not field.type.nullable else "something within "
+            raise DataError(
+                f'{within}column "{field.name}" of item {ordinal} of table "{table.name}" is NULL '
+                f"at row {int(wrong.argmax())}, and declared NOT NULL",
+                hint="Fill it, or let the schema's field be nullable.",
+            )
 
 
 def _check_kinds(codes: npt.NDArray[np.int8], table: str, ordinal: int) -> None:

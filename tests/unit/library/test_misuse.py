@@ -61,3 +61,26 @@ def test_a_kind_that_is_none() -> None:
         with pytest.raises(flowsql.DataError) as caught:
             answer.fetchall()
     assert caught.value.message == 'item 1 of table "t" has the kind 7 at row 1'
+
+
+@pytest.mark.parametrize("mode", ["append", "retract", "upsert"])
+def test_a_null_in_a_column_that_has_none(mode: str) -> None:
+    """`COUNT(v)` would count it and `v IS NULL` find it; an upsert's deletion needs only its key."""
+    fields = [pa.field("k", pa.int64()), pa.field("v", pa.int64(), nullable=False)]
+    batch = pa.record_batch([[1, 1], [5, None]], schema=pa.schema(fields))
+    key = ["k"] if mode == "upsert" else []
+    with flowsql.connect() as session:
+        session.from_changes("t", batch.schema, [batch], mode=mode, primary_key=key)
+        answer = session.execute("SELECT COUNT(v) FROM t")
+        assert isinstance(answer, flowsql.Result)
+        with pytest.raises(flowsql.DataError) as caught:
+            answer.fetchall()
+        message = 'column "v" of item 0 of table "t" is NULL at row 1, and declared NOT NULL'
+        assert caught.value.message == message
+    if mode == "upsert":
+        with flowsql.connect() as session:
+            item = flowsql.Changes(batch, pa.array([0, 3], pa.int8()))
+            session.from_changes("t", batch.schema, [item], mode=mode, primary_key=key)
+            answer = session.execute("SELECT COUNT(v) FROM t")
+            assert isinstance(answer, flowsql.Result)
+            assert answer.fetchall() == []
