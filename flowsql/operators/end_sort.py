@@ -20,8 +20,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from flowsql.changelog import MAX_ROWS, Changes, split_changes
+from flowsql.changelog import Changes, split_changes
 from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.cutting import cut
 from flowsql.operators.row_bag import RowBag
 from flowsql.state import SortColumn
 from flowsql.state.order import OrderLayout
@@ -78,8 +79,8 @@ class EndSortOperator(Operator):
         stored = self._bag.rows
         keys = OrderLayout(self._order).encode([stored.column(rows, c) for c in self._columns])
         order = rows.take(np.lexsort(keys.words[::-1]))
-        for at in range(0, len(order), MAX_ROWS):
-            arrays = stored.take(order[at : at + MAX_ROWS]).columns
+        for at in cut(stored.widths(order), len(order)):
+            arrays = stored.take(order[at]).columns
             yield from split_changes(
                 Changes(pa.RecordBatch.from_arrays(arrays, schema=self._output))
             )

@@ -36,14 +36,13 @@ import pyarrow as pa
 from flowsql.changelog import (
     DELETE,
     INSERT,
-    MAX_BYTES,
-    MAX_ROWS,
     Changes,
     Keys,
     split_changes,
 )
 from flowsql.expr import Predicate
 from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.cutting import cut
 from flowsql.operators.join_pairs import Arrived, Merge, pieces, spans
 from flowsql.operators.join_side import JoinSideState, Update
 from flowsql.operators.touched import Touched
@@ -181,7 +180,7 @@ class JoinOperator(Operator):
             probe, rows = other.probe(slots[start:stop])
             if start:
                 probe += start
-            for part in pieces(batch, me.columns, probe, other.row_width):
+            for part in pieces(batch, me.columns, probe, other.rows.widths(rows)):
                 yield from self._pairs(arrived, (probe[part], rows[part]), hits, merge)
         if hits is not None:
             me.rows.write(update.new_rows, "matches", hits.take(update.new_from))
@@ -199,7 +198,7 @@ class JoinOperator(Operator):
         for start, stop in spans(other, slots):
             probe, rows = other.probe(slots[start:stop])
             probe = probe + start
-            for part in pieces(batch, me.columns, probe, other.row_width):
+            for part in pieces(batch, me.columns, probe, other.rows.widths(rows)):
                 yield from self._pairs(
                     arrived, (probe[part], rows[part]), hits, Merge(None, None, None)
                 )
@@ -236,16 +235,20 @@ class JoinOperator(Operator):
         weights = other.rows.weights(rows) if other.weighted else None
         if hits is not None:
             np.add.at(hits, probe, 1 if weights is None else weights)
-        if weights is not None and (weights != 1).any():
-            times = np.repeat(np.arange(len(rows)), weights)
-            joined = joined.take(pa.array(times))
-            probe = probe.take(times)
         kinds = None
         if signs is not None:
             taken = signs.take(probe) < 0
             if taken.any():
                 kinds = np.where(taken, DELETE, INSERT).astype(np.int8)
-        yield from split_changes(merge.mix(probe, Changes(joined, kinds)))
+        given = Changes(joined, kinds)
+        if weights is None or (weights == 1).all():
+            yield from split_changes(merge.mix(probe, given))
+            return
+        times = np.repeat(np.arange(len(rows)), weights)
+        width = 1 + joined.nbytes // len(rows)
+        for at in cut(width, len(times)):
+            part = times[at]
+            yield from split_changes(merge.mix(probe.take(part), given.take(part)))
 
     def _pair_batch(self, arrived: Arrived, probe: Ints, rows: Ints) -> pa.RecordBatch:
         me, other = self._sides[arrived.port], self._sides[1 - arrived.port]
@@ -288,10 +291,9 @@ class JoinOperator(Operator):
         me = self._sides[port]
         if (times != 1).any():
             rows, slots = np.repeat(rows, times), np.repeat(slots, times)
-        most = max(1, min(MAX_ROWS, MAX_BYTES // me.row_width))
-        for at in range(0, len(rows), most):
-            part = rows[at : at + most]
-            key = self._keys.keys(slots[at : at + most])
+        for at in cut(me.rows.widths(rows), len(rows)):
+            part = rows[at]
+            key = self._keys.keys(slots[at])
             arrays = self._padded(port, me.given(part, key.__getitem__), len(part))
             kinds = np.full(len(part), DELETE, np.int8) if retract else None
             batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import MAX_BYTES, MAX_ROWS, Changes, concat_changes, split_changes
+from flowsql.changelog import MAX_ROWS, Changes, concat_changes, split_changes
+from flowsql.operators.cutting import cut
 from flowsql.operators.join_side import JoinSideState, Layout
 
 __all__ = ["Arrived", "Merge", "pieces", "spans"]
@@ -95,7 +96,7 @@ def spans(other: JoinSideState, slots: Ints) -> Iterator[tuple[int, int]]:
 
 
 def pieces(
-    batch: pa.RecordBatch, columns: tuple[int, ...], probe: Ints, stored_width: int
+    batch: pa.RecordBatch, columns: tuple[int, ...], probe: Ints, stored: Ints | int
 ) -> Iterator[slice]:
     """Ranges of pairs whose rows, once they are taken, keep the limits of a batch.
 
@@ -103,33 +104,23 @@ def pieces(
         batch: the rows that arrived.
         columns: those of them that are given.
         probe: for each pair the row of `batch`.
-        stored_width: mean bytes of a stored row.
+        stored: bytes of each pair's stored row, or of every one.
     """
-    count = len(probe)
-    widths = _widths(batch, columns)
-    widest = int(widths.max(initial=0)) + stored_width
-    if widest * min(count, MAX_ROWS) <= MAX_BYTES:
-        for start in range(0, count, MAX_ROWS):
-            yield slice(start, start + MAX_ROWS)
-        return
-    total = np.cumsum(widths.take(probe) + stored_width)
-    start = 0
-    while start < count:
-        done = int(total[start - 1]) if start else 0
-        stop = int(np.searchsorted(total, done + MAX_BYTES, side="right"))
-        stop = max(start + 1, min(stop, start + MAX_ROWS))
-        yield slice(start, stop)
-        start = stop
+    own = _widths(batch, columns)
+    if not isinstance(own, int):
+        own = own.take(probe)
+    return cut(own + stored, len(probe))
 
 
-def _widths(batch: pa.RecordBatch, columns: tuple[int, ...]) -> Ints:
+def _widths(batch: pa.RecordBatch, columns: tuple[int, ...]) -> Ints | int:
     """int64[n]: bytes of each row's columns; the mean for those that are nested."""
     rows = batch.num_rows
-    widths = np.full(rows, 8 * len(columns), np.int64)
+    widths: Ints | int = 8 * len(columns)
     for column in (batch.column(c) for c in columns):
         if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
             offsets = np.frombuffer(column.buffers()[1], np.int32)
-            widths += np.diff(offsets[column.offset : column.offset + rows + 1])
+            ends = offsets[column.offset : column.offset + rows + 1].astype(np.int64)
+            widths = widths + np.diff(ends)
         elif pa.types.is_nested(column.type):
-            widths += column.nbytes // rows
+            widths = widths + column.nbytes // rows
     return widths

@@ -31,7 +31,7 @@ from flowsql.operators.sequence import accepted_counts, accepted_presence, sort_
 from flowsql.operators.touched import Touched
 from flowsql.state import Columns, KeyIndex, RowLists, Rows
 from flowsql.state.kernels import distinct
-from flowsql.types import BigIntType, DataType, arrow_type
+from flowsql.types import BigIntType, DataType
 
 __all__ = ["JoinSideState", "Layout", "Update"]
 
@@ -116,11 +116,6 @@ class JoinSideState:
     def open(self, state: Mapping[str, Any]) -> None:
         """Take the tables."""
         self.rows: Rows = state[f"{self.name}_rows"]
-        kinds = [arrow_type(f.type) for f in self.rows.spec.fields]
-        # 0 where some column's values differ in length.
-        self._fixed_width = 0
-        if all(pa.types.is_primitive(k) or pa.types.is_decimal(k) for k in kinds):
-            self._fixed_width = 1 + sum(-(-k.bit_width // 8) for k in kinds)
         self.weighted = self.layout is Layout.CONTENT and not self.append
         self._lists: RowLists | None = state.get(f"{self.name}_lists")
         self._index: KeyIndex | None = state.get(f"{self.name}_ids")
@@ -171,13 +166,6 @@ class JoinSideState:
             else key(self.keys.index(c))
             for c in self.columns
         ]
-
-    @property
-    def row_width(self) -> int:
-        """Mean bytes of a stored row, at least one."""
-        if self._fixed_width:
-            return self._fixed_width
-        return 1 + self.rows.nbytes // max(1, len(self.rows))
 
     # -- writing -------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from flowsql.changelog import (
     split_changes,
 )
 from flowsql.errors import DataError
+from flowsql.operators.cutting import cut
 from flowsql.operators.gathering import KeyedRowsOperator
 from flowsql.operators.sequence import sort_stable
 from flowsql.state import KeyIndex, Rows
@@ -103,8 +104,9 @@ class LastRows:
             marks: of the n changes, or None.
         """
         moved = (before != after).nonzero()[0]
-        for at in range(0, len(moved), _EMIT):
-            part = moved[at : at + _EMIT]
+        widths = _widths(rows, before.take(moved), after.take(moved))
+        for at in cut(widths, len(moved), _EMIT):
+            part = moved[at]
             yield from self._part(
                 index,
                 rows,
@@ -175,6 +177,18 @@ class LastRows:
         same = np.zeros(values.num_rows, np.bool_)
         same[paired] = np.repeat(equal, 2)
         return same
+
+
+def _widths(rows: Rows, before: Ints, after: Ints) -> Ints | int:
+    """Bytes of the one or two rows of each change; rows are given by number + 1, where 0 is none."""
+    there = np.concatenate([before, after])
+    at = there.nonzero()[0]
+    found = rows.widths(there.take(at) - 1)
+    if isinstance(found, int):
+        return 2 * found
+    widths = np.zeros(len(there), np.int64)
+    widths[at] = found
+    return widths[: len(before)] + widths[len(before) :]
 
 
 class NormalizeOperator(KeyedRowsOperator):

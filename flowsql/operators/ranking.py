@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flowsql.changelog import DELETE, Changes, Keys, split_changes
+from flowsql.operators.cutting import cut
 from flowsql.operators.sequence import sort_stable
 from flowsql.state import Entries, KeyIndex, Ordered, Rows
 from flowsql.state.kernels import runs
@@ -201,8 +202,7 @@ class RankedRows:
         self, index: KeyIndex, rows: Rows, slots: Ints, given: Given, *, retract: bool
     ) -> Iterator[Changes]:
         """Rows that are given, or taken back."""
-        for at in range(0, len(given.rows), _EMIT):
-            part = slice(at, at + _EMIT)
+        for part in cut(rows.widths(given.rows), len(given.rows), _EMIT):
             values = rows.take(given.rows[part])
             keys = index.keys(slots.take(given.place[part]))
             arrays = [

@@ -37,9 +37,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.changelog import DELETE, MAX_BYTES, MAX_ROWS, Changes, Keys, split_changes
+from flowsql.changelog import DELETE, Changes, Keys, split_changes
 from flowsql.expr import Predicate
 from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.cutting import cut
 from flowsql.operators.join_pairs import pieces, spans
 from flowsql.operators.join_side import JoinSideState
 from flowsql.operators.sequence import accepted_counts
@@ -257,7 +258,7 @@ class SemiJoinOperator(Operator):
             probe, rows = other.probe(slots[start:stop])
             if start:
                 probe += start
-            for part in pieces(batch, me.columns, probe, other.row_width):
+            for part in pieces(batch, me.columns, probe, other.rows.widths(rows)):
                 mine, theirs = probe[part], rows[part]
                 if self._condition is None:
                     yield mine, theirs
@@ -379,10 +380,9 @@ class SemiJoinOperator(Operator):
         me = self._left
         if (times != 1).any():
             rows, slots = np.repeat(rows, times), np.repeat(slots, times)
-        most = max(1, min(MAX_ROWS, MAX_BYTES // me.row_width))
-        for at in range(0, len(rows), most):
-            part = rows[at : at + most]
-            key = self._keys.keys(slots[at : at + most])
+        for at in cut(me.rows.widths(rows), len(rows)):
+            part = rows[at]
+            key = self._keys.keys(slots[at])
             arrays = me.given(part, key.__getitem__)
             kinds = np.full(len(part), DELETE, np.int8) if retract else None
             batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from flowsql.changelog import NO_WATERMARK, Changes, Keys, Marks, split_changes
 from flowsql.operators.base import Operator, OperatorContext
+from flowsql.operators.cutting import cut
 from flowsql.operators.vectors import to_numpy
 from flowsql.state import Columns, Entries, KeyIndex, Ordered, Rows
 
@@ -118,8 +119,8 @@ class TimeSortOperator(Operator):
             return
         assert due.rows is not None
         self._columns.write(slot, "given", int(to_numpy(due.values[0])[-1]) // _UNIT)
-        for at in range(0, len(due.rows), _EMIT):
-            rows = due.rows[at : at + _EMIT]
+        for at in cut(self._rows.widths(due.rows), len(due.rows), _EMIT):
+            rows = due.rows[at]
             arrays = self._rows.take(rows).columns
             batch = pa.RecordBatch.from_arrays(arrays, schema=self._output)
             marks = Marks(np.full(len(rows), before, np.int64))

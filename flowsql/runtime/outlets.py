@@ -1,7 +1,8 @@
 """Where changes leave: sinks and results.
 
 A step's output is gathered, netted by whole rows and labelled by upsert key, so that a sink never
-sees a half-applied update. Appended rows need none of this and are written as they come.
+sees a half-applied update. Appended rows need none of this and are written as they come. A step that
+changes more than an Arrow string column holds (2 GiB) is netted a key group at a time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +36,9 @@ from flowsql.runtime.pending import PendingOutput
 from flowsql.types import RowType
 
 __all__ = ["CollectOutlet", "Outlet", "SinkForm", "SinkOutlet"]
+
+# Bytes of a step's changes that are held in memory.
+_MUCH: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ class Outlet(Node):
         form: how changes are given.
 
     Attributes:
-        pending: where output is kept while `held`; set by the runtime where that may happen.
+        pending: where output is kept while `held`, and where a large step's is; set by the runtime.
         held: the sources are not consistent yet.
         progressive: rows are given all the same; what an earlier attempt kept goes first.
     """
@@ -125,6 +130,7 @@ class Outlet(Node):
         self.held = False
         self.progressive = False
         self._parts: list[Changes] = []
+        self._bytes = 0
 
     def give(self, changes: Changes) -> None:
         """Hand labelled changes over; in pieces that keep the limits of a batch."""
@@ -158,7 +164,16 @@ class Outlet(Node):
                 self.give(given)
             self.seconds += perf_counter() - started
         else:
-            self._parts.append(changes)
+            self._gather(changes)
+
+    def _gather(self, changes: Changes) -> None:
+        """Keep what is to be netted with all of its step; much of it on disk."""
+        self._parts.append(changes)
+        self._bytes += changes.batch.nbytes
+        if self.pending is not None and self._bytes > _MUCH:
+            for part in self._parts:
+                self.pending.add(part)
+            self._parts, self._bytes = [], 0
 
     def settle(self, clock: StepClock) -> None:
         del clock
@@ -169,7 +184,7 @@ class Outlet(Node):
         started = perf_counter()
         if self._parts:
             changes = concat_changes(self._parts)
-            self._parts = []
+            self._parts, self._bytes = [], 0
             if changes is not None:
                 netted = self.form.net(changes)
                 if netted is not None:

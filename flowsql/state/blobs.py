@@ -15,14 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flowsql.errors import StateError
 from flowsql.state.kernels import distinct
 
-__all__ = ["INLINE", "Blobs", "Sweep", "is_long", "pairs_of", "text_array"]
+__all__ = ["INLINE", "Blobs", "Sweep", "is_long", "pairs_of", "text_array", "text_lengths"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 INLINE: Final = 12
+_MOST: Final = (1 << 31) - 1
 _LENGTH: Final = np.uint64(0xFFFFFFFF)
 _S32: Final = np.uint64(32)
 _FIRST_CHUNK: Final = 1 << 16
@@ -34,6 +36,11 @@ _SLICE: Final = 1 << 15  # positions looked at in one step
 def is_long(heads: Words) -> Ints:
     """Indices of the views whose bytes stand in a buffer, by their first words."""
     return ((heads & _LENGTH) > INLINE).nonzero()[0]
+
+
+def text_lengths(heads: Words) -> Ints:
+    """int64[n]: the bytes of strings by the first words of their views."""
+    return (heads & _LENGTH).view(np.int64)
 
 
 def pairs_of(array: pa.Array) -> Words:
@@ -197,7 +204,17 @@ def text_array(
         valid: Arrow's validity bitmap or None.
         blobs: owner of the buffers.
         stored: `pa.string()` or `pa.binary()`.
+
+    Raises:
+        StateError: it would have more than 2 GiB.
     """
+    heads = pairs.view(np.uint64).reshape(-1, 2)[:, 0]
+    # Arrow's cast does not look: its offsets would wrap around.
+    if int(text_lengths(heads).sum()) > _MOST:
+        raise StateError(
+            "more than 2 GiB of text would stand in one column of a batch",
+            hint="Let a step have fewer rows with 'pipeline.step.max-rows'.",
+        )
     view = pa.string_view() if stored == pa.string() else pa.binary_view()
     buffers = [valid, pa.py_buffer(pairs), *blobs.buffers]
     return pa.Array.from_buffers(view, length, buffers).cast(stored)

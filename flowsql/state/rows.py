@@ -100,6 +100,11 @@ class Rows(Table):
         """One stored column of rows."""
         return self._columns[index].take(self._map.known(rows))
 
+    def widths(self, rows: Ints) -> Ints | int:
+        """int64[n]: bytes of each row in a batch, nested values by their mean; or one for all."""
+        at = self._map.known(rows)
+        return sum((c.widths(at) for c in self._columns), 0)
+
     def weights(self, rows: Ints) -> Ints:
         """int64[n]."""
         if self._weights is None:

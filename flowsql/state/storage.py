@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.state.blobs import Blobs, Sweep, is_long, pairs_of, text_array
+from flowsql.state.blobs import Blobs, Sweep, is_long, pairs_of, text_array, text_lengths
 from flowsql.state.kernels import distinct
 from flowsql.state.memory import Vector
 from flowsql.types import (
@@ -88,6 +88,10 @@ class Storage(ABC):
     def take(self, positions: Ints) -> pa.Array:
         """The values at `positions`."""
 
+    @abstractmethod
+    def widths(self, positions: Ints) -> Ints | int:
+        """int64[n]: bytes of the values in an Arrow array; one number where all are alike."""
+
     def drop(self, positions: Ints) -> None:
         """Forget the values at different positions."""
         if self._flags is not None and self._null_first:
@@ -138,6 +142,10 @@ class _Fixed(Storage):
             self.stored, len(positions), [validity(valid), pa.py_buffer(values)]
         )
 
+    def widths(self, positions: Ints) -> int:
+        del positions
+        return self._width
+
     @property
     def nbytes(self) -> int:
         return self._vector.nbytes + self._flag_bytes()
@@ -149,6 +157,10 @@ class _Null(Storage):
 
     def take(self, positions: Ints) -> pa.Array:
         return pa.nulls(len(positions))
+
+    def widths(self, positions: Ints) -> int:
+        del positions
+        return 0
 
     @property
     def nbytes(self) -> int:
@@ -188,6 +200,10 @@ class _Text(Storage):
             views, len(positions), validity(self._valid(positions)), self._blobs, self.stored
         )
 
+    def widths(self, positions: Ints) -> Ints:
+        views = self._views.data.take(positions, mode="clip")
+        return text_lengths(views.view(np.uint64).reshape(-1, 2)[:, 0]) + 4
+
     def drop(self, positions: Ints) -> None:
         super().drop(positions)
         if not self._blobs.chunks:
@@ -218,6 +234,9 @@ class _Row(Storage):
         children = [f.take(positions) for f in self._fields]
         mask = None if valid is None else pa.array(~valid)
         return pa.StructArray.from_arrays(children, fields=list(self.stored), mask=mask)
+
+    def widths(self, positions: Ints) -> Ints | int:
+        return sum((f.widths(positions) for f in self._fields), 0)
 
     def drop(self, positions: Ints) -> None:
         super().drop(positions)
@@ -301,6 +320,12 @@ class _Nested(Storage):
         back = np.empty(len(positions), np.int64)
         back[np.concatenate(order)] = np.arange(len(positions))
         return joined.take(pa.array(back))
+
+    def widths(self, positions: Ints) -> int:
+        del positions
+        # Their mean.
+        held = sum(map(len, self._pieces))
+        return sum(p.nbytes for p in self._pieces) // max(1, held)
 
     def drop(self, positions: Ints) -> None:
         super().drop(positions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flowsql.errors import StateError
 from flowsql.state.memory import Vector
 
 __all__ = ["DirtyMarks", "Segment", "Table", "TableStats", "batches_of"]
@@ -112,14 +113,25 @@ class DirtyMarks:
 
 
 def batches_of(schema: pa.Schema, positions: Ints, columns: Any) -> list[pa.RecordBatch]:
-    """Record batches of at most 64 k rows.
+    """Record batches of at most 64 k rows, fewer where their texts would not fit into a column.
 
     Args:
         schema: theirs.
         positions: what to write, in order.
         columns: positions → the arrays of one batch.
     """
-    return [
-        pa.RecordBatch.from_arrays(columns(positions[at : at + _BATCH]), schema=schema)
-        for at in range(0, len(positions), _BATCH)
-    ]
+
+    def batches(part: Ints) -> Iterator[pa.RecordBatch]:
+        try:
+            made = pa.RecordBatch.from_arrays(columns(part), schema=schema)
+        except (StateError, pa.ArrowInvalid):
+            half = len(part) // 2
+            if not half:
+                raise
+            yield from batches(part[:half])
+            yield from batches(part[half:])
+        else:
+            yield made
+
+    parts = (positions[at : at + _BATCH] for at in range(0, len(positions), _BATCH))
+    return [batch for part in parts for batch in batches(part)]

@@ -189,3 +189,25 @@ def test_a_null_that_was_never_there_is_an_orphan_of_not_in() -> None:
     assert r.step((1, changes(row, [("+", 8)]))) == [("-", None)]
     assert r.step((1, changes(row, [("+", None)]))) == [("-", 1)]
     assert r.step((1, changes(row, [("-", None), ("-", 8)]))) == [("+", 1), ("+", None)]
+
+
+@pytest.mark.parametrize("kind", [JoinKind.INNER, JoinKind.LEFT])
+@pytest.mark.parametrize("condition", [False, True])
+def test_many_equal_and_wide_rows_are_given_in_parts(
+    monkeypatch: pytest.MonkeyPatch, kind: JoinKind, condition: bool
+) -> None:
+    """Equal rows are stored once and given as often as they came, within a batch's limits."""
+    monkeypatch.setattr("flowsql.operators.cutting.MAX_BYTES", 100)
+    monkeypatch.setattr("flowsql.state.blobs._MOST", 250)
+    none = SideLayout.NO_UNIQUE_KEY
+    r = join(kind, none, none, condition=condition)
+    texts = [letter * 60 for letter in "uvwxyz"] * 4 + ["y"]
+    r.step(*(right(("+", 7, text)) for text in texts))
+    r.step(left(*[("+", 1, 7, "a")] * 3, ("+", None, 7, "b"), ("+", 2, None, "c")))
+    pairs = {(1, "a", 7, text): 3 * texts.count(text) for text in texts}
+    pairs |= {(None, "b", 7, text): texts.count(text) for text in texts}
+    alone = {(2, "c", None, None): 1} if kind is JoinKind.LEFT else {}
+    assert r.table() == {**pairs, **alone}
+    r.step(*(right(("-", 7, text)) for text in texts))
+    bare = {(1, "a", None, None): 3, (None, "b", None, None): 1}
+    assert r.table() == ({**bare, **alone} if kind is JoinKind.LEFT else {})

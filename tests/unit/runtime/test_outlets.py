@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,6 +20,7 @@ from flowsql.errors import DataError
 from flowsql.expr import StepClock
 from flowsql.runtime.constraints import Constraints, Enforcers
 from flowsql.runtime.outlets import CollectOutlet, SinkForm
+from flowsql.runtime.pending import PendingOutput
 from flowsql.types import BigIntType, Field, RowType
 
 ROW = RowType((Field("k", BigIntType()), Field("v", BigIntType())), nullable=False)
@@ -31,8 +34,8 @@ def changes(rows: list[tuple[int, int | None]], kinds: list[int] | None = None) 
     return Changes(batch, None if kinds is None else np.array(kinds, np.int8))
 
 
-def given(form: SinkForm, *parts: Changes) -> list[str]:
-    """One step's output as text."""
+def given(form: SinkForm, *parts: Changes, spill: Path | None = None) -> list[str]:
+    """One step's output as text; `spill` is the folder for a large step."""
     found: list[str] = []
 
     def take(part: Changes, step: int) -> None:
@@ -40,6 +43,8 @@ def given(form: SinkForm, *parts: Changes) -> list[str]:
         found.extend(f"{k}{list(r)}" for k, r in zip(kind_names(part), rows, strict=True))
 
     outlet = CollectOutlet("o", "o", form, take)
+    if spill is not None:
+        outlet.pending = PendingOutput(spill, "p", ROW.types, (0,), form.net)
     for part in parts:
         outlet.push(0, part)
     outlet.settle(StepClock(0))
@@ -63,6 +68,21 @@ def test_an_upsert_sink_gets_no_before() -> None:
     """The last row of each key, or its end."""
     form = SinkForm("t", ROW, MODE.UPSERT, (0,))
     assert given(form, *STEP) == ["+U[1, 11]", "-D[2, 20]", "+I[3, 30]"]
+
+
+@pytest.mark.parametrize("limit", [0, 40, 60])
+@pytest.mark.parametrize("mode", [MODE.RETRACT, MODE.UPSERT])
+def test_a_step_too_large_for_memory_is_the_same_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, mode: ChangelogMode
+) -> None:
+    """An Arrow string column ends at 2 GiB: what is more is netted a key group at a time."""
+    form = SinkForm("t", ROW, mode, (0,))
+    whole = given(form, *STEP)
+    monkeypatch.setattr("flowsql.runtime.outlets._MUCH", limit)
+    spilled = given(form, *STEP, spill=tmp_path)
+    by_key = {key: [r for r in whole if f"[{key}," in r] for key in range(5)}
+    assert {key: [r for r in spilled if f"[{key}," in r] for key in range(5)} == by_key
+    assert [p.suffix for p in tmp_path.iterdir()] == [".arrow"]
 
 
 def test_without_a_key_there_are_no_updates() -> None:

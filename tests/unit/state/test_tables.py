@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from flowsql.changelog import Keys
-from flowsql.errors import InternalError
+from flowsql.errors import InternalError, StateError
 from flowsql.state import (
     Columns,
     ColumnsSpec,
@@ -331,3 +331,18 @@ def test_long_strings_leave_memory_at_random() -> None:
     live = 100 * len(model)
     for blobs in (index._blobs[0], columns._values["s"]._blobs, rows._columns[0]._fields[0]._blobs):
         assert blobs.nbytes < 4 * live + (6 << 20)
+
+
+def test_texts_that_fill_no_one_column_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A string column ends at 2 GiB: a checkpoint takes fewer rows at once, whatever they weigh."""
+    monkeypatch.setattr("flowsql.state.blobs._MOST", 100)
+    table = Rows(RowsSpec("r", (Field("v", VarCharType()),)))
+    values = ["x" * 3] * 5 + ["y" * 90, "z" * 40, "w" * 40, "v" * 40]
+    rows = table.append(pa.record_batch([values], names=["v"]))
+    with pytest.raises(StateError, match="more than 2 GiB of text"):
+        table.take(rows)
+    segments = table.segments()
+    assert len(segments[0].batches) > 1
+    again = Rows(table.spec)
+    again.restore(segments)
+    assert [again.take(rows[i : i + 1]).column(0)[0].as_py() for i in range(9)] == values
