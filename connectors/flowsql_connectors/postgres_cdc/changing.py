@@ -30,6 +30,7 @@ from flowsql_connectors.postgres_cdc.described import (
     schema_changed,
 )
 from flowsql_connectors.postgres_cdc.messages import LogBatch, RelationChanges
+from flowsql_connectors.postgres_cdc.partitions import PartitionWatch
 from flowsql_connectors.postgres_cdc.relations import Relation
 from flowsql_connectors.postgres_cdc.rows import Mask, RowShape, Types
 from flowsql_connectors.postgres_cdc.text_values import read_text
@@ -96,12 +97,14 @@ class ChangeMaker:
         types: of the columns, by oid and modifier; gets those that come later.
         look_up: asks the server for types that were not there at the start.
         held: tables of the job whose rows the engine holds and can take back.
+        watch: looks at what the log describes.
     """
 
     tables: dict[int, LogTable]
     types: dict[tuple[int, int], PgType]
     look_up: Callable[[Sequence[tuple[int, int]]], Types]
     held: Collection[str] = ()
+    watch: PartitionWatch | None = None
     _plans: dict[int, _Plan] = field(default_factory=dict)
 
     def make(self, batch: LogBatch, dropped: int = 0) -> list[tuple[str, Changes | None]]:
@@ -111,6 +114,8 @@ class ChangeMaker:
             batch: of the log.
             dropped: so many changes at the batch's start were made before; a change is a message.
         """
+        if self.watch is not None and batch.relations:
+            self.watch.look(batch.relations)
         floor = -1
         if dropped:
             floor = _ordinal_behind(batch, dropped)
@@ -264,7 +269,8 @@ def _rows(
         kinds, stay = _upserts(changes, kinds, plan.key, unchanged)
         if stay is not None:
             kept = stay if kept is None else kept & stay
-    elif changes.relation.identity != "full":
+    else:
+        # Of a partition that came without FULL the whole's identity tells nothing.
         _need_before(changes, kinds, kept)
     if unchanged and shape.mode is not ChangelogMode.UPSERT:
         _no_unchanged(changes, kept, unchanged)
@@ -289,13 +295,10 @@ def _rows(
 
 def _need_before(changes: RelationChanges, kinds: Kinds, kept: Mask | None) -> None:
     """Updates and deletes need what was before, whole."""
-    lone = kinds != INSERT
-    if changes.key_only is None:
-        lone &= kinds == UPDATE_AFTER
-        lone[1:] &= changes.kinds[:-1] != UPDATE_BEFORE
-        # An old row that is whole comes from tables that had FULL at that time.
-    else:
-        lone &= changes.key_only | (kinds == UPDATE_AFTER)
+    lone = kinds == UPDATE_AFTER
+    lone[1:] &= changes.kinds[:-1] != UPDATE_BEFORE
+    if changes.key_only is not None:
+        lone |= changes.key_only
     if kept is not None:
         lone &= kept
     if lone.any():

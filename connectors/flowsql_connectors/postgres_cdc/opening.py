@@ -13,6 +13,7 @@ from flowsql_connectors.postgres_cdc.changing import ChangeMaker, LogTable
 from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
 from flowsql_connectors.postgres_cdc.judging import KeyJudge
 from flowsql_connectors.postgres_cdc.log_reader import LogReader
+from flowsql_connectors.postgres_cdc.partitions import PartitionWatch, root_of
 from flowsql_connectors.postgres_cdc.reader import PostgresReader
 from flowsql_connectors.postgres_cdc.server import Connection, Server
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup
@@ -85,12 +86,22 @@ class _Opening:
             timeline=(payload if position is None else position)["timeline"],
             bound=payload["bound"],
             stop=payload["stop"],
-            maker=ChangeMaker(tables, dict(self._setup.types), self._look_up, self._setup.held),
+            maker=ChangeMaker(
+                tables, dict(self._setup.types), self._look_up, self._setup.held, self._watch()
+            ),
             acknowledged=self._setup.acknowledged,
             connection=None if self._lend is None else self._lend(),
             idle_seconds=min(1.0, self._options["heartbeat.interval.ms"] / 1000),
             check=partial(check_slot, self._server, self._setup.slot),
         )
+
+    def _watch(self) -> PartitionWatch | None:
+        roots = {t.source.oid for t in self._setup.tables.values() if t.source.partitioned}
+        return PartitionWatch(roots, self._root_of) if roots else None
+
+    def _root_of(self, oid: int) -> int:
+        with contextlib.closing(self._server.connect()) as connection:
+            return root_of(self._server, connection, oid)
 
     def _look_up(self, columns: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PgType]:
         with contextlib.closing(self._server.connect()) as connection:

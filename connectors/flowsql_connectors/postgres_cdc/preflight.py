@@ -21,6 +21,7 @@ from flowsql_connectors.postgres_cdc.catalog import (
     read_types,
 )
 from flowsql_connectors.postgres_cdc.chunks import chunk_key
+from flowsql_connectors.postgres_cdc.partitions import check_partitions
 from flowsql_connectors.postgres_cdc.publications import (
     GENERATED_SINCE,
     ensure_publication,
@@ -234,6 +235,11 @@ class _Check:
             partial(check_table, table, mode, [source]),
             partial(check_generated, table, [source], self._logs_generated),
             partial(chunk_key, table, source, types),
+            *(
+                [partial(check_partitions, self._server, self._connection, source)]
+                if self._reads_log
+                else []
+            ),
         ):
             try:
                 check()

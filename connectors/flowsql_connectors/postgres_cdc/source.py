@@ -41,6 +41,7 @@ from flowsql_connectors.postgres_cdc.cutting import Cutter, rows_about
 from flowsql_connectors.postgres_cdc.holding import SnapshotHolder, wait_for_running
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
+from flowsql_connectors.postgres_cdc.partitions import check_partitions
 from flowsql_connectors.postgres_cdc.publications import (
     GENERATED_SINCE,
     ensure_publication,
@@ -343,6 +344,8 @@ class PostgresSource(Source):
                 self._types.update(read_types(self._server, self._connection, wanted))
             for source in sources:
                 name = str(source)
+                if not self.bounded:
+                    check_partitions(self._server, self._connection, source)
                 if name not in self._tables:
                     self._tables[name] = SourceTable(
                         source, chunk_key(table, source, self._types), table.options
