@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -231,16 +231,14 @@ class _Check:
                     f' in table "{table.name}"',
                     "Declare the column without NOT NULL.",
                 )
-        for check in (
+        checks: list[Callable[[], object]] = [
             partial(check_table, table, mode, [source]),
             partial(check_generated, table, [source], self._logs_generated),
             partial(chunk_key, table, source, types),
-            *(
-                [partial(check_partitions, self._server, self._connection, source)]
-                if self._reads_log
-                else []
-            ),
-        ):
+        ]
+        if self._reads_log:
+            checks.append(partial(check_partitions, self._server, self._connection, source))
+        for check in checks:
             try:
                 check()
             except FlowSQLError as error:

@@ -31,7 +31,7 @@ def test_it_comes_back_as_it_was() -> None:
         connector_table("id INT, many ARRAY<INT>", options, name="a", primary_key=("id",)),
         connector_table("many ARRAY<INT>", options, name="b"),
     ]
-    key = chunk_key(tables[0], keyed)
+    key = chunk_key(tables[0], keyed, types)
     assert key is not None
     setup = ReaderSetup(
         "x",
