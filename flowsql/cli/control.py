@@ -13,7 +13,7 @@ from flowsql.library.quantities import count_text
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
 
-__all__ = ["save_job", "show_status", "stop_job"]
+__all__ = ["job_names", "job_status", "save_job", "show_status", "stop_job"]
 
 
 def show_status(folder: str, job: str | None, *, as_json: bool) -> int:
@@ -21,11 +21,11 @@ def show_status(folder: str, job: str | None, *, as_json: bool) -> int:
     parent = Path(folder)
     if job is not None:
         _check_known(parent, job)
-    names = [job] if job is not None else _jobs(parent)
+    names = [job] if job is not None else job_names(parent)
     if not names:
         print(f'there is no job in "{folder}"', file=sys.stderr)
     for name in names:
-        status = _status(parent, name)
+        status = job_status(parent, name)
         if as_json:
             print(json.dumps(status))
         elif status.get("pid") is not None:
@@ -69,7 +69,7 @@ def save_job(folder: str, job: str, path: str | None) -> int:
 
 
 def _check_known(folder: Path, job: str) -> None:
-    known = _jobs(folder)
+    known = job_names(folder)
     if job not in known:
         near = nearest(job, known)
         raise StateError(
@@ -82,11 +82,12 @@ def _check_known(folder: Path, job: str) -> None:
         )
 
 
-def _jobs(folder: Path) -> list[str]:
+def job_names(folder: Path) -> list[str]:
+    """Ids of the jobs of a folder, sorted."""
     return sorted(p.parent.name for p in folder.glob("*/job.json"))
 
 
-def _status(parent: Path, job: str) -> dict[str, Any]:
+def job_status(parent: Path, job: str) -> dict[str, Any]:
     """What the job answers; where nobody runs it, what it said last, with no `pid`.
 
     `resumes_from` is the number of the checkpoint that the next start goes on from; where that is

@@ -49,6 +49,13 @@ Nothing is changed and nothing is started. Exit codes: 0 nothing stands in the w
 apart; 2 bad SQL or option, 3 something does.
 """
 
+_SLOTS_RULES = """\
+The servers are those of the tables that the file declares; nothing of it is run. A slot makes its server
+keep all of its log from where the slot stands, until the job that reads it goes on: what no job goes on
+with fills the server's disk. Shown are the slots that the tables name, those that jobs of the folder
+stand in, and those of queries that run.
+"""
+
 _SHELL_RULES = """\
 flowsql                            a prompt, on a terminal
 flowsql -e "SELECT 1"              one or more statements
@@ -207,6 +214,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_job(status, required=False)
     status.add_argument("--json", action="store_true", help="all that is known, as JSON")
 
+    _add_slots(commands)
+
     stop = commands.add_parser("stop", help="end a job with a last checkpoint", allow_abbrev=False)
     _add_job(stop, required=True)
     stop.add_argument(
@@ -235,6 +244,29 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, explain, check, status, stop, save):
         command.add_argument("--debug", action="store_true", help="show stack traces")
     return parser
+
+
+def _add_slots(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    slots = commands.add_parser(
+        "slots",
+        help="show what servers keep of their logs for jobs, or make them let go",
+        epilog=_SLOTS_RULES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    actions = slots.add_subparsers(dest="action", metavar="list|drop", required=True)
+    shown = actions.add_parser("list", help="show the slots", allow_abbrev=False)
+    dropped = actions.add_parser("drop", help="drop a slot", allow_abbrev=False)
+    for action in (shown, dropped):
+        _add_file(action)
+        action.add_argument(
+            "--dir", help="folder of the jobs; default: where the file's settings put them"
+        )
+        action.add_argument("--debug", action="store_true", help="show stack traces")
+    dropped.add_argument("slot", metavar="SLOT", help="its name")
+    dropped.add_argument(
+        "--force", action="store_true", help="also where a job would go on with it"
+    )
 
 
 def _shell_options(options: argparse.Namespace) -> str | None:
@@ -292,6 +324,13 @@ def _run(options: argparse.Namespace) -> int:
                 fresh=options.fresh,
                 debug=options.debug,
             )
+        case "slots":
+            from flowsql.cli.slots import drop_slot, list_slots  # noqa: PLC0415
+
+            settings = dict(_setting(text) for text in options.settings)
+            if options.action == "list":
+                return list_slots(options.file, settings, options.dir)
+            return drop_slot(options.file, options.slot, settings, options.dir, force=options.force)
         case "status":
             from flowsql.cli.control import show_status  # noqa: PLC0415
 

@@ -16,7 +16,14 @@ from flowsql.library.sources import (
     source_row,
 )
 
-__all__ = ["StatusReporter", "mishaps", "operator_table", "source_table", "status_line"]
+__all__ = [
+    "StatusReporter",
+    "columns_text",
+    "mishaps",
+    "operator_table",
+    "source_table",
+    "status_line",
+]
 
 JSON = dict[str, Any]
 
@@ -154,7 +161,7 @@ def source_table(status: JSON) -> list[str]:
     shown = [[row[i].replace(_DEFAULT_DATABASE, "") for i in known] for row in rows]
     numbers = {"splits", "rows", "lag bytes", "lag"}
     left = {at for at, name in enumerate(shown[0]) if name not in numbers}
-    return [line.rstrip() for line in _columns(shown, left)]
+    return [line.rstrip() for line in columns_text(shown, left)]
 
 
 def operator_table(status: JSON) -> list[str]:
@@ -181,10 +188,10 @@ def operator_table(status: JSON) -> list[str]:
         )
     if all(row[3] in {"", "end"} for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
-    return _columns(rows, {0})
+    return columns_text(rows, {0})
 
 
-def _columns(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
+def columns_text(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
     """Lines of columns, those of `left` flush left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

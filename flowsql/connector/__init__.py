@@ -23,6 +23,7 @@ from flowsql.connector.durable import (
 from flowsql.connector.preflight import Finding, Needs, PreflightContext, Severity
 from flowsql.connector.role import Role
 from flowsql.connector.sink import Committed, Guarantee, Sink, Writer
+from flowsql.connector.slots import ServerSlot
 from flowsql.connector.source import JSON, BadRecord, Emptied, Piece, Poll, Reader, Source, Split
 from flowsql.connector.status import SourceStatus
 from flowsql.connector.table import ConnectorTable
@@ -75,6 +76,7 @@ __all__ = [
     "Reader",
     "Role",
     "ScanFilter",
+    "ServerSlot",
     "Severity",
     "Sink",
     "Source",

@@ -12,6 +12,7 @@ from flowsql.connector.context import ConnectorContext
 from flowsql.connector.preflight import Finding, Needs, PreflightContext
 from flowsql.connector.role import Role
 from flowsql.connector.sink import Sink
+from flowsql.connector.slots import ServerSlot
 from flowsql.connector.source import JSON, Reader, Source, Split
 from flowsql.connector.table import ConnectorTable
 from flowsql.errors import ConfigError
@@ -36,6 +37,7 @@ class Connector(ABC):
         exclusive: a second job of the process on the same group is refused at planning.
         reads_in: where its readers run unless `pipeline.reader` says: `thread`, or `process` for
             those that are busy in Python.
+        keeps_slots: its servers keep their logs for jobs, see `slots`.
         self_contained: it needs nothing outside the process, so that nothing can stand in its way.
     """
 
@@ -49,6 +51,7 @@ class Connector(ABC):
     gives_watermarks: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
     reads_in: ClassVar[str] = "thread"
+    keeps_slots: ClassVar[bool] = False
     self_contained: ClassVar[bool] = False
 
     def check(self, table: ConnectorTable, role: Role) -> None:
@@ -146,6 +149,30 @@ class Connector(ABC):
         """
         del tables, needs, context
         return () if self.self_contained else None
+
+    def slot_server(self, table: ConnectorTable) -> Hashable:
+        """Equal for tables of one server; only of a connector that `keeps_slots`."""
+        return self.group(table)
+
+    def slots(
+        self, tables: Sequence[ConnectorTable], positions: Mapping[str, Sequence[JSON]]
+    ) -> Sequence[ServerSlot]:
+        """What a server keeps for tables, and for jobs.
+
+        Args:
+            tables: of one server.
+            positions: id of a job → the positions of its sources of this connector.
+
+        Raises:
+            ConnectorError: it cannot be asked.
+        """
+        del tables, positions
+        return ()
+
+    def drop_slot(self, tables: Sequence[ConnectorTable], name: str) -> None:
+        """Let the server of these tables forget a slot; raises ConnectorError."""
+        del tables
+        raise ConfigError(f'connector "{self.name}" has no slot "{name}"')
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         """What the sink takes; UPSERT needs a primary key on the table."""

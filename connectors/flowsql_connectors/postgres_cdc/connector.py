@@ -18,6 +18,7 @@ from flowsql.connector import (
     PreflightContext,
     Reader,
     Role,
+    ServerSlot,
     Source,
     Split,
 )
@@ -52,6 +53,7 @@ class PostgresConnector(Connector):
     options = OPTIONS
     roles = frozenset({Role.SCAN})
     reads_in = "process"
+    keeps_slots = True
     metadata: ClassVar[Mapping[str, DataType]] = {
         "database_name": _TEXT,
         "schema_name": _TEXT,
@@ -150,6 +152,23 @@ class PostgresConnector(Connector):
             # A start connects at once, and says what is wrong.
             return ()
         return list(find_obstacles(tables, [self.scan_mode(t) for t in tables], needs, context))
+
+    def slot_server(self, table: ConnectorTable) -> Hashable:
+        options = table.options
+        names = ("hostname", "port", "database-name", "username")
+        return tuple(options[name] for name in names)
+
+    def slots(
+        self, tables: Sequence[ConnectorTable], positions: Mapping[str, Sequence[JSON]]
+    ) -> Sequence[ServerSlot]:
+        with _needing_client():
+            from flowsql_connectors.postgres_cdc.slot_list import list_slots  # noqa: PLC0415
+        return list_slots(tables, positions)
+
+    def drop_slot(self, tables: Sequence[ConnectorTable], name: str) -> None:
+        with _needing_client():
+            from flowsql_connectors.postgres_cdc.slot_list import drop_slot  # noqa: PLC0415
+        drop_slot(tables, name)
 
     def _check_alike(self, tables: Sequence[ConnectorTable]) -> None:
         """Refuse tables of one slot that want to be read in different ways."""

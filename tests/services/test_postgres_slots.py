@@ -1,0 +1,133 @@
+"""`flowsql slots`: what servers keep for jobs, and how they let go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from flowsql.cli.main import main
+from tests.services.following import make
+from tests.services.postgres import PostgresServer
+
+_JOB = """
+SET 'pipeline.name' = 'held';
+SET 'execution.checkpointing.interval' = '100ms';
+CREATE TABLE t (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED) WITH (
+  'connector' = 'postgres-cdc', 'hostname' = '127.0.0.1', 'port' = '{port}',
+  'username' = 'postgres', 'database-name' = 'postgres', 'schema-name' = 'public',
+  'table-name' = '{name}', 'slot.name' = 'slot_{name}', 'debezium.publication.name' = 'pub_{name}');
+CREATE TABLE o (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED)
+  WITH ('connector' = 'changelog-sqlite', 'path' = 'out.db');
+INSERT INTO o SELECT * FROM t;
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """The job, once it has a checkpoint."""
+    job = subprocess.Popen(
+        [sys.executable, "-m", "flowsql.cli.main", "run", "job.sql"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ,
+    )
+    end = time.monotonic() + 60
+    while not list(Path(".flowsql").glob("held/checkpoints/chk-*/manifest.json")):
+        assert job.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return job
+
+
+def test_slots_are_listed_and_dropped(
+    postgres_version: PostgresServer, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not one that is read, nor one that a job would go on with, unless that is meant."""
+    server = postgres_version
+    make(server, name, rows=3)
+    Path("job.sql").write_text(_JOB.format(port=server.port, name=name))
+    slot = f"slot_{name}"
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["slots", *arguments])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    assert run("list", "job.sql") == (
+        0, "the servers of the file's tables keep no slot for them\n", ""
+    )  # fmt: skip
+    job = _start()
+    code, _, err = run("drop", "job.sql", slot, "--force")
+    assert code == 1
+    # Whether the log is read already or not.
+    assert "is being read by" in err or 'job "held" is running' in err
+    out = ""
+    while "process" not in out:
+        assert job.poll() is None
+        code, out, _ = run("list", "job.sql")
+        assert code == 0
+    head, line = out.splitlines()
+    assert head.split("  ")[0] == "slot"
+    assert line.startswith(f"{slot}  127.0.0.1:{server.port}/postgres  process ")
+    assert "(flowsql)" in line
+    assert line.split()[-2:] == [f"pub_{name}", "held"]
+    assert ("reserved" in line) is (server.version >= 13)
+    code, _, err = run("drop", "job.sql", slot)
+    assert code == 1
+    assert f'slot "{slot}" of server "127.0.0.1:{server.port}/postgres" is being read by' in err
+    job.send_signal(signal.SIGINT)
+    assert job.wait(60) == 0
+    code, _, err = run("drop", "job.sql", slot)
+    assert code != 0
+    assert 'job "held" would go on from checkpoint' in err
+    assert "--force" in err
+    code, _, err = run("drop", "job.sql", slot + "x", "--force")
+    assert code == 2
+    assert f'Did you mean "{slot}"?' in err
+    assert run("list", "job.sql")[1].splitlines()[1].split("  ")[2] == "nobody"
+    code, out, _ = run("drop", "job.sql", slot, "--force", "--dir", ".flowsql")
+    assert code == 0
+    assert out == (
+        f'slot "{slot}" of server "127.0.0.1:{server.port}/postgres" is dropped\n'
+        f'publication "pub_{name}" stays: it costs nothing\n'
+    )
+    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
+
+
+def test_a_slot_without_a_job(
+    postgres: PostgresServer, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is dropped as it is; slots that nobody named are not ours."""
+    Path("job.sql").write_text(_JOB.format(port=postgres.port, name=name))
+    for slot in (f"slot_{name}", "foreign"):
+        postgres.execute(f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")
+    assert main(["slots", "list", "job.sql"]) == 0
+    assert "foreign" not in capsys.readouterr().out
+    assert main(["slots", "drop", "job.sql", "foreign"]) == 2
+    assert main(["slots", "drop", "job.sql", f"slot_{name}"]) == 0
+    assert capsys.readouterr().out.endswith(" is dropped\n")
+    postgres.execute("SELECT pg_drop_replication_slot('foreign')")
+
+
+def test_the_slot_of_a_query(
+    postgres: PostgresServer, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is shown while it is there, and whose it is."""
+    Path("job.sql").write_text(_JOB.format(port=postgres.port, name=name))
+    with psycopg.connect(f"{postgres.dsn()} replication=database", autocommit=True) as connection:
+        connection.execute(
+            "CREATE_REPLICATION_SLOT flowsql_0123456789ab TEMPORARY LOGICAL pgoutput"
+        )
+        assert main(["slots", "list", "job.sql"]) == 0
+        assert "flowsql_0123456789ab  127.0.0.1:" in capsys.readouterr().out
