@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from flowsql.errors import Span, SqlError
-from flowsql.expr.java_format import Whole, WrongFormat, java_format
+from flowsql.expr.java_format import Moment, Single, Whole, WrongFormat, java_format
 from flowsql.expr.nodes import Call, Expression
 from flowsql.expr.params import ANY, CHARACTER
 from flowsql.expr.registry import Function, forced_nullable, overload
@@ -73,20 +73,20 @@ def _prepared(data_type: DataType) -> tuple[Prepare, Prepare] | None:
         case BooleanType() | DecimalType():
             return (lambda a: a), (lambda v: v)
         case FloatType():
-            return (lambda a: a), float
+            return (lambda a: a), Single
         case _:
             return ((lambda a: a), (lambda v: v)) if is_character(data_type) else None
 
 
-def _iso(text: str) -> str:
+def _iso(text: str) -> Moment:
     """A timestamp as `LocalDateTime.toString` writes it."""
     day, _, time = text.partition(" ")
     time = time.rstrip("0").rstrip(".") if "." in time else time
-    return f"{day}T{time.removesuffix(':00') if time.count(':') == 2 else time}"
+    return Moment(f"{day}T{time.removesuffix(':00') if time.count(':') == 2 else time}")
 
 
 def _make(call: Call, settings: EvalSettings) -> Kernel:
-    del settings
+    zone = settings.local_time_zone
     known = [_prepared(a.type) or ((lambda a: a), (lambda v: v)) for a in call.args[1:]]
 
     def one(text: str | None, *values: Any) -> str | None:
@@ -94,7 +94,7 @@ def _make(call: Call, settings: EvalSettings) -> Kernel:
             return None
         given = [None if v is None else make(v) for v, (_, make) in zip(values, known, strict=True)]
         try:
-            return java_format(text, given)
+            return java_format(text, given, zone)
         except WrongFormat:
             return None
 
