@@ -177,7 +177,8 @@ OPTIONS: Final = (
     Option(
         "scan.lsn-commit.checkpoints-num-delay",
         OptionType.INT,
-        "Accepted for Flink's sake: the slot moves on to the oldest checkpoint that is kept.",
+        "How many checkpoints the slot stays behind the oldest one that is kept, so that savepoints"
+        " of them can be started from.",
         default=0,
         flink_default="3",
     ),

@@ -112,7 +112,8 @@ def fork_of(history: str, timeline: int) -> int | None:
 def find_slot(server: Server, connection: Connection, name: str) -> SlotState | None:
     """The slot of that name, if there is one.
 
-    Raises ConnectorError for one that is not for logical decoding by pgoutput of this database.
+    Raises ConnectorError for one that is not for logical decoding by pgoutput of this database,
+    commit by commit.
     """
     rows = server.records(
         connection, "SELECT * FROM pg_replication_slots WHERE slot_name = %s", name
@@ -129,6 +130,14 @@ def find_slot(server: Server, connection: Connection, name: str) -> SlotState | 
         raise ConnectorError(
             f'replication slot "{name}" of PostgreSQL server "{server}" is {what}',
             hint="Choose another 'slot.name'.",
+        )
+    if row.get("two_phase"):
+        # It gives transactions before they are committed, and once only.
+        raise ConnectorError(
+            f'replication slot "{name}" of PostgreSQL server "{server}" is for two-phase commit:'
+            " it tells of prepared transactions before they are committed",
+            hint="Choose another 'slot.name', or make the slot without; prepared transactions are"
+            " read when they are committed.",
         )
     lost = row.get("invalidation_reason")
     if lost is None and (row.get("wal_status") == "lost" or row["confirmed_flush_lsn"] is None):

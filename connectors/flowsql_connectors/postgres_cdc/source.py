@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -105,6 +106,8 @@ class PostgresSource(Source):
         self._snapshot_rows: int | None = None
         self._start = 0
         self._acknowledged = 0
+        delay = max(0, options["scan.lsn-commit.checkpoints-num-delay"])
+        self._acknowledgements: deque[int] = deque(maxlen=delay + 1)
         self._current = EXPORTED
         self._given: set[str] = set()
         self._log_given = False
@@ -219,7 +222,10 @@ class PostgresSource(Source):
         log = position["splits"].get(LOG)
         if log is None:
             return ()
-        self._acknowledged = max(self._acknowledged, int(log["lsn"]))
+        self._acknowledgements.append(int(log["lsn"]))
+        if len(self._acknowledgements) < (self._acknowledgements.maxlen or 1):
+            return ()
+        self._acknowledged = max(self._acknowledged, self._acknowledgements[0])
         return ({"acknowledged": self._acknowledged},)
 
     def close(self) -> None:
