@@ -197,6 +197,11 @@ class Source(ABC):
         """Seconds between two calls of `discover`, or None for once."""
         return None
 
+    @property
+    def complete(self) -> bool:
+        """Whether `discover` has given all splits; a bounded source is not over before."""
+        return True
+
     @abstractmethod
     def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
         """A reader for these splits; called once for each reader the runtime wants."""

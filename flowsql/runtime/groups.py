@@ -198,7 +198,7 @@ class SourceGroup:
         """Whether the source is over once these splits are, too."""
         if not self.source.bounded or self.source.discovery_interval is not None:
             return False
-        if self._found_more():
+        if self._more_to_come():
             return False
         return not self.splits.keys() - set(finished)
 
@@ -206,7 +206,7 @@ class SourceGroup:
         """Whether a table is read to its end once these splits are, too."""
         if not self.source.bounded or self.source.discovery_interval is not None:
             return False
-        if self._found_more():
+        if self._more_to_come():
             return False
         gone = set(finished)
         return not any(table in s.tables for s in self.splits.values() if s.id not in gone)
@@ -275,7 +275,7 @@ class SourceGroup:
         }
         if self._chunks or self._snapshot.rows:
             total = _first(s.snapshot_rows for s in told)
-            status["snapshot"] = self._snapshot.status(total, over=not self._chunks)
+            status["snapshot"] = self._snapshot.status(total, over=not self._snapshotting())
         if lost is not None and lost.attempt:
             # How far it is behind nobody knows until it is there again.
             status |= {"lag_bytes": None, "lag_ms": None}
@@ -292,9 +292,13 @@ class SourceGroup:
     def _phase(self) -> str:
         if self.done:
             return "done"
-        if self._chunks:
+        if self._snapshotting():
             return "snapshot"
         return "stream" if self.consistent else "catching up"
+
+    def _snapshotting(self) -> bool:
+        """Whether chunks are being read, or are still to come."""
+        return bool(self._chunks or (self._snapshot.rows and not self.source.complete))
 
     def _add(self, new: Sequence[Split]) -> list[Split]:
         fresh = [s for s in new if s.id not in self.splits]
@@ -389,12 +393,12 @@ class SourceGroup:
         return locked
 
     def _look_done(self) -> None:
-        self.done = self.source.bounded and not self.splits and not self._found_more()
+        self.done = self.source.bounded and not self.splits and not self._more_to_come()
 
-    def _found_more(self) -> bool:
-        """Whether splits have been found that the engine has not taken."""
+    def _more_to_come(self) -> bool:
+        """Whether there are splits that the engine has not taken."""
         with self._lock, self._ready:
-            return bool(self._discovered)
+            return bool(self._discovered) or not self.source.complete
 
     def _look_consistent(self) -> None:
         if self.consistent or any(s.snapshot for s in self.splits.values()):

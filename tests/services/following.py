@@ -97,6 +97,9 @@ class Follower:
         self._splits, self._open = {}, []
         self.reader = None
         self._discover()
+        while not self._splits and not self.source.complete:
+            time.sleep(0.005)
+            self._discover()
         return self
 
     def kill(self) -> Follower:
@@ -134,7 +137,8 @@ class Follower:
             self.position = json.loads(
                 json.dumps({"source": self.source.position(), "splits": splits})
             )
-        if poll.finished and not self._splits:
+        while not self._splits and not self.source.complete:
+            time.sleep(0.005)
             self._discover()
         return poll
 

@@ -128,7 +128,7 @@ def _cut(server: PostgresServer, name: str, size: int) -> tuple[Server, SourceTa
     table = SourceTable(source, chunk_key(job, source, types), job.options)
     with contextlib.closing(Cutter(at, [table])) as cutter:
         while not cutter.over:
-            for cut in cutter.take(wait=None):
+            for cut in cutter.take(0.1):
                 cut.table.add(cut.bound)
     return at, table
 

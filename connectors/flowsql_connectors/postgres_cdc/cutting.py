@@ -57,21 +57,18 @@ class Cutter:
 
     @property
     def over(self) -> bool:
-        """Whether all bounds were taken."""
+        """Whether all bounds were taken; never where something ended it before."""
         with self._changed:
-            return self._over and not self._found
+            return self._over and not self._found and self._error is None
 
-    def take(self, *, wait: float | None) -> list[Cut]:
+    def take(self, seconds: float) -> list[Cut]:
         """What was found since the last call; raises what ended the cutting.
 
         Args:
-            wait: seconds for all that is to come; None: for anything.
+            seconds: to wait for all that is to come.
         """
         with self._changed:
-            if wait is None:
-                self._changed.wait_for(lambda: self._found or self._over)
-            else:
-                self._changed.wait_for(lambda: self._over, wait)
+            self._changed.wait_for(lambda: self._over, seconds)
             found = list(self._found)
             self._found.clear()
             if not found and self._error is not None:

@@ -20,8 +20,11 @@ Connection = psycopg.Connection[Any]
 # What a role or database may be set to, and what reading a large table cannot do with.
 # Policies that hide rows of a snapshot would not hide them in the log: they are an error.
 _UNHURRIED: Final = (
-    "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off"
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+    " -c row_security=off"
 )
+# Those that a server must know already, by the version since which it does.
+_LATER: Final = ((140_000, "idle_session_timeout"), (170_000, "transaction_timeout"))
 _FIRST_WAIT: Final = 0.2  # seconds
 _LONGEST_WAIT: Final = 5.0
 
@@ -78,7 +81,11 @@ class Server:
         parameters = dict(self._parameters)
         if replication:
             parameters["replication"] = "database"
-        return psycopg.connect(**parameters, autocommit=True)
+        connection = psycopg.connect(**parameters, autocommit=True)
+        later = [name for since, name in _LATER if connection.info.server_version >= since]
+        if later:
+            connection.execute("; ".join(f"SET {name} = 0" for name in later).encode())
+        return connection
 
     def connect(self, *, replication: bool = False) -> Connection:
         """A new connection, tried `connect.max-retries` times again where the server is away.
@@ -90,8 +97,11 @@ class Server:
             try:
                 return self.open(replication=replication)
             except psycopg.OperationalError as error:
-                if left == 0 or not may_pass(error):
+                if not may_pass(error):
                     raise self.error(error, "cannot be reached") from None
+                if left == 0:
+                    # What "cannot" be done is not tried again.
+                    raise self.error(error, "does not answer") from None
             threading.Event().wait(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
         raise AssertionError

@@ -67,7 +67,7 @@ __all__ = ["PostgresSource"]
 _LOOK: Final = 1.0  # seconds
 _LONG: Final = 3600.0
 _SHORT: Final = 0.2
-_FIRST_CHUNKS: Final = 0.1  # seconds that a start waits for all chunks of small tables
+_FIRST_CHUNKS: Final = 0.1  # that a start waits for all chunks of small tables
 
 
 class PostgresSource(Source):
@@ -167,6 +167,10 @@ class PostgresSource(Source):
             return _LOOK
         # The log follows when the last chunk ends, which is asked for then.
         return None if self._log_given or not self._needs_log else _LONG
+
+    @property
+    def complete(self) -> bool:
+        return self._cutter.over and (self._log_given or not self._needs_log)
 
     def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
         lend = self._lend_replication if self._temporary else None
@@ -535,14 +539,11 @@ class PostgresSource(Source):
         self._current = len(self._snapshots)
 
     def _take_chunks(self) -> None:
-        """Those that were cut meanwhile; at least one where none is being read."""
+        """Those that were cut meanwhile."""
         if self._cutter.over:
             return
-        cuts = [] if self._given else self._cutter.take(wait=_FIRST_CHUNKS)
-        if not cuts:
-            reading = any(UNREAD in t.read for t in self._tables.values())
-            cuts = self._cutter.take(wait=0.0 if reading else None)
-        for cut in cuts:
+        # A table that somebody has locked must not hold up the engine.
+        for cut in self._cutter.take(0.0 if self._given else _FIRST_CHUNKS):
             cut.table.add(cut.bound)
 
     def _log_payload(self) -> JSON:
