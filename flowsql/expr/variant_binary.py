@@ -14,15 +14,20 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import Any, Final, TypeVar
 
 from flowsql.errors import InternalError
 from flowsql.expr.java_floats import double_text
 from flowsql.expr.json_text import NotJson, clean, no_constant, parse, quote, sort_key
 
 __all__ = ["NotVariant", "TooDeep", "from_json", "to_json", "to_python"]
+
+
+_T = TypeVar("_T")
 
 
 class NotVariant(Exception):  # noqa: N818 - an answer, not a fault
@@ -41,6 +46,7 @@ _LONG_STRING = 16
 
 _MOST_BYTES = 1 << 24
 _DEEPEST = 500
+_FEW_KEYS, _FEW_BYTES = 64, 4096
 _TOO_LARGE = "a VARIANT has at most 16 MiB"
 _EMPTY_METADATA = bytes((1, 0, 0))
 
@@ -91,40 +97,24 @@ class _Builder:
 
     def build(self, document: Any) -> bytes:
         value = self._value(document, 0)
-        metadata = self._metadata() if self._keys else _EMPTY_METADATA
+        metadata = _metadata(tuple(self._keys)) if self._keys else _EMPTY_METADATA
         if len(value) > _MOST_BYTES or len(metadata) > _MOST_BYTES:
             raise NotVariant(_TOO_LARGE)
         return metadata + value
 
-    def _metadata(self) -> bytes:
-        keys = [clean(key).encode() for key in self._keys]
-        ends = _ends(keys)
-        width = _width(max(ends[-1], len(keys)))
-        head = bytes((1 | (width - 1) << 6,)) + len(keys).to_bytes(width, "little")
-        return head + _integers(ends, width) + b"".join(keys)
-
     def _value(self, value: Any, depth: int) -> bytes:
         # One frame a level, here and where values are read: the depth of the stack is the host's.
-        match value:
-            case str():
-                return _string(clean(value).encode())
-            case bool():
-                return _scalar(_TRUE if value else _FALSE)
-            case int():
-                return _whole(value)
-            case None:
-                return _scalar(_NULL)
-            case Decimal():
-                return _fraction(value)
-            case float():
-                return _scalar(_DOUBLE, struct.pack("<d", value))
+        kind = type(value)
+        if kind is not list and kind is not _Members:
+            return _SCALARS[kind](value)
         if depth == _DEEPEST:
             raise TooDeep
-        if not isinstance(value, _Members):
+        if kind is list:
             parts = []
             for item in value:
                 parts.append(self._value(item, depth + 1))  # noqa: PERF401 - a frame
             return _array(parts)
+        keys = self._keys
         members: dict[str, bytes] = {}
         for key, item in value:
             if key in members:
@@ -132,25 +122,48 @@ class _Builder:
                     raise NotVariant(f'key "{key}" occurs twice in an object')
                 del members[key]
             # A key comes before those within its value.
-            self._keys.setdefault(key, len(self._keys))
+            if key not in keys:
+                keys[key] = len(keys)
             members[key] = self._value(item, depth + 1)
-        return _object(members, self._keys)
+        return _object(members, keys)
+
+
+def _remembered(function: Callable[[tuple[str, ...]], _T]) -> Callable[[tuple[str, ...]], _T]:
+    """The function over keys, computed once for those that come again and again."""
+    cached = lru_cache(maxsize=256)(function)
+    return lambda keys: cached(keys) if len(keys) <= _FEW_KEYS else function(keys)
+
+
+@_remembered
+def _metadata(keys: tuple[str, ...]) -> bytes:
+    texts = [_utf8(key) for key in keys]
+    ends = _ends(texts)
+    width = _width(max(ends[-1], len(texts)))
+    head = bytes((1 | (width - 1) << 6,)) + len(texts).to_bytes(width, "little")
+    return head + _integers(ends, width) + b"".join(texts)
+
+
+@_remembered
+def _order(names: tuple[str, ...]) -> list[int]:
+    """The places of the names as they stand in an object."""
+    return sorted(range(len(names)), key=lambda i: sort_key(names[i]))
 
 
 def _object(members: dict[str, bytes], keys: dict[str, int]) -> bytes:
-    parts = list(members.values())
+    names, parts = tuple(members), members.values()
     ends = _ends(parts)
-    starts = dict(zip(members, ends, strict=False))
-    names = sorted(members, key=sort_key)
-    numbers = [keys[name] for name in names]
+    order = _order(names)
+    numbers = [keys[names[i]] for i in order]
     for_number, for_offset = _width(max(numbers, default=0)), _width(ends[-1])
-    large = len(parts) > 255
+    large = len(names) > 255
     head = OBJECT | (for_offset - 1) << 2 | (for_number - 1) << 4 | large << 6
+    offsets = [ends[i] for i in order]
+    offsets.append(ends[-1])
     return b"".join((
         bytes((head,)),
-        len(parts).to_bytes(4 if large else 1, "little"),
+        len(names).to_bytes(4 if large else 1, "little"),
         _integers(numbers, for_number),
-        _integers([*(starts[name] for name in names), ends[-1]], for_offset),
+        _integers(offsets, for_offset),
         *parts,
     ))  # fmt: skip
 
@@ -165,19 +178,24 @@ def _integers(values: list[int], width: int) -> bytes:
     return bytes(values) if width == 1 else b"".join(v.to_bytes(width, "little") for v in values)
 
 
-def _ends(parts: list[bytes]) -> list[int]:
+def _ends(parts: Iterable[bytes]) -> list[int]:
     """0, and where each part ends."""
-    ends = [0]
-    for part in parts:
-        ends.append(ends[-1] + len(part))
-    return ends
+    return list(accumulate(map(len, parts), initial=0))
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return clean(text).encode()
 
 
 def _scalar(code: int, content: bytes = b"") -> bytes:
     return bytes((code << 2,)) + content
 
 
-def _string(text: bytes) -> bytes:
+def _string(value: str) -> bytes:
+    text = _utf8(value)
     if len(text) < 64:
         return bytes((SHORT_STRING | len(text) << 2,)) + text
     return _scalar(_LONG_STRING, len(text).to_bytes(4, "little") + text)
@@ -193,6 +211,8 @@ def _array(parts: list[bytes]) -> bytes:
 
 
 def _whole(value: int) -> bytes:
+    if -128 <= value < 128:
+        return bytes((12, value & 255))
     bits = (value if value >= 0 else ~value).bit_length()
     for width, code in _INTEGERS:
         if bits < 8 * width:
@@ -213,21 +233,42 @@ def _fraction(value: Decimal) -> bytes:
     return _scalar(_DOUBLE, struct.pack("<d", float(value)))
 
 
+_SCALARS: dict[type, Callable[[Any], bytes]] = {
+    str: _string,
+    int: _whole,
+    bool: lambda value: _scalar(_TRUE if value else _FALSE),
+    type(None): lambda _: _scalar(_NULL),
+    Decimal: _fraction,
+    float: lambda value: _scalar(_DOUBLE, struct.pack("<d", value)),
+}
+
+
 # Reading
 
 
-def _keys_of(data: bytes) -> tuple[Callable[[int], str], int]:
-    """Key by number, and where the value begins."""
+def _keys_of(data: bytes) -> tuple[Sequence[str], int]:
+    """The keys by number, and where the value begins."""
     width = (data[0] >> 6) + 1
-    count = int.from_bytes(data[1 : 1 + width], "little")
-    offsets = 1 + width
-    texts = offsets + (count + 1) * width
+    last = 1 + width + int.from_bytes(data[1 : 1 + width], "little") * width
+    start = last + width + int.from_bytes(data[last : last + width], "little")
+    if start == len(_EMPTY_METADATA):
+        return (), start
+    metadata = data[:start]
+    return (_keys if start > _FEW_BYTES else _keys_again)(metadata), start
 
-    def end(number: int) -> int:
-        at = offsets + number * width
-        return texts + int.from_bytes(data[at : at + width], "little")
 
-    return lambda number: data[end(number) : end(number + 1)].decode(), end(count)
+def _keys(metadata: bytes) -> list[str]:
+    width = (metadata[0] >> 6) + 1
+    count = int.from_bytes(metadata[1 : 1 + width], "little")
+    texts = 1 + (count + 2) * width
+    ends = [
+        texts + int.from_bytes(metadata[at : at + width], "little")
+        for at in range(1 + width, texts, width)
+    ]
+    return [metadata[a:b].decode() for a, b in pairwise(ends)]
+
+
+_keys_again = lru_cache(maxsize=256)(_keys)
 
 
 def to_json(data: bytes) -> str:
@@ -236,7 +277,7 @@ def to_json(data: bytes) -> str:
     return _json(data, start, keys)
 
 
-def _json(data: bytes, at: int, keys: Callable[[int], str]) -> str:
+def _json(data: bytes, at: int, keys: Sequence[str]) -> str:
     parts = []
     match data[at] & 3:
         case 2:
@@ -275,7 +316,7 @@ def to_python(data: bytes) -> Any:
     return _python(data, start, keys)
 
 
-def _python(data: bytes, at: int, keys: Callable[[int], str]) -> Any:
+def _python(data: bytes, at: int, keys: Sequence[str]) -> Any:
     match data[at] & 3:
         case 2:
             members = {}
@@ -291,7 +332,7 @@ def _python(data: bytes, at: int, keys: Callable[[int], str]) -> Any:
             return _scalar_at(data, at)
 
 
-def _members(data: bytes, at: int, keys: Callable[[int], str]) -> Iterator[tuple[str, int]]:
+def _members(data: bytes, at: int, keys: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Key and place of each member, by key."""
     head = data[at] >> 2
     width, for_number = (head & 3) + 1, (head >> 2 & 3) + 1
@@ -302,7 +343,7 @@ def _members(data: bytes, at: int, keys: Callable[[int], str]) -> Iterator[tuple
     values = offsets + (count + 1) * width
     for i in range(count):
         n, o = numbers + i * for_number, offsets + i * width
-        key = keys(int.from_bytes(data[n : n + for_number], "little"))
+        key = keys[int.from_bytes(data[n : n + for_number], "little")]
         yield key, values + int.from_bytes(data[o : o + width], "little")
 
 
