@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flowsql.changelog import Keys
 from flowsql.changelog.key_layout import KeyLayout
+from flowsql.expr.variant_binary import from_json
 from flowsql.types import (
     ArrayType,
     BigIntType,
@@ -24,6 +25,7 @@ from flowsql.types import (
     RowType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     arrow_type,
 )
 
@@ -35,6 +37,9 @@ LEAVES: dict[DataType, st.SearchStrategy[Any]] = {
         ["", "a", "ab", "exactly12abc", "thirteen byte", "a long one " * 3]
     ),
     VarBinaryType(): st.sampled_from([b"", b"\0", b"\0\0", b"x" * 40]),
+    VariantType(): st.sampled_from(
+        [from_json(t, last_wins=False) for t in ("1", "1.0", '{"a":1,"b":2}', '{"b":2,"a":1}')]
+    ),
 }
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from flowsql.expr import EvalSettings, StepClock, compile_projection, fold
+from flowsql.expr.variant_binary import from_json
 from flowsql.logical.expressions import ExpressionBinder
 from flowsql.logical.scope import Relation, Scope
 from flowsql.sql.dialect import parse_expression
@@ -21,7 +22,7 @@ ROW = physical_columns([
     "p BOOLEAN", "i INT", "l BIGINT", "d DOUBLE", "e DECIMAL(10, 2)", "s STRING", "j STRING",
     "x BYTES", "dt DATE", "ts TIMESTAMP(3)", "z TIMESTAMP_LTZ(3)", "ai ARRAY<INT>",
     "st ARRAY<STRING>", "ad ARRAY<DOUBLE>", "m MAP<STRING, INT>", "r ROW<x INT, y STRING>",
-    "ar ARRAY<ROW<x INT, y STRING>>",
+    "ar ARRAY<ROW<x INT, y STRING>>", "v VARIANT",
 ])  # fmt: skip
 ROWS = 37
 
@@ -101,6 +102,21 @@ CONVERT_TZ('2020-01-01 00:00:00', 'UTC', s)
 TRY_CAST(s AS DECIMAL(6, 2))
 TRY_CAST(d AS DECIMAL(6, 1))
 CAST(e AS DECIMAL(4, 1))
+TRY_PARSE_JSON(j)
+TRY_PARSE_JSON(j, COALESCE(p, FALSE))
+JSON_STRING(v)
+JSON_STRING(ARRAY[v, TRY_PARSE_JSON(j)])
+JSON_VALUE(v, '$.b')
+JSON_QUERY(TRY_PARSE_JSON(j), '$.b')
+CASE WHEN JSON_QUERY(v, '$') LIKE '{%' THEN v ELSE NULL END['a']
+CASE WHEN JSON_QUERY(v, '$') LIKE '{%' THEN v ELSE NULL END[CASE WHEN p THEN 'a' ELSE 'b' END]
+CASE WHEN JSON_QUERY(v, '$') LIKE '[%' THEN v ELSE NULL END[i]
+v = TRY_PARSE_JSON('1')
+v IN (PARSE_JSON('1'), PARSE_JSON('[]'))
+ARRAY_DISTINCT(ARRAY[v, v, PARSE_JSON('1')])
+CAST(ARRAY[v] AS STRING)
+COALESCE(v, TRY_PARSE_JSON(j))
+PRINTF('%h|%g|%.2a|%tF %<tT', s, d, d, l)
 CASE WHEN i > 1 THEN JSON_OBJECT('a' VALUE s) ELSE ARRAY_JOIN(st, '-') END
 """.strip().splitlines()
 
@@ -133,6 +149,10 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "DECIMAL": (Decimal("0.00"), Decimal("12.35"), Decimal("-99999.95")),
     "VARCHAR": TEXTS,
     "VARBINARY": (b"", b"hello", b"\x80", b"\xe4\xbdA"),
+    "VARIANT": tuple(
+        from_json(t, last_wins=False)
+        for t in ("1", '{"a":{"x":1},"b":"y"}', '{"b":2}', "[1,[2.50],null]", "[]", '"x"', "null")
+    ),
     "DATE": (0, 18321, -400, 19000),
     "TIMESTAMP": (0, 1_582_979_696_789_000, -86_400_001_000),
     "TIMESTAMP_LTZ": (0, 1_582_979_696_789_000),

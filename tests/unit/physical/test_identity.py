@@ -32,6 +32,7 @@ from flowsql.types import (
     TimestampType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     YearMonthIntervalType,
 )
 from tests.unit.logical.planning import Planner
@@ -167,7 +168,7 @@ def test_a_difference_is_explained(planner: Planner) -> None:
 _TYPES = st.recursive(
     st.sampled_from([
         IntType(), IntType(nullable=False), BigIntType(), BooleanType(), DoubleType(),
-        DecimalType(20, 4), VarCharType(), VarCharType(7), VarBinaryType(),
+        DecimalType(20, 4), VarCharType(), VarCharType(7), VarBinaryType(), VariantType(),
         TimestampType(3, TimeAttribute.ROWTIME), TimestampType(9),
         YearMonthIntervalType("MONTH"), DayTimeIntervalType("SECOND", fraction=3),
     ]),
