@@ -258,10 +258,12 @@ class Groups:
         if not is_aggregate(name):
             raise not_supported(f'aggregate function "{name}"', span)
         if node.args.get("order"):
-            raise not_supported(
-                f'"{name}" with ORDER BY',
-                span,
-                "Leave ORDER BY out; ARRAY_SORT(ARRAY_AGG(x)) has values in their own order.",
+            raise SqlError(
+                f'"{name}" with ORDER BY is not supported',
+                detail="Flink sorts no values within an aggregate either: it ignores ORDER BY of "
+                "ARRAY_AGG, COLLECT and JSON_ARRAYAGG and refuses that of others.",
+                hint="Leave ORDER BY out; ARRAY_SORT(ARRAY_AGG(x)) has values in their own order.",
+                span=span,
             )
         distinct = bool(node.args.get("distinct"))
         given: list[Expression] = []
