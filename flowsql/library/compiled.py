@@ -10,7 +10,7 @@ changed since make another statement of it, which is refused.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class CompiledPlan:
                 hint="Make them as they were, or compile the statement again.",
                 span=span,
             )
-        return PlannedJob(planned.statements, planned.optimized, self.plan)
+        plan = self.plan.placed(planned.plan)
+        return replace(planned, plan=plan)
 
 
 def statement_text(statement: Insert | StatementSet, script: str) -> str:

@@ -50,6 +50,14 @@ def test_a_plan_may_be_named_by_a_uri(session: flowsql.Session, tmp_path: Path) 
     assert "not in a local file" in failing(session, "EXECUTE PLAN 's3://bucket/p.json'")
 
 
+def test_a_failing_row_is_marked_in_the_statement(session: flowsql.Session) -> None:
+    """The stored plan has no places; the statement that was stored with it has."""
+    session.execute("COMPILE PLAN 'p.json' FOR INSERT INTO kept SELECT 1 / (a - 2) FROM t")
+    text = failing(session, "EXECUTE PLAN 'p.json'")
+    assert "division by zero" in text
+    assert "\n  INSERT INTO kept SELECT 1 / (a - 2) FROM t\n" + " " * 26 + "^" in text
+
+
 def test_a_plan_is_compiled_and_executed(session: flowsql.Session, tmp_path: Path) -> None:
     """In another session, with another current database."""
     answer = session.execute("COMPILE PLAN 'plans/p.json' FOR INSERT INTO kept SELECT a + 1 FROM t")
