@@ -203,7 +203,7 @@ class Session:
         try:
             yield
         except FlowSQLError as error:
-            whole = self._commands.looked_through(error, self._binder)
+            whole = self._commands.looked_through(error, sql, self._binder)
             raise self._presenting(sql)(whole) from error.__cause__
 
     def _presenting(self, sql: str) -> Callable[[FlowSQLError], FlowSQLError]:

@@ -13,7 +13,7 @@ from flowsql.catalog.objects import (
     WatermarkClause,
 )
 from flowsql.config import OptionPlaces
-from flowsql.errors import Span, SqlError, nearest
+from flowsql.errors import Refusals, Span, SqlError, nearest
 from flowsql.sql.dialect import span_of
 from flowsql.sql.statements import (
     ComputedColumn,
@@ -61,17 +61,25 @@ def declare_table(statement: CreateTable, catalog: Catalog, script: str) -> Cata
         seen.add(name)
         columns.append(declare_column(column, script, in_key=name in key_names))
     names = tuple(c.name for c in columns)
-    _check_names(statement.partitioned_by, names, "PARTITIONED BY")
+    refusals = Refusals()
+    watermark, spread = None, None
+    with refusals.part():
+        _check_names(statement.partitioned_by, names, "PARTITIONED BY")
+    with refusals.part():
+        watermark = watermark_clause(statement, names, script)
+    with refusals.part():
+        spread = distribution(statement.distribution, names)
+    wrong = refusals.first()
     options = given_options(statement.options)
-    return CatalogTable(
+    table = CatalogTable(
         path=catalog.path(statement.name.parts, statement.name.span),
         columns=tuple(columns),
         options=tuple(options.items()),
         primary_key=key_names,
-        watermark=watermark_clause(statement, names, script),
-        partition_keys=tuple(map(str, statement.partitioned_by)),
+        watermark=watermark,
+        partition_keys=() if wrong else tuple(map(str, statement.partitioned_by)),
         key_name=key.name if key else None,
-        distribution=distribution(statement.distribution, names),
+        distribution=spread,
         comment=statement.comment,
         temporary=statement.temporary,
         script=script,
@@ -79,6 +87,10 @@ def declare_table(statement: CreateTable, catalog: Catalog, script: str) -> Cata
             script, {o.key: o.key_span.to(o.value_span) for o in statement.options}
         ),
     )
+    if wrong is not None:
+        wrong.partly = table
+        raise wrong
+    return table
 
 
 def declare_view(statement: CreateView, catalog: Catalog, script: str) -> CatalogView:

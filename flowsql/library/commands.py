@@ -142,17 +142,36 @@ class Commands:
             binder.tables.bind(table, span=statement.name.span)
         self._catalog.create(table, if_not_exists=statement.if_not_exists, span=statement.name.span)
 
-    @staticmethod
-    def looked_through(error: FlowSQLError, binder: Callable[[], Binder]) -> FlowSQLError:
-        """With the options that are wrong in a CREATE TABLE of which not all could be read."""
-        statement, error.partly = error.partly, None
-        if not isinstance(statement, CreateTable) or statement.like or statement.query:
+    def looked_through(
+        self, error: FlowSQLError, script: str, binder: Callable[[], Binder]
+    ) -> FlowSQLError:
+        """With what else is wrong in a CREATE TABLE of which a part is; any other error as it is.
+
+        Args:
+            error: of a statement in `script`.
+            script: the text.
+            binder: makes one under the present settings.
+        """
+        known, error.partly = error.partly, None
+        if known is None or error.sql is not None:
             return error
         refusals = Refusals()
         refusals.add(error)
-        name = statement.name
-        with refusals.part(), _marking_options(statement.options, name.span):
-            binder().tables.check_options(name.parts[-1], given_options(statement.options))
+        if isinstance(known, CreateTable) and not (known.like or known.query):
+            if any(isinstance(getattr(c, "type", None), NullType) for c in known.columns):
+                # Without all types only the options can be looked at.
+                name, given = known.name, given_options(known.options)
+                with refusals.part(), _marking_options(known.options, name.span):
+                    binder().tables.check_options(name.parts[-1], given)
+            else:
+                try:
+                    known = declare_table(known, self._catalog, script)
+                except SqlError as further:
+                    known = further.partly
+                    refusals.add(further)
+        if isinstance(known, CatalogTable):
+            with refusals.part():
+                binder().tables.bind(known)
         return refusals.first() or error
 
     def create_as(

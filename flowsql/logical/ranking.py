@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import expressions as exp
 
-from flowsql.errors import SqlError, nearest
+from flowsql.errors import Refusals, SqlError, nearest
 from flowsql.expr import Column, Expression
 from flowsql.logical.attached import Attachments, Placeholder
 from flowsql.logical.ordering import check_order, sort_key
@@ -58,7 +58,12 @@ def number(
             hint=f"Write {node.function}() OVER (PARTITION BY … ORDER BY …).",
             span=span,
         )
-    keys = [bind(e) for e in (*partition, *(item.args["this"] for item in order))]
+    keys: list[Expression] = []
+    refusals = Refusals()
+    for node_of_key in (*partition, *(item.args["this"] for item in order)):
+        with refusals.part():
+            keys.append(bind(node_of_key))
+    refusals.check()
     for key, item in zip(keys[len(partition) :], order, strict=True):
         check_order(key.type, span_of(item))
 

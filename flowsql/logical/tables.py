@@ -20,6 +20,7 @@ from flowsql.connector import Connector, ConnectorTable, Role
 from flowsql.errors import ConfigError, FlowSQLError, Refusals, Span, SqlError, nearest
 from flowsql.expr import Call, Column, Expression, Literal, can_cast, transform, walk
 from flowsql.logical.expressions import ExpressionBinder, aggregates_in
+from flowsql.logical.missing import look_for_missing
 from flowsql.logical.plan import without_time
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.settings import PlanSettings
@@ -106,6 +107,7 @@ class Tables:
                 raise error.with_sql(table.script) from None
         with refusals.part(), _marking(table, hints, span):
             chosen = self._options(table, dict(hints))
+            _check_metadata(table, chosen)
         refusals.check()
         with _marking(table, hints, span):
             return self._with_options(table, columns, watermark, role, chosen)
@@ -128,9 +130,12 @@ class Tables:
         for declared in table.columns:
             with refusals.part():
                 found.append(self._column(declared, scope, computed))
+        clause = table.watermark
+        if refusals and clause is not None:
+            binder = ExpressionBinder(scope, "WATERMARK")
+            look_for_missing([clause.expression], binder, refusals)
         refusals.check()
         columns = tuple(found)
-        clause = table.watermark
         if clause is None:
             return columns, None
         at = [c.name for c in columns].index(clause.column)
@@ -251,11 +256,7 @@ class Tables:
             digest = hashlib.sha256(json.dumps(sorted(given.items())).encode()).hexdigest()
             name = f"{name}#{digest[:8]}"
         known = connector.metadata_of(options)
-        spans = {c.name: c.span for c in table.columns}
-        try:
-            columns = tuple(_metadata(c, known, where, spans[c.name]) for c in columns)
-        except ConfigError as error:
-            raise error.with_sql(table.script) if error.span is not None else error from None
+        columns = tuple(_metadata(c, known, where, None) for c in columns)
         schema = RowType(
             tuple(
                 Field(c.name, without_time(c.type))
@@ -447,6 +448,20 @@ def _check_parallelism(options: OptionValues, role: Role, where: str) -> None:
             hint=f"Give '{key}' a number of at least 1, or leave it out.",
             option=key,
         )
+
+
+def _check_metadata(table: CatalogTable, chosen: _Chosen) -> None:
+    """The connector has the metadata that the table reads, of fitting types."""
+    known = chosen.connector.metadata_of(chosen.options)
+    refusals = Refusals()
+    for c in table.columns:
+        if c.kind is ColumnKind.METADATA and c.type is not None:
+            column = BoundColumn(c.name, c.kind, c.type, metadata_key=c.metadata_key)
+            with refusals.part():
+                _metadata(column, known, chosen.where, c.span)
+    wrong = refusals.first()
+    if wrong is not None:
+        raise wrong.with_sql(table.script) if wrong.span is not None else wrong
 
 
 def _metadata(

@@ -88,14 +88,16 @@ def _statement(text: str, tokens: Sequence[Token], piece: Piece) -> s.Statement:
     if not steps.may_take(END):
         refusals.check()
         raise _syntax_error(cursor, steps, piece)
-    found: s.Statement | None = None
-    with refusals.part():
-        found = steps.take(Leaf(END, "", cursor.token.span))
+    found: object = None
     try:
-        refusals.check()
+        found = steps.take(Leaf(END, "", cursor.token.span))
     except SqlError as error:
-        error.partly = found
-        raise
+        found = error.partly
+        refusals.add(error)
+    wrong = refusals.first()
+    if wrong is not None:
+        wrong.partly = found
+        raise wrong
     assert isinstance(found, s.Statement)
     return replace(found, span=piece.span)
 

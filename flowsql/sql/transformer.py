@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from flowsql.errors import SqlError, nearest
+from flowsql.errors import Refusals, SqlError, nearest
 from flowsql.sql import statements as s
 from flowsql.sql.administration_rules import AdministrationRules
 from flowsql.sql.alteration_rules import AlterationRules
@@ -190,15 +190,17 @@ class StatementBuilder(AdministrationRules, AlterationRules):
             elif isinstance(part, s.ComputedColumn | s.MetadataColumn):
                 columns.append(part)
         watermarks = [p for p in parts if isinstance(p, s.Watermark)]
+        refusals = Refusals()
         if len(keys) > 1:
-            raise SqlError("a table has only one primary key", span=keys[1].span)
+            refusals.add(SqlError("a table has only one primary key", span=keys[1].span))
         if len(watermarks) > 1:
-            raise SqlError("a table has only one watermark", span=watermarks[1].span)
-        seen: set[str] = set()
+            refusals.add(SqlError("a table has only one watermark", span=watermarks[1].span))
+        seen: dict[str, s.Column] = {}
         for column in columns:
-            if column.name.parts[0] in seen:
-                raise SqlError(f'column "{column.name}" is declared twice', span=column.name.span)
-            seen.add(column.name.parts[0])
+            if seen.setdefault(column.name.parts[0], column) is not column:
+                twice = f'column "{column.name}" is declared twice'
+                refusals.add(SqlError(twice, span=column.name.span))
+        columns = list(seen.values())
         like, query = one(parts, s.TableLike), value(parts, "query")
         names = [p for p in parts if isinstance(p, Rule) and p.rule == "bare"]
         if names and (query is None or columns or keys or watermarks):
@@ -221,8 +223,10 @@ class StatementBuilder(AdministrationRules, AlterationRules):
         if value(parts, "replace") and value(parts, "if"):
             raise SqlError("OR REPLACE and IF NOT EXISTS exclude each other", span=name.span)
         if keys and like is None and query is None:
-            columns = list(_keyed(columns, keys[0]))
-        return s.CreateTable(
+            columns = list(_keyed(columns, keys[0], refusals))
+            if refusals:
+                keys = []
+        made = s.CreateTable(
             name=name,
             columns=tuple(columns),
             primary_key=keys[0] if keys else None,
@@ -239,6 +243,11 @@ class StatementBuilder(AdministrationRules, AlterationRules):
             replace=bool(value(parts, "replace")),
             span=NOWHERE,
         )
+        wrong = refusals.first()
+        if wrong is not None:
+            wrong.partly = made
+            raise wrong
+        return made
 
     # Views
 
@@ -362,20 +371,23 @@ class StatementBuilder(AdministrationRules, AlterationRules):
         return s.Reset(key=parts[0].value, key_span=parts[0].span, span=NOWHERE)
 
 
-def _keyed(columns: list[s.Column], key: s.PrimaryKey) -> tuple[s.Column, ...]:
+def _keyed(columns: list[s.Column], key: s.PrimaryKey, refusals: Refusals) -> tuple[s.Column, ...]:
     """The columns, those of the key NOT NULL, as in Flink."""
     physical = {c.name.parts[0] for c in columns if isinstance(c, s.PhysicalColumn)}
     names = [name.parts[0] for name in key.columns]
     for i, name in enumerate(key.columns):
         if name.parts[0] not in physical:
             meant = nearest(name.parts[0], physical)
-            raise SqlError(
-                f'primary key column "{name}" is not a physical column of the table',
-                span=name.span,
-                hint=f'Did you mean "{meant}"?' if meant else None,
+            refusals.add(
+                SqlError(
+                    f'primary key column "{name}" is not a physical column of the table',
+                    span=name.span,
+                    hint=f'Did you mean "{meant}"?' if meant else None,
+                )
             )
-        if name.parts[0] in names[:i]:
-            raise SqlError(f'column "{name}" stands in the primary key twice', span=name.span)
+        elif name.parts[0] in names[:i]:
+            twice = f'column "{name}" stands in the primary key twice'
+            refusals.add(SqlError(twice, span=name.span))
     return tuple(
         dataclasses.replace(c, type=c.type.not_null())
         if isinstance(c, s.PhysicalColumn) and c.name.parts[0] in names
