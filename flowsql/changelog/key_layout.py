@@ -11,6 +11,7 @@ from typing import Final
 from flowsql.types import (
     ArrayType,
     BinaryType,
+    BitmapType,
     BooleanType,
     CharType,
     DataType,
@@ -130,7 +131,9 @@ def _kind(data_type: DataType) -> LeafKind:
             return LeafKind.FLOAT
         case DecimalType(precision=p):
             return LeafKind.DECIMAL_SHORT if p <= 18 else LeafKind.DECIMAL_LONG
-        case CharType() | VarCharType() | BinaryType() | VarBinaryType() | VariantType():
+        case CharType() | VarCharType() | BinaryType() | VarBinaryType():
+            return LeafKind.TEXT
+        case BitmapType() | VariantType():
             return LeafKind.TEXT
         case RowType():
             return LeafKind.STRUCT

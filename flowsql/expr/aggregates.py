@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flowsql.errors import Span, SqlError
+from flowsql.expr import bitmaps
 from flowsql.expr.analysis import is_constant
 from flowsql.expr.bind import bind_call
+from flowsql.expr.casting import cast_to
 from flowsql.expr.evaluate import constant_value
 from flowsql.expr.literals import string_literal
 from flowsql.expr.nodes import Expression, Literal, LiteralValue
@@ -16,10 +18,15 @@ from flowsql.expr.settings import EvalSettings
 from flowsql.types import (
     ArrayType,
     BigIntType,
+    BitmapType,
     DataType,
     DecimalType,
     DoubleType,
+    IntType,
     MultisetType,
+    NullType,
+    SmallIntType,
+    TinyIntType,
     VarCharType,
 )
 from flowsql.types.common import (
@@ -70,6 +77,26 @@ class BoundAggregate:
     constants: tuple[LiteralValue, ...]
     type: DataType
     never_null: bool = False
+
+
+def _bitmap_functions() -> tuple[AggregateFunction, ...]:
+    """Each twice: the bitmap, and how many integers it has."""
+    made = {
+        "BUILD": "The set of the integers.",
+        "AND": "The integers that all bitmaps have in common.",
+        "OR": "The integers that are in at least one bitmap.",
+        "XOR": "The integers that are in an odd number of bitmaps.",
+    }
+    functions = []
+    for part, doc in made.items():
+        form = "([DISTINCT] <INTEGER>)" if part == "BUILD" else "([DISTINCT] <BITMAP>)"
+        for middle in ("", "CARDINALITY_"):
+            name = f"BITMAP_{part}_{middle}AGG"
+            text = f"{doc[:-1]}; NULL for none."
+            if middle:
+                text = f"How many integers `BITMAP_{part}_AGG` gives; NULL for no values."
+            functions.append(AggregateFunction(name, f"{name}{form}", text))
+    return tuple(functions)
 
 
 _FUNCTIONS = {
@@ -138,6 +165,7 @@ _FUNCTIONS = {
         AggregateFunction(
             "SINGLE_VALUE", "SINGLE_VALUE(<ANY>)", "The only value; an error for more than one row."
         ),
+        *_bitmap_functions(),
         AggregateFunction(
             "APPROX_COUNT_DISTINCT",
             "APPROX_COUNT_DISTINCT(<ANY>)",
@@ -231,6 +259,8 @@ def bind_aggregate_call(
             if nulls == "IGNORE" and types[0].nullable:
                 return BoundAggregate((args[0],), ("IGNORE NULLS",), ArrayType(types[0]))
             return BoundAggregate((args[0],), (), ArrayType(types[0], nullable=types[0].nullable))
+        case _ if function.startswith("BITMAP_"):
+            return _bitmaps(function, args, span)
         case "LISTAGG" | "ARRAY_AGG" | "JSON_OBJECTAGG" | "JSON_ARRAYAGG":
             raise _wrong(function, types, span)
         case _:
@@ -249,6 +279,18 @@ def _member(args: Sequence[Expression], on_null: str | None) -> tuple[Expression
     colon = string_literal(":", span)
     member = bind_call("||", [bind_call("||", [name, colon], span), text], span)
     return key, member
+
+
+def _bitmaps(function: str, args: Sequence[Expression], span: Span | None) -> BoundAggregate:
+    kinds: tuple[type[DataType], ...] = (BitmapType,)
+    if function.startswith("BITMAP_BUILD_"):
+        kinds = (TinyIntType, SmallIntType, IntType, NullType)
+    if len(args) != 1 or not isinstance(args[0].type, kinds):
+        raise _wrong(function, [a.type for a in args], span)
+    bitmaps.require()
+    value = args[0] if kinds == (BitmapType,) else cast_to(args[0], IntType())
+    kind = BigIntType() if "_CARDINALITY_" in function else BitmapType()
+    return BoundAggregate((value,), (), kind)
 
 
 def _percentile(args: Sequence[Expression], span: Span | None) -> BoundAggregate:

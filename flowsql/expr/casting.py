@@ -14,9 +14,11 @@ from flowsql.expr.casts_text import to_bytes, to_string
 from flowsql.expr.nodes import Cast, Expression, Literal
 from flowsql.expr.vector import EvalSettings, Kernel
 from flowsql.types import (
+    MAX_LENGTH,
     ArrayType,
     BigIntType,
     BinaryType,
+    BitmapType,
     BooleanType,
     CharType,
     DataType,
@@ -83,6 +85,8 @@ def can_cast(source: DataType, target: DataType) -> bool:
             return True
         case BooleanType():
             return is_character(source) or is_numeric(source)
+        case VarBinaryType(length=length) if isinstance(source, BitmapType):
+            return length == MAX_LENGTH
         case BinaryType() | VarBinaryType():
             return is_character(source) or is_binary(source)
         case DateType():
@@ -215,6 +219,10 @@ def _cure(source: DataType, target: DataType, implicit: bool) -> str | None:
         return "Use JSON_STRING for its JSON text, JSON_VALUE(…, '$') for the text of a scalar."
     if isinstance(target, VariantType):
         return "PARSE_JSON makes it of JSON text; JSON_STRING makes that of any value."
+    if isinstance(target, BitmapType):
+        return "Use BITMAP_BUILD(array of INT), or BITMAP_FROM_BYTES(bytes)."
+    if isinstance(source, BitmapType):
+        return "A BITMAP can be cast to STRING and BYTES; BITMAP_TO_ARRAY gives its integers."
     if is_numeric(source) and is_timestamp(target):
         if isinstance(target, LocalZonedTimestampType):
             return "Use TO_TIMESTAMP_LTZ(numeric, precision) instead."
@@ -279,6 +287,8 @@ def kernel_between(
     match target:
         case CharType() | VarCharType():
             return to_string(source, target, settings, safe=safe)
+        case VarBinaryType() if isinstance(source, BitmapType):
+            return None  # stored as these bytes
         case BinaryType() | VarBinaryType():
             return to_bytes(source, target)
         case BooleanType():

@@ -6,6 +6,7 @@ from flowsql.expr.registry import Param
 from flowsql.types import (
     ArrayType,
     BigIntType,
+    BitmapType,
     BooleanType,
     DateType,
     DayTimeIntervalType,
@@ -39,6 +40,7 @@ __all__ = [
     "ARRAY",
     "AS_DOUBLE",
     "BIGINT",
+    "BITMAP",
     "BOOLEAN",
     "BYTES",
     "CHARACTER",
@@ -64,6 +66,7 @@ __all__ = [
 ANY = Param("<ANY>", lambda _: True, NullType())
 CHARACTER = Param("<CHARACTER_STRING>", is_character, VarCharType())
 BYTES = Param("<BINARY_STRING>", is_binary, VarBinaryType())
+BITMAP = Param("<BITMAP>", lambda t: isinstance(t, BitmapType))
 BOOLEAN = Param("<BOOLEAN>", lambda t: isinstance(t, BooleanType), BooleanType())
 NUMERIC = Param("<NUMERIC>", is_numeric, IntType())
 EXACT = Param("<EXACT_NUMERIC>", is_exact, IntType())

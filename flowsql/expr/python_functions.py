@@ -24,6 +24,7 @@ from flowsql.types import (
     ArrayType,
     BigIntType,
     BinaryType,
+    BitmapType,
     BooleanType,
     CharType,
     DataType,
@@ -279,6 +280,8 @@ def _check(data_type: DataType, name: str, *, arrow: bool) -> None:
             hint = None if plain == VarCharType() else "Use STRING."
         case VarBinaryType() | BinaryType():
             hint = None if plain == VarBinaryType() else "Use BYTES."
+        case BitmapType():
+            hint = "Use BYTES: BITMAP_TO_BYTES and BITMAP_FROM_BYTES go between them."
         case TimestampType(precision=p) | LocalZonedTimestampType(precision=p) if p > 6:
             hint = "Python has microseconds: use precision 6, or func_type='arrow'."
             hint = None if arrow else hint

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.errors import DataError
+from flowsql.expr import bitmaps
 from flowsql.expr.calendar import civil_from_days
 from flowsql.expr.faults import Fault
 from flowsql.expr.java_floats import texts
@@ -18,6 +19,7 @@ from flowsql.expr.vector import EvalSettings, build, bytes_of, each, mask_of, nu
 from flowsql.expr.zones import local_from_utc
 from flowsql.types import (
     ArrayType,
+    BitmapType,
     BooleanType,
     DataType,
     DateType,
@@ -93,6 +95,8 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
             return lambda a: each(to_json, pa.string(), a)
         case NullType():
             return lambda a: pa.nulls(len(a), pa.string())
+        case BitmapType():
+            return bitmaps.texts
         case _ if is_character(data_type):
             return lambda a: a
         case _ if is_binary(data_type):

@@ -22,8 +22,8 @@ import pyarrow as pa
 
 from flowsql.config import Option, OptionValues
 from flowsql.errors import ConfigError
-from flowsql.types import DataType, RowType
-from flowsql.types.common import holds_variant
+from flowsql.types import BitmapType, DataType, RowType
+from flowsql.types.common import holds, holds_variant
 from flowsql.types.predicates import Predicate
 
 __all__ = [
@@ -244,9 +244,16 @@ def check_storable(name: str, schema: RowType) -> None:
         schema: the columns.
 
     Raises:
-        ConfigError: a column is a VARIANT, or holds one.
+        ConfigError: a column is a VARIANT or BITMAP, or holds one.
     """
     for column in schema.fields:
+        if holds(column.type, BitmapType):
+            raise ConfigError(
+                f'format "{name}" cannot hold column "{column.name}" of type '
+                f"{column.type.with_nullable(True)}",
+                hint="Declare it as BYTES: BITMAP_TO_BYTES(bitmap) is written, "
+                "BITMAP_FROM_BYTES(bytes) read.",
+            )
         if holds_variant(column.type):
             raise ConfigError(
                 f'format "{name}" cannot hold column "{column.name}" of type '

@@ -13,7 +13,7 @@ import pyarrow.json as pajson
 
 from flowsql.formats.json_values import JsonColumns, RawNumber, as_json_time
 from flowsql.formats.parse import TextStyle, holds_decimals, parse_text
-from flowsql.formats.rows import BadCells, holds, needs_values, wrong_nulls
+from flowsql.formats.rows import BadCells, needs_values, wrong_nulls
 from flowsql.formats.text import list_parts
 from flowsql.types import (
     ArrayType,
@@ -34,6 +34,7 @@ from flowsql.types import (
     VarCharType,
     arrow_type,
 )
+from flowsql.types.common import holds
 
 __all__ = ["NOTHING", "BlockReader", "UnreadableRecordError", "json_columns", "json_value"]
 

@@ -23,8 +23,9 @@ from flowsql.errors import ConfigError, ConnectorError, DataError, nearest
 from flowsql.expr.zones import local_from_utc, utc_from_local
 from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable, check_storable
 from flowsql.formats.parquet_groups import wanted_groups
-from flowsql.formats.rows import holds, needs_values, wrong_nulls
+from flowsql.formats.rows import needs_values, wrong_nulls
 from flowsql.types import RowType, TimestampType, arrow_schema, arrow_type
+from flowsql.types.common import holds
 
 __all__ = ["ParquetFormat"]
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowsql.changelog import Changes
+from flowsql.expr import bitmaps
 from flowsql.expr.variant_binary import to_json
 from flowsql.formats.text import (
     by_distinct,
@@ -21,6 +22,7 @@ from flowsql.formats.text import (
 )
 from flowsql.types import (
     ArrayType,
+    BitmapType,
     DataType,
     IntType,
     MapType,
@@ -40,7 +42,7 @@ def row_text(changes: Changes, schema: RowType | None = None) -> list[str]:
 
     Args:
         changes: the rows.
-        schema: their type; without it a VARIANT is taken for BYTES.
+        schema: their type; without it BITMAP and VARIANT are taken for BYTES.
     """
     types = [None] * changes.batch.num_columns if schema is None else schema.types
     cells = [_shown(value_text(c, t)) for c, t in zip(changes.batch.columns, types, strict=True)]
@@ -58,6 +60,8 @@ def _shown(text: pa.Array) -> pa.Array:
 def value_text(array: pa.Array, data_type: DataType | None = None) -> pa.Array:
     """Each value as Java's `toString`; NULL stays NULL. Types are as for `row_text`."""
     kind = array.type
+    if isinstance(data_type, BitmapType):
+        return bitmaps.texts(array)
     if isinstance(data_type, VariantType):
         return by_distinct(array, to_json)
     if pa.types.is_null(kind):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import UnionType
 
 import numpy as np
 import numpy.typing as npt
@@ -14,24 +13,9 @@ from flowsql.formats.format import BadRow, Decoded
 from flowsql.formats.text import list_parts
 from flowsql.types import ArrayType, DataType, Field, MapType, RowType
 
-__all__ = ["BadCells", "assemble", "holds", "needs_values", "wrong_nulls"]
+__all__ = ["BadCells", "assemble", "needs_values", "wrong_nulls"]
 
 _SHOWN = 60
-
-
-def holds(data_type: DataType, kinds: type[DataType] | UnionType) -> bool:
-    """Whether the type is of one of these kinds, or holds one."""
-    match data_type:
-        case _ if isinstance(data_type, kinds):
-            return True
-        case ArrayType(element=element):
-            return holds(element, kinds)
-        case MapType(key=key, value=value):
-            return holds(key, kinds) or holds(value, kinds)
-        case RowType(fields=fields):
-            return any(holds(f.type, kinds) for f in fields)
-        case _:
-            return False
 
 
 def needs_values(data_type: DataType) -> bool:

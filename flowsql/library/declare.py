@@ -14,6 +14,7 @@ from flowsql.errors import ConfigError, nearest
 from flowsql.library.embedded import Batches, EmbeddedInput, Item
 from flowsql.sql import CreateTable, parse_statement
 from flowsql.types import (
+    BitmapType,
     Field,
     LocalZonedTimestampType,
     RowType,
@@ -21,6 +22,7 @@ from flowsql.types import (
     quote_identifier,
     row_type_of,
 )
+from flowsql.types.common import holds, is_nested
 
 __all__ = ["changes_given", "declare_embedded", "rows_given"]
 
@@ -71,6 +73,12 @@ def changes_given(
             f'table "{name}": upserts need a key', hint="Name its columns: primary_key=['id']."
         )
     row = schema if isinstance(schema, RowType) else row_type_of(schema)
+    for field in row.fields:
+        if is_nested(field.type) and holds(field.type, BitmapType):
+            raise ConfigError(
+                f'column "{field.name}" of table "{name}" cannot be of type {field.type}',
+                hint="Give bitmaps as a column of their own, or as BYTES within others.",
+            )
     return row, EmbeddedInput(steps, form, stepwise=True)
 
 

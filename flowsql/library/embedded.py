@@ -30,9 +30,11 @@ from flowsql.connector import (
     Split,
 )
 from flowsql.errors import ConfigError, ConnectorError, DataError
+from flowsql.expr.bitmaps import stored
+from flowsql.expr.faults import Fault
 from flowsql.formats import needs_values, wrong_nulls
 from flowsql.library.variants import variants_of_json
-from flowsql.types import LocalZonedTimestampType, RowType, TimestampType, arrow_schema
+from flowsql.types import BitmapType, LocalZonedTimestampType, RowType, TimestampType, arrow_schema
 from flowsql.types.common import holds_variant
 
 __all__ = ["Batches", "EmbeddedConnector", "EmbeddedInput", "Item", "Watermark"]
@@ -235,6 +237,8 @@ def _conform(table: ConnectorTable, item: Changes | pa.RecordBatch, ordinal: int
                     f'column "{field.name}" of item {ordinal} of table "{table.name}" '
                     f"cannot be read as {kind}: {error}"
                 ) from None
+        if isinstance(kind, BitmapType):
+            column = _stored_bitmaps(column, field.name, table.name, ordinal)
         if isinstance(kind, TimestampType | LocalZonedTimestampType) and kind.precision <= 3:
             column = _whole_milliseconds(column)
         columns.append(column)
@@ -260,6 +264,17 @@ def _check_nulls(
                 f"at row {int(wrong.argmax())}, and declared NOT NULL",
                 hint="Fill it, or let the schema's field be nullable.",
             )
+
+
+def _stored_bitmaps(column: pa.Array, name: str, table: str, ordinal: int) -> pa.Array:
+    """Bitmaps as any Roaring library writes them, in the one form that is stored."""
+    try:
+        return stored(column)
+    except Fault as fault:
+        raise DataError(
+            f'column "{name}" of item {ordinal} of table "{table}": {fault.message}',
+            hint=fault.hint,
+        ) from None
 
 
 def _check_kinds(codes: npt.NDArray[np.int8], table: str, ordinal: int) -> None:

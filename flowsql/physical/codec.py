@@ -47,7 +47,7 @@ _STATE = (
     s.TimersSpec,
 )  # fmt: skip
 _TYPES = (
-    t.ArrayType, t.BigIntType, t.BinaryType, t.BooleanType, t.CharType, t.DateType,
+    t.ArrayType, t.BigIntType, t.BinaryType, t.BitmapType, t.BooleanType, t.CharType, t.DateType,
     t.DayTimeIntervalType, t.DecimalType, t.DoubleType, t.Field, t.FloatType, t.IntType,
     t.LocalZonedTimestampType, t.MapType, t.MultisetType, t.NullType, t.RowType, t.SmallIntType,
     t.StructuredType, t.TimeType, t.TimestampType, t.TinyIntType, t.VarBinaryType, t.VarCharType,

@@ -29,6 +29,7 @@ from flowsql.state.spec import (
 )
 from flowsql.types import (
     BigIntType,
+    BitmapType,
     BooleanType,
     DataType,
     DateType,
@@ -49,6 +50,7 @@ from flowsql.types import (
 
 __all__ = [
     "ACCUMULATORS",
+    "BITMAPS",
     "GROUPS",
     "ROW_COUNT",
     "VARIANCES",
@@ -76,6 +78,12 @@ VARIANCES = {
     "VAR_POP": (0, False),
     "VAR_SAMP": (1, False),
     "VARIANCE": (1, False),
+}
+# What each makes of a group's bitmaps, or integers.
+BITMAPS = {
+    f"BITMAP_{part}_{middle}AGG": part
+    for part in ("BUILD", "AND", "OR", "XOR")
+    for middle in ("", "CARDINALITY_")
 }
 _LISTS = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "SINGLE_VALUE")
 
@@ -111,6 +119,9 @@ class AccumulatorKind(Enum):
     LIST: all values in order of arrival.
     ARRIVALS: the same, of which the first or last is asked for.
     PERCENTILE: all values in ascending order, each with its frequency.
+    BITMAP_BUILD: the set of integers; fed by a `DistinctSet` where rows are taken back.
+    BITMAP_AND, BITMAP_OR, BITMAP_XOR: what bitmaps have in common, have together, or an odd number
+        of them has.
     """
 
     COUNT = "count"
@@ -129,6 +140,10 @@ class AccumulatorKind(Enum):
     LIST = "list"
     ARRIVALS = "arrivals"
     PERCENTILE = "percentile"
+    BITMAP_BUILD = "bitmap"
+    BITMAP_AND = "bitmap and"
+    BITMAP_OR = "bitmap or"
+    BITMAP_XOR = "bitmap xor"
 
 
 # Kinds with tables of their own.
@@ -137,6 +152,14 @@ _TABLES = (
     AccumulatorKind.LIST,
     AccumulatorKind.ARRIVALS,
     AccumulatorKind.PERCENTILE,
+)
+
+
+_BITMAPS = (
+    AccumulatorKind.BITMAP_BUILD,
+    AccumulatorKind.BITMAP_AND,
+    AccumulatorKind.BITMAP_OR,
+    AccumulatorKind.BITMAP_XOR,
 )
 
 
@@ -215,6 +238,7 @@ class DistinctSet:
         type: the column's type.
         filter: the BOOLEAN input column of FILTER, or None.
         nulls: NULL is a value.
+        members: the values are the members of the column's bitmaps, `type` is INT.
     """
 
     name: str
@@ -222,6 +246,7 @@ class DistinctSet:
     type: DataType
     filter: int | None
     nulls: bool = False
+    members: bool = False
 
     @property
     def counts(self) -> str:
@@ -310,6 +335,9 @@ class _Planner:
                 span=call.span,
             )
         nulls = _takes_nulls(call)
+        if call.function in BITMAPS:
+            assert arg is not None
+            return self._bitmap(call, arg, condition)
         # The extreme of the distinct values is that of all values.
         source = None
         if call.distinct and not extreme:
@@ -350,8 +378,37 @@ class _Planner:
                 )
         return AggregateOutput(call.function, call.type, value, count, call.constants, call.span)
 
+    def _bitmap(self, call: AggregateCall, arg: int, condition: int | None) -> AggregateOutput:
+        """A set of integers, or what is made of bitmaps.
+
+        Over rows that are also taken back it is counted how often each integer is there, but for
+        XOR, which undoes itself: the bitmap then holds those that are there at all, and AND
+        chooses the ones that are there as often as there are bitmaps.
+        """
+        part = BITMAPS[call.function]
+        kind = AccumulatorKind[f"BITMAP_{part}"]
+        source = None
+        if call.distinct and part == "XOR":  # to the others a value that comes twice is nothing new
+            source = self._distinct(call, arg, condition, nulls=False)
+        if not self.retract or part == "XOR":
+            count = self._accumulator(AccumulatorKind.COUNT, arg, condition, source)
+            value = self._accumulator(kind, arg, condition, source)
+            return AggregateOutput(call.function, call.type, value, count, span=call.span)
+        members = self._distinct(call, arg, condition, nulls=False, members=part != "BUILD")
+        counted = members if part == "BUILD" else None
+        value = count = self._accumulator(AccumulatorKind.COUNT, arg, condition, counted)
+        if call.function != "BITMAP_BUILD_CARDINALITY_AGG":
+            value = self._accumulator(AccumulatorKind.BITMAP_BUILD, arg, condition, members)
+        return AggregateOutput(call.function, call.type, value, count, span=call.span)
+
     def _distinct(
-        self, call: AggregateCall, arg: int | None, condition: int | None, nulls: bool
+        self,
+        call: AggregateCall,
+        arg: int | None,
+        condition: int | None,
+        nulls: bool,
+        *,
+        members: bool = False,
     ) -> int:
         if arg is None:
             raise SqlError("DISTINCT needs an argument", span=call.span)
@@ -360,11 +417,12 @@ class _Planner:
                 f'"{call.function}" takes no DISTINCT with two arguments', span=call.span
             )
         for i, known in enumerate(self.distinct):
-            if (known.arg, known.filter, known.nulls) == (arg, condition, nulls):
+            same = (known.arg, known.filter, known.nulls, known.members)
+            if same == (arg, condition, nulls, members):
                 return i
         name = f"distinct_{len(self.distinct)}"
-        kind = self.row.fields[arg].type
-        self.distinct.append(DistinctSet(name, arg, kind, condition, nulls))
+        kind = IntType() if members else self.row.fields[arg].type
+        self.distinct.append(DistinctSet(name, arg, kind, condition, nulls, members))
         return len(self.distinct) - 1
 
     def _sum_kind(self, call: AggregateCall) -> AccumulatorKind:
@@ -430,6 +488,7 @@ class _Planner:
                 AccumulatorKind.MOMENTS: "moments",
                 AccumulatorKind.FIRST: "first",
                 AccumulatorKind.LAST: "last",
+                **{k: k.value for k in _BITMAPS},
             }.get(kind, "sum")
             inner = "*" if field is None else field.name
             name = f"{label}({'distinct ' if source is not None else ''}{inner})"
@@ -474,6 +533,8 @@ def accumulator_specs(
         match a.kind:
             case AccumulatorKind.EXTREME_VALUE | AccumulatorKind.FIRST | AccumulatorKind.LAST:
                 values.append(Field(a.name, a.type.with_nullable(nullable=True)))
+            case kind if kind in _BITMAPS:
+                values.append(Field(a.name, BitmapType()))
             case AccumulatorKind.ORDERED | AccumulatorKind.PERCENTILE:
                 tables.append(OrderedSpec(a.name, GROUPS, (SortColumn(a.type.not_null()),)))
             case AccumulatorKind.LIST | AccumulatorKind.ARRIVALS:

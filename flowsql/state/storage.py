@@ -20,6 +20,7 @@ from flowsql.state.memory import Vector
 from flowsql.types import (
     ArrayType,
     BinaryType,
+    BitmapType,
     BooleanType,
     CharType,
     DataType,
@@ -378,7 +379,9 @@ def make_storage(data_type: DataType, *, null_first: bool = False) -> Storage:
     match data_type:
         case NullType():
             kind = _Null
-        case CharType() | VarCharType() | BinaryType() | VarBinaryType() | VariantType():
+        case CharType() | VarCharType() | BinaryType() | VarBinaryType():
+            kind = _Text
+        case BitmapType() | VariantType():
             kind = _Text
         case RowType():
             kind = _Row

@@ -5,6 +5,7 @@
 | BOOLEAN, TINYINT … BIGINT, FLOAT, DOUBLE | bool, int8 … int64, float32, float64 |
 | DECIMAL(p, s) | decimal128(p, s) |
 | CHAR, VARCHAR, STRING / BINARY, VARBINARY, BYTES | string / binary |
+| BITMAP | binary, in the portable Roaring format |
 | DATE, TIME | date32, time32[ms] |
 | TIMESTAMP(p ≤ 6), TIMESTAMP(p > 6) | timestamp[us], timestamp[ns] |
 | TIMESTAMP_LTZ | the same with tz=UTC |
@@ -40,6 +41,7 @@ _SIMPLE: dict[type[t.DataType], pa.DataType] = {
     t.VarCharType: pa.string(),
     t.BinaryType: pa.binary(),
     t.VarBinaryType: pa.binary(),
+    t.BitmapType: pa.binary(),
     t.VariantType: pa.binary(),
     t.DateType: pa.date32(),
     t.TimeType: pa.time32("ms"),

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from types import UnionType
 
 from flowsql.types import datatypes as t
 from flowsql.types.decimals import MAX_PRECISION, as_decimal
 
 __all__ = [
     "common_type",
+    "holds",
     "holds_variant",
     "is_approximate",
     "is_binary",
@@ -78,6 +80,21 @@ def is_datetime(data_type: t.DataType) -> bool:
     return is_timestamp(data_type) or isinstance(data_type, t.DateType | t.TimeType)
 
 
+def holds(data_type: t.DataType, kinds: type[t.DataType] | UnionType) -> bool:
+    """Whether the type is of one of these kinds, or is made of one."""
+    if isinstance(data_type, kinds):
+        return True
+    match data_type:
+        case t.ArrayType(element=element) | t.MultisetType(element=element):
+            return holds(element, kinds)
+        case t.MapType(key=key, value=value):
+            return holds(key, kinds) or holds(value, kinds)
+        case t.RowType(fields=fields):
+            return any(holds(f.type, kinds) for f in fields)
+        case _:
+            return False
+
+
 def is_interval(data_type: t.DataType) -> bool:
     """Either kind of interval."""
     return isinstance(data_type, t.YearMonthIntervalType | t.DayTimeIntervalType)
@@ -89,23 +106,13 @@ def is_nested(data_type: t.DataType) -> bool:
 
 
 def is_unordered(data_type: t.DataType) -> bool:
-    """VARIANT: two values are the same or not, and neither is less."""
-    return isinstance(data_type, t.VariantType)
+    """BITMAP, VARIANT: two values are the same or not, and neither is less."""
+    return isinstance(data_type, t.BitmapType | t.VariantType)
 
 
 def holds_variant(data_type: t.DataType) -> bool:
     """VARIANT, or a type with one within."""
-    match data_type:
-        case t.VariantType():
-            return True
-        case t.ArrayType(element=element) | t.MultisetType(element=element):
-            return holds_variant(element)
-        case t.MapType(key=key, value=value):
-            return holds_variant(key) or holds_variant(value)
-        case t.RowType(types=types):
-            return any(map(holds_variant, types))
-        case _:
-            return False
+    return holds(data_type, t.VariantType)
 
 
 def plain_type(data_type: t.DataType) -> t.DataType:

@@ -16,6 +16,7 @@ __all__ = [
     "ArrayType",
     "BigIntType",
     "BinaryType",
+    "BitmapType",
     "BooleanType",
     "CharType",
     "DataType",
@@ -187,6 +188,13 @@ class VarBinaryType(DataType):
 
     def _text(self) -> str:
         return "BYTES" if self.length == MAX_LENGTH else f"VARBINARY({self.length})"
+
+
+@dataclass(frozen=True, slots=True)
+class BitmapType(DataType):
+    """A set of 32-bit integers, kept in the portable Roaring format."""
+
+    root = "BITMAP"
 
 
 @dataclass(frozen=True, slots=True)

@@ -393,7 +393,7 @@ _TYPES: dict[str, Callable[[_Reader], t.DataType]] = {
     "ARRAY": lambda r: t.ArrayType(r.element()),
     "BIGINT": _fixed(t.BigIntType()),
     "BINARY": _Reader.binary,
-    "BITMAP": _refused("BITMAP"),
+    "BITMAP": _fixed(t.BitmapType()),
     "BOOLEAN": _fixed(t.BooleanType()),
     "BYTES": _fixed(t.VarBinaryType()),
     "CHAR": _Reader.character,

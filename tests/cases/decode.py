@@ -8,6 +8,7 @@ from typing import Any
 
 from flowsql import types as t
 from tests.support.cells import parse_value
+from tests.support.roaring import bitmap_bytes, jvm_members
 from tests.support.rows import plain_float
 
 __all__ = ["NotRepresentable", "infer_type", "normal_text", "plain", "plain_row", "same_text"]
@@ -62,6 +63,10 @@ def _tagged(value: dict[str, Any], kind: t.DataType) -> Any:
         value = {"$row_named": value["$row_named"]}
     if isinstance(kind, t.VariantType) and "str" in value:
         return value["str"]
+    if isinstance(kind, t.BitmapType):
+        members = jvm_members(value)
+        if members is not None:
+            return bitmap_bytes(members)
     if "$class" in value or "$java" in value:
         raise NotRepresentable(str(value)[:80])
     ((tag, inner),) = value.items()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowsql import types as t
+from tests.support.roaring import bitmap_members, bitmap_text
 
 __all__ = ["java_double", "java_float", "row_text", "value_text"]
 
@@ -111,6 +112,8 @@ def value_text(value: Any, kind: t.DataType, *, null: str = "null") -> str:
     match kind:
         case t.BooleanType():
             return "true" if value else "false"
+        case t.BitmapType():
+            return bitmap_text(bitmap_members(value))
         case t.FloatType():
             return java_float(value)
         case t.DoubleType():

@@ -28,6 +28,7 @@ from flowsql.formats import FormatTable, find_format
 from flowsql.types import (
     ArrayType,
     BigIntType,
+    BitmapType,
     DataType,
     LocalZonedTimestampType,
     MapType,
@@ -96,7 +97,9 @@ class FilesystemConnector(Connector):
                     hint="Give the column another name.",
                 )
             kind = table.schema.fields[table.schema.index(key)].type
-            if isinstance(kind, ArrayType | MapType | MultisetType | RowType | VariantType):
+            if isinstance(
+                kind, ArrayType | BitmapType | MapType | MultisetType | RowType | VariantType
+            ):
                 raise ConfigError(f'partition column "{key}" cannot be of type {kind}')
         if len(table.partition_keys) == len(table.schema.names):
             raise ConfigError(f'table "{table.name}" has no column beside its partition columns')

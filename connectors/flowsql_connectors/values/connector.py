@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import JSON, Connector, ConnectorContext, ConnectorTable, Role, Source
 from flowsql.errors import ConfigError
+from flowsql.types import BitmapType
+from flowsql.types.common import holds
 from flowsql_connectors.values.options import OPTIONS
 from flowsql_connectors.values.source import ValuesSource, read_rows
 
@@ -29,6 +31,12 @@ class ValuesConnector(Connector):
 
     def check(self, table: ConnectorTable, role: Role) -> None:
         super().check(table, role)
+        for field in table.schema.fields:
+            if holds(field.type, BitmapType):
+                raise ConfigError(
+                    f'connector "{self.name}" cannot hold column "{field.name}" of type {field.type}',
+                    hint="Declare it as ARRAY<INT> and read BITMAP_BUILD(array).",
+                )
         if self.scan_mode(table) is ChangelogMode.UPSERT and not table.primary_key:
             raise ConfigError(
                 f'table "{table.name}" needs a primary key for changelog mode I,UA,D',

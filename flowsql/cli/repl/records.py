@@ -15,6 +15,7 @@ from flowsql.formats import Encoder, FormatTable, find_format
 from flowsql.library.result import Result
 from flowsql.types import (
     ArrayType,
+    BitmapType,
     CharType,
     DataType,
     DayTimeIntervalType,
@@ -32,7 +33,7 @@ from flowsql.types import (
 __all__ = ["RecordPrinter"]
 
 _NESTED = (ArrayType, MapType, MultisetType, RowType)
-_TEXT = (NullType, VariantType, YearMonthIntervalType, DayTimeIntervalType)
+_TEXT = (BitmapType, NullType, VariantType, YearMonthIntervalType, DayTimeIntervalType)
 
 
 class RecordPrinter:

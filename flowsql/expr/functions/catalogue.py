@@ -8,6 +8,7 @@ from flowsql.errors import InternalError
 from flowsql.expr.functions import (
     arithmetic,
     arrays,
+    bitmaps,
     collections,
     comparison,
     conditional,
@@ -36,6 +37,7 @@ __all__ = ["all_functions", "find_function", "overload_of"]
 _FAMILIES = (
     arithmetic,
     arrays,
+    bitmaps,
     collections,
     comparison,
     conditional,

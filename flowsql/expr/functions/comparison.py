@@ -26,6 +26,7 @@ from flowsql.expr.registry import Function, Maker, by_arguments, overload
 from flowsql.expr.signatures import wrong_arguments
 from flowsql.expr.vector import EvalSettings, Kernel, Value, as_array, build, null_mask, row_count
 from flowsql.types import (
+    BitmapType,
     BooleanType,
     DataType,
     DecimalType,
@@ -67,9 +68,12 @@ def bind_comparison(
     a, b = left.type, right.type
     if (is_unordered(a) or is_unordered(b)) and symbol in ("<", "<=", ">", ">="):
         kind = a if is_unordered(a) else b
+        cure = "Compare what JSON_VALUE takes out of it."
+        if isinstance(kind, BitmapType):
+            cure = "Sets are equal or not; BITMAP_CARDINALITY tells which has more integers."
         raise SqlError(
             f'"{symbol}" does not compare {kind.with_nullable(True)}',
-            hint="Compare what JSON_VALUE takes out of it.",
+            hint=cure,
             span=span,
         )
     nullable = a.nullable or b.nullable

@@ -14,7 +14,14 @@ from flowsql.changelog import Keys
 from flowsql.errors import DataError, InternalError
 from flowsql.expr import StepClock
 from flowsql.expr.nodes import LiteralValue
-from flowsql.operators.aggregates import arrivals, extremes, moments, percentiles, sums
+from flowsql.operators.aggregates import (
+    arrivals,
+    bitmaps,
+    extremes,
+    moments,
+    percentiles,
+    sums,
+)
 from flowsql.operators.aggregates.collected import collected
 from flowsql.operators.aggregates.results import Result
 from flowsql.operators.aggregates.selection import Batch, Selection
@@ -27,6 +34,7 @@ from flowsql.state import Columns, KeyIndex, Ordered, Timers, memory
 from flowsql.state.accumulators import (
     ACCUMULATORS,
     BEGUN,
+    BITMAPS,
     GROUPS,
     VARIANCES,
     Accumulator,
@@ -56,6 +64,10 @@ _ADD: dict[AccumulatorKind, _Add] = {
     AccumulatorKind.EXTREME_VALUE: extremes.raise_value,
     AccumulatorKind.FIRST: arrivals.keep_first,
     AccumulatorKind.LAST: arrivals.keep_last,
+    AccumulatorKind.BITMAP_BUILD: bitmaps.add_integers,
+    AccumulatorKind.BITMAP_AND: bitmaps.add_bitmaps,
+    AccumulatorKind.BITMAP_OR: bitmaps.add_bitmaps,
+    AccumulatorKind.BITMAP_XOR: bitmaps.add_bitmaps,
 }
 # Of floats, which begin anew where the count of values comes down to zero.
 _AddCounted = Callable[[Columns, Accumulator, Batch, Selection, str], None]
@@ -161,20 +173,21 @@ class Accumulators:
         """
         fed = [d.feed(batch, ends, clock) for d in self._distinct]
         for i, a in enumerate(self.plan.accumulators):
+            rows = batch
             if a.distinct is not None:
-                chosen = fed[a.distinct]
+                rows, chosen = fed[a.distinct]
             else:
                 chosen = batch.select(None if a.nulls else a.arg, a.filter)
             if a.kind is AccumulatorKind.ORDERED:
-                self._feed_ordered(a, batch, chosen)
+                self._feed_ordered(a, rows, chosen)
             elif a.kind is AccumulatorKind.PERCENTILE:
-                percentiles.add_values(self._ordered[a.name], a, batch, chosen)
+                percentiles.add_values(self._ordered[a.name], a, rows, chosen)
             elif a.kind in _LISTS:
-                self._lists[a.name].feed(batch, chosen)
+                self._lists[a.name].feed(rows, chosen)
             elif a.kind in _ADD_COUNTED:
-                _ADD_COUNTED[a.kind](self.columns, a, batch, chosen, self._counts[i])
+                _ADD_COUNTED[a.kind](self.columns, a, rows, chosen, self._counts[i])
             else:
-                _ADD[a.kind](self.columns, a, batch, chosen)
+                _ADD[a.kind](self.columns, a, rows, chosen)
 
     def _feed_ordered(self, what: Accumulator, batch: Batch, chosen: Selection) -> None:
         assert what.arg is not None
@@ -227,8 +240,19 @@ class Accumulators:
                 except DataError as error:
                     error.span = output.span
                     raise
+            case _ if function in BITMAPS:
+                return self._bitmaps(output, slots)
             case _:
                 return self.columns.read(slots, name)
+
+    def _bitmaps(self, output: AggregateOutput, slots: Ints) -> pa.Array:
+        source = self.plan.accumulators[output.value]
+        counts = self.columns.vector(self.plan.accumulators[output.count].name).take(slots)
+        stored = self.columns.read(slots, source.name)
+        if source.kind is AccumulatorKind.BITMAP_BUILD and BITMAPS[output.function] == "AND":
+            assert source.distinct is not None
+            stored = bitmaps.reached(stored, slots, counts, self._distinct[source.distinct].count)
+        return bitmaps.counted(stored, counts > 0, cardinality=isinstance(output.type, BigIntType))
 
     def results(self, snapshot: Snapshot) -> list[Result]:
         """One column an aggregate."""
@@ -257,6 +281,10 @@ class Accumulators:
                     results.append(Result(values, None if valid.all() else valid))
                 case function if source.kind in _READ:
                     results.append(Result(snapshot.values[_item(output)], None))
+                case function if function in BITMAPS:
+                    # How many integers are there, which are counted.
+                    valid = counts > 0
+                    results.append(Result(counts, None if valid.all() else valid))
                 case other:
                     raise InternalError(f'aggregate "{other}" has no value')
         return results
@@ -311,8 +339,19 @@ class _Distinct:
             held = self._held.fit(self._owners.capacity)
             np.add.at(held, self._owner(self._index.live()), 1)
 
-    def feed(self, batch: Batch, ends: Ints | None, clock: StepClock | None) -> Selection:
+    def feed(
+        self, batch: Batch, ends: Ints | None, clock: StepClock | None
+    ) -> tuple[Batch, Selection]:
+        """The rows by which a value appears or vanishes, and the batch that they are of."""
         chosen = batch.select(self._arg, self._what.filter)
+        if self._what.members and len(chosen.slots):
+            batch, ends = bitmaps.members_of(batch, self._what.arg, chosen, ends)
+            chosen = batch.all
+        return batch, self._feed(batch, chosen, ends, clock)
+
+    def _feed(
+        self, batch: Batch, chosen: Selection, ends: Ints | None, clock: StepClock | None
+    ) -> Selection:
         if not len(chosen.slots):
             return chosen
         values = batch.array(self._what.arg, chosen)
@@ -330,6 +369,16 @@ class _Distinct:
         if self._counts is None:
             return chosen.narrow(is_new)
         return self._cross(chosen, entries)
+
+    def count(self, slots: Ints, values: pa.Array) -> Ints:
+        """How often each value is there in its group; below zero what was taken back too soon."""
+        assert self._counts is not None
+        keys = [pa.array(slots), values]
+        if self._lifetimes is not None:
+            keys.insert(1, pa.array(self._groups.vector(BEGUN).take(slots)))
+        entries = self._index.find(Keys.of(keys, self._types))
+        found = self._counts.read(np.maximum(entries, 0), "count")
+        return np.where(entries < 0, 0, found)
 
     def _cross(self, chosen: Selection, entries: Ints) -> Selection:
         """Rows by which a value's multiplicity goes above or back to zero, in order of arrival."""

@@ -13,9 +13,11 @@ from flowsql.changelog import ChangelogMode
 from flowsql.errors import SqlError
 from flowsql.expr.nodes import AggregateCall, Column
 from flowsql.physical.specs import GroupAggregate
+from flowsql.state.accumulators import BITMAPS
 from flowsql.types import (
     ArrayType,
     BigIntType,
+    BitmapType,
     BooleanType,
     DataType,
     DecimalType,
@@ -41,6 +43,8 @@ RESULTS: dict[str, Any] = {
     "COLLECT": MultisetType,
     "ARRAY_AGG": ArrayType,
     "PERCENTILE": lambda _: DoubleType(),
+    **{f: lambda _: BigIntType() for f in BITMAPS if "CARDINALITY" in f},
+    **{f: lambda _: BitmapType() for f in BITMAPS if "CARDINALITY" not in f},
 }
 
 
