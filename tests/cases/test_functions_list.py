@@ -16,7 +16,6 @@ import flowsql
 from flowsql.errors import SqlError
 from flowsql.expr.aggregates import is_aggregate
 from flowsql.expr.functions.catalogue import all_functions
-from flowsql.types.parser import parse_type
 
 _LIST = "functions.yml"
 
@@ -61,15 +60,6 @@ def _names() -> list[str]:
     return sorted(set(entries))
 
 
-def _bitmaps() -> bool:
-    """Whether the type BITMAP is there, and its functions have to be."""
-    try:
-        parse_type("BITMAP")
-    except SqlError:
-        return False
-    return True
-
-
 def _known(name: str) -> bool:
     return name in all_functions() or is_aggregate(name)
 
@@ -79,8 +69,6 @@ def test_is_there(name: str) -> None:
     """A function or an aggregate of the registry, syntax that runs, or refused by name."""
     if _known(name):
         assert name not in _ABSENT, f"{name} is there: take it out of the list of absent ones"
-        return
-    if name.startswith("BITMAP") and not _bitmaps():
         return
     with flowsql.connect(config={"execution.runtime-mode": "batch"}) as session:
         if name in _ABSENT:
