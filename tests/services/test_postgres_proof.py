@@ -220,7 +220,7 @@ def test_whatever_dies_when(
     """The tables are equal at the end, and no sum was shown that was not that of a commit."""
     folder = world.folder
     job = SqlJob(zygote, folder / "job.sql", folder / "jobs", "bank")
-    chance = random.Random(13)
+    chance = random.Random(int(os.environ.get("FLOWSQL_SEED") or 13))
     how: dict[str, Any] = {"longest": _LONGEST, "patient": 0.8, "forgiven": _LOST}
     early = kill_often(job, _KILLS // 2, chance, **how)
     # The rest of them die while only the log is read.
