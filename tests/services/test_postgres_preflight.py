@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from flowsql.connector import Severity
 from flowsql.runtime.preflight import Found, Report
 from tests.services.fixtures import POSTGRES_VERSIONS, started
 from tests.services.postgres import PostgresServer
+from tests.services.reading import Log
 
 KEEPS = "keeps its log for a job without limit"
 
@@ -43,6 +45,8 @@ def _declare(
     columns: str,
     table: str,
     user: str = "postgres",
+    *,
+    password: str = "secret-word",
     **more: str,
 ) -> None:
     server = session.server  # type: ignore[attr-defined]
@@ -51,7 +55,7 @@ def _declare(
         "hostname": "127.0.0.1",
         "port": str(server.port),
         "username": user,
-        "password": "secret-word",
+        **({"password": password} if password else {}),
         "database-name": "postgres",
         "schema-name": "public",
         "table-name": table,
@@ -68,26 +72,46 @@ def _found(report: Report, severity: Severity = Severity.ERROR) -> list[Found]:
     return [f for f in report.found if f.severity is severity]
 
 
-def _left(server: PostgresServer) -> list[tuple[object, ...]]:
-    return server.execute(
-        "SELECT slot_name FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication"
-    )
+_CATALOGUES = (
+    "pg_class", "pg_attribute", "pg_index", "pg_trigger", "pg_proc", "pg_authid", "pg_auth_members",
+    "pg_namespace", "pg_db_role_setting", "pg_publication", "pg_publication_rel", "pg_constraint",
+    "pg_default_acl", "pg_event_trigger", "pg_database",
+)  # fmt: skip
+
+
+def _state(server: PostgresServer) -> dict[str, object]:
+    """All that a look could change: each row of the catalogues by who wrote it, slots, settings."""
+    found: dict[str, object] = {
+        name: server.execute(f"SELECT ctid::text, xmin::text FROM {name} ORDER BY 1")
+        for name in _CATALOGUES
+    }
+    found["slots"] = server.execute("SELECT slot_name FROM pg_replication_slots ORDER BY 1")
+    found["settings"] = server.execute("SELECT name, setting FROM pg_file_settings ORDER BY 1, 2")
+    return found
+
+
+def _check(session: flowsql.Session, statement: str) -> Report:
+    """What is found; looking changes nothing."""
+    server = session.server  # type: ignore[attr-defined]
+    before = _state(server)
+    report = session.check(statement)
+    assert _state(server) == before
+    return report
 
 
 def test_nothing_stands_in_the_way(server: PostgresServer) -> None:
     """What a start would make is not made by looking."""
     with _session(server) as session:
         _declare(session, "g", "id INT, v STRING", "good")
-        report = session.check("INSERT INTO o SELECT id, v FROM g")
+        report = _check(session, "INSERT INTO o SELECT id, v FROM g")
         assert _found(report) == []
         assert _found(report, Severity.WARNING) == []
         (note,) = _found(report, Severity.NOTE)
         assert KEEPS in note.error.message
-        assert session.check("SELECT id FROM g").found == []
+        assert _check(session, "SELECT id FROM g").found == []
         result = session.execute("CHECK TABLE g")
         assert isinstance(result, flowsql.Result)
         assert [row[1] for row in result.fetchall()] == ["note"]
-    assert _left(server) == []
 
 
 def test_everything_wrong_with_tables(server: PostgresServer) -> None:
@@ -96,8 +120,8 @@ def test_everything_wrong_with_tables(server: PostgresServer) -> None:
         _declare(session, "thin", "id INT, v INT, w STRING", "thin")
         _declare(session, "gone", "id INT", "godo")
         _declare(session, "good", "id INT, n INT NOT NULL, PRIMARY KEY (n) NOT ENFORCED", "good")
-        report = session.check(
-            "SELECT v FROM thin UNION ALL SELECT id FROM gone UNION ALL SELECT n FROM good"
+        report = _check(
+            session, "SELECT v FROM thin UNION ALL SELECT id FROM gone UNION ALL SELECT n FROM good"
         )
         said = [(f.table.rpartition(".")[2], f.error.message, f.error.hint) for f in _found(report)]
         texts = "\n".join(f"{t}: {m} [{h}]" for t, m, h in said)
@@ -113,15 +137,14 @@ def test_everything_wrong_with_tables(server: PostgresServer) -> None:
         assert 'good: the primary key ("n") of table "good" does not tell rows' in texts
         (warning,) = _found(report, Severity.WARNING)
         assert 'column "n" of "public.good" may hold NULL' in warning.error.message
-    assert _left(server) == []
 
 
 def test_upserts_need_less(server: PostgresServer) -> None:
     """Where the engine keeps the rows nothing is needed; straight into a sink whole rows are."""
     with _session(server) as session:
         _declare(session, "u", "id INT, v STRING", "thin", changelog__mode="upsert")
-        assert _found(session.check("SELECT COUNT(*) FROM u"), Severity.WARNING) == []
-        report = session.check("INSERT INTO o SELECT id, v FROM u")
+        assert _found(_check(session, "SELECT COUNT(*) FROM u"), Severity.WARNING) == []
+        report = _check(session, "INSERT INTO o SELECT id, v FROM u")
         assert _found(report) == []
         (warning,) = _found(report, Severity.WARNING)
         assert warning.error.message == (
@@ -136,7 +159,7 @@ def test_generated_columns(server: PostgresServer) -> None:
     server.execute("ALTER TABLE made REPLICA IDENTITY FULL")
     with _session(server) as session:
         _declare(session, "m", "id INT, g INT", "made")
-        said = [f.error.message for f in _found(session.check("SELECT g FROM m"))]
+        said = [f.error.message for f in _found(_check(session, "SELECT g FROM m"))]
         refused = [
             'column "g" of table "public.made" is generated, and not in the log of the server'
         ]
@@ -147,7 +170,7 @@ def test_rights(server: PostgresServer) -> None:
     """Each right that is missing with the statement that gives it, names quoted."""
     with _session(server) as session:
         _declare(session, "r", "id INT", 'Odd "one', "reader", changelog__mode="upsert")
-        report = session.check("SELECT id FROM r")
+        report = _check(session, "SELECT id FROM r")
         cures = [f.error.hint for f in _found(report)]
         assert cures[:2] == [
             'Run in the server: ALTER ROLE "reader" REPLICATION;',
@@ -158,7 +181,7 @@ def test_rights(server: PostgresServer) -> None:
         server.execute('GRANT SELECT ON "Odd ""one" TO reader')
         server.execute("ALTER ROLE reader REPLICATION")
         server.execute('CREATE PUBLICATION dbz_publication FOR TABLE "Odd ""one"')
-        assert _found(session.check("SELECT id FROM r")) == []
+        assert _found(_check(session, "SELECT id FROM r")) == []
         server.execute("DROP PUBLICATION dbz_publication")
 
 
@@ -167,14 +190,14 @@ def test_slots(server: PostgresServer) -> None:
     server.execute("SELECT pg_create_logical_replication_slot('checked', 'test_decoding')")
     with _session(server) as session:
         _declare(session, "g", "id INT, v STRING", "good")
-        (found,) = _found(session.check("INSERT INTO o SELECT id, v FROM g"))
+        (found,) = _found(_check(session, "INSERT INTO o SELECT id, v FROM g"))
         assert 'slot "checked"' in found.error.message
         assert "test_decoding" in found.error.message
         server.execute("SELECT pg_drop_replication_slot('checked')")
         ((most,),) = server.execute("SELECT current_setting('max_replication_slots')::int")
         for i in range(int(str(most))):
             server.execute(f"SELECT pg_create_physical_replication_slot('full_{i}')")
-        (found,) = _found(session.check("INSERT INTO o SELECT id, v FROM g"))
+        (found,) = _found(_check(session, "INSERT INTO o SELECT id, v FROM g"))
         assert f"has no replication slot left: {most} of {most} are in use" in found.error.message
         assert f"ALTER SYSTEM SET max_replication_slots = {int(str(most)) + 5}" in str(
             found.error.hint
@@ -189,7 +212,7 @@ def test_settings_and_reach() -> None:
         server.execute("ALTER TABLE good REPLICA IDENTITY FULL")
         with _session(server) as session:
             _declare(session, "g", "id INT", "good")
-            report = session.check("INSERT INTO o SELECT id, CAST(NULL AS STRING) FROM g")
+            report = _check(session, "INSERT INTO o SELECT id, CAST(NULL AS STRING) FROM g")
             (found,) = _found(report)
             assert found.error.message.endswith("too little into its log: wal_level is replica")
             assert "ALTER SYSTEM SET wal_level = 'logical'" in str(found.error.hint)
@@ -200,3 +223,137 @@ def test_settings_and_reach() -> None:
             assert "cannot be reached" in found.error.message
             assert found.error.hint == "Check 'hostname' and 'port', and that the server runs."
             assert "secret-word" not in str(found.error)
+
+
+def test_a_password(server: PostgresServer) -> None:
+    """Wrong, or not given: who connects is told what to give, and nothing of what was given."""
+    rules = (Path(server.execute("SHOW hba_file")[0][0])).read_bytes()
+    server.put("pg_hba.conf", b"host all reader 127.0.0.1/32 md5\n" + rules)
+    server.execute("SELECT pg_reload_conf()")
+    try:
+        with _session(server) as session:
+            _declare(session, "w", "id INT", "good", "reader", password="wrong-word")
+            _declare(session, "n", "id INT", "good", "reader", password="")
+            (wrong,) = _found(_check(session, "SELECT id FROM w"))
+            (none,) = _found(_check(session, "SELECT id FROM n"))
+    finally:
+        server.put("pg_hba.conf", rules)
+        server.execute("SELECT pg_reload_conf()")
+    assert wrong.error.hint == "Check 'username' and 'password'."
+    assert "wrong-word" not in str(wrong.error)
+    assert none.error.hint == "Give the role's password in option 'password'."
+
+
+def test_a_role_that_owns_the_table(server: PostgresServer) -> None:
+    """It may make the publication once it may make anything in the database."""
+    server.execute("CREATE ROLE owner_role LOGIN REPLICATION")
+    server.execute("CREATE TABLE owned (id int PRIMARY KEY, v text)")
+    server.execute("ALTER TABLE owned OWNER TO owner_role; ALTER TABLE owned REPLICA IDENTITY FULL")
+    with _session(server) as session:
+        _declare(session, "o1", "id INT", "owned", "owner_role")
+        (found,) = _found(_check(session, "SELECT id FROM o1"))
+        cure = 'GRANT CREATE ON DATABASE "postgres" TO "owner_role";'
+        assert found.error.hint == f"Run in the server: {cure}"
+        server.execute(cure)
+        assert _found(_check(session, "SELECT id FROM o1")) == []
+        server.execute("REVOKE CREATE ON DATABASE postgres FROM owner_role")
+
+
+@pytest.mark.parametrize(
+    ("made", "said", "cure"),
+    [
+        (
+            "CREATE PUBLICATION shown FOR TABLE thin",
+            'does not hold "public.good"',
+            'ALTER PUBLICATION "shown" ADD TABLE ONLY "public"."good";',
+        ),
+        (
+            "CREATE PUBLICATION shown FOR TABLE good WITH (publish = 'insert, delete')",
+            "does not publish update, truncate",
+            "SET (publish = 'insert, update, delete, truncate');",
+        ),
+        ("SELECT 1", 'no publication "shown"', 'CREATE PUBLICATION "shown" FOR TABLE ONLY'),
+    ],
+)
+def test_a_publication_that_lacks_something(
+    server: PostgresServer, made: str, said: str, cure: str
+) -> None:
+    """Where it is not ours to make, the statement is its owner's."""
+    server.execute(made)
+    with _session(server) as session:
+        _declare(
+            session, "g", "id INT, v STRING", "good",
+            debezium_publication_name="shown", debezium_publication_autocreate_mode="disabled",
+        )  # fmt: skip
+        (found,) = _found(_check(session, "INSERT INTO o SELECT id, v FROM g"))
+        assert said in found.error.message
+        assert cure in str(found.error.hint)
+    server.execute("DROP PUBLICATION IF EXISTS shown")
+
+
+@pytest.mark.parametrize("server", [v for v in POSTGRES_VERSIONS if v >= 15], indirect=True)
+def test_a_publication_that_lacks_columns_or_rows(server: PostgresServer) -> None:
+    """Lists of columns and conditions, from 15 on."""
+    server.execute("CREATE TABLE wide (id int PRIMARY KEY, v text, n int)")
+    server.execute("CREATE PUBLICATION dbz_publication FOR TABLE wide (id, n)")
+    with _session(server) as session:
+        _declare(session, "w", "id INT, v STRING", "wide", changelog__mode="upsert")
+        _declare(session, "x", "id INT, n INT", "wide", changelog__mode="upsert")
+        (found,) = _found(_check(session, "SELECT id FROM w"))
+        assert 'leaves out columns of "public.wide": "v"' in found.error.message
+        assert str(found.error.hint).endswith(
+            'DROP TABLE ONLY "public"."wide"; ALTER PUBLICATION "dbz_publication" ADD TABLE ONLY'
+            ' "public"."wide";'
+        )
+        assert _found(_check(session, "SELECT id FROM x")) == []
+        server.execute("ALTER PUBLICATION dbz_publication SET TABLE wide WHERE (id > 3)")
+        (found,) = _found(_check(session, "SELECT id FROM x"))
+        assert 'leaves out rows of "public.wide"' in found.error.message
+    server.execute("DROP PUBLICATION dbz_publication; DROP TABLE wide")
+
+
+@pytest.mark.parametrize("server", [v for v in POSTGRES_VERSIONS if v >= 13], indirect=True)
+def test_partitions_without_full(server: PostgresServer) -> None:
+    """Each with its statement."""
+    server.execute("CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY LIST (id)")
+    for i in (1, 2):
+        server.execute(f"CREATE TABLE parts_{i} PARTITION OF parts FOR VALUES IN ({i})")
+    server.execute("ALTER TABLE parts REPLICA IDENTITY FULL")
+    with _session(server) as session:
+        _declare(session, "p", "id INT", "parts")
+        (found,) = _found(_check(session, "SELECT id FROM p"))
+        assert 'but "public.parts_1", "public.parts_2" not' in found.error.message
+        assert 'ALTER TABLE "public"."parts_2" REPLICA IDENTITY FULL;' in str(found.error.hint)
+    server.execute("DROP TABLE parts")
+
+
+def test_no_connection_for_the_log_is_left() -> None:
+    """As many as there may be are in use."""
+    with started(15, {"max_wal_senders": "1"}) as server:
+        server.execute("CREATE TABLE good (id int PRIMARY KEY)")
+        server.execute("ALTER TABLE good REPLICA IDENTITY FULL")
+        server.execute("CREATE PUBLICATION used")
+        log = Log(server, "used", "used")
+        with _session(server) as session:
+            _declare(session, "g", "id INT", "good")
+            (found,) = _found(_check(session, "SELECT id FROM g"))
+        log.close()
+        assert "has no connection for its log left: 1 of 1 are in use" in found.error.message
+        assert "ALTER SYSTEM SET max_wal_senders = 6; and restart it" in str(found.error.hint)
+
+
+@pytest.mark.parametrize("version", POSTGRES_VERSIONS)
+def test_a_standby(version: int) -> None:
+    """Before 16 it has no log to read; later it needs the publication of its primary."""
+    with started(version) as primary:
+        primary.execute("CREATE TABLE good (id int PRIMARY KEY)")
+        primary.execute("ALTER TABLE good REPLICA IDENTITY FULL")
+        with primary.standby() as standby, _session(standby) as session:
+            _declare(session, "g", "id INT", "good")
+            first, *rest = _found(_check(session, "SELECT id FROM g"))
+            if version < 16:
+                assert "is a standby, which sends its log from version 16" in first.error.message
+                assert first.error.hint == "Name the primary in 'hostname'."
+                (first,) = rest
+            assert 'no publication "dbz_publication"' in first.error.message
+            assert "CREATE PUBLICATION" in str(first.error.hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -110,6 +110,7 @@ class _Check:
         self._options = tables[0].options
         self._context = context
         self._role = _Role(*self._rows(_ROLE)[0])
+        self._standby = False
         self._reads_log = self._options["scan.startup.mode"] != "snapshot"
 
     def run(self, modes: Sequence[ChangelogMode], needs: Mapping[str, Needs]) -> Iterator[Finding]:
@@ -117,6 +118,7 @@ class _Check:
         yield from self._server_findings()
         listed = list_tables(self._server, self._connection)
         sources: dict[str, ServerTable] = {}
+        wanted: dict[str, set[str]] = {}
         for table, mode in zip(self._tables, modes, strict=True):
             try:
                 found = matching(table, listed, self._server, self._connection)
@@ -125,10 +127,11 @@ class _Check:
                 continue
             sources.update((str(s), s) for s in found)
             for source in found:
+                wanted.setdefault(str(source), set()).update(table.schema.names)
                 findings = self._table_findings(table, mode, source, needs[table.name])
                 yield from (replace(f, table=table.name) for f in findings)
         if sources and self._reads_log:
-            yield from self._publication_findings(list(sources.values()))
+            yield from self._publication_findings(list(sources.values()), wanted)
 
     def _server_findings(self) -> Iterator[Finding]:
         """About the server's settings, the role, and the slot."""
@@ -141,7 +144,14 @@ class _Check:
                 f"Run in the server: {self._statement('ALTER ROLE {} REPLICATION', self._role.name)}",
                 option="username",
             )
-        if settings["wal_level"][0] != "logical":
+        self._standby = slots.is_standby(self._server, self._connection)
+        if self._reads_log:
+            try:
+                slots.check_standby(self._server, self._connection)
+            except FlowSQLError as error:
+                yield _of(error, self._tables[0])
+        # On a standby it is what the standby would write if it took over.
+        if self._reads_log and settings["wal_level"][0] != "logical":
             yield self._error(
                 f"writes too little into its log: wal_level is {settings['wal_level'][0]}",
                 "Run in the server: ALTER SYSTEM SET wal_level = 'logical'; and restart it.",
@@ -296,15 +306,20 @@ class _Check:
                 f"Run in the server: {bypass}",
             )
 
-    def _publication_findings(self, sources: Sequence[ServerTable]) -> Iterator[Finding]:
+    def _publication_findings(
+        self, sources: Sequence[ServerTable], wanted: Mapping[str, Collection[str]]
+    ) -> Iterator[Finding]:
         name = self._options["debezium.publication.name"]
         owned = self._rows(_OWNED, name)
         makes = self._options["debezium.publication.autocreate.mode"] != "disabled"
-        if not self._context.checkpoints or makes:
-            complete = publishes(self._server, self._connection, name, sources)
-            if (not owned or not complete) and self._may_publish(sources, owned):
-                return
         try:
+            if not self._context.checkpoints or makes:
+                complete = publishes(self._server, self._connection, name, sources)
+                if (not owned or not complete) and self._may_publish(sources, owned):
+                    return
+                if not owned and self._may_but_for_database(sources):
+                    yield self._no_create()
+                    return
             ensure_publication(
                 self._server,
                 self._connection,
@@ -312,7 +327,7 @@ class _Check:
                 sources,
                 self._options,
                 create=False,
-                generated=False,
+                columns=wanted,
             )
         except FlowSQLError as error:
             yield replace(_of(error, self._tables[0]), option="debezium.publication.name")
@@ -322,9 +337,29 @@ class _Check:
     ) -> bool:
         """Whether the role may make or extend the publication."""
         if self._role.superuser:
-            return True
+            return not self._standby
         may = bool(owned[0][0]) if owned else self._role.creates
-        return may and all(self._rows(_RIGHTS, s.oid)[0][3] for s in sources)
+        return may and not self._standby and self._owns(sources)
+
+    def _may_but_for_database(self, sources: Sequence[ServerTable]) -> bool:
+        """Whether a right to the database is all that the role lacks to make the publication."""
+        known = self._role
+        return not (known.superuser or known.creates or self._standby) and self._owns(sources)
+
+    def _owns(self, sources: Sequence[ServerTable]) -> bool:
+        return all(self._rows(_RIGHTS, s.oid)[0][3] for s in sources)
+
+    def _no_create(self) -> Finding:
+        database, role = self._server.database, self._role.name
+        grant = self._statement("GRANT CREATE ON DATABASE {} TO {}", database, role)
+        return Finding(
+            Severity.ERROR,
+            f'role "{role}" may not make a publication in database "{database}" of PostgreSQL'
+            f' server "{self._server}"',
+            f"Run in the server: {grant}",
+            self._tables[0].name,
+            "debezium.publication.name",
+        )
 
     def _error(self, what: str, cure: str) -> Finding:
         return Finding(Severity.ERROR, f'PostgreSQL server "{self._server}" {what}', cure)

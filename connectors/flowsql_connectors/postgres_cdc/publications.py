@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -39,7 +39,7 @@ def ensure_publication(
     options: OptionValues,
     *,
     create: bool,
-    generated: bool,
+    columns: Mapping[str, Collection[str]],
 ) -> str | None:
     """See that a publication names the tables; what was done, for people.
 
@@ -50,7 +50,7 @@ def ensure_publication(
         tables: that are read.
         options: of the group.
         create: at a first start; later on one that lacks a table has lost changes.
-        generated: whether generated columns are read.
+        columns: names of the columns that are read, by the tables' full names.
 
     Raises:
         ConnectorError: it lacks what the job needs; the hint has the statement.
@@ -63,7 +63,7 @@ def ensure_publication(
         with_options = []
         if connection.info.server_version >= _VIA_ROOT_SINCE:
             with_options.append("publish_via_partition_root = true")
-        if generated and connection.info.server_version >= GENERATED_SINCE:
+        if _generated(tables, columns) and connection.info.server_version >= GENERATED_SINCE:
             with_options.append("publish_generated_columns = stored")
         statement = sql.SQL("CREATE PUBLICATION {} FOR {}{}").format(
             quoted,
@@ -107,7 +107,53 @@ def ensure_publication(
                 detail=f"It has the condition {row['rowfilter']}.",
                 hint="Use a publication without conditions: 'debezium.publication.name'.",
             )
+    _check_columns(server, connection, name, tables, columns)
     return done
+
+
+def _generated(
+    tables: Sequence[ServerTable], columns: Mapping[str, Collection[str]]
+) -> dict[str, list[str]]:
+    """Generated columns that are read, by the tables' full names, where there are any."""
+    found = {str(t): [c.name for c in t.columns if c.generated] for t in tables}
+    read = {t: [c for c in names if c in columns[t]] for t, names in found.items()}
+    return {t: names for t, names in read.items() if names}
+
+
+def _check_columns(
+    server: Server,
+    connection: Connection,
+    name: str,
+    tables: Sequence[ServerTable],
+    columns: Mapping[str, Collection[str]],
+) -> None:
+    """Raise where the publication leaves out columns that are read."""
+    published = {
+        (row["schemaname"], row["tablename"]): row.get("attnames")
+        for row in server.records(connection, _MEMBERS, name)
+    }
+    for table in tables:
+        there = published.get((table.schema, table.name))
+        if there is None:
+            continue
+        absent = [
+            c.name for c in table.columns if c.name in columns[str(table)] and c.name not in there
+        ]
+        if not absent:
+            continue
+        quoted = sql.Identifier(name).as_string(connection)
+        made = table.in_sql().as_string(connection)
+        cure = (
+            f"ALTER PUBLICATION {quoted} SET (publish_generated_columns = stored);"
+            if absent == _generated([table], columns).get(str(table))
+            else f"ALTER PUBLICATION {quoted} DROP TABLE {made}; ALTER PUBLICATION {quoted} ADD"
+            f" TABLE {made};"
+        )
+        raise ConnectorError(
+            f'publication "{name}" of PostgreSQL server "{server}" leaves out columns of'
+            f' "{table}": ' + ", ".join(f'"{c}"' for c in absent),
+            hint=f"Run in the server: {cure}",
+        )
 
 
 def _check_publication(

@@ -369,12 +369,9 @@ class PostgresSource(Source):
 
     def _publish(self, *, create: bool) -> None:
         sources = [t.source for t in self._tables.values()]
-        generated = any(
-            column is not None and bool(column.generated)
-            for t in self._tables.values()
-            for s in t.shapes
-            for column in (t.source.column(r.name) for r in s.readings)
-        )
+        columns = {
+            name: {r.name for s in t.shapes for r in s.readings} for name, t in self._tables.items()
+        }
         if self._temporary and not publishes(
             self._server, self._connection, self._publication, sources
         ):
@@ -388,7 +385,7 @@ class PostgresSource(Source):
             sources,
             self._options,
             create=create,
-            generated=generated,
+            columns=columns,
         )
         if done is not None and not self._temporary:
             self._context.tell(done)
