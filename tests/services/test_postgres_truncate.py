@@ -139,6 +139,36 @@ def test_a_snapshot_that_is_read_around_it(
     assert "another part behind it" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("statement", "held"),
+    [
+        ("TRUNCATE {}", True),
+        ("ALTER TABLE {} ALTER COLUMN v TYPE varchar(9)", False),
+    ],
+)
+def test_a_snapshot_from_before(
+    postgres_version: PostgresServer, name: str, follow: Follow, statement: str, *, held: bool
+) -> None:
+    """It sees nothing of a table that was emptied or rewritten: a chunk is not taken as empty."""
+    server = postgres_version
+    make(server, name, rows=12)
+    chunks = {"scan__incremental__snapshot__chunk__size": "5", "scan__schema_change": "ignore"}
+    follower = _held(follow, server, name, **chunks).start()
+    follower.until(lambda f: f.polls and f.polls[-1].finished)
+    # It does not wait for us.
+    server.execute(f"SET lock_timeout = '5s'; {statement.format(name)}")
+    server.execute(f"INSERT INTO {name} (id, v) VALUES (20, 'new')")
+    with pytest.raises(ConnectorError, match="was truncated or rewritten while its rows were read"):
+        follower.until(lambda f: len(f.changes) >= 12)
+    follower.kill().start()
+    if held:
+        with pytest.raises(ConnectorError, match="was truncated"):
+            follower.until(lambda f: len(f.changes) > 12)
+        return
+    follower.until(lambda f: len(f.changes) >= 13)
+    assert sorted(r[0] for r in follower.fold(name)) == [*range(1, 13), 20]
+
+
 def test_a_query_takes_all_rows_back(postgres_version: PostgresServer, name: str) -> None:
     """In one step with the rest of the transaction: no result without it is seen."""
     server = postgres_version

@@ -1,4 +1,9 @@
-"""Reads chunks of a snapshot by binary COPY."""
+"""Reads chunks of a snapshot by binary COPY.
+
+Each is read in a transaction of its own: a lock that outlived it would make TRUNCATE wait, and behind
+that every other reader of the table, ours too. Who gets the table in between, and truncates or
+rewrites it, leaves nothing in it for a snapshot from before: that is looked for behind every chunk.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,18 @@ __all__ = ["ChunkReader", "SnapshotTable"]
 _BATCH_BYTES: Final = 32 << 20
 _LOOK_SECONDS: Final = 1.0
 
+# The catalogue as the snapshot saw it, beside the table's file now.
+_REWRITTEN: Final = """
+WITH RECURSIVE part(oid) AS (
+  SELECT %s::int8::oid
+  UNION ALL
+  SELECT i.inhrelid FROM part JOIN pg_inherits i ON i.inhparent = part.oid
+  JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition
+)
+SELECT c.relname FROM part JOIN pg_class c ON c.oid = part.oid
+WHERE c.relkind = 'r' AND pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
+"""
+
 
 class SnapshotTable:
     """One table of the server: what of it goes to which tables of the job.
@@ -41,7 +58,7 @@ class SnapshotTable:
 
 
 class ChunkReader:
-    """Reads chunks one after the other, all in one transaction with the snapshot.
+    """Reads chunks one after the other, all under the same snapshot.
 
     Args:
         server: where.
@@ -53,7 +70,6 @@ class ChunkReader:
         self._tables = tables
         self._waiting: deque[Split] = deque()
         self._connection: Connection | None = None
-        self._snapshot: str | None = None
         self._split: Split | None = None
         self._shapes: deque[RowShape] = deque()
         self._decoder: CopyDecoder | None = None
@@ -107,6 +123,7 @@ class ChunkReader:
 
     def _finished(self, pieces: tuple[Piece, ...] = ()) -> Poll:
         assert self._split is not None
+        self._end_transaction(self._tables[self._split.payload["table"]].source)
         result: JSON = {"rows": self._rows}
         poll = Poll(pieces, finished={self._split.id: result}, consistent=False)
         self._split, self._rows = None, 0
@@ -115,21 +132,29 @@ class ChunkReader:
     def _begin(self, split: Split) -> None:
         self._split = split
         self._shapes = deque(self._tables[split.payload["table"]].shapes)
-        snapshot = split.payload["snapshot"]
-        if self._connection is None or self._snapshot != snapshot:
-            self.close()
+        if self._connection is None:
             self._connection = self._server.connect()
-            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            try:
-                self._connection.execute(
-                    sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot))
-                )
-            except psycopg.Error as error:
-                ours = self._server.error(error, "has let go of the snapshot of the tables")
-                raise ConnectorError(
-                    ours.message, detail=ours.detail, hint="Start again: the job goes on."
-                ) from None
-            self._snapshot = snapshot
+        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            snapshot = sql.Literal(split.payload["snapshot"])
+            self._connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+        except psycopg.Error as error:
+            ours = self._server.error(error, "has let go of the snapshot of the tables")
+            raise ConnectorError(
+                ours.message, detail=ours.detail, hint="Start again: the job goes on."
+            ) from None
+
+    def _end_transaction(self, table: ServerTable) -> None:
+        """Raise where the table was emptied or rewritten since the snapshot; let go of it."""
+        assert self._connection is not None
+        rewritten = self._server.rows(self._connection, _REWRITTEN, table.oid)
+        self._connection.execute("COMMIT")
+        if rewritten:
+            raise ConnectorError(
+                f'table "{table}" of the server was truncated or rewritten while its rows were read',
+                detail="A snapshot from before sees none of them.",
+                hint="Start again: the job goes on with what is there now.",
+            )
 
     def _ask(self, shape: RowShape) -> None:
         assert self._split is not None
