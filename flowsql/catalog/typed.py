@@ -1,12 +1,14 @@
 """Errors of a table that was stated anew, shown in the statement that was typed.
 
 `ALTER TABLE t ADD c AS nope` fails in the text of the whole table as it would be declared, which
-the user never saw. Each piece of that text that was typed is shown where it was typed, the rest at
-what the statement changes, with the line of the text as a detail.
+the user never saw. Each piece of that text that was typed is shown where it was typed; the rest at
+the changed column that it reads, or at what the statement changes, with the line of the text as a
+detail.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -68,10 +70,13 @@ def _place(error: FlowSQLError, text: str, at: Span, typed: dict[_Piece, Span]) 
             same = text[span.start : span.end] == script[there.start : there.end]
             error.span = at.shifted(there.start - span.start) if same else there
             return
-    if error.detail is None:
-        begin, end = text.rfind("\n", 0, at.start) + 1, text.find("\n", at.end)
-        line = text[begin:end].strip().removesuffix(",")
-        error.detail = f"The table would have {line}."
+    begin, end = text.rfind("\n", 0, at.start) + 1, text.find("\n", at.end)
+    line = text[begin:end].strip().removesuffix(",")
+    error.detail = error.detail or f"The table would have {line}."
+    words = set(re.findall(r"\w+", line))
+    read = [span for (kind, name), span in typed.items() if kind == "column" and name in words]
+    if len(read) == 1:
+        (error.span,) = read
 
 
 def _parts(statement: AlterTable | CreateTable) -> Iterable[_Part]:
