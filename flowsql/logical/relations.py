@@ -192,7 +192,11 @@ class RelationBinder:
         call: d.FunctionCall = node.args["this"]
         # What takes a table, not columns of the row beside it, is the same with LATERAL.
         if node.args.get("lateral") and not is_table_function(call.function):
-            raise not_supported("LATERAL TABLE", span_of(node))
+            raise not_supported(
+                "LATERAL TABLE",
+                span_of(node),
+                "Let a function give an ARRAY of ROWs: CROSS JOIN UNNEST(f(a)) AS u (x, y).",
+            )
         plan = bind_table_function(
             call,
             lambda table: self._argument(table, names),

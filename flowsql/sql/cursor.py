@@ -119,7 +119,22 @@ class Cursor:
                     hint=f'Did you mean "{meant}"?',
                 )
         behind = self.token.key == "NOT" and self.peek().key == "ILIKE"
-        return misspelt(self.peek() if behind else self.token, expected)
+        made = misspelt(self.peek() if behind else self.token, expected)
+        made.hint = made.hint or self._cure()
+        return made
+
+    def _cure(self) -> str | None:
+        """What to write for what other databases, or habit, know."""
+        before, now = self.tokens[self.at - 1].key, self.token.key
+        if before == "," and (now in CLAUSES or now == ")"):
+            return "Leave out the comma in front of it."
+        if before == "TOP" and self.token.kind is Kind.NUMBER:
+            return f"Write LIMIT {self.token.value} at the end."
+        if before == "*" and now in {"EXCLUDE", "REPLACE", "RENAME"}:
+            return "Name the columns that are wanted."
+        if before == "DO" and now == "UPDATE":
+            return "DO DEDUPLICATE lets the last row of a key count."
+        return None
 
 
 @contextmanager

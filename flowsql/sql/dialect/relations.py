@@ -23,6 +23,11 @@ _REFUSED = {
     "PIVOT": "PIVOT",
     "UNPIVOT": "UNPIVOT",
 }
+_INSTEAD = {
+    "TABLESAMPLE": "WHERE RAND() < 0.1 takes about a tenth of rows that are only added.",
+    "PIVOT": "SUM(x) FILTER (WHERE k = 'a') AS a is a column of it.",
+    "UNPIVOT": "CROSS JOIN UNNEST(MAP['a', a, 'b', b]) AS u (k, v) has a row for each column.",
+}
 
 
 class RelationParser(JsonParser):
@@ -142,7 +147,7 @@ class RelationParser(JsonParser):
     def _alias(self, node: exp.Expr) -> None:
         refused = _REFUSED.get(self.token.key)
         if refused and self.peek().key in {"(", "BERNOULLI", "SYSTEM", "INCLUDE", "EXCLUDE"}:
-            raise self.refuse(refused)
+            raise self.refuse(refused, hint=_INSTEAD.get(refused))
         alias = self.alias("an alias")
         if alias is None:
             return
@@ -150,7 +155,8 @@ class RelationParser(JsonParser):
         if self.token.key == "(":
             node.set("columns", self.wrapped(lambda: self.identifier("a column name")))
         if _REFUSED.get(self.token.key) and self.peek().key == "(":
-            raise self.refuse(_REFUSED[self.token.key])
+            refused = _REFUSED[self.token.key]
+            raise self.refuse(refused, hint=_INSTEAD.get(refused))
 
     def alias(self, what: str) -> exp.Identifier | None:
         """`[AS] name`, if it comes."""
