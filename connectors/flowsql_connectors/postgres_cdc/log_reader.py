@@ -28,6 +28,7 @@ LOG: Final = "log"
 _COMMIT: Final = ord("C")
 _DATA: Final = ord("w")
 _MESSAGE: Final = 25  # a frame's header
+_COMMIT_FRAME: Final = _MESSAGE + 26
 _KEEP_BYTES: Final = 8 << 20
 _MOST_BYTES: Final = 32 << 20
 _FIRST_WAIT: Final = 0.1  # seconds
@@ -231,9 +232,15 @@ class LogReader:
 
         What is behind is kept until its own commit comes, or it is large.
         """
-        last = len(new) - 1
-        while last >= 0 and not _ends_transaction(new[last]):
-            last -= 1
+        # By its length first: this looks at every message of a large transaction.
+        last = next(
+            (
+                i
+                for i in range(len(new) - 1, -1, -1)
+                if len(new[i]) == _COMMIT_FRAME and new[i][_MESSAGE] == _COMMIT
+            ),
+            -1,
+        )
         if last < 0:
             self._rest += new
             self._rest_bytes += sum(map(len, new))
@@ -374,15 +381,12 @@ class LogReader:
         self._broken(error)
 
 
-def _ends_transaction(frame: bytes) -> bool:
-    return frame[0] == _DATA and frame[_MESSAGE] == _COMMIT
-
-
 def _messages(batch: LogBatch, transaction: int) -> int:
     """How many changes of the transaction the batch has, one a message."""
     found = [c.ordinals[c.transactions == transaction] // 2 for c in batch.changes]
     count = sum(1 for t in batch.truncates if t.transaction == transaction)
-    return count + sum(len(np.unique(f)) for f in found)
+    # They rise; both rows of an update are of one message.
+    return count + sum(int(np.count_nonzero(np.diff(f))) + bool(len(f)) for f in found)
 
 
 def _cut(changes: Changes, room: int) -> int:
