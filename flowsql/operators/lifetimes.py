@@ -67,6 +67,7 @@ class KeyLifetimes(_Lifetimes):
         self._columns = columns
         # Which slots stand in the queue; one that was freed may still do.
         self._queued = Vector(np.uint8)
+        columns.hold_beside(lambda: self._queue.nbytes + self._queued.nbytes)
         slots = index.live()
         if len(slots):
             self._queued.fit(index.capacity)[slots] = 1
@@ -138,6 +139,7 @@ class RowLifetimes(_Lifetimes):
     def open(self, rows: Rows) -> None:
         """Take the table."""
         self._rows = rows
+        rows.hold_beside(lambda: self._queue.nbytes)
         numbers = rows.live()
         if len(numbers):
             self._queue.put_each(rows.read(numbers, WRITTEN), numbers)

@@ -194,18 +194,11 @@ def build_operator(
             return operators.FromChangelogOperator(
                 op=spec.op, codes=spec.codes, columns=spec.columns, skip=spec.skip, output=output
             )
-        case Normalize() as spec:
+        case Normalize() | SinkMaterialize() as spec:
             row = inputs[0].output
-            return operators.NormalizeOperator(
-                keys=spec.keys,
-                stored=stored_value_columns(spec.keys, row),
-                row=row,
-                output=output,
-                ttl=spec.ttl,
-            )
-        case SinkMaterialize() as spec:
-            row = inputs[0].output
-            return operators.SinkMaterializeOperator(
+            last_rows = isinstance(spec, Normalize)
+            make = operators.NormalizeOperator if last_rows else operators.SinkMaterializeOperator
+            return make(
                 keys=spec.keys,
                 stored=stored_value_columns(spec.keys, row),
                 row=row,

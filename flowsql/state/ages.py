@@ -126,4 +126,4 @@ class AgeQueue:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(c.nbytes for b in self._buckets.values() for c in b.chunks)
+        return sum(c.nbytes for b in list(self._buckets.values()) for c in b.chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Self, TypeVar
 
 from flowsql import state
@@ -55,8 +56,12 @@ class StateStore:
             table.end_step()
 
     def stats(self) -> dict[str, TableStats]:
-        """Size by table."""
-        return {name: table.stats() for name, table in self.tables.items()}
+        """Size by table, with what operators hold beside it."""
+        return {
+            name: replace(stats, bytes=stats.bytes + table.beside)
+            for name, table in self.tables.items()
+            for stats in [table.stats()]
+        }
 
     def segments(self) -> list[Segment]:
         """What a checkpoint writes; only between steps, after `end_step`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,20 @@ class Table(ABC):
     """
 
     name: str
+    _beside: tuple[Callable[[], int], ...] = ()
+
+    def hold_beside(self, nbytes: Callable[[], int]) -> None:
+        """Count what an operator holds in memory to find again what this table keeps.
+
+        Args:
+            nbytes: how much that is now; may be asked by another thread.
+        """
+        self._beside = (*self._beside, nbytes)
+
+    @property
+    def beside(self) -> int:
+        """Bytes held for this table outside it."""
+        return sum(nbytes() for nbytes in self._beside)
 
     @abstractmethod
     def stats(self) -> TableStats:

@@ -6,6 +6,9 @@ what is sure to be there after a crash. `materialize` writes one possible afterm
 
 from __future__ import annotations
 
+import random
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -48,6 +51,29 @@ class Recorder:
 
     def after(self, operation: FileOperation) -> None:
         self.operations.append(operation)
+
+
+def crashes(
+    operations: Sequence[FileOperation], root: Path, loss: Loss, cuts: int
+) -> Iterator[tuple[int, FileOperation]]:
+    """What is left below `root` after some of the operations: (their number, the one that is lost).
+
+    Args:
+        operations: those below `root`.
+        root: is emptied, and filled anew, for each cut.
+        loss: what the crash takes.
+        cuts: how many crashes, at places that are the same each time.
+    """
+    places = range(1, len(operations))
+    disk = Disk(root)
+    at = 0
+    for cut in sorted(random.Random(3).sample(places, min(cuts, len(places)))):
+        for operation in operations[at:cut]:
+            disk.apply(operation)
+        at = cut
+        shutil.rmtree(root)
+        disk.materialize(root, loss)
+        yield cut, operations[cut]
 
 
 class Disk:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 import flowsql
 from flowsql.connector import observe_files
 from flowsql.runtime.job import Job
-from tests.recovery.disk import Disk, Loss, Recorder
+from tests.recovery.disk import Loss, Recorder, crashes
 
 CUTS = 120 if os.environ.get("FLOWSQL_TEST_ALL") else 16
 FILES, MESSAGES = 12, 40
@@ -105,17 +104,8 @@ def test_after_any_crash_the_changes_are_right(
     assert folded(disk_root / "log") == expected
     assert len(list((disk_root / "log").glob("part-*.json"))) > 3
     operations = [o for o in recorder.operations if o.path.startswith(str(disk_root))]
-    chance = random.Random(3)
-    cuts = sorted(chance.sample(range(1, len(operations)), min(CUTS, len(operations) - 1)))
-    disk = Disk(disk_root)
-    at = 0
-    for cut in cuts:
-        for operation in operations[at:cut]:
-            disk.apply(operation)
-        at = cut
-        shutil.rmtree(disk_root)
-        disk.materialize(disk_root, loss)
+    for crash in crashes(operations, disk_root, loss, CUTS):
         record = disk_root / "jobs" / "record" / "job.json"
         if not (record.exists() and json.loads(record.read_text())["finished"]):
             run(script)
-        assert folded(disk_root / "log") == expected, (cut, operations[cut])
+        assert folded(disk_root / "log") == expected, crash

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 import flowsql
 from flowsql.connector import observe_files
 from flowsql.runtime.job import Job
-from tests.recovery.disk import Disk, Loss, Recorder
+from tests.recovery.disk import Loss, Recorder, crashes
 from tests.recovery.jobs.market import Market
 
 CUTS = 150 if os.environ.get("FLOWSQL_TEST_ALL") else 24
@@ -47,21 +45,12 @@ def test_after_any_crash_the_tables_are_right(
     with observe_files(recorder):
         run(market)
     operations = [o for o in recorder.operations if o.path.startswith(str(disk_root))]
-    chance = random.Random(3)
-    cuts = sorted(chance.sample(range(1, len(operations)), min(CUTS, len(operations) - 1)))
     sales, per_minute = market.expected_sales(), market.expected_per_minute(None)
     written = Market(tmp_path)
     written.root = disk_root
-    disk = Disk(disk_root)
-    at = 0
-    for cut in cuts:
-        for operation in operations[at:cut]:
-            disk.apply(operation)
-        at = cut
-        shutil.rmtree(disk_root)
-        disk.materialize(disk_root, loss)
+    for crash in crashes(operations, disk_root, loss, CUTS):
         record = disk_root / "jobs" / "market" / "job.json"
         if not (record.exists() and json.loads(record.read_text())["finished"]):
             run(market)
-        assert written.sales() == sales, (cut, operations[cut])
-        assert written.per_minute() == per_minute, (cut, operations[cut])
+        assert written.sales() == sales, crash
+        assert written.per_minute() == per_minute, crash

@@ -344,3 +344,22 @@ def test_a_small_step_frees_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 20_010 - 200 <= run.live()["groups"] <= 20_010 - 100
     run.step(_append(1 << 21, 3_000), now=5_001)
     assert run.live()["groups"] <= 20_010 - 100 + 3_000 - 2 * 3_000
+
+
+def test_what_finds_the_old_is_in_the_gauge() -> None:
+    """The queue of ages is memory of the table whose rows it finds."""
+    many = [("+", k, k) for k in range(5_000)]
+    specs = (
+        (Normalize((0,), TTL), "lifetimes", [ROW], ROW),
+        (_inner_join(), "left_rows", [ROW, ROW], PAIRS),
+    )
+    for spec, table, rows, output in specs:
+        r = Run(spec, rows, output)
+        r.step((0, changes(ROW, many)))
+        own = r.store.tables[table].stats().bytes
+        assert r.store.stats()[table].bytes >= own + 8 * len(many)
+
+
+def _inner_join() -> Join:
+    side = JoinSide((0,), (0, 1), SideLayout.NO_UNIQUE_KEY, (), RETRACT, TTL)
+    return Join(JoinKind.INNER, side, side, (False,), None)
