@@ -18,6 +18,7 @@ from flowsql.physical.specs import (
     OnConflict,
     Project,
     Rank,
+    Scan,
     SinkMaterialize,
 )
 from flowsql.physical.state_specs import keeps_best_row
@@ -59,7 +60,10 @@ def _net_by(node: PhysicalNode, physical: Mapping[str, PhysicalNode]) -> set[int
     match node.spec:
         case GroupAggregate(keys=keys):
             return set(range(len(keys)))
-        case Normalize(keys=keys) | SinkMaterialize(keys=keys) | OnConflict(keys=keys):
+        case Normalize(keys=keys):
+            # Rows that carry their time are changed one by one, several times in a step.
+            return None if _is_timed(node, physical) else set(keys)
+        case SinkMaterialize(keys=keys) | OnConflict(keys=keys):
             return set(keys)
         case Deduplicate(keys=keys):
             return set(keys)
@@ -67,6 +71,13 @@ def _net_by(node: PhysicalNode, physical: Mapping[str, PhysicalNode]) -> set[int
             return set(spec.partition)
         case _:
             return None
+
+
+def _is_timed(node: PhysicalNode, physical: Mapping[str, PhysicalNode]) -> bool:
+    """Whether a table that a node reads, however far below, has event time."""
+    if isinstance(node.spec, Scan):
+        return node.spec.watermark is not None
+    return any(_is_timed(physical[i], physical) for i in node.inputs)
 
 
 def _source(expression: object) -> int | None:

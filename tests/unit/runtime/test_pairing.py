@@ -88,6 +88,32 @@ def test_rows_by_key_come_in_pairs_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert got[2:] == [("-U", (10, 1)), ("+U", (11, 1)), ("-D", (20, 2))]
 
 
+@pytest.mark.parametrize("watermark", [None, "ts"])
+def test_rows_with_their_time_are_netted_as_others(watermark: str | None) -> None:
+    """They are changed one by one within a step, of which a sink sees nothing."""
+    schema = pa.schema([("k", pa.int64()), ("v", pa.int64()), ("ts", pa.timestamp("ms"))])
+
+    def item(*rows: tuple[int, int, int]) -> Changes:
+        kinds, keys, values = zip(*rows, strict=True)
+        columns = [pa.array(keys), pa.array(values), pa.array([0] * len(rows), schema.types[2])]
+        return Changes(pa.RecordBatch.from_arrays(columns, schema=schema), np.array(kinds, np.int8))
+
+    steps = [
+        item((0, 1, 10), (2, 1, 11), (0, 2, 20), (3, 2, 20)),
+        item((2, 1, 12), (2, 1, 11)),
+        item((2, 1, 13), (2, 1, 14)),
+    ]
+    with flowsql.connect() as session:
+        options = {"primary_key": ["k"], "mode": "upsert", "watermark": watermark}
+        session.from_changes("t", schema, steps, **options)
+        got = [
+            (c.step, kind, row["v"])
+            for c in session.execute("SELECT k, v, ts FROM t").changes()
+            for kind, row in zip(kind_names(c), c.batch.to_pylist(), strict=True)
+        ]
+    assert got == [(1, "+I", 11), (3, "-U", 11), (3, "+U", 14)]
+
+
 @pytest.mark.parametrize("order", ["v DESC", "v"])
 def test_the_best_row_of_a_key_comes_in_pairs(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another row has taken the place of goes right before it."""
