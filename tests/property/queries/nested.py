@@ -97,7 +97,8 @@ class Nested(Expressions):
         a = self.value(columns, column.type, self.chance.choice([0, 0, 1]))
         if column.type == MAP:
             if self.odds(2):
-                return join(lambda m: f"({m})['{self.chance.choice('ab')}']", a)
+                key = self.chance.choice("ab")
+                return join(lambda m: f"({m})['{key}']", a)
             return Text(
                 f"CARDINALITY({a.flink})",
                 None if a.duck is None else f"cardinality({a.duck})::INTEGER",
