@@ -220,3 +220,54 @@ def test_another_timeline(follow: Follow) -> None:
         with pytest.raises(ConnectorError, match="has gone another way") as caught:
             follower.start().until(lambda f: len(f.changes) == 4)
         assert "Timeline 1 was left at" in str(caught.value)
+
+
+def test_what_is_not_in_the_log(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """A view, what is not logged, and a whole with such a part are named, not passed over."""
+    server = postgres_version
+    make(server, name, rows=2)
+    server.execute(f"CREATE VIEW {name}_v AS SELECT * FROM {name}")
+    server.execute(f"CREATE MATERIALIZED VIEW {name}_m AS SELECT * FROM {name}")
+    server.execute(f"CREATE UNLOGGED TABLE {name}_u (id int, v text)")
+    server.execute(f"CREATE TABLE {name}_p (id int, v text) PARTITION BY LIST (id)")
+    server.execute(f"CREATE UNLOGGED TABLE {name}_part PARTITION OF {name}_p FOR VALUES IN (1)")
+    for matched, refused in (
+        (f"{name}_v", f'"public.{name}_v" is a view'),
+        (f"{name}_m", "is a materialized view"),
+        (f"{name}_u", f"ALTER TABLE public.{name}_u SET LOGGED"),
+        (f"{name}(_u)?", f'"public.{name}_u" is an unlogged table'),
+        (f"{name}_p", f'"public.{name}_part" is an unlogged table'),
+    ):
+        if matched == f"{name}_p" and server.version < 13:
+            continue
+        with pytest.raises(ConfigError) as caught:
+            follow(server_table(server, "id INT, v STRING", name, table_name=matched)).start()
+        assert refused in str(caught.value)
+    follower = follow(server_table(server, "id INT, v STRING", name, table_name=f"{name}(_v)?"))
+    follower.start().until(lambda f: len(f.changes) == 2).kill()
+    server.execute(f"DROP MATERIALIZED VIEW {name}_m")
+    server.execute(f"DROP TABLE {name}_u, {name}_p")
+
+
+def test_a_part_that_is_published_as_the_whole(
+    postgres: PostgresServer, name: str, follow: Follow
+) -> None:
+    """Nothing would come under its own name."""
+    postgres.execute(f"CREATE TABLE {name} (id int, v text) PARTITION BY LIST (id)")
+    postgres.execute(f"CREATE TABLE {name}_1 PARTITION OF {name} FOR VALUES IN (1)")
+    part = server_table(postgres, "id INT, v STRING", name, table_name=f"{name}_1")
+    asked = f'gives the changes of "public.{name}_1" under the name of "public.{name}"'
+    whole = server_table(postgres, "id INT, v STRING", name)
+    with pytest.raises(ConnectorError, match=asked):
+        follow(part, whole).start()
+    postgres.execute(
+        f"CREATE PUBLICATION pub_{name} FOR TABLE {name} WITH (publish_via_partition_root)"
+    )
+    with pytest.raises(ConnectorError, match=asked):
+        follow(part).start()
+    # A SELECT has a publication of its own.
+    follower = follow(part, lasting=False).start()
+    postgres.execute(f"INSERT INTO {name} VALUES (1, 'one')")
+    follower.until(lambda f: len(f.changes) == 1).kill()

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from flowsql.connector import JSON, ConnectorTable
 from flowsql.errors import ConfigError, nearest
+from flowsql_connectors.postgres_cdc.logged import refuse_unlogged
 from flowsql_connectors.postgres_cdc.server import Connection, Server
 from flowsql_connectors.postgres_cdc.types import (
     CatalogType,
@@ -179,6 +180,7 @@ def matching(
     """
     schema, name = table.options["schema-name"], table.options["table-name"]
     found = [row for row in listed if re.fullmatch(schema, row[1]) and re.fullmatch(name, row[2])]
+    refuse_unlogged(table, found, server, connection)
     if not found:
         near = nearest(f"{schema}.{name}", [f"{row[1]}.{row[2]}" for row in listed])
         raise ConfigError(

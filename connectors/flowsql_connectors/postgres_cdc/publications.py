@@ -17,6 +17,13 @@ __all__ = ["GENERATED_SINCE", "ensure_publication", "publishes"]
 
 _PUBLICATION: Final = "SELECT * FROM pg_publication WHERE pubname = %s"
 _MEMBERS: Final = "SELECT * FROM pg_publication_tables WHERE pubname = %s"
+_WHOLES: Final = """
+SELECT t.oid, n.nspname::text, c.relname::text
+FROM unnest(%s::int8[]) t(oid)
+CROSS JOIN LATERAL pg_partition_ancestors(t.oid::oid::regclass) a(relid)
+JOIN pg_class c ON c.oid = a.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid <> t.oid::oid
+"""
 _VIA_ROOT_SINCE: Final = 130_000
 GENERATED_SINCE: Final = 180_000
 
@@ -59,6 +66,12 @@ def ensure_publication(
     quoted = sql.Identifier(name)
     listed = sql.SQL(", ").join(t.in_sql() for t in tables)
     found = server.records(connection, _PUBLICATION, name)
+    members = {
+        (row["schemaname"], row["tablename"]): row
+        for row in server.records(connection, _MEMBERS, name)
+    }
+    if connection.info.server_version >= _VIA_ROOT_SINCE and (not found or found[0]["pubviaroot"]):
+        _check_parts(server, connection, name, tables, members)
     if not found:
         with_options = []
         if connection.info.server_version >= _VIA_ROOT_SINCE:
@@ -79,10 +92,6 @@ def ensure_publication(
         _run(server, connection, statement, text)
         return f'publication "{name}" was made in PostgreSQL server "{server}"'
     _check_publication(server, name, found[0], tables)
-    members = {
-        (row["schemaname"], row["tablename"]): row
-        for row in server.records(connection, _MEMBERS, name)
-    }
     missing = [t for t in tables if (t.schema, t.name) not in members]
     done = None
     if missing:
@@ -109,6 +118,26 @@ def ensure_publication(
             )
     _check_columns(server, connection, name, tables, columns)
     return done
+
+
+def _check_parts(
+    server: Server,
+    connection: Connection,
+    name: str,
+    tables: Sequence[ServerTable],
+    members: Collection[tuple[str, str]],
+) -> None:
+    """Raise for a partition whose changes would come under the name of the whole."""
+    by_oid = {t.oid: t for t in tables}
+    published = {*members, *((t.schema, t.name) for t in tables)}
+    for oid, schema, whole in server.rows(connection, _WHOLES, list(by_oid)):
+        if (schema, whole) in published:
+            raise ConnectorError(
+                f'publication "{name}" of PostgreSQL server "{server}" gives the changes of'
+                f' "{by_oid[oid]}" under the name of "{schema}.{whole}", which it is a part of',
+                hint=f'Read "{schema}.{whole}"; or give the table that reads the part a'
+                " 'slot.name' and a 'debezium.publication.name' of its own.",
+            )
 
 
 def _generated(
