@@ -39,6 +39,8 @@ _NUMBER = itertools.count()
 
 _TYPES = """
 DROP SCHEMA IF EXISTS kinds CASCADE;
+-- Another test may have it elsewhere.
+DROP EXTENSION IF EXISTS citext CASCADE;
 CREATE SCHEMA kinds;
 CREATE TYPE kinds.mood AS ENUM ('sad', 'o k', 'ä');
 CREATE TYPE kinds.pair AS (a int, b text);
