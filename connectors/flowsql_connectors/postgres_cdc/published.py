@@ -71,6 +71,18 @@ def look_at_publication(
     server: Server, connection: Connection, name: str, tables: Collection[ServerTable]
 ) -> Published:
     """A publication of that name; raises ConnectorError."""
+    # One that is made again must not be half the old one, half the new one.
+    server.rows(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        return _look(server, connection, name, tables)
+    finally:
+        if not connection.closed:
+            server.rows(connection, "COMMIT")
+
+
+def _look(
+    server: Server, connection: Connection, name: str, tables: Collection[ServerTable]
+) -> Published:
     rows = server.records(
         connection, "SELECT oid::int8 AS id, * FROM pg_publication WHERE pubname = %s", name
     )
