@@ -19,7 +19,7 @@ def cut(widths: Ints | int, count: int, most: int = MAX_ROWS) -> Iterator[slice]
     """Ranges of rows, each with at most `most` rows and about `MAX_BYTES` bytes, or one row.
 
     Args:
-        widths: int64[count] bytes, or one number where all rows are alike.
+        widths: int64[count] bytes, or one number that no row exceeds.
         count: how many rows there are.
         most: rows at once.
     """

@@ -101,7 +101,10 @@ class Rows(Table):
         return self._columns[index].take(self._map.known(rows))
 
     def widths(self, rows: Ints) -> Ints | int:
-        """int64[n]: bytes of each row in a batch, nested values by their mean; or one for all."""
+        """int64[n]: bytes of each row in a batch, nested values by their mean.
+
+        One number, which no row exceeds, where all texts are short.
+        """
         at = self._map.known(rows)
         return sum((c.widths(at) for c in self._columns), 0)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flowsql.state.blobs import Blobs, Sweep, is_long, pairs_of, text_array, text_lengths
+from flowsql.state.blobs import INLINE, Blobs, Sweep, is_long, pairs_of, text_array, text_lengths
 from flowsql.state.kernels import distinct
 from flowsql.state.memory import Vector
 from flowsql.types import (
@@ -41,6 +41,8 @@ Bools = npt.NDArray[np.bool_]
 Where = Ints | slice
 
 _PIECE = 1 << 16
+# Texts up to so many bytes need not be weighed one by one.
+_SHORT = 256
 
 
 def validity(valid: Bools | None) -> pa.Buffer | None:
@@ -91,7 +93,7 @@ class Storage(ABC):
 
     @abstractmethod
     def widths(self, positions: Ints) -> Ints | int:
-        """int64[n]: bytes of the values in an Arrow array; one number where all are alike."""
+        """int64[n]: bytes of the values in an Arrow array; or one number that none exceeds."""
 
     def drop(self, positions: Ints) -> None:
         """Forget the values at different positions."""
@@ -174,6 +176,7 @@ class _Text(Storage):
         self._views = Vector(np.complex128)
         self._blobs = Blobs()
         self._sweep = Sweep(self._blobs, self._read, self._rewrite)
+        self._longest = INLINE
 
     def _read(self, where: slice) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         pairs = self._views.data[where].view(np.uint64).reshape(-1, 2)
@@ -191,6 +194,7 @@ class _Text(Storage):
         pairs = pairs_of(array)
         long = is_long(pairs[:, 0])
         if len(long):
+            self._longest = max(self._longest, int(text_lengths(pairs[long, 0]).max()))
             pairs = pairs.copy()
             pairs[long, 1] = self._blobs.put(array.cast(pa.binary()).take(pa.array(long)))
         self._views.fit(end)[where] = np.ascontiguousarray(pairs).view(np.complex128)[:, 0]
@@ -201,7 +205,9 @@ class _Text(Storage):
             views, len(positions), validity(self._valid(positions)), self._blobs, self.stored
         )
 
-    def widths(self, positions: Ints) -> Ints:
+    def widths(self, positions: Ints) -> Ints | int:
+        if self._longest <= _SHORT:
+            return self._longest + 4
         views = self._views.data.take(positions, mode="clip")
         return text_lengths(views.view(np.uint64).reshape(-1, 2)[:, 0]) + 4
 

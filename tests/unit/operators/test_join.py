@@ -197,11 +197,11 @@ def test_many_equal_and_wide_rows_are_given_in_parts(
     monkeypatch: pytest.MonkeyPatch, kind: JoinKind, condition: bool
 ) -> None:
     """Equal rows are stored once and given as often as they came, within a batch's limits."""
-    monkeypatch.setattr("flowsql.operators.cutting.MAX_BYTES", 100)
-    monkeypatch.setattr("flowsql.state.blobs._MOST", 250)
+    monkeypatch.setattr("flowsql.operators.cutting.MAX_BYTES", 500)
+    monkeypatch.setattr("flowsql.state.blobs._MOST", 1250)
     none = SideLayout.NO_UNIQUE_KEY
     r = join(kind, none, none, condition=condition)
-    texts = [letter * 60 for letter in "uvwxyz"] * 4 + ["y"]
+    texts = [letter * 300 for letter in "uvwxyz"] * 4 + ["y"]
     r.step(*(right(("+", 7, text)) for text in texts))
     r.step(left(*[("+", 1, 7, "a")] * 3, ("+", None, 7, "b"), ("+", 2, None, "c")))
     pairs = {(1, "a", 7, text): 3 * texts.count(text) for text in texts}

@@ -154,12 +154,12 @@ def test_a_step_of_several_batches_is_netted() -> None:
 
 def test_wide_rows_are_given_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wide is a row, not the mean of the table: an Arrow column ends at 2 GiB."""
-    monkeypatch.setattr("flowsql.operators.cutting.MAX_BYTES", 100)
-    monkeypatch.setattr("flowsql.operators.waiting.MAX_BYTES", 100)
-    monkeypatch.setattr("flowsql.state.blobs._MOST", 250)
+    monkeypatch.setattr("flowsql.operators.cutting.MAX_BYTES", 500)
+    monkeypatch.setattr("flowsql.operators.waiting.MAX_BYTES", 500)
+    monkeypatch.setattr("flowsql.state.blobs._MOST", 1250)
     for spec in (Normalize((0,)), SinkMaterialize((0,))):
         r = Run(spec, [ROW], ROW)
-        before = [("+", k, f"{k}" * (60 if k % 7 else 5)) for k in range(30)]
+        before = [("+", k, f"{k}" * (300 if k % 7 else 5)) for k in range(30)]
         assert r.step(*(changes(ROW, [row]) for row in before)) == before
         gone = [("-", *row[1:]) for row in before]
         after = [("+", k, f"{k}!") for k in range(30)]
