@@ -445,3 +445,30 @@ def test_partitions_and_patterns(
     assert {row[2] for _, _, row in follower.changes} == names
     if not old:
         whole.start().until(lambda f: len(f.changes) == 20).kill()
+
+
+@pytest.mark.parametrize("key", ["", "int", "text"])
+@pytest.mark.parametrize("rows", [0, 1, 30])
+def test_tables_of_few_rows_and_without_a_key(
+    postgres: PostgresServer, name: str, follow: Follow, key: str, rows: int
+) -> None:
+    """There is at least one chunk, and a restart behind it loses nothing."""
+    kind = f"{key} PRIMARY KEY" if key else "int"
+    postgres.execute(f"CREATE TABLE {name} (id {kind}, v text)")
+    postgres.execute(f"ALTER TABLE {name} REPLICA IDENTITY FULL")
+    fill = f"INSERT INTO {name} SELECT g, 'v' FROM generate_series({{}}, {{}}) g"
+    postgres.execute(fill.format(1, rows))
+    column = "id STRING" if key == "text" else "id INT"
+    table = server_table(
+        postgres, f"{column}, v STRING", name, key=("id",) if key else (), **_CHUNKS
+    )
+    follower = follow(table).start()
+    follower.until(lambda f: any(p.finished for p in f.polls)).kill()
+    postgres.execute(f"UPDATE {name} SET v = 'w'")
+    postgres.execute(fill.format(100, 103))
+    if not key:
+        # Twice the same, of which one goes.
+        postgres.execute(fill.format(100, 103))
+        postgres.execute(f"DELETE FROM {name} WHERE ctid = (SELECT min(ctid) FROM {name})")
+    follower.start().until_holds(postgres, name)
+    follower.kill()

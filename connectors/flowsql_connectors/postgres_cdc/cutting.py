@@ -161,9 +161,10 @@ class Cutter:
                 # One row at least has the bound itself.
                 behind = sql.SQL(" WHERE {} > {}").format(name, table.key.literal(low))
                 skipped = size - 1
-            query = sql.SQL("SELECT {0}::text FROM {1}{2} ORDER BY {0} OFFSET {3} LIMIT 1").format(
-                name, table.source.in_sql(), behind, sql.Literal(skipped)
-            )
+            # With the table's name: what is selected has the key's name as well, and is text.
+            query = sql.SQL(
+                "SELECT t.{0}::text FROM {1} AS t{2} ORDER BY t.{0} OFFSET {3} LIMIT 1"
+            ).format(name, table.source.in_sql(), behind, sql.Literal(skipped))
             found = self._server.rows(connection, query)
             if not found:
                 return
