@@ -74,7 +74,7 @@ END;
 """
 # What a run may end with by itself: it was reading the snapshot when the server went away.
 _LOST = (
-    r"server \S+ (cannot be reached|ended the reading of a table|refused a statement"
+    r"server \S+ (cannot be reached|does not answer|ended the reading of a table|refused a statement"
     r"|has let go of the snapshot)"
 )
 
