@@ -80,7 +80,9 @@ def _check_field(table: ConnectorTable, path: str, key: str) -> None:
             near = nearest(name, parts)
             raise ConfigError(
                 f'option "{key}" names no {"part" if depth else "column"} of {within}',
-                hint=f'Did you mean "{near}"?' if near else None,
+                hint=f'Did you mean "{near}"?'
+                if near
+                else f"Leave it out; ALTER TABLE … RESET ('{key}') takes it from a table that is there.",
                 option=key,
             )
     word = key.rpartition(".")[2]
