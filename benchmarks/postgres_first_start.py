@@ -32,7 +32,9 @@ def main() -> None:
         running.execute(TABLE)
         for start in range(1, asked.rows + 1, PIECE):
             end = min(start + PIECE - 1, asked.rows)
-            running.execute(f"INSERT INTO orders SELECT g, g FROM generate_series({start}, {end}) g")
+            running.execute(
+                f"INSERT INTO orders SELECT g, g FROM generate_series({start}, {end}) g"
+            )
         running.execute("VACUUM ANALYZE orders")
         resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
         _read(running, asked.rows)
