@@ -50,7 +50,9 @@ def _read(running: PostgresServer, rows: int) -> None:
         s.execute("CREATE TABLE nowhere (id BIGINT, amount INT) WITH ('connector' = 'blackhole')")
         began, spent = time.perf_counter(), time.process_time()
         job = s.execute("INSERT INTO nowhere SELECT * FROM orders")
+        waiting = 0
         while (status := job.status()).get("rows_out", 0) < rows:
+            waiting = max(waiting, status.get("pending_rows", 0))
             if status["state"] in {"failed", "ended"}:
                 raise SystemExit(str(job.error))
             time.sleep(0.1)
@@ -59,8 +61,8 @@ def _read(running: PostgresServer, rows: int) -> None:
         job.wait()
     own, all_ = watch.end()
     print(
-        f"{NAME:<22} {rows / 1e6:.0f} M rows in {seconds:.0f} s ({spent:.0f} s of the engine's processor time);"
-        f" highest together: {own:.0f} MB of their own, {all_:.0f} MB with files",
+        f"{NAME:<22} {rows / 1e6:.1f} M rows in {seconds:.0f} s ({spent:.1f} s of the engine's processor time),"
+        f" {waiting / 1e6:.1f} M of them waiting; highest together: {own:.0f} MB of their own, {all_:.0f} MB with files",
         flush=True,
     )
 

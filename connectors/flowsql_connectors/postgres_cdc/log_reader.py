@@ -22,7 +22,7 @@ from flowsql_connectors.postgres_cdc.wire import read_frames
 
 __all__ = ["FORMAT", "LOG", "LogReader"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 LOG: Final = "log"
 
 _COMMIT: Final = ord("C")
