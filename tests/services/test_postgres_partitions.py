@@ -8,7 +8,7 @@ import pytest
 
 from flowsql.errors import ConnectorError, DataError
 from tests.services.fixtures import since
-from tests.services.following import Follow, server_table
+from tests.services.following import Follow, drop_slot, server_table
 from tests.services.postgres import PostgresServer
 
 
@@ -64,4 +64,28 @@ def test_a_whole_without_full(postgres_version: PostgresServer, name: str, follo
     server.execute(f"UPDATE {name} SET v = 'y', id = 9 WHERE id = 1")
     server.execute(f"DELETE FROM {name} WHERE id = 2")
     follower.until_holds(server, name).kill()
-    server.execute(f"SELECT pg_drop_replication_slot('{name}_u')")
+    drop_slot(server, f"{name}_u")
+
+
+@since(13)
+def test_a_part_that_has_parts(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
+    """Read by its own name, of which the log speaks then; a part of it that comes later is looked at."""
+    server = postgres_version
+    server.execute(
+        f"CREATE TABLE {name}_all (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+        f"CREATE TABLE {name} PARTITION OF {name}_all FOR VALUES FROM (0) TO (100)"
+        " PARTITION BY RANGE (id);"
+        f"CREATE TABLE {name}_a PARTITION OF {name} FOR VALUES FROM (0) TO (50);"
+        f"ALTER TABLE {name} REPLICA IDENTITY FULL;"
+        f"ALTER TABLE {name}_a REPLICA IDENTITY FULL;"
+        f"INSERT INTO {name} VALUES (1, 'a')"
+    )
+    follower = follow(_table(server, name)).start().until(lambda f: len(f.changes) == 1)
+    server.execute(f"UPDATE {name}_all SET v = 'x'")
+    follower.until_holds(server, name)
+    server.execute(f"CREATE TABLE {name}_b PARTITION OF {name} FOR VALUES FROM (50) TO (100)")
+    server.execute(f"INSERT INTO {name} VALUES (50, 'b')")
+    with pytest.raises(ConnectorError, match=f'"public.{name}" has .* but "public.{name}_b" not'):
+        follower.until(lambda f: len(f.changes) > 3)
+    follower.kill()
+    server.execute(f"DROP TABLE {name}_all CASCADE")

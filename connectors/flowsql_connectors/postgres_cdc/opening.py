@@ -13,7 +13,7 @@ from flowsql_connectors.postgres_cdc.changing import ChangeMaker, LogTable
 from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
 from flowsql_connectors.postgres_cdc.judging import KeyJudge
 from flowsql_connectors.postgres_cdc.log_reader import LogReader
-from flowsql_connectors.postgres_cdc.partitions import PartitionWatch, root_of
+from flowsql_connectors.postgres_cdc.partitions import PartitionWatch, wholes_of
 from flowsql_connectors.postgres_cdc.reader import PostgresReader
 from flowsql_connectors.postgres_cdc.server import Connection, Server
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup
@@ -97,11 +97,11 @@ class _Opening:
 
     def _watch(self) -> PartitionWatch | None:
         roots = {t.source.oid for t in self._setup.tables.values() if t.source.partitioned}
-        return PartitionWatch(roots, self._root_of) if roots else None
+        return PartitionWatch(roots, self._wholes_of) if roots else None
 
-    def _root_of(self, oid: int) -> int:
+    def _wholes_of(self, oid: int) -> list[int]:
         with contextlib.closing(self._server.connect()) as connection:
-            return root_of(self._server, connection, oid)
+            return wholes_of(self._server, connection, oid)
 
     def _look_up(self, columns: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PgType]:
         with contextlib.closing(self._server.connect()) as connection:

@@ -19,14 +19,14 @@ from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.relations import Relation
 from flowsql_connectors.postgres_cdc.server import Connection, Server
 
-__all__ = ["PartitionWatch", "check_partitions", "root_of"]
+__all__ = ["PartitionWatch", "check_partitions", "wholes_of"]
 
 _THIN: Final = """
 SELECT n.nspname::text, c.relname::text FROM pg_partition_tree(%s::int8::oid::regclass) p
 JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.isleaf AND c.relkind = 'r' AND c.relreplident <> 'f' ORDER BY 1, 2
 """
-_ROOT: Final = "SELECT pg_partition_root(%s::int8::oid::regclass)::oid::int8"
+_WHOLES: Final = "SELECT relid::oid::int8 FROM pg_partition_ancestors(%s::int8::oid::regclass)"
 
 
 def check_partitions(server: Server, connection: Connection, source: ServerTable) -> None:
@@ -37,10 +37,9 @@ def check_partitions(server: Server, connection: Connection, source: ServerTable
             raise _thin(str(source), thin)
 
 
-def root_of(server: Server, connection: Connection, oid: int) -> int:
-    """The partitioned table that a table is a part of; itself, or 0 where there is none."""
-    ((root,),) = server.rows(connection, _ROOT, oid)
-    return int(root or 0)
+def wholes_of(server: Server, connection: Connection, oid: int) -> list[int]:
+    """The partitioned tables that a table is a part of, of all levels, and itself."""
+    return [whole for (whole,) in server.rows(connection, _WHOLES, oid)]
 
 
 @dataclass(slots=True)
@@ -49,11 +48,11 @@ class PartitionWatch:
 
     Attributes:
         roots: oids of the partitioned tables that are read.
-        root_of: asks the server for the root of an oid.
+        wholes_of: asks the server what an oid is a part of.
     """
 
     roots: Collection[int]
-    root_of: Callable[[int], int]
+    wholes_of: Callable[[int], Collection[int]]
     _full: dict[int, str] = field(default_factory=dict)
 
     def look(self, described: Collection[Relation]) -> None:
@@ -65,9 +64,8 @@ class PartitionWatch:
                     self._full[relation.oid] = f"{relation.schema}.{relation.name}"
             elif self._full and relation.identity != "full":
                 # The whole is described before its part.
-                whole = self._full.get(self.root_of(relation.oid))
-                if whole is not None:
-                    raise _thin(whole, [(relation.schema, relation.name)])
+                for whole in self._full.keys() & set(self.wholes_of(relation.oid)):
+                    raise _thin(self._full[whole], [(relation.schema, relation.name)])
 
 
 def _thin(whole: str, parts: list[tuple[str, str]]) -> ConnectorError:
