@@ -61,6 +61,8 @@ class FlowSQLError(Exception):
 
     Attributes:
         option: key of the option of a WITH clause that is wrong, so that it can be marked there.
+        final: trying again does not help, though for errors of its class it often does: somebody
+            has to do something first.
         more: what else is wrong with the statement, whatever becomes of this.
         file: of the text that `span` points into, where it is another one than the user ran.
         untold: how many further errors of the kind there were that nobody needs to read yet.
@@ -78,6 +80,7 @@ class FlowSQLError(Exception):
         span: Span | None = None,
         sql: str | None = None,
         option: str | None = None,
+        final: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -86,6 +89,7 @@ class FlowSQLError(Exception):
         self.span = span
         self.sql = sql
         self.option = option
+        self.final = final
         self.more: tuple[FlowSQLError, ...] = ()
         self.file: str | None = None
         self.untold = 0

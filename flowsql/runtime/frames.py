@@ -194,6 +194,7 @@ def error_json(error: BaseException) -> JSON:
         "detail": error.detail,
         "hint": error.hint,
         "option": error.option,
+        "final": error.final,
     }
 
 
@@ -201,4 +202,10 @@ def error_of(data: JSON) -> FlowSQLError:
     """The error that `error_json` gave; its class is one of ours whatever the data say."""
     found = getattr(errors, str(data["class"]), None)
     kind = found if isinstance(found, type) and issubclass(found, FlowSQLError) else InternalError
-    return kind(data["message"], detail=data["detail"], hint=data["hint"], option=data["option"])
+    return kind(
+        data["message"],
+        detail=data["detail"],
+        hint=data["hint"],
+        option=data["option"],
+        final=data["final"],
+    )

@@ -13,9 +13,11 @@ __all__ = ["Restarts", "may_pass"]
 def may_pass(error: FlowSQLError) -> bool:
     """Whether trying again may help: something outside did not answer, or a disk was full.
 
-    A message with "cannot" says that it never will.
+    A message with "cannot" says that it never will, and so does who knows.
     """
-    return isinstance(error, ConnectorError | StateError) and " cannot " not in error.message
+    if error.final or " cannot " in error.message:
+        return False
+    return isinstance(error, ConnectorError | StateError)
 
 
 class Restarts:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -34,24 +35,38 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def _start() -> subprocess.Popen[bytes]:
-    """The job, once it has a checkpoint."""
-    job = subprocess.Popen(
-        [sys.executable, "-m", "flowsql.cli.main", "run", "job.sql"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ,
-    )
-    end = time.monotonic() + 60
-    while not list(Path(".flowsql").glob("held/checkpoints/chk-*/manifest.json")):
-        assert job.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return job
+@pytest.fixture
+def start() -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts the job, and gives it once it has a checkpoint."""
+    jobs = []
+
+    def started() -> subprocess.Popen[bytes]:
+        with Path("log").open("wb") as log:
+            job = subprocess.Popen(
+                [sys.executable, "-m", "flowsql.cli.main", "run", "job.sql"],
+                stdout=log,
+                stderr=log,
+                env=os.environ,
+            )
+        jobs.append(job)
+        end = time.monotonic() + 60
+        while not list(Path(".flowsql").glob("held/checkpoints/chk-*/manifest.json")):
+            assert job.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return job
+
+    yield started
+    for job in jobs:
+        job.kill()
+        job.wait()
 
 
 def test_slots_are_listed_and_dropped(
-    postgres_version: PostgresServer, name: str, capsys: pytest.CaptureFixture[str]
+    postgres_version: PostgresServer,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    start: Callable[[], subprocess.Popen[bytes]],
 ) -> None:
     """Not one that is read, nor one that a job would go on with, unless that is meant."""
     server = postgres_version
@@ -67,7 +82,7 @@ def test_slots_are_listed_and_dropped(
     assert run("list", "job.sql") == (
         0, "the servers of the file's tables keep no slot for them\n", ""
     )  # fmt: skip
-    job = _start()
+    job = start()
     code, _, err = run("drop", "job.sql", slot, "--force")
     assert code == 1
     # Whether the log is read already or not.
@@ -131,3 +146,18 @@ def test_the_slot_of_a_query(
         )
         assert main(["slots", "list", "job.sql"]) == 0
         assert "flowsql_0123456789ab  127.0.0.1:" in capsys.readouterr().out
+
+
+def test_a_job_ends_by_what_trying_again_does_not_mend(
+    postgres_version: PostgresServer, name: str, start: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    """It says what is to be done, and is not started again and again."""
+    make(postgres_version, name, rows=3)
+    Path("job.sql").write_text(_JOB.format(port=postgres_version.port, name=name))
+    job = start()
+    postgres_version.execute(f"ALTER PUBLICATION pub_{name} DROP TABLE {name}")
+    assert job.wait(60) == 1
+    said = Path("log").read_text()
+    assert "restarting" not in said
+    assert f'publication "pub_{name}"' in said
+    assert "Hint: See that the publication holds all tables of the job, and begin anew" in said

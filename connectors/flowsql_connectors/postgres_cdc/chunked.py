@@ -82,6 +82,7 @@ class SourceTable:
             raise ConnectorError(
                 f'the chunks of table "{self.source}" were cut by another column: "{key}"',
                 hint="Begin anew with --fresh.",
+                final=True,
             )
 
     def _check_schema(self, stored: JSON) -> None:
@@ -92,6 +93,7 @@ class SourceTable:
                 f'table "{self.source}" of the server is not the one of the checkpoint: it was'
                 " dropped and made again",
                 hint="Begin anew with --fresh.",
+                final=True,
             )
         if strict and now["columns"] != [list(c) for c in stored["columns"]]:
             was = ", ".join(f'"{c[0]}"' for c in stored["columns"])
@@ -103,4 +105,5 @@ class SourceTable:
                 + (" Types differ." if was == names else ""),
                 hint="Begin anew with --fresh; or set 'scan.schema-change' = 'ignore', which goes"
                 " on as long as every declared column can be read.",
+                final=True,
             )

@@ -41,6 +41,7 @@ def check_relations(relations: Sequence[Relation], tables: Mapping[int, Known]) 
                 raise ConnectorError(
                     f'table "{name}" of the server was dropped and made again',
                     hint="Begin anew with --fresh.",
+                    final=True,
                 )
         elif name != str(table.source) and any(
             s.table.options["scan.schema-change"] == "fail" for s in table.shapes
@@ -50,6 +51,7 @@ def check_relations(relations: Sequence[Relation], tables: Mapping[int, Known]) 
                 hint="Give it back its name; or change 'schema-name' and 'table-name' and begin anew"
                 " with --fresh; or set 'scan.schema-change' = 'ignore', which goes on until the job"
                 " is started again.",
+                final=True,
             )
 
 
@@ -68,6 +70,7 @@ def check_identity(shape: RowShape, relation: Relation) -> None:
             f'the log does not tell the primary key of rows that are deleted from "{name}": its'
             f" replica identity is {relation.identity}",
             hint=FULL_CURE.format(name),
+            final=True,
         )
 
 
@@ -87,6 +90,7 @@ def schema_changed(
         hint=f'Change table "{shape.table.name}" to the columns that are there now and begin anew'
         " with --fresh; or set 'scan.schema-change' = 'ignore', which goes on as long as every"
         " declared column can be read.",
+        final=True,
     )
 
 
@@ -100,4 +104,5 @@ def column_gone(
         detail=f"It has: {there}.",
         hint="A generated column, one that was dropped, and one that the publication leaves out"
         f' are not in the log: take it out of table "{shape.table.name}".',
+        final=True,
     )

@@ -52,6 +52,7 @@ class SnapshotHolder:
                 " in part cannot be read on",
                 hint="Begin anew with --fresh and a 'slot.name' that is not there; or name the"
                 " primary in 'hostname'.",
+                final=True,
             )
         # Transactional, so that it is written at once; no standby is waited for.
         self._server.rows(connection, "SET synchronous_commit = local")

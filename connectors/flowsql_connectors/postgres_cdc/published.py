@@ -130,6 +130,7 @@ def check_published(
             raise ConnectorError(
                 f'table "{table}" of PostgreSQL server "{server}" was dropped',
                 hint="Take it out of the job, or make it again and begin anew with --fresh.",
+                final=True,
             )
         if member.name != str(table) and not renamed:
             raise ConnectorError(
@@ -137,6 +138,7 @@ def check_published(
                 hint="Give it back its name; or change 'schema-name' and 'table-name' and begin"
                 " anew with --fresh; or set 'scan.schema-change' = 'ignore', which goes on until"
                 " the job is started again.",
+                final=True,
             )
     if now.oid is None or now.oid != then["oid"]:
         what = "was dropped" if now.oid is None else "was dropped and made again"
@@ -170,4 +172,5 @@ def _gap(fact: str) -> ConnectorError:
         fact,
         detail="The log lacks what was changed meanwhile.",
         hint="See that the publication holds all tables of the job, and begin anew with --fresh.",
+        final=True,
     )

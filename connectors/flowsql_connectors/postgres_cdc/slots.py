@@ -96,6 +96,7 @@ def check_timeline(server: Server, replication: Connection, known: int, position
             )
             + " A server that took over lacked changes that had been read.",
             hint="Begin anew with --fresh.",
+            final=True,
         )
     return timeline
 
@@ -130,6 +131,7 @@ def find_slot(server: Server, connection: Connection, name: str) -> SlotState | 
         raise ConnectorError(
             f'replication slot "{name}" of PostgreSQL server "{server}" is {what}',
             hint="Choose another 'slot.name'.",
+            final=True,
         )
     if row.get("two_phase"):
         # It gives transactions before they are committed, and once only.
@@ -138,6 +140,7 @@ def find_slot(server: Server, connection: Connection, name: str) -> SlotState | 
             " it tells of prepared transactions before they are committed",
             hint="Choose another 'slot.name', or make the slot without; prepared transactions are"
             " read when they are committed.",
+            final=True,
         )
     lost = row.get("invalidation_reason")
     if lost is None and (row.get("wal_status") == "lost" or row["confirmed_flush_lsn"] is None):
@@ -208,6 +211,7 @@ def missing_slot(server: Server, name: str) -> ConnectorError:
         f'PostgreSQL server "{server}" has no replication slot "{name}" any more',
         detail="It was dropped, or another server has taken over without it.",
         hint="Begin anew with --fresh.",
+        final=True,
     )
 
 
@@ -218,6 +222,7 @@ def lost_slot(server: Server, name: str, reason: str) -> ConnectorError:
         detail="Changes between the checkpoint and now are no longer in the server.",
         hint=f"Drop it (SELECT pg_drop_replication_slot('{name}')), begin anew with --fresh, and"
         f" {_REASONS.get(reason, 'see what the server log says of it')}.",
+        final=True,
     )
 
 
@@ -229,4 +234,5 @@ def slot_ahead(server: Server, name: str, confirmed: int, position: int) -> Conn
         f" {lsn_text(position)}.",
         hint="Another job has read the slot, or the checkpoint is an old one. Begin anew with"
         " --fresh, and give every job a slot of its own.",
+        final=True,
     )

@@ -471,6 +471,7 @@ class PostgresSource(Source):
                 detail=f"Its system identifier is {self._system}, the checkpoint's is"
                 f" {position['system']}.",
                 hint="Check 'hostname' and 'port'; or begin anew with --fresh.",
+                final=True,
             )
         stored: JSON = position["tables"]
         if stored.keys() != self._tables.keys():
@@ -483,6 +484,7 @@ class PostgresSource(Source):
                 + ".",
                 hint="Narrow 'table-name' to the tables of the checkpoint, or begin anew with"
                 " --fresh.",
+                final=True,
             )
         for name, table in self._tables.items():
             table.resume(stored[name])
@@ -503,6 +505,7 @@ class PostgresSource(Source):
                 f'PostgreSQL server "{self._server}" has no replication slot "{self._slot}"',
                 detail="Changes between the checkpoint and now are not kept.",
                 hint="Begin anew with --fresh.",
+                final=True,
             )
         if found.confirmed > self._start and not self._all_read:
             raise slots.slot_ahead(self._server, self._slot, found.confirmed, self._start)
@@ -518,6 +521,7 @@ class PostgresSource(Source):
                 " the same moment",
                 hint="Begin anew with --fresh; with a replication slot of its own (wal_level ="
                 " logical, a 'slot.name' that is free) a snapshot goes on where it was.",
+                final=True,
             )
         self._hold_snapshot()
 

@@ -104,4 +104,5 @@ def _truncated(shape: RowShape, source: ServerTable, why: str | None) -> Connect
             if why is None and shape.table.options["changelog-mode"] != "upsert"
             else "."
         ),
+        final=True,
     )

@@ -200,6 +200,7 @@ class Watch:
                 " that is open.",
                 hint="A start of the job goes on with all that is kept, whatever the budget. Where it"
                 " is not to go on, let the server clear up: flowsql slots drop.",
+                final=True,
             )
         if crossed:
             self._notices.append(fact)

@@ -97,6 +97,8 @@ def test_errors_pass_as_data() -> None:
     assert isinstance(found, DataError)
     assert (found.message, found.detail, found.hint, found.option) == ("no", "D.", "H.", "path")
     assert isinstance(error_of(error_json(OSError(2, "gone"))), ConnectorError)
+    for final in (True, False):
+        assert error_of(_passed(error_json(ConnectorError("x", final=final)))).final is final
     assert "unexpected KeyError" in error_of(error_json(KeyError("x"))).message
     assert type(error_of({**error_json(error), "class": "Span"})) is InternalError
 

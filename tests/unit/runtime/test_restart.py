@@ -24,6 +24,7 @@ AWAY = ConnectorError("could not reach the server")
         (AWAY, True),
         (StateError("could not write checkpoint 3"), True),
         (ConnectorError("table cannot be read again"), False),
+        (ConnectorError("the slot is gone", final=True), False),
         (DataError("a record cannot be decoded"), False),
         (ConfigError("no such option"), False),
     ],
