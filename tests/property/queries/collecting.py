@@ -41,7 +41,7 @@ class Collecting(Nested):
     ) -> tuple[Text, t.DataType] | None:
         """One of them, with its type; None where no column fits."""
         makers = [self._listed, self._array_agg, self._multiset, self._spread, self._share]
-        return self.chance.choice([*makers, self._json])(columns, distinct, clause)
+        return self.chance.choice([*makers, self._json, self._bitmap])(columns, distinct, clause)
 
     def _column(
         self, columns: Sequence[Column], kinds: tuple[type[t.DataType], ...]
@@ -88,6 +88,21 @@ class Collecting(Nested):
             return Text(flink, None), t.MultisetType(column.type)
         found = f"histogram({distinct}{column.name}){clause.duck}"
         return Text(flink, f"COALESCE({found}, MAP {{}})"), t.MultisetType(column.type)
+
+    def _bitmap(
+        self, columns: Sequence[Column], distinct: str, clause: Text
+    ) -> tuple[Text, t.DataType] | None:
+        column, other = (self._column(columns, (t.IntType,)) for _ in range(2))
+        if column is None or other is None:
+            return None
+        if self.odds(2):
+            flink = f"BITMAP_BUILD_CARDINALITY_AGG({distinct}{column.name}){clause.flink}"
+            duck = f"NULLIF(COUNT(DISTINCT {column.name}){clause.duck}, 0)"
+            return Text(flink, None if clause.duck is None else duck), t.BigIntType()
+        which = self.chance.choice(["AND", "OR", "XOR"])
+        bitmap = f"BITMAP_BUILD(ARRAY[{column.name}, {other.name}])"
+        flink = f"CAST(BITMAP_{which}_AGG({distinct}{bitmap}){clause.flink} AS STRING)"
+        return Text(flink, None), t.VarCharType()
 
     def _spread(
         self, columns: Sequence[Column], distinct: str, clause: Text
