@@ -49,6 +49,8 @@ def duck_type(kind: t.DataType) -> str:
             return f"MAP({duck_type(key)}, {duck_type(value)})"
         case t.MultisetType(element=element):
             return f"MAP({duck_type(element)}, INTEGER)"
+        case t.VariantType():
+            return "BLOB"  # equal where the bytes are
         case _:
             return kind.root
 

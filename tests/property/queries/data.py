@@ -38,6 +38,7 @@ _VALUES: dict[type[t.DataType], list[Any]] = {
     t.LocalZonedTimestampType: [1_577_836_800_000_000, 1_583_020_799_999_000, -1000],
     t.FloatType: [0.0, NEGATIVE_ZERO, 1.25, -2.5, NAN],
     t.VarBinaryType: [b"", b"a", b"\x00\xff"],
+    t.VariantType: ["1", '{"a":1,"b":[2]}', '{"a":2}', "null", '"x"'],
     t.CharType: ["ab", "cd", "ä€"],
     t.RowType: [(1, "a"), (1, None), (2, "a"), (None, None), (2, "")],
     t.ArrayType: [(), (1,), (1, 2), (2, 1), (1, None, 1), (3, 3, 2)],

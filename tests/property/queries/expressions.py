@@ -54,6 +54,7 @@ OTHERS = {
     "f": t.FloatType(),
     "e": t.VarBinaryType(),
     "g": t.CharType(2),
+    "j": t.VariantType(),
 }
 KEYS = (
     *map(type, OTHERS.values()),

@@ -41,6 +41,7 @@ _COMMON = (
     *("k INT", "v BIGINT", "s STRING", "d DOUBLE", "c DECIMAL(8, 2)", "b BOOLEAN", "y DATE"),
     *("w TIMESTAMP(3)", "r ROW<x INT, y STRING>", "a ARRAY<INT>", "m MAP<STRING, INT>"),
     *("q SMALLINT", "h TIME(0)", "z TIMESTAMP_LTZ(3)", "f FLOAT", "e BYTES", "g CHAR(2)"),
+    "j VARIANT",
 )
 _KEY = ("id INT NOT NULL", "PRIMARY KEY (id) NOT ENFORCED")
 _EVENT = (
