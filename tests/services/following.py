@@ -15,7 +15,7 @@ from flowsql.connector.plugins import find_connector
 from flowsql.testing import attempt_context, connector_table
 from tests.services.postgres import PostgresServer
 
-__all__ = ["Follow", "Follower", "clean", "drop_slot", "make", "server_table"]
+__all__ = ["Follow", "Follower", "clean", "drop_slot", "make", "server_table", "until_idle"]
 
 
 def server_table(
@@ -203,16 +203,22 @@ class Follower:
             self.reader.assign(work)
 
 
+def until_idle(server: PostgresServer, slot: str) -> bool:
+    """Wait until nobody reads a slot; whether it is there."""
+    end = time.monotonic() + 10
+    asked = f"SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    while found := server.execute(asked):
+        if not found[0][0]:
+            return True
+        assert time.monotonic() < end, f"{slot} is still being read"
+        time.sleep(0.05)
+    return False
+
+
 def drop_slot(server: PostgresServer, slot: str) -> None:
     """Remove a slot that may be there, once nobody reads it."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        left = server.execute(f"SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'")
-        if not left:
-            return
-        if not left[0][0]:
-            server.execute(f"SELECT pg_drop_replication_slot('{slot}')")
-        time.sleep(0.05)
+    if until_idle(server, slot):
+        server.execute(f"SELECT pg_drop_replication_slot('{slot}')")
 
 
 def clean(server: PostgresServer, name: str) -> None:

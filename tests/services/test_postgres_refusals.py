@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import count
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from flowsql.errors import ConfigError, ConnectorError
 from tests.services.fixtures import started
-from tests.services.following import Follow, clean, make, server_table
+from tests.services.following import Follow, clean, drop_slot, make, server_table, until_idle
 from tests.services.postgres import PostgresServer
 
 _NUMBER = count(1000)
@@ -93,12 +92,12 @@ def test_a_slot_that_cannot_be_read_on(
         other.start()
     follower.kill()
     server.execute(f"INSERT INTO {name} VALUES (7, 'g')")
-    time.sleep(0.2)
+    assert until_idle(server, f"slot_{name}")
     server.execute(f"SELECT pg_replication_slot_advance('slot_{name}', pg_current_wal_lsn())")
     with pytest.raises(ConnectorError, match="is ahead of the checkpoint"):
         follower.start().until(lambda f: len(f.changes) == 3)
     follower.kill()
-    server.execute(f"SELECT pg_drop_replication_slot('slot_{name}')")
+    drop_slot(server, f"slot_{name}")
     with pytest.raises(ConnectorError, match="has no replication slot"):
         follower.start()
     server.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'test_decoding')")
