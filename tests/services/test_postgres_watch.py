@@ -156,6 +156,22 @@ def test_an_identity_without_the_key(
     assert f"ALTER TABLE public.{name} REPLICA IDENTITY FULL" in str(error)
 
 
+def test_a_slot_from_before_the_publication(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """With changes in between, of which the server does not know whether to tell."""
+    server = postgres_version
+    make(server, name, rows=2)
+    server.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'pgoutput')")
+    server.execute(f"INSERT INTO {name} VALUES (3, 'c')")
+    options = {"scan__startup__mode": "committed-offset"}
+    follower = follow(server_table(server, "id INT, v STRING", name, **options)).start()
+    error = _refusal(follower)
+    assert f'"pub_{name}"' in str(error)
+    assert "was made behind changes that the slot still has" in str(error)
+    assert error.final
+
+
 def test_a_query_is_watched_as_well(
     postgres_version: PostgresServer, name: str, follow: Follow
 ) -> None:

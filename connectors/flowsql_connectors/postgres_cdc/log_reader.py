@@ -376,6 +376,15 @@ class LogReader:
                     detail=str(error).strip(),
                     hint="Stop the other job, or give this one a 'slot.name' of its own.",
                 ) from None
+        elif isinstance(error, psycopg.errors.UndefinedObject):
+            raise ConnectorError(
+                f'PostgreSQL server "{self._server}" does not send the log',
+                detail=str(error).strip(),
+                hint="The publication is gone, or was made behind changes that the slot still has:"
+                " begin anew with --fresh; where the slot was there before the publication, drop it"
+                " first (flowsql slots drop).",
+                final=True,
+            ) from None
         elif isinstance(error, psycopg.Error) and not may_pass(error):
             raise self._server.error(error, "does not send the log") from None
         self._broken(error)
