@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flowsql.errors import ConnectorError
+from tests.services.fixtures import since
 from tests.services.following import Follow, Follower, make, server_table
 from tests.services.postgres import PostgresServer
 
@@ -87,6 +88,35 @@ def test_a_publication_that_is_given_more(
     follower.kill()
     follower.start().until_holds(server, name)
     server.execute(f"DROP TABLE {name}_more")
+
+
+@since(15)
+def test_a_publication_of_a_schema(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """It holds the table, partitioned as it is, until the schema is taken out of it."""
+    server = postgres_version
+    server.execute(
+        f"CREATE TABLE {name} (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+        f"CREATE TABLE {name}_low PARTITION OF {name} FOR VALUES FROM (0) TO (10);"
+        f"ALTER TABLE {name} REPLICA IDENTITY FULL; ALTER TABLE {name}_low REPLICA IDENTITY FULL;"
+        f"INSERT INTO {name} VALUES (1, 'a'), (2, 'b');"
+        f"CREATE PUBLICATION pub_{name} FOR TABLES IN SCHEMA public"
+        " WITH (publish_via_partition_root = true)"
+    )
+    follower = _following(follow, server, name)
+    server.execute(f"INSERT INTO {name} VALUES (3, 'c')")
+    follower.until_holds(server, name)
+    with pytest.raises(AssertionError, match="nothing was said"):
+        _refusal(follower, 0.5)
+    # Held twice, then once.
+    server.execute(f"ALTER PUBLICATION pub_{name} ADD TABLE {name}")
+    follower.kill().start()
+    server.execute(f"ALTER PUBLICATION pub_{name} DROP TABLE {name}")
+    with pytest.raises(AssertionError, match="nothing was said"):
+        _refusal(follower, 0.5)
+    server.execute(f"ALTER PUBLICATION pub_{name} SET TABLE {name}_low")
+    assert "does not hold" in _refusal(follower).message
 
 
 def test_a_publication_of_all_tables(
