@@ -9,7 +9,7 @@ import numpy as np
 from flowsql.expr.nodes import Call, Case, Cast, Column, Expression, FieldAccess, Literal
 from flowsql.expr.python_functions import PREFIX, label_of
 from flowsql.expr.variant_binary import to_json
-from flowsql.types import DateType, RowType, VarCharType, VariantType
+from flowsql.types import BitmapType, DateType, RowType, VarCharType, VariantType
 from flowsql.types.common import is_character
 
 __all__ = ["render"]
@@ -39,6 +39,9 @@ def render(node: Expression) -> str:
             if isinstance(data_type, VariantType) and isinstance(value, bytes):
                 text = to_json(value).replace("'", "''")
                 return f"PARSE_JSON('{text}')"
+            if isinstance(value, bytes):
+                text = f"X'{value.hex()}'"
+                return f"BITMAP_FROM_BYTES({text})" if isinstance(data_type, BitmapType) else text
             return str(value).upper() if isinstance(value, bool) else str(value)
         case Cast(arg=arg, type=data_type, safe=safe):
             text = str(data_type.with_nullable(True))
