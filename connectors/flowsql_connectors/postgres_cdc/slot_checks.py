@@ -12,7 +12,7 @@ from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc import slots
 from flowsql_connectors.postgres_cdc.server import Connection, Server, lsn_number
 
-__all__ = ["check_slot", "end_of_log", "idle_slot"]
+__all__ = ["check_slot", "drop_idle_slot", "end_of_log", "idle_slot"]
 
 _ACTIVE_PATIENCE: Final = 10.0  # seconds
 _WRITTEN: Final = """
@@ -78,3 +78,17 @@ def check_slot(
             hint="Begin anew with --fresh.",
         )
     return now_in
+
+
+def drop_idle_slot(server: Server, slot: str) -> str | None:
+    """Drop a slot once nobody reads it; why that could not be done, for people."""
+    try:
+        with contextlib.closing(server.connect()) as connection:
+            idle_slot(server, connection, slot)
+            slots.drop_slot(connection, slot)
+    except (ConnectorError, psycopg.Error) as error:
+        return (
+            f'replication slot "{slot}" of PostgreSQL server "{server}" could not be dropped:'
+            f" {str(error).strip()}; run in the server: SELECT pg_drop_replication_slot('{slot}');"
+        )
+    return None

@@ -30,34 +30,23 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc import slots
-from flowsql_connectors.postgres_cdc.catalog import (
-    count_about,
-    list_tables,
-    matching,
-    read_types,
-)
+from flowsql_connectors.postgres_cdc.catalog import count_about
 from flowsql_connectors.postgres_cdc.chunked import EXPORTED, UNREAD, SourceTable
-from flowsql_connectors.postgres_cdc.chunks import chunk_key
 from flowsql_connectors.postgres_cdc.cutting import Cutter, rows_about
+from flowsql_connectors.postgres_cdc.finding import find_tables
 from flowsql_connectors.postgres_cdc.holding import SnapshotHolder, wait_for_running
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
-from flowsql_connectors.postgres_cdc.partitions import check_partitions
-from flowsql_connectors.postgres_cdc.publications import (
-    GENERATED_SINCE,
-    ensure_publication,
-    publishes,
-)
+from flowsql_connectors.postgres_cdc.publications import ensure_publication, publishes
 from flowsql_connectors.postgres_cdc.published import (
     Published,
     check_published,
     look_at_publication,
 )
 from flowsql_connectors.postgres_cdc.reader import NAME, check_format
-from flowsql_connectors.postgres_cdc.rows import check_generated, check_table
 from flowsql_connectors.postgres_cdc.server import Connection, Server
-from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup, shape_of
-from flowsql_connectors.postgres_cdc.slot_checks import end_of_log, idle_slot
+from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup
+from flowsql_connectors.postgres_cdc.slot_checks import drop_idle_slot, end_of_log, idle_slot
 from flowsql_connectors.postgres_cdc.types import PgType
 from flowsql_connectors.postgres_cdc.visibility import Snapshot
 from flowsql_connectors.postgres_cdc.watching import Budget, Watch
@@ -275,7 +264,9 @@ class PostgresSource(Source):
     ) -> None:
         if position is not None:
             check_format(position)
-        self._find_tables(tables, modes)
+        self._tables, self._types = find_tables(
+            self._server, self._connection, tables, modes, logged=not self.bounded
+        )
         oids = [t.source.oid for t in self._tables.values()]
         self._snapshot_rows = count_about(self._server, self._connection, oids)
         if self._snapshot_rows is None:
@@ -339,33 +330,6 @@ class PostgresSource(Source):
     def _look_at_publication(self) -> Published:
         sources = [t.source for t in self._tables.values()]
         return look_at_publication(self._server, self._connection, self._publication, sources)
-
-    def _find_tables(
-        self, tables: Sequence[ConnectorTable], modes: Sequence[ChangelogMode]
-    ) -> None:
-        listed = list_tables(self._server, self._connection)
-        for table, mode in zip(tables, modes, strict=True):
-            sources = matching(table, listed, self._server, self._connection)
-            check_table(table, mode, sources)
-            check_generated(table, sources, self._logs_generated)
-            columns = [(c.oid, c.modifier) for s in sources for c in s.columns]
-            wanted = [c for c in columns if c not in self._types]
-            if wanted:
-                self._types.update(read_types(self._server, self._connection, wanted))
-            for source in sources:
-                name = str(source)
-                if not self.bounded:
-                    check_partitions(self._server, self._connection, source)
-                if name not in self._tables:
-                    self._tables[name] = SourceTable(
-                        source, chunk_key(table, source, self._types), table.options
-                    )
-                self._tables[name].shapes.append(shape_of(table, mode, source, self._types))
-
-    def _logs_generated(self, kind: str) -> bool:
-        """Whether generated columns of a kind (`s` stored, `v` virtual) can be read."""
-        new = self._connection.info.server_version >= GENERATED_SINCE
-        return self.bounded or (kind == "s" and new)
 
     def _publish(self, *, create: bool) -> None:
         sources = [t.source for t in self._tables.values()]
@@ -452,16 +416,9 @@ class PostgresSource(Source):
     def _drop_slot(self) -> None:
         """The snapshot is with the sinks: nothing is asked of the slot any more."""
         self._own_slot = False
-        try:
-            with contextlib.closing(self._server.connect()) as connection:
-                idle_slot(self._server, connection, self._slot)
-                slots.drop_slot(connection, self._slot)
-        except (ConnectorError, psycopg.Error) as error:
-            self._context.tell(
-                f'replication slot "{self._slot}" of PostgreSQL server "{self._server}" could not'
-                f" be dropped: {str(error).strip()}; run in the server:"
-                f" SELECT pg_drop_replication_slot('{self._slot}');"
-            )
+        trouble = drop_idle_slot(self._server, self._slot)
+        if trouble is not None:
+            self._context.tell(trouble)
 
     def _resume(self, position: JSON) -> None:
         if position["system"] != self._system:
