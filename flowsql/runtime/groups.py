@@ -376,8 +376,11 @@ class SourceGroup:
         return partial(RemoteReader, self.connector.name, self.tables, setup, assignment)
 
     def _dismiss(self) -> None:
-        """Processes that have read all that they will ever be given end."""
-        if self.source.discovery_interval is not None:
+        """Processes that have read all that they will ever be given end.
+
+        That is known where what follows has a reader of its own.
+        """
+        if not self.source.complete or all(r.owner is None for r in self._readers):
             return
         idle = [r for r in self._readers if r.apart and not r.splits]
         for reader in idle:
