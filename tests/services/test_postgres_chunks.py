@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import time
 from itertools import count
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from flowsql_connectors.postgres_cdc.settings import SESSION_OPTIONS
 from flowsql.connector import JSON
 from tests.services.following import server_table
 from tests.services.postgres import PostgresServer
+from tests.services.proxy import CuttingProxy
 
 _NUMBER = count()
 _WORDS = [
@@ -215,3 +217,25 @@ def test_cutting_goes_on_where_it_was(server: PostgresServer, declared: str, val
         assert table.chunks[-1].high is None
         assert table.read == [part.read[0] if known else -1, *[-1] * (len(lows) - 1)]
     server.execute(f"DROP TABLE {name}")
+
+
+def test_closing_while_the_server_is_away(postgres: PostgresServer) -> None:
+    """It does not keep the source from letting go of all else."""
+    name = f"chunked_{next(_NUMBER)}"
+    postgres.execute(f"CREATE TABLE {name} (k int PRIMARY KEY)")
+    waits = f"SELECT 1 FROM pg_locks WHERE relation = '{name}'::regclass AND NOT granted"
+    with CuttingProxy(postgres.port) as proxy, postgres.connect() as locking:
+        job = server_table(postgres, "k INT", name, port=proxy.port)
+        at = Server(job)
+        with contextlib.closing(at.connect()) as connection:
+            (source,) = matching(job, list_tables(at, connection), at, connection)
+            types = read_types(at, connection, [(c.oid, c.modifier) for c in source.columns])
+        locking.execute("BEGIN")
+        locking.execute(f"LOCK TABLE {name}".encode())
+        cutter = Cutter(at, [SourceTable(source, chunk_key(job, source, types), job.options)])
+        end = time.monotonic() + 10
+        while not locking.execute(waits.encode()).fetchall():
+            assert time.monotonic() < end
+        proxy.refuse()
+        cutter.close()
+    postgres.execute(f"DROP TABLE {name}")

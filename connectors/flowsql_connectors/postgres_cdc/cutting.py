@@ -8,6 +8,7 @@ snapshot: a range is right whatever rows it holds.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
+import psycopg
 from psycopg import sql
 
 from flowsql_connectors.postgres_cdc.chunked import SourceTable
@@ -81,7 +83,9 @@ class Cutter:
             self._closing = True
             connection = self._connection
         if connection is not None:
-            connection.cancel_safe(timeout=2.0)
+            # A server that is away has nothing to be stopped, and more is to be let go of than this.
+            with contextlib.suppress(psycopg.Error):
+                connection.cancel_safe(timeout=2.0)
         if self._tables:
             self._thread.join(5.0)
 
@@ -90,6 +94,9 @@ class Cutter:
             connection = self._server.connect()
             with self._changed:
                 self._connection = connection
+                if self._closing:
+                    connection.close()
+                    return
             try:
                 for table in self._tables:
                     for bound in self._bounds(table, connection):
