@@ -94,11 +94,9 @@ class Cutter:
             connection = self._server.connect()
             with self._changed:
                 self._connection = connection
-                if self._closing:
-                    connection.close()
-                    return
+                tables = [] if self._closing else self._tables
             try:
-                for table in self._tables:
+                for table in tables:
                     for bound in self._bounds(table, connection):
                         self._put(Cut(table, bound))
                         if self._closing:
