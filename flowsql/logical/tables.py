@@ -18,9 +18,9 @@ from flowsql.changelog import ChangelogMode
 from flowsql.config import Option, OptionType, OptionValues, parse_options
 from flowsql.connector import Connector, ConnectorTable, Role
 from flowsql.errors import ConfigError, FlowSQLError, Refusals, Span, SqlError, nearest
-from flowsql.expr import Call, Column, Expression, Literal, can_cast, transform, walk
+from flowsql.expr import Call, Expression, Literal, can_cast, transform, walk
 from flowsql.logical.expressions import ExpressionBinder, aggregates_in
-from flowsql.logical.missing import look_for_missing
+from flowsql.logical.missing import look_for_missing, refuse_computed
 from flowsql.logical.plan import without_time
 from flowsql.logical.scope import Relation, Scope
 from flowsql.logical.settings import PlanSettings
@@ -178,15 +178,8 @@ class Tables:
         assert column.expression is not None
         for call in aggregates_in(column.expression):
             raise SqlError("a computed column cannot aggregate", span=span_of(call))
+        refuse_computed(column.name, column.expression, scope, computed)
         expression = ExpressionBinder(scope, "a computed column").bind(column.expression)
-        for node in walk(expression):
-            if isinstance(node, Column) and node.index in computed:
-                name = scope.row.names[node.index]
-                raise SqlError(
-                    f'computed column "{column.name}" cannot read computed column "{name}"',
-                    hint=f'Repeat the expression of "{name}".',
-                    span=node.span,
-                )
         if isinstance(expression.type, NullType):
             raise SqlError(
                 f'computed column "{column.name}" has no type',

@@ -293,6 +293,14 @@ def test_a_window_join_is_refused(planner: Planner) -> None:
         ("CREATE TABLE x (a INT, b AS c) WITH ('connector' = 'toy')", 'column "c" does not exist'),
         ("CREATE TABLE x (a INT, b AS a, c AS b) WITH ('connector' = 'toy')",
          'computed column "c" cannot read computed column "b"'),
+        ("CREATE TABLE x (a INT, b AS a, c AS UPPER(b)) WITH ('connector' = 'toy')",
+         'computed column "c" cannot read computed column "b"'),
+        ("CREATE TABLE x (a INT, b AS a, c AS CAST(x.b AS DATE)) WITH ('connector' = 'toy')",
+         'computed column "c" cannot read computed column "b"'),
+        ("CREATE TABLE x (a INT, c AS COALESCE(a, b.x), b AS a) WITH ('connector' = 'toy')",
+         'computed column "c" cannot read computed column "b"'),
+        ("CREATE TABLE x (a INT, c AS c + 1) WITH ('connector' = 'toy')",
+         'computed column "c" cannot read itself'),
         ("CREATE TABLE x (a INT, b AS COUNT(*)) WITH ('connector' = 'toy')", "cannot aggregate"),
         ("CREATE TABLE x (a INT, b AS NULL) WITH ('connector' = 'toy')", "has no type"),
         ("CREATE TABLE x (a INT METADATA FROM 'ofset') WITH ('connector' = 'toy')",
@@ -308,6 +316,16 @@ def test_a_window_join_is_refused(planner: Planner) -> None:
 def test_wrong_tables(planner: Planner, ddl: str, message: str) -> None:
     """CREATE TABLE refuses what no statement could use."""
     assert message in planner.error(ddl)
+
+
+def test_all_computed_columns_that_are_read_are_told(planner: Planner) -> None:
+    """Two in one expression are two mistakes; a column of the table's own name is none."""
+    message = planner.error(
+        "CREATE TABLE x (a INT, b AS a, c AS a, e AS b + c) WITH ('connector' = 'toy')"
+    )
+    assert 'read computed column "b"' in message
+    assert 'read computed column "c"' in message
+    planner.bind("CREATE TABLE b (a INT, b AS a + 1, c AS b.a) WITH ('connector' = 'toy')")
 
 
 def test_a_reference_is_not_resolved_while_planning(planner: Planner) -> None:
