@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -472,3 +473,47 @@ def test_tables_of_few_rows_and_without_a_key(
         postgres.execute(f"DELETE FROM {name} WHERE ctid = (SELECT min(ctid) FROM {name})")
     follower.start().until_holds(postgres, name)
     follower.kill()
+
+
+def test_a_slot_whose_publication_lacked_the_table(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """What the slot keeps has none of the table's changes: that is no place to go on from."""
+    server = postgres_version
+    make(server, name)
+    server.execute(f"CREATE TABLE {name}_b (id int)")
+    server.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}_b")
+    server.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'pgoutput')")
+    server.execute(f"INSERT INTO {name} VALUES (100, 'between')")
+    table = server_table(server, "id INT, v STRING", name, scan__startup__mode="committed-offset")
+    with pytest.raises(ConnectorError, match=f'does not hold "public.{name}"') as caught:
+        follow(table).start()
+    assert caught.value.detail == "What was changed in them so far is not in the log."
+    members = f"SELECT tablename FROM pg_publication_tables WHERE pubname = 'pub_{name}'"
+    assert server.execute(members) == [(f"{name}_b",)]
+    server.execute(f"DROP TABLE {name}_b")
+
+
+def test_a_transaction_that_began_before_its_table_was_published(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """It is read whole or not at all."""
+    server = postgres_version
+    make(server, name)
+    server.execute(f"CREATE TABLE {name}_b (id int)")
+    server.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}_b")
+    server.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'pgoutput')")
+    table = server_table(server, "id INT, v STRING", name, scan__startup__mode="latest-offset")
+    with server.connect() as open_one, ThreadPoolExecutor(1) as other:
+        open_one.execute(f"BEGIN; INSERT INTO {name} VALUES (100, 'first half')".encode())
+        starting = other.submit(follow(table).start)
+        published = f"SELECT 1 FROM pg_publication_tables WHERE tablename = '{name}'"
+        while not server.execute(published) and not starting.done():
+            pass
+        time.sleep(0.3)
+        open_one.execute(f"INSERT INTO {name} VALUES (101, 'second half'); COMMIT".encode())
+        follower = starting.result()
+    server.execute(f"INSERT INTO {name} VALUES (102, 'later')")
+    follower.until(lambda f: f.changes and f.changes[-1][2][1] == "later").kill()
+    assert [row[0] for _, _, row in follower.changes] == [102]
+    server.execute(f"DROP TABLE {name}_b")

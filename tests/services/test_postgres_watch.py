@@ -194,6 +194,7 @@ def test_a_slot_from_before_the_publication(
     make(server, name, rows=2)
     server.execute(f"SELECT pg_create_logical_replication_slot('slot_{name}', 'pgoutput')")
     server.execute(f"INSERT INTO {name} VALUES (3, 'c')")
+    server.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}")
     options = {"scan__startup__mode": "committed-offset"}
     follower = follow(server_table(server, "id INT, v STRING", name, **options)).start()
     error = _refusal(follower)

@@ -56,7 +56,7 @@ def ensure_publication(
         name: the publication's.
         tables: that are read.
         options: of the group.
-        create: at a first start; later on one that lacks a table has lost changes.
+        create: where the log begins behind it; one that lacked a table before has lost changes.
         columns: names of the columns that are read, by the tables' full names.
 
     Raises:
@@ -103,6 +103,7 @@ def ensure_publication(
             names = ", ".join(f'"{t}"' for t in missing)
             raise ConnectorError(
                 f'publication "{name}" of PostgreSQL server "{server}" does not hold {names}',
+                detail=None if create else "What was changed in them so far is not in the log.",
                 hint=f"Run in the server: {text};",
             )
         _run(server, connection, statement, text)

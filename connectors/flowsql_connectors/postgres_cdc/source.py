@@ -110,6 +110,7 @@ class PostgresSource(Source):
         self._made_slot = self._own_slot = False
         self._cutter = Cutter(self._server, ())
         self._published: JSON | None = None
+        self._newly_published = False
         self._watch: Watch | None = None
         self._connection = self._server.connect()
         try:
@@ -279,7 +280,7 @@ class PostgresSource(Source):
         slots.check_standby(self._server, self._connection)
         if not self.bounded or (position is not None and position["slot"] and not position["over"]):
             self._check_published(position)
-            self._publish(create=position is None)
+            self._publish(create=position is None and not self._goes_on_from_slot())
         if position is None:
             self._start_anew(replication)
         else:
@@ -290,6 +291,12 @@ class PostgresSource(Source):
             self._replication = None
         if not self.bounded:
             self._watch = self._start_watch()
+
+    def _goes_on_from_slot(self) -> bool:
+        """Whether a first start reads what a slot has kept, and no rows that were there."""
+        if self._temporary or self._mode != "committed-offset":
+            return False
+        return slots.find_slot(self._server, self._connection, self._slot) is not None
 
     def _start_watch(self) -> Watch:
         return Watch(
@@ -351,6 +358,7 @@ class PostgresSource(Source):
             create=create,
             columns=columns,
         )
+        self._newly_published = done is not None
         if done is not None and not self._temporary:
             self._context.tell(done)
         if self._published is None:
@@ -372,6 +380,9 @@ class PostgresSource(Source):
         else:
             self._start = found.confirmed
             if self._mode == "latest-offset":
+                if self._newly_published:
+                    # What began before has changes that were not published.
+                    wait_for_running(self._server, self._connection, self._slot)
                 self._start = max(self._start, end_of_log(self._server, self._connection))
             elif snapshot:
                 wait_for_running(self._server, self._connection, self._slot)
