@@ -351,6 +351,29 @@ def test_a_killed_snapshot_goes_on_to_one_state(
     assert server.execute("SELECT 1 FROM pg_replication_slots") == []
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_snapshot_that_no_checkpoint_has(
+    postgres_version: PostgresServer, name: str, follow: Follow, cut: bool
+) -> None:
+    """It begins anew, and nothing of the first start keeps the server's log."""
+    server = postgres_version
+    make(server, name)
+    table = server_table(server, "id INT, v STRING", name, key=("id",), **_SNAPSHOT)
+    follower = follow(table).start()
+    if cut:
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'flowsql'"
+        )
+    follower.kill()
+    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
+    follower.start().until(lambda f: not f._splits)
+    follower.acknowledge()
+    follower.kill()
+    assert sorted(row[0] for row in follower.fold(name)) == list(range(1, 36))
+    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
+
+
 def test_a_snapshot_without_a_slot_cannot_go_on(
     postgres: PostgresServer, name: str, follow: Follow
 ) -> None:

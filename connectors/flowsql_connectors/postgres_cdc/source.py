@@ -106,7 +106,7 @@ class PostgresSource(Source):
         # What holds the snapshot, or the connection on which the slot was made.
         self._holder: SnapshotHolder | None = None
         self._replication: Connection | None = None
-        # Made by this start, and by the job.
+        # Made by this start, with no checkpoint yet, and by the job.
         self._made_slot = self._own_slot = False
         self._cutter = Cutter(self._server, ())
         self._published: JSON | None = None
@@ -185,6 +185,8 @@ class PostgresSource(Source):
         return ({"chunks": "read"},)
 
     def position(self) -> JSON:
+        # From now on somebody may go on with it.
+        self._made_slot = False
         return {
             "format": FORMAT,
             "connector": NAME,
@@ -239,6 +241,10 @@ class PostgresSource(Source):
             self._replication.close()
             self._replication = None
         self._connection.close()
+        if self.bounded and self._made_slot:
+            # What follows begins anew, with a slot of its own; this one would keep the log for ever.
+            with contextlib.suppress(psycopg.Error), contextlib.closing(self._server.open()) as c:
+                slots.drop_slot(c, self._slot)
 
     @property
     def _all_read(self) -> bool:
@@ -565,4 +571,5 @@ class PostgresSource(Source):
         if self._made_slot:
             with contextlib.suppress(psycopg.Error):
                 slots.drop_slot(self._connection, self._slot)
+            self._made_slot = False
         self.close()
