@@ -37,8 +37,9 @@ from flowsql.expr.nodes import (
 from flowsql.expr.python_functions import PREFIX
 from flowsql.expr.render import render
 from flowsql.expr.settings import EvalSettings, StepClock
+from flowsql.expr.text import to_text
 from flowsql.expr.vector import Kernel, Value, as_array, true_mask
-from flowsql.types import RowType, arrow_type
+from flowsql.types import BitmapType, DataType, RowType, VariantType, arrow_type
 
 __all__ = ["Predicate", "Projection", "compile_predicate", "compile_projection", "constant_value"]
 
@@ -334,10 +335,11 @@ class Projection:
             else:
                 low = middle
         read = sorted(frozenset().union(*(columns_read(e) for e in self._expressions)))
-        names = {
-            n.index: n.name for e in self._expressions for n in walk(e) if isinstance(n, Column)
-        }
-        values = ", ".join(f"{names[i]} = {_shown(batch.column(i)[low])}" for i in read[:8])
+        nodes = {n.index: n for e in self._expressions for n in walk(e) if isinstance(n, Column)}
+        values = ", ".join(
+            f"{nodes[i].name} = {_shown(batch.column(i).slice(low, 1), nodes[i].type)}"
+            for i in read[:8]
+        )
         where = f"In a row with {values}." if values else None
         hint = fault.hint
         if fault.whole:
@@ -352,7 +354,11 @@ class Projection:
         )
 
 
-def _shown(scalar: Any) -> str:
+def _shown(value: Any, data_type: DataType) -> str:
+    """The only value of an array; those whose bytes say nothing as their text."""
+    if isinstance(data_type, VariantType | BitmapType):
+        value = to_text(value, data_type, EvalSettings())
+    scalar = value[0]
     if not scalar.is_valid:
         return "NULL"
     text = str(scalar)

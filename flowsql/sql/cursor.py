@@ -130,6 +130,10 @@ class Cursor:
             return "Leave out the comma in front of it."
         if before == "TOP" and self.token.kind is Kind.NUMBER:
             return f"Write LIMIT {self.token.value} at the end."
+        if before == "=" and now == "=":
+            return "Write = once."
+        if before == "*" and nearest(self.token.value, ("FROM",)):
+            return 'Did you mean "FROM"?'
         if before == "*" and now in {"EXCLUDE", "REPLACE", "RENAME"}:
             return "Name the columns that are wanted."
         if before == "DO" and now == "UPDATE":
