@@ -291,6 +291,26 @@ def test_a_publication_that_lacks_something(
     server.execute("DROP PUBLICATION IF EXISTS shown")
 
 
+def test_a_slot_whose_publication_lacks_the_table(server: PostgresServer) -> None:
+    """A start that goes on from it would miss changes, and refuses."""
+    server.execute("CREATE PUBLICATION shown FOR TABLE thin")
+    server.execute("SELECT pg_create_logical_replication_slot('checked', 'pgoutput')")
+    with _session(server) as session:
+        for mode, expected in (("committed-offset", 1), ("latest-offset", 0)):
+            session.execute("DROP TABLE IF EXISTS g")
+            _declare(
+                session, "g", "id INT, v STRING", "good",
+                debezium_publication_name="shown", scan_startup_mode=mode,
+            )  # fmt: skip
+            found = _found(_check(session, "INSERT INTO o SELECT id, v FROM g"))
+            assert len(found) == expected
+            for one in found:
+                assert 'does not hold "public.good"' in one.error.message
+                assert one.error.detail == "What was changed in them so far is not in the log."
+    server.execute("SELECT pg_drop_replication_slot('checked')")
+    server.execute("DROP PUBLICATION shown")
+
+
 @pytest.mark.parametrize("server", [v for v in POSTGRES_VERSIONS if v >= 15], indirect=True)
 def test_a_publication_that_lacks_columns_or_rows(server: PostgresServer) -> None:
     """Lists of columns and conditions, from 15 on."""

@@ -313,7 +313,8 @@ class _Check:
         owned = self._rows(_OWNED, name)
         makes = self._options["debezium.publication.autocreate.mode"] != "disabled"
         try:
-            if not self._context.checkpoints or makes:
+            kept = self._goes_on_from_slot()
+            if not kept and (not self._context.checkpoints or makes):
                 complete = publishes(self._server, self._connection, name, sources)
                 if (not owned or not complete) and self._may_publish(sources, owned):
                     return
@@ -328,9 +329,23 @@ class _Check:
                 self._options,
                 create=False,
                 columns=wanted,
+                kept=kept,
             )
         except FlowSQLError as error:
             yield replace(_of(error, self._tables[0]), option="debezium.publication.name")
+
+    def _goes_on_from_slot(self) -> bool:
+        """Whether a start reads what a slot has kept, and no rows that were there."""
+        if (
+            not self._context.checkpoints
+            or self._options["scan.startup.mode"] != "committed-offset"
+        ):
+            return False
+        try:
+            found = slots.find_slot(self._server, self._connection, self._options["slot.name"])
+        except FlowSQLError:
+            return False  # said where slots are looked at
+        return found is not None
 
     def _may_publish(
         self, sources: Sequence[ServerTable], owned: Sequence[tuple[Any, ...]]

@@ -47,6 +47,7 @@ def ensure_publication(
     *,
     create: bool,
     columns: Mapping[str, Collection[str]],
+    kept: bool = False,
 ) -> str | None:
     """See that a publication names the tables; what was done, for people.
 
@@ -56,8 +57,9 @@ def ensure_publication(
         name: the publication's.
         tables: that are read.
         options: of the group.
-        create: where the log begins behind it; one that lacked a table before has lost changes.
+        create: at a first start; later on one that lacks a table has lost changes.
         columns: names of the columns that are read, by the tables' full names.
+        kept: a slot has kept the log that is read, from before.
 
     Raises:
         ConnectorError: it lacks what the job needs; the hint has the statement.
@@ -103,7 +105,7 @@ def ensure_publication(
             names = ", ".join(f'"{t}"' for t in missing)
             raise ConnectorError(
                 f'publication "{name}" of PostgreSQL server "{server}" does not hold {names}',
-                detail=None if create else "What was changed in them so far is not in the log.",
+                detail="What was changed in them so far is not in the log." if kept else None,
                 hint=f"Run in the server: {text};",
             )
         _run(server, connection, statement, text)

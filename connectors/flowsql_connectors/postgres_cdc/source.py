@@ -363,6 +363,7 @@ class PostgresSource(Source):
             self._options,
             create=create,
             columns=columns,
+            kept=not create,
         )
         self._newly_published = done is not None
         if done is not None and not self._temporary:
