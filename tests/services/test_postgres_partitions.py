@@ -57,7 +57,7 @@ def test_a_whole_without_full(postgres_version: PostgresServer, name: str, follo
     server.execute(f"UPDATE {name} SET v = 'x' WHERE id = 1")
     with pytest.raises(DataError, match="the row before") as caught:
         follower.until(lambda f: len(f.changes) > 2)
-    assert f"ALTER TABLE public.{name} REPLICA IDENTITY FULL" in str(caught.value)
+    assert f'ALTER TABLE "public"."{name}" REPLICA IDENTITY FULL' in str(caught.value)
     follower.kill()
     follower = follow(_table(server, name, changelog_mode="upsert", slot__name=f"{name}_u"))
     follower.start().until(lambda f: len(f.changes) == 2)

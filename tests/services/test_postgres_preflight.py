@@ -153,6 +153,34 @@ def test_upserts_need_less(server: PostgresServer) -> None:
         )
 
 
+def test_tables_that_a_publication_would_close(server: PostgresServer) -> None:
+    """Without replica identity the server takes no UPDATE of what is published."""
+    server.execute("CREATE TABLE loose (id int NOT NULL UNIQUE, v text)")
+    append = "scan_read__changelog__as__append__only_enabled"
+    with _session(server) as session:
+        _declare(session, "l", "id INT, v STRING", "loose", **{append: "true"})
+        (found,) = _found(_check(session, "INSERT INTO o SELECT id, v FROM l"))
+        assert found.error.message.startswith('table "public.loose" of PostgreSQL server')
+        assert "cannot be put into a publication" in found.error.message
+        assert 'ALTER TABLE "public"."loose" REPLICA IDENTITY FULL;' in str(found.error.hint)
+        server.execute("CREATE PUBLICATION dbz_publication FOR TABLE loose")
+        assert _found(_check(session, "INSERT INTO o SELECT id, v FROM l")) == []
+        server.execute("DROP PUBLICATION dbz_publication")
+
+
+def test_keys_of_several_tables(server: PostgresServer) -> None:
+    """Rows of the same key would be one row, whichever table they are of."""
+    for name in ("part_1", "part_2"):
+        server.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, v text)")
+        server.execute(f"ALTER TABLE {name} REPLICA IDENTITY FULL")
+    with _session(server) as session:
+        _declare(session, "k", "id INT, v STRING", "part_[0-9]")
+        (warning,) = _found(_check(session, "SELECT v FROM k"), Severity.WARNING)
+        assert warning.error.message.startswith('table "k" is 2 tables of PostgreSQL server')
+        _declare(session, "single", "id INT, v STRING", "part_1")
+        assert _found(_check(session, "SELECT v FROM single"), Severity.WARNING) == []
+
+
 def test_generated_columns(server: PostgresServer) -> None:
     """Before version 18 the log has none."""
     server.execute("CREATE TABLE made (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id) STORED)")

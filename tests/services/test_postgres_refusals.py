@@ -136,6 +136,59 @@ def test_refusals_at_the_start(postgres_version: PostgresServer, name: str, foll
         server_table(server, "id INT", name, debezium__snapshot__mode="never")
 
 
+@pytest.mark.parametrize("lasting", [True, False])
+@pytest.mark.parametrize("identity", ["DEFAULT", "NOTHING"])
+def test_tables_that_a_publication_would_close(
+    postgres: PostgresServer, follow: Follow, identity: str, *, lasting: bool
+) -> None:
+    """In a publication, a table without replica identity takes no UPDATE and DELETE of anybody."""
+    name = f"t{next(_NUMBER)}"
+    postgres.execute(f"CREATE TABLE {name} (id int, v text)")
+    postgres.execute(f"INSERT INTO {name} VALUES (1, 'a')")
+    postgres.execute(f"ALTER TABLE {name} REPLICA IDENTITY {identity}")
+    follower = follow(server_table(postgres, "id INT, v STRING", name), lasting=lasting)
+    with pytest.raises(ConnectorError, match="cannot be put into a publication") as caught:
+        follower.start()
+    assert f'Run in the server: ALTER TABLE "public"."{name}" REPLICA IDENTITY FULL;' in str(
+        caught.value
+    )
+    follower.kill()
+    postgres.execute(f"UPDATE {name} SET v = 'b'")
+    # Somebody who knows that its rows are only added may have put it there.
+    postgres.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}")
+    follower.start()
+    postgres.execute(f"INSERT INTO {name} VALUES (2, 'c')")
+    follower.until_holds(postgres, name).kill()
+    clean(postgres, name)
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_publication_that_a_select_may_not_make(
+    postgres: PostgresServer, follow: Follow, *, made: bool
+) -> None:
+    """It would have a name of its own, which would help nobody: the cure is about the lasting one."""
+    name = f"t{next(_NUMBER)}"
+    make(postgres, name, rows=2)
+    make(postgres, f"{name}_other", rows=2)
+    postgres.execute("CREATE ROLE reader LOGIN REPLICATION")
+    postgres.execute(f"GRANT SELECT ON {name} TO reader")
+    if made:
+        postgres.execute(f"CREATE PUBLICATION pub_{name} FOR TABLE {name}_other")
+    table = server_table(postgres, "id INT, v STRING", name, username="reader")
+    follower = follow(table, lasting=False)
+    with pytest.raises(ConnectorError) as caught:
+        follower.start()
+    follower.kill()
+    assert "permission denied" in str(caught.value.detail)
+    cure = str(caught.value.hint).removeprefix("Run in the server: ")
+    assert f'"pub_{name}"' in cure
+    postgres.execute(cure)
+    follower.start().until_holds(postgres, name).kill()
+    clean(postgres, f"{name}_other")
+    clean(postgres, name)
+    postgres.execute("DROP ROLE reader")
+
+
 def test_generated_columns(postgres_version: PostgresServer, name: str, follow: Follow) -> None:
     """The log has stored ones from version 18 on; others are refused before anything is made."""
     server = postgres_version
@@ -254,7 +307,7 @@ def test_a_part_that_is_published_as_the_whole(
     postgres: PostgresServer, name: str, follow: Follow
 ) -> None:
     """Nothing would come under its own name."""
-    postgres.execute(f"CREATE TABLE {name} (id int, v text) PARTITION BY LIST (id)")
+    postgres.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, v text) PARTITION BY LIST (id)")
     postgres.execute(f"CREATE TABLE {name}_1 PARTITION OF {name} FOR VALUES IN (1)")
     part = server_table(postgres, "id INT, v STRING", name, table_name=f"{name}_1")
     asked = f'gives the changes of "public.{name}_1" under the name of "public.{name}"'

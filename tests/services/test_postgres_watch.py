@@ -183,7 +183,7 @@ def test_an_identity_without_the_key(
     server.execute(f"DELETE FROM {name} WHERE id = 1")
     error = _refusal(follower)
     assert "its replica identity is index" in error.message
-    assert f"ALTER TABLE public.{name} REPLICA IDENTITY FULL" in str(error)
+    assert f'ALTER TABLE "public"."{name}" REPLICA IDENTITY FULL' in str(error)
 
 
 def test_a_slot_from_before_the_publication(

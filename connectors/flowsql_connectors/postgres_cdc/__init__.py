@@ -23,8 +23,10 @@ holds whole transactions, of all of them. A first start makes the publication an
 tables as they were when the slot was made, and goes on with its log; a SELECT uses a temporary slot
 and leaves nothing in the server.
 
-The server needs `wal_level = logical`; the role REPLICATION, and SELECT on the tables. Mode `all`
-needs `ALTER TABLE … REPLICA IDENTITY FULL` for tables whose rows are updated or deleted.
+The server needs `wal_level = logical`; the role REPLICATION, and SELECT on the tables; to make the
+publication also CREATE on the database and the tables themselves, else an owner makes it before.
+Mode `all` needs `ALTER TABLE … REPLICA IDENTITY FULL` for tables whose rows are updated or deleted.
+docs/postgres.md has all of it, statement by statement.
 
 TRUNCATE takes back every row of a table whose rows the engine keeps by their key (mode `upsert`, read
 by a query that needs the rows before); elsewhere it ends the job, or is passed over (`scan.truncate`).

@@ -23,10 +23,10 @@ from flowsql.changelog import (
 from flowsql.errors import ConfigError, DataError
 from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.described import (
-    FULL_CURE,
     check_identity,
     check_relations,
     column_gone,
+    full_identity,
     schema_changed,
 )
 from flowsql_connectors.postgres_cdc.messages import LogBatch, RelationChanges
@@ -266,7 +266,7 @@ def _rows(
         if (mask := changes.unchanged(place)) is not None
     }
     if shape.upserts:
-        kinds, stay = _upserts(changes, kinds, plan.key, unchanged)
+        kinds, stay = _upserts(changes, kinds, plan.key, unchanged, kept)
         if stay is not None:
             kept = stay if kept is None else kept & stay
     else:
@@ -308,13 +308,22 @@ def _need_before(changes: RelationChanges, kinds: Kinds, kept: Mask | None) -> N
             f'the log does not hold the row before an update or delete of table "{name}"',
             detail='The "before" field of UPDATE/DELETE message is null, please check the Postgres'
             " table has been set REPLICA IDENTITY to FULL level.",
-            hint=FULL_CURE.format(name) + " Or declare a PRIMARY KEY and"
+            hint=_from_then_on(relation) + " Or declare a PRIMARY KEY and"
             " 'changelog-mode' = 'upsert', which needs no row before.",
         )
 
 
+def _from_then_on(relation: Relation) -> str:
+    """The cure of rows that the log does not hold: it does not change those written before."""
+    return f"{full_identity(relation)} Then begin anew with --fresh: what is in the log stays so."
+
+
 def _upserts(
-    changes: RelationChanges, kinds: Kinds, key: list[int], unchanged: dict[str, Mask]
+    changes: RelationChanges,
+    kinds: Kinds,
+    key: list[int],
+    unchanged: dict[str, Mask],
+    kept: Mask | None,
 ) -> tuple[Kinds, Mask | None]:
     """Without old rows, but those whose key is no more, which are deletes."""
     before = np.flatnonzero(changes.kinds == UPDATE_BEFORE)
@@ -328,6 +337,8 @@ def _upserts(
         moved |= pc.fill_null(differs, True).to_numpy(zero_copy_only=False)
     if unchanged and moved.any():
         behind = before[moved] + 1
+        if kept is not None:
+            behind = behind[kept[behind]]
         wrong = [name for name, mask in unchanged.items() if mask[behind].any()]
         if wrong:
             relation = changes.relation
@@ -336,7 +347,7 @@ def _upserts(
                 f'the log does not hold column "{wrong[0]}" of a row of table "{name}" whose'
                 " primary key was changed",
                 detail="The server leaves out a long value that did not change.",
-                hint=FULL_CURE.format(name),
+                hint=_from_then_on(relation),
             )
     stay = np.ones(len(kinds), np.bool_)
     stay[before[~moved]] = False
@@ -356,7 +367,7 @@ def _no_unchanged(changes: RelationChanges, kept: Mask | None, unchanged: dict[s
                 f'the log does not hold column "{name}" of a row of table "{table}" that was'
                 " updated",
                 detail="The server leaves out a long value that did not change.",
-                hint=FULL_CURE.format(table),
+                hint=_from_then_on(relation),
             )
 
 

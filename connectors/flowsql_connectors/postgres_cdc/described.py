@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
+
+from psycopg import sql
 
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.relations import Relation
 from flowsql_connectors.postgres_cdc.rows import RowShape
 
-__all__ = ["FULL_CURE", "check_identity", "check_relations", "column_gone", "schema_changed"]
-
-FULL_CURE: Final = "Run in the server: ALTER TABLE {} REPLICA IDENTITY FULL;"
+__all__ = ["check_identity", "check_relations", "column_gone", "full_identity", "schema_changed"]
 
 
 class Known(Protocol):
@@ -55,6 +55,12 @@ def check_relations(relations: Sequence[Relation], tables: Mapping[int, Known]) 
             )
 
 
+def full_identity(relation: Relation) -> str:
+    """The statement by which the log holds whole rows from then on."""
+    name = sql.Identifier(relation.schema, relation.name).as_string(None)
+    return f"Run in the server: ALTER TABLE {name} REPLICA IDENTITY FULL;"
+
+
 def check_identity(shape: RowShape, relation: Relation) -> None:
     """Refuse a replica identity by which a deleted row's key is not known.
 
@@ -69,7 +75,7 @@ def check_identity(shape: RowShape, relation: Relation) -> None:
         raise ConnectorError(
             f'the log does not tell the primary key of rows that are deleted from "{name}": its'
             f" replica identity is {relation.identity}",
-            hint=FULL_CURE.format(name),
+            hint=full_identity(relation),
             final=True,
         )
 

@@ -24,6 +24,7 @@ from flowsql_connectors.postgres_cdc.chunks import chunk_key
 from flowsql_connectors.postgres_cdc.partitions import check_partitions
 from flowsql_connectors.postgres_cdc.publications import (
     GENERATED_SINCE,
+    check_writable,
     ensure_publication,
     publishes,
 )
@@ -126,12 +127,27 @@ class _Check:
                 yield _of(error, table)
                 continue
             sources.update((str(s), s) for s in found)
+            if len(found) > 1 and table.primary_key:
+                yield self._shared_keys(table, len(found))
             for source in found:
                 wanted.setdefault(str(source), set()).update(table.schema.names)
                 findings = self._table_findings(table, mode, source, needs[table.name])
                 yield from (replace(f, table=table.name) for f in findings)
         if sources and self._reads_log:
             yield from self._publication_findings(list(sources.values()), wanted)
+
+    def _shared_keys(self, table: ConnectorTable, tables: int) -> Finding:
+        """Several tables of the server have each its own keys."""
+        names = ", ".join(f'"{c}"' for c in table.primary_key)
+        return Finding(
+            Severity.WARNING,
+            f'table "{table.name}" is {tables} tables of PostgreSQL server "{self._server}": rows of'
+            f" different ones with the same primary key ({names}) are one row of it",
+            "Where a key may be in several of them, leave out the PRIMARY KEY, read whole updates"
+            " ('changelog-mode' = 'all'), and tell rows apart by METADATA FROM 'table_name'.",
+            table.name,
+            "table-name",
+        )
 
     def _server_findings(self) -> Iterator[Finding]:
         """About the server's settings, the role, and the slot."""
@@ -256,6 +272,13 @@ class _Check:
         if not self._reads_log or source.identity == "full":
             return
         cure = f"Run in the server: {self._on(source, 'ALTER TABLE {} REPLICA IDENTITY FULL')}"
+        name = self._options["debezium.publication.name"]
+        if not publishes(self._server, self._connection, name, [source]):
+            try:
+                check_writable(self._server, self._connection, source)
+            except FlowSQLError as error:
+                yield _of(error, table)
+                return
         if needs.before_images:
             yield Finding(
                 Severity.ERROR,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +14,13 @@ from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.server import Connection, Server
 
-__all__ = ["GENERATED_SINCE", "ensure_publication", "publishes"]
+__all__ = [
+    "GENERATED_SINCE",
+    "check_writable",
+    "ensure_publication",
+    "own_publication",
+    "publishes",
+]
 
 _PUBLICATION: Final = "SELECT * FROM pg_publication WHERE pubname = %s"
 _MEMBERS: Final = "SELECT * FROM pg_publication_tables WHERE pubname = %s"
@@ -36,6 +43,70 @@ def publishes(
         (row["schemaname"], row["tablename"]) for row in server.records(connection, _MEMBERS, name)
     }
     return all((t.schema, t.name) in members for t in tables)
+
+
+def check_writable(server: Server, connection: Connection, table: ServerTable) -> None:
+    """Refuse to publish a table of which the server would then let nobody change or delete rows.
+
+    Raises ConnectorError.
+    """
+    if table.identity == "full" or table.identity_columns:
+        return
+    own = "it has no primary key" if table.identity == "default" else "updates and deletes need one"
+    name = table.in_sql().as_string(connection).removeprefix("ONLY ")
+    raise ConnectorError(
+        f'table "{table}" of PostgreSQL server "{server}" cannot be put into a publication: its'
+        f" replica identity is {table.identity}, and {own}",
+        detail="As soon as it is in one, the server refuses UPDATE and DELETE of it to everybody.",
+        hint=f"Run in the server: ALTER TABLE {name} REPLICA IDENTITY FULL; Or, if its rows are only"
+        " added, put it into the publication yourself.",
+    )
+
+
+def own_publication(
+    server: Server,
+    connection: Connection,
+    named: str,
+    tables: Sequence[ServerTable],
+    options: OptionValues,
+    *,
+    columns: Mapping[str, Collection[str]],
+) -> str | None:
+    """Make a publication for a reader that leaves nothing behind: it goes with it.
+
+    Args:
+        server: where.
+        connection: to it.
+        named: the publication of the options.
+        tables: that are read.
+        options: of the group.
+        columns: names of the columns that are read, by the tables' full names.
+
+    Returns:
+        The new one's name; None where the one of the options does, or none may be made.
+
+    Raises:
+        ConnectorError: the server did not take it; the hint is about the one of the options.
+    """
+    if options["debezium.publication.autocreate.mode"] == "disabled" or publishes(
+        server, connection, named, tables
+    ):
+        return None
+    for table in tables:
+        check_writable(server, connection, table)
+    name = f"flowsql_{secrets.token_hex(6)}"
+    try:
+        ensure_publication(server, connection, name, tables, options, create=True, columns=columns)
+    except ConnectorError as error:
+        # Its name is of this run alone: what helps is another in the one that stays.
+        try:
+            ensure_publication(
+                server, connection, named, tables, options, create=False, columns=columns
+            )
+        except ConnectorError as other:
+            raise ConnectorError(other.message, detail=error.detail, hint=other.hint) from None
+        raise
+    return name
 
 
 def ensure_publication(
@@ -86,7 +157,10 @@ def ensure_publication(
             sql.SQL(f" WITH ({', '.join(with_options)})" if with_options else ""),
         )
         text = statement.as_string(connection)
-        if mode == "disabled":
+        if mode != "disabled":
+            for table in tables:
+                check_writable(server, connection, table)
+        else:
             raise ConnectorError(
                 f'PostgreSQL server "{server}" has no publication "{name}"',
                 hint=f"Run in the server: {text};",
@@ -108,6 +182,8 @@ def ensure_publication(
                 detail="What was changed in them so far is not in the log." if kept else None,
                 hint=f"Run in the server: {text};",
             )
+        for table in missing:
+            check_writable(server, connection, table)
         _run(server, connection, statement, text)
         done = f'publication "{name}" of PostgreSQL server "{server}" was given more tables'
     for table in tables:

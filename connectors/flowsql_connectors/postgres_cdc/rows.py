@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from psycopg import sql
 
 from flowsql.changelog import DELETE, ChangelogMode, Changes, Kinds
 from flowsql.connector import ConnectorTable
@@ -71,10 +72,11 @@ def check_table(table: ConnectorTable, mode: ChangelogMode, sources: Sequence[Se
                 else "It has none in the server: add one there, or leave it out here.",
             )
         if mode is ChangelogMode.UPSERT and not declared <= source.identity_columns:
+            quoted = sql.Identifier(source.schema, source.name).as_string(None)
             raise ConfigError(
                 f'the log does not tell the primary key of rows that are deleted from "{source}":'
                 f" its replica identity is {source.identity}",
-                hint=f"Run in the server: ALTER TABLE {source} REPLICA IDENTITY FULL;",
+                hint=f"Run in the server: ALTER TABLE {quoted} REPLICA IDENTITY FULL;",
             )
 
 

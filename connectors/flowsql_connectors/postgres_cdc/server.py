@@ -166,6 +166,9 @@ _CURES: Final[Sequence[tuple[str, str]]] = (
     ("max_wal_senders", "Raise max_wal_senders in the server's configuration."),
     ("Connection refused", "Check 'hostname' and 'port', and that the server runs."),
     ("could not translate host name", "Check 'hostname'."),
+    ("failed to resolve host", "Check 'hostname'."),
+    ("FATAL:  database", "Check 'database-name'."),
+    ("timeout expired", "Check 'hostname' and 'port', and that no firewall is in the way."),
     (
         "does not support SSL",
         "Set 'debezium.database.sslmode' = 'prefer', or ssl = on in the server's configuration.",

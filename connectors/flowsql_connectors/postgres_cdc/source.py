@@ -37,7 +37,7 @@ from flowsql_connectors.postgres_cdc.finding import find_tables
 from flowsql_connectors.postgres_cdc.holding import SnapshotHolder, wait_for_running
 from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
-from flowsql_connectors.postgres_cdc.publications import ensure_publication, publishes
+from flowsql_connectors.postgres_cdc.publications import ensure_publication, own_publication
 from flowsql_connectors.postgres_cdc.published import (
     Published,
     check_published,
@@ -349,15 +349,15 @@ class PostgresSource(Source):
         columns = {
             name: {r.name for s in t.shapes for r in s.readings} for name, t in self._tables.items()
         }
-        if self._temporary and not publishes(
-            self._server, self._connection, self._publication, sources
-        ):
-            # Nothing stays behind: a publication of our own goes when we go.
-            self._publication = f"flowsql_{secrets.token_hex(6)}"
-            self._own_publication = True
+        where = (self._server, self._connection)
+        if self._temporary:
+            own = own_publication(
+                *where, self._publication, sources, self._options, columns=columns
+            )
+            if own is not None:
+                self._publication, self._own_publication = own, True
         done = ensure_publication(
-            self._server,
-            self._connection,
+            *where,
             self._publication,
             sources,
             self._options,
