@@ -172,7 +172,10 @@ def test_values_that_did_not_change_are_marked_or_filled(
     again = follow(
         server_table(server, "id INT, v STRING", name, key=("id",), changelog_mode="upsert")
     )
-    again.start().until_holds(server, name)
+    again.start()
+    server.execute(f"INSERT INTO {name} (id, v) VALUES (3, 'behind it')")
+    again.until(lambda f: len(f.changes) == 2)
+    assert [row[0] for row in again.fold(name)] == [2, 3]
     again.kill()
 
 
