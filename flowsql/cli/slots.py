@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 from flowsql.catalog import CatalogTable
+from flowsql.checkpoint import Manifest
 from flowsql.cli.control import job_names, job_status
 from flowsql.cli.repl.commands import scripts
 from flowsql.cli.run import name_of, read_text, tune
@@ -108,6 +109,8 @@ def drop_slot(
                 f'job "{job}" would go on from checkpoint {number}, with slot "{name}"',
                 hint="Add --force where it is not to go on; a later start then needs --fresh.",
             )
+    if not force:
+        _check_readable(parent, name)
     connector.drop_slot(tables, name)
     print(f'slot "{name}" of server "{slot.server}" is dropped')
     if slot.publication is not None:
@@ -169,13 +172,11 @@ def _positions(parent: Path, connector: str) -> dict[str, list[JSON]]:
     """Job → positions of its sources of a connector, as of its last checkpoint."""
     found: dict[str, list[JSON]] = {}
     for job in job_names(parent):
-        store = JobFolder(parent, job).store
-        numbers = store.numbers()
-        if not numbers:
-            continue
         try:
-            manifest = store.load(max(numbers)).manifest
+            manifest = _last_manifest(parent, job)
         except FlowSQLError:
+            continue
+        if manifest is None:
             continue
         found[job] = [
             source["position"]["source"]
@@ -183,3 +184,22 @@ def _positions(parent: Path, connector: str) -> dict[str, list[JSON]]:
             if source["connector"] == connector
         ]
     return found
+
+
+def _check_readable(parent: Path, slot: str) -> None:
+    for job in job_names(parent):
+        try:
+            _last_manifest(parent, job)
+        except FlowSQLError as error:
+            raise StateError(
+                f'whether job "{job}" needs slot "{slot}" is not known: its last checkpoint cannot'
+                " be read",
+                detail=str(error),
+                hint="Add --force where no job is to go on with the slot.",
+            ) from error
+
+
+def _last_manifest(parent: Path, job: str) -> Manifest | None:
+    store = JobFolder(parent, job).store
+    numbers = store.numbers()
+    return store.load(max(numbers)).manifest if numbers else None

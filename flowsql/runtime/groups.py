@@ -151,7 +151,10 @@ class SourceGroup:
             raise self._discovery_error
         with self._ready:
             new, self._discovered = self._discovered, []
-        return self._add(new)
+        added = self._add(new)
+        if added:
+            self._dismiss()
+        return added
 
     def note(self, thread: ReaderThread, unit: Unit) -> None:
         """A unit is in the running step: its positions are the group's."""

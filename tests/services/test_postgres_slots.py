@@ -111,6 +111,14 @@ def test_slots_are_listed_and_dropped(
     assert code == 2
     assert f'Did you mean "{slot}"?' in err
     assert run("list", "job.sql")[1].splitlines()[1].split("  ")[2] == "nobody"
+    manifests = {path: path.read_bytes() for path in Path(".flowsql").rglob("manifest.json")}
+    for path in manifests:
+        path.write_bytes(b"{")
+    code, _, err = run("drop", "job.sql", slot)
+    assert code == 1
+    assert f'whether job "held" needs slot "{slot}" is not known' in err
+    for path, content in manifests.items():
+        path.write_bytes(content)
     code, out, _ = run("drop", "job.sql", slot, "--force", "--dir", ".flowsql")
     assert code == 0
     assert out == (

@@ -283,6 +283,8 @@ class PostgresSource(Source):
         replication = self._server.connect(replication=True)
         self._replication = replication
         self._system, self._timeline = slots.system_of(self._server, replication)
+        if position is not None:
+            self._check_system(position)
         slots.check_standby(self._server, self._connection)
         if not self.bounded or (position is not None and position["slot"] and not position["over"]):
             self._check_published(position)
@@ -438,7 +440,7 @@ class PostgresSource(Source):
         if trouble is not None:
             self._context.tell(trouble)
 
-    def _resume(self, position: JSON) -> None:
+    def _check_system(self, position: JSON) -> None:
         if position["system"] != self._system:
             raise ConnectorError(
                 f'PostgreSQL server "{self._server}" is another one than the checkpoint was taken'
@@ -448,6 +450,8 @@ class PostgresSource(Source):
                 hint="Check 'hostname' and 'port'; or begin anew with --fresh.",
                 final=True,
             )
+
+    def _resume(self, position: JSON) -> None:
         stored: JSON = position["tables"]
         if stored.keys() != self._tables.keys():
             raise ConnectorError(
