@@ -70,7 +70,7 @@ class Tableau:
         """The text of each column's values, NULL as `<NULL>`."""
         columns = []
         for column, data_type in zip(batch.columns, self._schema.types, strict=True):
-            texts = to_text(column, data_type, self._settings)
+            texts = to_text(column, data_type, self._settings, printing=True)
             values = texts.to_pylist() if isinstance(texts, pa.Array) else list(texts)
             columns.append([_NULL if v is None else v for v in values])
         return columns

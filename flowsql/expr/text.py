@@ -47,20 +47,28 @@ Formatter = Callable[[Any], Any]
 _ZERO = ord("0")
 
 
-def to_text(array: Any, data_type: DataType, settings: EvalSettings) -> Any:
+def to_text(
+    array: Any, data_type: DataType, settings: EvalSettings, *, printing: bool = False
+) -> Any:
     """The string array of CAST(array AS STRING); NULL stays NULL.
+
+    Args:
+        array: the values.
+        data_type: their type.
+        settings: the time zone.
+        printing: for people: bytes as `x'ff'`, within other values too, not read as UTF-8.
 
     Raises:
         DataError: a value has no text, such as a year past 9999.
     """
     try:
-        return formatter(data_type, settings)(array)
+        return formatter(data_type, settings, printing=printing)(array)
     except Fault as e:
         raise DataError(e.message, hint=e.hint) from e
 
 
-def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
-    """The function from an array of `data_type` to an array of strings."""
+def formatter(data_type: DataType, settings: EvalSettings, *, printing: bool = False) -> Formatter:
+    """The function from an array of `data_type` to an array of strings; see `to_text`."""
     match data_type:
         case BooleanType():
             return lambda a: pc.if_else(a, text_constant("TRUE"), text_constant("FALSE"))
@@ -82,14 +90,19 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
         case DayTimeIntervalType():
             return lambda a: each(_millis_text, pa.string(), a)
         case ArrayType(element=element):
-            inner = formatter(element, settings)
+            inner = formatter(element, settings, printing=printing)
             return lambda a: _list_text(a, inner)
         case MapType(key=key, value=value):
-            return _map_formatter(formatter(key, settings), formatter(value, settings))
+            return _map_formatter(
+                formatter(key, settings, printing=printing),
+                formatter(value, settings, printing=printing),
+            )
         case MultisetType(element=element):
-            return _map_formatter(formatter(element, settings), lambda a: a.cast(pa.string()))
+            return _map_formatter(
+                formatter(element, settings, printing=printing), lambda a: a.cast(pa.string())
+            )
         case RowType(types=types):
-            inners = [formatter(x, settings) for x in types]
+            inners = [formatter(x, settings, printing=printing) for x in types]
             return lambda a: _row_text(a, inners)
         case VariantType():
             return lambda a: each(to_json, pa.string(), a)
@@ -100,7 +113,7 @@ def formatter(data_type: DataType, settings: EvalSettings) -> Formatter:
         case _ if is_character(data_type):
             return lambda a: a
         case _ if is_binary(data_type):
-            return _utf8_text
+            return _hex_text if printing else _utf8_text
         case _ if is_integer(data_type):
             return lambda a: a.cast(pa.string())
         case _:
@@ -119,6 +132,10 @@ def _utf8_text(array: Any) -> Any:
         return array.cast(pa.string())
     except pa.ArrowInvalid:
         return each(lambda v: v.decode("utf-8", errors="replace"), pa.string(), array)
+
+
+def _hex_text(array: Any) -> Any:
+    return each(lambda v: f"x'{v.hex()}'", pa.string(), array)
 
 
 def _decimal_text(array: Any, scale: int) -> Any:

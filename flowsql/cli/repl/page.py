@@ -124,7 +124,9 @@ class Page:
         row = self.table.slice(self.cursor, 1)
         fields = []
         for field, column in zip(self._schema.fields, row.columns, strict=True):
-            texts = list(to_text(column.combine_chunks(), field.type, self._settings))
+            texts = list(
+                to_text(column.combine_chunks(), field.type, self._settings, printing=True)
+            )
             value = texts[0].as_py() if hasattr(texts[0], "as_py") else texts[0]
             fields.append((field.name, str(field.type), "<NULL>" if value is None else value))
         self._record = _Record(self.cursor + 1, self._count, tuple(fields))

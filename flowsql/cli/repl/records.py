@@ -161,5 +161,5 @@ def _needs_text(data_type: DataType, form: str) -> bool:
 
 
 def _texts(column: pa.Array, data_type: DataType, settings: EvalSettings) -> pa.Array:
-    texts = to_text(column, data_type, settings)
+    texts = to_text(column, data_type, settings, printing=True)
     return texts if isinstance(texts, pa.Array) else pa.array(list(texts), pa.string())

@@ -10,12 +10,16 @@ import flowsql
 from flowsql.cli.tableau import MAX_WIDTH, Expanded, Tableau
 from flowsql.expr import EvalSettings
 from flowsql.types import (
+    ArrayType,
     BigIntType,
+    BinaryType,
     DecimalType,
     Field,
     IntType,
+    MapType,
     RowType,
     TimestampType,
+    VarBinaryType,
     VarCharType,
 )
 
@@ -150,3 +154,41 @@ def test_rows_one_column_a_line() -> None:
     whole = Expanded(SCHEMA, EvalSettings("UTC"), op=False).table(pa.Table.from_batches([BATCH]))
     assert whole.splitlines()[0] == "-[ row 1 ]------------------------------"
     assert whole.splitlines()[-1] == "2 rows in set"
+
+
+def test_bytes_are_shown_as_the_sql_that_makes_them() -> None:
+    """As Flink prints them, within other values too: most are no text."""
+    schema = RowType(
+        (
+            Field("b", VarBinaryType()),
+            Field("a", ArrayType(VarBinaryType())),
+            Field("m", MapType(VarCharType(), BinaryType(2))),
+            Field("r", RowType((Field("x", VarBinaryType()), Field("y", IntType())))),
+        ),
+        nullable=False,
+    )
+    rows = pa.record_batch(
+        [
+            pa.array([b"\xff\x0a", b"", None], pa.binary()),
+            pa.array([[b"\xfe", None], [], None], pa.list_(pa.binary())),
+            pa.array([[("k", b"ab")], [], None], pa.map_(pa.string(), pa.binary())),
+            pa.array(
+                [{"x": b"\x00", "y": 1}, {"x": None, "y": 2}, None],
+                pa.struct([("x", pa.binary()), ("y", pa.int32())]),
+            ),
+        ],
+        schema=pa.schema(
+            [
+                ("b", pa.binary()),
+                ("a", pa.list_(pa.binary())),
+                ("m", pa.map_(pa.string(), pa.binary())),
+                ("r", pa.struct([("x", pa.binary()), ("y", pa.int32())])),
+            ]
+        ),
+    )
+    assert Tableau(schema, EvalSettings("UTC"), op=False).cells(rows) == [
+        ["x'ff0a'", "x''", "<NULL>"],
+        ["[x'fe', NULL]", "[]", "<NULL>"],
+        ["{k=x'6162'}", "{}", "<NULL>"],
+        ["(x'00', 1)", "(NULL, 2)", "<NULL>"],
+    ]
