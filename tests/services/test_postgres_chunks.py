@@ -10,13 +10,13 @@ from itertools import count
 
 import pyarrow as pa
 import pytest
-from flowsql_connectors.postgres_cdc.catalog import list_tables, matching, read_types
-from flowsql_connectors.postgres_cdc.chunked import EXPORTED, SourceTable
-from flowsql_connectors.postgres_cdc.chunks import chunk_key
-from flowsql_connectors.postgres_cdc.cutting import Cutter
-from flowsql_connectors.postgres_cdc.judging import KeyJudge
-from flowsql_connectors.postgres_cdc.server import Server
-from flowsql_connectors.postgres_cdc.settings import SESSION_OPTIONS
+from flowsql_connectors.postgres_cdc.server.catalog import list_tables, matching, read_types
+from flowsql_connectors.postgres_cdc.server.connections import Server
+from flowsql_connectors.postgres_cdc.server.settings import SESSION_OPTIONS
+from flowsql_connectors.postgres_cdc.snapshot.chunked import EXPORTED, SourceTable
+from flowsql_connectors.postgres_cdc.snapshot.chunks import chunk_key
+from flowsql_connectors.postgres_cdc.snapshot.cutting import Cutter
+from flowsql_connectors.postgres_cdc.snapshot.judging import KeyJudge
 
 from flowsql.connector import JSON
 from tests.services.following import server_table

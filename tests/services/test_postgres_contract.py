@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flowsql_connectors.postgres_cdc.log_reader import LOG
+from flowsql_connectors.postgres_cdc.log.log_reader import LOG
 
 from flowsql.connector import ConnectorTable, Reader, Source
 from tests.contract.reading import Run

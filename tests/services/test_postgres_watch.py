@@ -16,7 +16,7 @@ from tests.services.postgres import PostgresServer
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowsql_connectors.postgres_cdc.watching._EVERY", 0.1)
+    monkeypatch.setattr("flowsql_connectors.postgres_cdc.server.watching._EVERY", 0.1)
 
 
 def _following(follow: Follow, server: PostgresServer, name: str, **options: Any) -> Follower:

@@ -35,19 +35,18 @@ by a query that needs the rows before); elsewhere it ends the job, or is passed 
 from __future__ import annotations
 
 from flowsql_connectors.postgres_cdc.connector import PostgresConnector
-from flowsql_connectors.postgres_cdc.copy_binary import CopyDecoder
-from flowsql_connectors.postgres_cdc.messages import (
+from flowsql_connectors.postgres_cdc.decode.copy_binary import CopyDecoder
+from flowsql_connectors.postgres_cdc.decode.messages import (
     LogBatch,
     Message,
     RelationChanges,
     Transactions,
     Truncate,
 )
-from flowsql_connectors.postgres_cdc.pgoutput import LogDecoder
-from flowsql_connectors.postgres_cdc.relations import Relation, RelationColumn
-from flowsql_connectors.postgres_cdc.settings import SESSION_OPTIONS, SESSION_SETTINGS
-from flowsql_connectors.postgres_cdc.text_values import read_text
-from flowsql_connectors.postgres_cdc.types import (
+from flowsql_connectors.postgres_cdc.decode.pgoutput import LogDecoder
+from flowsql_connectors.postgres_cdc.decode.relations import Relation, RelationColumn
+from flowsql_connectors.postgres_cdc.decode.text_values import read_text
+from flowsql_connectors.postgres_cdc.decode.types import (
     CatalogType,
     ColumnReading,
     PgType,
@@ -56,7 +55,8 @@ from flowsql_connectors.postgres_cdc.types import (
     resolve_type,
     types_query,
 )
-from flowsql_connectors.postgres_cdc.wire import LogFrames, read_frames, standby_status
+from flowsql_connectors.postgres_cdc.decode.wire import LogFrames, read_frames, standby_status
+from flowsql_connectors.postgres_cdc.server.settings import SESSION_OPTIONS, SESSION_SETTINGS
 
 __all__ = [
     "CONNECTOR",

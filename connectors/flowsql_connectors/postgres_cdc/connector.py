@@ -162,12 +162,12 @@ class PostgresConnector(Connector):
         self, tables: Sequence[ConnectorTable], positions: Mapping[str, Sequence[JSON]]
     ) -> Sequence[ServerSlot]:
         with _needing_client():
-            from flowsql_connectors.postgres_cdc.slot_list import list_slots  # noqa: PLC0415
+            from flowsql_connectors.postgres_cdc.server.slot_list import list_slots  # noqa: PLC0415
         return list_slots(tables, positions)
 
     def drop_slot(self, tables: Sequence[ConnectorTable], name: str) -> None:
         with _needing_client():
-            from flowsql_connectors.postgres_cdc.slot_list import drop_slot  # noqa: PLC0415
+            from flowsql_connectors.postgres_cdc.server.slot_list import drop_slot  # noqa: PLC0415
         drop_slot(tables, name)
 
     def _check_alike(self, tables: Sequence[ConnectorTable]) -> None:

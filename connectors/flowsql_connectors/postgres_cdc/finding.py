@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import ConnectorTable
-from flowsql_connectors.postgres_cdc.catalog import list_tables, matching, read_types
-from flowsql_connectors.postgres_cdc.chunked import SourceTable
-from flowsql_connectors.postgres_cdc.chunks import chunk_key
-from flowsql_connectors.postgres_cdc.partitions import check_partitions
-from flowsql_connectors.postgres_cdc.publications import GENERATED_SINCE
+from flowsql_connectors.postgres_cdc.decode.types import PgType
 from flowsql_connectors.postgres_cdc.rows import check_generated, check_table
-from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.server.catalog import list_tables, matching, read_types
+from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.partitions import check_partitions
+from flowsql_connectors.postgres_cdc.server.publications import GENERATED_SINCE
 from flowsql_connectors.postgres_cdc.setup import shape_of
-from flowsql_connectors.postgres_cdc.types import PgType
+from flowsql_connectors.postgres_cdc.snapshot.chunked import SourceTable
+from flowsql_connectors.postgres_cdc.snapshot.chunks import chunk_key
 
 __all__ = ["find_tables"]
 

@@ -8,18 +8,18 @@ from functools import partial
 
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import JSON, ConnectorTable
-from flowsql_connectors.postgres_cdc.catalog import read_types
-from flowsql_connectors.postgres_cdc.changing import ChangeMaker, LogTable
-from flowsql_connectors.postgres_cdc.copying import ChunkReader, SnapshotTable
-from flowsql_connectors.postgres_cdc.judging import KeyJudge
-from flowsql_connectors.postgres_cdc.log_reader import LogReader
-from flowsql_connectors.postgres_cdc.partitions import PartitionWatch, wholes_of
+from flowsql_connectors.postgres_cdc.decode.types import PgType
+from flowsql_connectors.postgres_cdc.log.changing import ChangeMaker, LogTable
+from flowsql_connectors.postgres_cdc.log.log_reader import LogReader
 from flowsql_connectors.postgres_cdc.reader import PostgresReader
-from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.server.catalog import read_types
+from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.partitions import PartitionWatch, wholes_of
+from flowsql_connectors.postgres_cdc.server.slot_checks import check_slot
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup
-from flowsql_connectors.postgres_cdc.slot_checks import check_slot
-from flowsql_connectors.postgres_cdc.types import PgType
-from flowsql_connectors.postgres_cdc.visibility import ChunkedTable, Snapshot
+from flowsql_connectors.postgres_cdc.snapshot.copying import ChunkReader, SnapshotTable
+from flowsql_connectors.postgres_cdc.snapshot.judging import KeyJudge
+from flowsql_connectors.postgres_cdc.snapshot.visibility import ChunkedTable, Snapshot
 
 __all__ = ["open_reader"]
 

@@ -13,23 +13,23 @@ from psycopg import sql
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import ConnectorTable, Finding, Needs, PreflightContext, Severity
 from flowsql.errors import FlowSQLError
-from flowsql_connectors.postgres_cdc import slots
-from flowsql_connectors.postgres_cdc.catalog import (
+from flowsql_connectors.postgres_cdc.rows import check_generated, check_table, readings_of
+from flowsql_connectors.postgres_cdc.server import slots
+from flowsql_connectors.postgres_cdc.server.catalog import (
     ServerTable,
     list_tables,
     matching,
     read_types,
 )
-from flowsql_connectors.postgres_cdc.chunks import chunk_key
-from flowsql_connectors.postgres_cdc.partitions import check_partitions
-from flowsql_connectors.postgres_cdc.publications import (
+from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.partitions import check_partitions
+from flowsql_connectors.postgres_cdc.server.publications import (
     GENERATED_SINCE,
     check_writable,
     ensure_publication,
     publishes,
 )
-from flowsql_connectors.postgres_cdc.rows import check_generated, check_table, readings_of
-from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.snapshot.chunks import chunk_key
 
 __all__ = ["find_obstacles"]
 

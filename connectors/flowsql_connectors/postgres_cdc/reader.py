@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from flowsql.connector import JSON, Poll, Reader, SourceStatus, Split
 from flowsql.errors import ConnectorError
-from flowsql_connectors.postgres_cdc.copying import ChunkReader
-from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG, LogReader
+from flowsql_connectors.postgres_cdc.log.log_reader import FORMAT, LOG, LogReader
+from flowsql_connectors.postgres_cdc.snapshot.copying import ChunkReader
 
 __all__ = ["NAME", "PostgresReader"]
 

@@ -15,8 +15,8 @@ from flowsql.changelog import DELETE, ChangelogMode, Changes, Kinds
 from flowsql.connector import ConnectorTable
 from flowsql.errors import ConfigError, DataError, nearest
 from flowsql.types import IntType, arrow_schema, quote_identifier
-from flowsql_connectors.postgres_cdc.catalog import ServerTable
-from flowsql_connectors.postgres_cdc.types import ColumnReading, PgType, Shape, read_column
+from flowsql_connectors.postgres_cdc.decode.types import ColumnReading, PgType, Shape, read_column
+from flowsql_connectors.postgres_cdc.server.catalog import ServerTable
 
 __all__ = ["Mask", "RowShape", "Types", "check_generated", "check_table", "readings_of"]
 

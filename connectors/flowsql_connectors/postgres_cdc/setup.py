@@ -8,10 +8,10 @@ from typing import Any
 
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import JSON, ConnectorTable
-from flowsql_connectors.postgres_cdc.catalog import ServerColumn, ServerTable, UniqueKey
-from flowsql_connectors.postgres_cdc.chunks import ChunkKey
+from flowsql_connectors.postgres_cdc.decode.types import PgType, Shape
 from flowsql_connectors.postgres_cdc.rows import RowShape, readings_of
-from flowsql_connectors.postgres_cdc.types import PgType, Shape
+from flowsql_connectors.postgres_cdc.server.catalog import ServerColumn, ServerTable, UniqueKey
+from flowsql_connectors.postgres_cdc.snapshot.chunks import ChunkKey
 
 __all__ = ["ReaderSetup", "TableSetup", "shape_of"]
 

@@ -29,27 +29,27 @@ from flowsql.connector import (
     Split,
 )
 from flowsql.errors import ConnectorError
-from flowsql_connectors.postgres_cdc import slots
-from flowsql_connectors.postgres_cdc.catalog import count_about
-from flowsql_connectors.postgres_cdc.chunked import EXPORTED, UNREAD, SourceTable
-from flowsql_connectors.postgres_cdc.cutting import Cutter, rows_about
+from flowsql_connectors.postgres_cdc.decode.types import PgType
 from flowsql_connectors.postgres_cdc.finding import find_tables
-from flowsql_connectors.postgres_cdc.holding import SnapshotHolder, wait_for_running
-from flowsql_connectors.postgres_cdc.log_reader import FORMAT, LOG
+from flowsql_connectors.postgres_cdc.log.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
-from flowsql_connectors.postgres_cdc.publications import ensure_publication, own_publication
-from flowsql_connectors.postgres_cdc.published import (
+from flowsql_connectors.postgres_cdc.reader import NAME, check_format
+from flowsql_connectors.postgres_cdc.server import slots
+from flowsql_connectors.postgres_cdc.server.catalog import count_about
+from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.publications import ensure_publication, own_publication
+from flowsql_connectors.postgres_cdc.server.published import (
     Published,
     check_published,
     look_at_publication,
 )
-from flowsql_connectors.postgres_cdc.reader import NAME, check_format
-from flowsql_connectors.postgres_cdc.server import Connection, Server
+from flowsql_connectors.postgres_cdc.server.slot_checks import drop_idle_slot, end_of_log, idle_slot
+from flowsql_connectors.postgres_cdc.server.watching import Budget, Watch
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup
-from flowsql_connectors.postgres_cdc.slot_checks import drop_idle_slot, end_of_log, idle_slot
-from flowsql_connectors.postgres_cdc.types import PgType
-from flowsql_connectors.postgres_cdc.visibility import Snapshot
-from flowsql_connectors.postgres_cdc.watching import Budget, Watch
+from flowsql_connectors.postgres_cdc.snapshot.chunked import EXPORTED, UNREAD, SourceTable
+from flowsql_connectors.postgres_cdc.snapshot.cutting import Cutter, rows_about
+from flowsql_connectors.postgres_cdc.snapshot.holding import SnapshotHolder, wait_for_running
+from flowsql_connectors.postgres_cdc.snapshot.visibility import Snapshot
 
 __all__ = ["PostgresSource"]
 

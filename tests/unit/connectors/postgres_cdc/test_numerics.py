@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pytest
 from flowsql_connectors.postgres_cdc import CopyDecoder
-from flowsql_connectors.postgres_cdc.numerics import numeric_text
+from flowsql_connectors.postgres_cdc.decode.numerics import numeric_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from flowsql_connectors.postgres_cdc.catalog import ServerColumn, ServerTable, UniqueKey
-from flowsql_connectors.postgres_cdc.chunks import chunk_key
+from flowsql_connectors.postgres_cdc.decode.types import PgType, Shape
+from flowsql_connectors.postgres_cdc.server.catalog import ServerColumn, ServerTable, UniqueKey
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup
-from flowsql_connectors.postgres_cdc.types import PgType, Shape
+from flowsql_connectors.postgres_cdc.snapshot.chunks import chunk_key
 
 from flowsql.changelog import ChangelogMode
 from flowsql.testing import connector_table
