@@ -249,8 +249,14 @@ class Refusals:
         return errors[0] if errors else None
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name` (case ignored), or None if none is near."""
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name most like `name` (case ignored), or None if none is near.
+
+    Args:
+        name: the unknown name.
+        known: those there are.
+        cutoff: how like it must be, 0 to 1; higher where names are many and much alike.
+    """
     by_fold = {k.casefold(): k for k in known}
-    found = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=cutoff)
     return by_fold[found[0]] if found else None

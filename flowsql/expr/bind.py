@@ -13,7 +13,7 @@ from flowsql.expr.registry import Function
 from flowsql.expr.render import render
 from flowsql.expr.resolve import resolve
 from flowsql.expr.settings import EvalSettings
-from flowsql.types import DateType, DoubleType, NullType, VarCharType
+from flowsql.types import DateType, DoubleType, NullType, VarCharType, VariantType
 from flowsql.types.common import is_character, is_numeric, is_timestamp
 
 __all__ = ["bind_call"]
@@ -41,6 +41,8 @@ def bind_call(name: str, args: Sequence[Expression], span: Span | None) -> Expre
             error.hint = _supported(function)
         if "does not take" in error.message:
             cast = _with_cast(function, name, args)
+            if cast is None and any(isinstance(a.type, VariantType) for a in args):
+                cast = _PLAIN_OF_VARIANT
             error.hint = " ".join(filter(None, (error.hint, cast)))
         raise
     if isinstance(bound, Call) and any(isinstance(a, Literal) for a in bound.args):
@@ -57,6 +59,12 @@ def _bound(
     return function.bind(args, span)
 
 
+_PLAIN_OF_VARIANT = (
+    "Of a VARIANT, JSON_STRING(…) makes JSON text, JSON_VALUE(…, '$' RETURNING INT) a plain value, "
+    "JSON_QUERY(…, '$' RETURNING ARRAY<STRING>) an array."
+)
+
+
 def _instead(name: str) -> str | None:
     """What to write for a function that is not known."""
     other = ELSEWHERE.get(name.upper())
@@ -64,13 +72,14 @@ def _instead(name: str) -> str | None:
         return f"Write {other}."
     from flowsql.expr.aggregates import all_aggregates  # noqa: PLC0415 - it binds by this module
 
-    near = nearest(
-        name,
-        [
-            *(n for n in all_functions() if n[0] not in _SYMBOLS),
-            *(a.name for a in all_aggregates()),
-        ],
-    )
+    known = [
+        *(n for n in all_functions() if n[0] not in _SYMBOLS),
+        *(a.name for a in all_aggregates()),
+    ]
+    # Of so many names one is always a little like it: CONV is no COUNT. One wrong letter of three
+    # or four is much of a name, yet only a slip.
+    slips = [k for k in known if len(k) == len(name) < 5]
+    near = nearest(name, known, cutoff=0.75) or nearest(name, slips)
     return f'Did you mean "{near}"?' if near else None
 
 

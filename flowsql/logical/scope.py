@@ -10,7 +10,7 @@ from flowsql.expr import Column, Expression, columns_read, render, transform
 from flowsql.expr.nodes import FieldAccess
 from flowsql.logical.correlation import Outer
 from flowsql.logical.plan import without_time
-from flowsql.types import DataType, Field, RowType
+from flowsql.types import DataType, Field, RowType, VariantType
 
 __all__ = ["Relation", "Resolve", "Scope", "around", "member", "unused"]
 
@@ -267,7 +267,13 @@ def member(value: Expression, name: str, span: Span | None) -> Expression:
     """
     row = value.type
     if not isinstance(row, RowType):
-        raise SqlError(f'"{name}" cannot be taken from {row}, which is no ROW', span=span)
+        raise SqlError(
+            f'"{name}" cannot be taken from {row}, which is no ROW',
+            span=span,
+            hint=f"Write …['{name}'] for a part of a VARIANT."
+            if isinstance(row, VariantType)
+            else None,
+        )
     for i, found in enumerate(row.fields):
         if found.name == name:
             return FieldAccess(

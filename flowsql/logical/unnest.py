@@ -13,7 +13,7 @@ from flowsql.logical.refusals import not_supported
 from flowsql.logical.scope import Relation, Scope, unused
 from flowsql.sql import dialect as d
 from flowsql.sql.dialect import span_of
-from flowsql.types import ArrayType, MultisetType, RowType
+from flowsql.types import ArrayType, MultisetType, RowType, VariantType
 
 __all__ = ["bind_unnest"]
 
@@ -50,6 +50,9 @@ def bind_unnest(
         raise SqlError(
             f"UNNEST takes an ARRAY, a MAP or a MULTISET, not {bound.type.with_nullable(True)}",
             span=bound.span or span,
+            hint="Write JSON_QUERY(…, '$' RETURNING ARRAY<STRING>) for the elements of a VARIANT."
+            if isinstance(bound.type, VariantType)
+            else None,
         )
     width = len(left.schema.fields)
     hidden = set(scope.hidden)

@@ -132,6 +132,13 @@ class Cursor:
             return f"Write LIMIT {self.token.value} at the end."
         if before == "=" and now == "=":
             return "Write = once."
+        if now == "NOT" and nearest(self.peek().value, ("NULL",)):
+            return 'Did you mean "NOT NULL"?'
+        if before == "MODEL" and any(t.key.startswith("ML_") for t in self.tokens[: self.at]):
+            return (
+                "Models are not supported: call the model in the program that takes the rows, "
+                "or in a connector of your own."
+            )
         if before == "*" and nearest(self.token.value, ("FROM",)):
             return 'Did you mean "FROM"?'
         if before == "*" and now in {"EXCLUDE", "REPLACE", "RENAME"}:
@@ -168,6 +175,8 @@ def misspelt(token: Token, expected: Sequence[str]) -> SqlError:
         meant = nearest(token.value, [e for e in expected if e.isupper()])
         if meant:
             hint = f'Did you mean "{meant}"?'
+        elif next(iter(expected), None) == "a string in single quotes":
+            hint = f"Write '{token.value}'."
         elif token.key == "ILIKE":
             hint = "Write LOWER(text) [NOT] LIKE 'pattern' in small letters."
         elif token.key in RESERVED - _GRAMMAR and any(e in _NAMED or e == _END for e in expected):

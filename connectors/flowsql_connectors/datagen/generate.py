@@ -17,6 +17,7 @@ from flowsql.types import (
     ArrayType,
     BigIntType,
     BinaryType,
+    BitmapType,
     BooleanType,
     CharType,
     DataType,
@@ -34,6 +35,7 @@ from flowsql.types import (
     TinyIntType,
     VarBinaryType,
     VarCharType,
+    VariantType,
     YearMonthIntervalType,
     arrow_type,
 )
@@ -182,6 +184,13 @@ def _random(table: ConnectorTable, path: str, data_type: DataType) -> Generate:
     return generate
 
 
+_CURES = {
+    VariantType: "Declare it as STRING or INT and make it of that in a query: "
+    "PARSE_JSON(JSON_STRING(column)).",
+    BitmapType: "Declare it as ARRAY<INT> and read BITMAP_BUILD(array).",
+}
+
+
 def _values(table: ConnectorTable, path: str, data_type: DataType) -> Generate:
     options = table.options
     low = options.matching("fields.#.min").get(path)
@@ -234,7 +243,8 @@ def _values(table: ConnectorTable, path: str, data_type: DataType) -> Generate:
             )
         case _:
             raise ConfigError(
-                f'connector "datagen" cannot make column "{path}" of type {data_type}'
+                f'connector "datagen" cannot make column "{path}" of type {data_type}',
+                hint=_CURES.get(type(data_type)),
             )
 
 

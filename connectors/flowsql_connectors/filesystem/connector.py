@@ -100,7 +100,10 @@ class FilesystemConnector(Connector):
             if isinstance(
                 kind, ArrayType | BitmapType | MapType | MultisetType | RowType | VariantType
             ):
-                raise ConfigError(f'partition column "{key}" cannot be of type {kind}')
+                raise ConfigError(
+                    f'partition column "{key}" cannot be of type {kind}',
+                    hint="The values are names of folders: declare it as STRING.",
+                )
         if len(table.partition_keys) == len(table.schema.names):
             raise ConfigError(f'table "{table.name}" has no column beside its partition columns')
         form, inside = find_format(table.options["format"]), file_table(table)
