@@ -203,9 +203,11 @@ class Groups:
         return self._ungrouped(".".join(node.parts), span_of(node))
 
     def _ungrouped(self, name: str, span: Span | None) -> SqlError:
+        number = next((k for k in self._keys if isinstance(k, Literal)), None)
+        constant = f" {render(number)} is a constant there, no position." if number else ""
         return SqlError(
             f'column "{name}" is neither in GROUP BY nor in an aggregate',
-            hint=f"Add {name} to GROUP BY, or take MIN({name}) or MAX({name}).",
+            hint=f"Add {name} to GROUP BY, or take MIN({name}) or MAX({name}).{constant}",
             span=span,
         )
 

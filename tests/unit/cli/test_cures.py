@@ -27,6 +27,7 @@ def _hint(*statements: str) -> str | None:
         ("SELECT CARDINALITY(v) FROM t", "JSON_QUERY(…, '$' RETURNING ARRAY<STRING>)"),
         ("SELECT id FROM t WHERE v['a'] = 1", "JSON_VALUE(…, '$' RETURNING INT)"),
         ("SELECT JSON_EXISTS(v, '$.a') FROM t", "JSON_STRING(…)"),
+        ("SELECT id, COUNT(*) FROM t GROUP BY 1", "1 is a constant there, no position."),
         ("SELECT SUN(id) FROM t", 'Did you mean "SUM"?'),
         ("SELECT COALESC(id) FROM t", 'Did you mean "COALESCE"?'),
         ("CREATE TABLE a (a INT NOT NUL) WITH ('connector' = 'datagen')", '"NOT NULL"?'),
