@@ -35,7 +35,6 @@ _DATA: Final = ord("w")
 _MESSAGE: Final = 25  # a frame's header
 _COMMIT_FRAME: Final = _MESSAGE + 26
 _KEEP_BYTES: Final = 8 << 20
-_MOST_BYTES: Final = 32 << 20
 _FIRST_WAIT: Final = 0.1  # seconds
 _LONGEST_WAIT: Final = 5.0
 _IN_USE_PATIENCE: Final = 20.0
@@ -270,12 +269,14 @@ class LogReader:
         read = read_frames(frames)
         batch = self._decoder.decode(read)
         skip = self._take_skip(batch)
+        # Behind a break the server says how far it is before it sends what was open anew.
+        complete = batch.complete and not self._skip
         passed = self._given >= self._bound
         if passed and self._bound:
             self._maker.forget_chunks()
             self._bound = 0
         self._parts.extend(self._maker.make(batch, skip))
-        self._boundary = batch.complete
+        self._boundary = complete
         count = len(batch.transactions)
         if count:
             ends = batch.transactions.end
@@ -286,7 +287,7 @@ class LogReader:
                 0, int(time.time() * 1000) - int(batch.transactions.time[-1]) // 1000
             )
             self._note_open(batch)
-        if batch.complete and read.keepalive_end is not None:
+        if complete and read.keepalive_end is not None:
             self._lsn = max(self._lsn, read.keepalive_end)
             self._lag_ms = 0 if not count else self._lag_ms
 
