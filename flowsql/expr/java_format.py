@@ -227,13 +227,6 @@ def _radix(form: str, prefix: str) -> Callable[[Any, _Piece], str]:
     return write
 
 
-def _approximate(value: Any, piece: _Piece) -> float | None:
-    """A float to write by digits, or None where it is written already."""
-    if not isinstance(value, float):
-        raise WrongFormat(f"'%{piece.kind}' takes FLOAT or DOUBLE")
-    return value
-
-
 def _special(value: float, piece: _Piece) -> str | None:
     plain = piece._replace(flags=piece.flags.replace("0", "").replace(",", ""))
     if value != value:  # noqa: PLR0124 - NaN
@@ -243,27 +236,29 @@ def _special(value: float, piece: _Piece) -> str | None:
     return None
 
 
-def _fixed(value: Any, piece: _Piece) -> str:
-    if value is None:
-        return _cut("null", piece)
-    number = _approximate(value, piece)
-    assert number is not None
-    special = _special(number, piece)
-    if special is not None:
-        return special
+def _of_numbers(write: Callable[[float, _Piece], str]) -> Callable[[Any, _Piece], str]:
+    """What all that write FLOAT and DOUBLE do alike: NULL, NaN and the infinities."""
+
+    def written(value: Any, piece: _Piece) -> str:
+        if value is None:
+            return _cut("null", piece)
+        if not isinstance(value, float):
+            raise WrongFormat(f"'%{piece.kind}' takes FLOAT or DOUBLE")
+        special = _special(value, piece)
+        return write(value, piece) if special is None else special
+
+    return written
+
+
+@_of_numbers
+def _fixed(number: float, piece: _Piece) -> str:
     places = 6 if piece.precision < 0 else piece.precision
     exact = Decimal(repr(abs(number))).quantize(Decimal(1).scaleb(-places), context=_EXACT)
     return _signed(f"{exact:f}", str(number).startswith("-"), piece)
 
 
-def _scientific(value: Any, piece: _Piece) -> str:
-    if value is None:
-        return _cut("null", piece)
-    number = _approximate(value, piece)
-    assert number is not None
-    special = _special(number, piece)
-    if special is not None:
-        return special
+@_of_numbers
+def _scientific(number: float, piece: _Piece) -> str:
     places = 6 if piece.precision < 0 else piece.precision
     exact = Decimal(repr(abs(number)))
     rounded = Context(prec=places + 1, rounding=ROUND_HALF_UP).plus(exact)
@@ -273,15 +268,9 @@ def _scientific(value: Any, piece: _Piece) -> str:
     return _signed(f"{digits}e{power}", str(number).startswith("-"), piece)
 
 
-def _general(value: Any, piece: _Piece) -> str:
+@_of_numbers
+def _general(number: float, piece: _Piece) -> str:
     """As `%f` or `%e`: by the exponent of the value once it is rounded."""
-    if value is None:
-        return _cut("null", piece)
-    number = _approximate(value, piece)
-    assert number is not None
-    special = _special(number, piece)
-    if special is not None:
-        return special
     digits = 6 if piece.precision < 0 else max(piece.precision, 1)
     rounded = Context(prec=digits, rounding=ROUND_HALF_UP).plus(Decimal(repr(abs(number))))
     exponent = rounded.adjusted() if rounded else 0
@@ -289,17 +278,11 @@ def _general(value: Any, piece: _Piece) -> str:
         places = digits - 1 - exponent
         return _signed(f"{rounded:.{places}f}", math.copysign(1, number) < 0, piece)
     piece = piece._replace(precision=digits - 1, flags=piece.flags.replace(",", ""))
-    return _scientific(value, piece)
+    return _scientific(number, piece)
 
 
-def _hexadecimal(value: Any, piece: _Piece) -> str:
-    if value is None:
-        return _cut("null", piece)
-    number = _approximate(value, piece)
-    assert number is not None
-    special = _special(number, piece)
-    if special is not None:
-        return special
+@_of_numbers
+def _hexadecimal(number: float, piece: _Piece) -> str:
     digits = _hex_digits(abs(number), 13 if piece.precision < 0 else max(piece.precision, 1))
     if piece.precision < 0:
         mantissa, power = digits.split("p")
