@@ -1,0 +1,1 @@
+"""Apache Iceberg: its catalogs, and the options of its tables."""

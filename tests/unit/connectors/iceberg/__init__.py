@@ -1,0 +1,1 @@
+"""Iceberg: catalogs, tables that are read and tables that are written."""
