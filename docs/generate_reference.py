@@ -21,6 +21,7 @@ from flowsql.connector.plugins import installed_connectors
 from flowsql.expr import all_aggregates, all_functions, all_table_functions
 from flowsql.formats import Format, find_format, format_names
 from flowsql.logical import table_options
+from flowsql.runtime.metrics import METRICS, NAMES
 from flowsql.sql.unsupported import REFUSED_CLAUSES, REFUSED_STATEMENTS
 from flowsql.types import arrow
 
@@ -161,6 +162,26 @@ def functions_page() -> str:
     )
 
 
+def metrics_page() -> str:
+    """What Prometheus is told, and the keys of a job's status."""
+    rows = []
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        flink = f"`{metric.flink}`" if metric.flink else ""
+        rows.append(
+            (f"`{metric.name}`", metric.kind, labels, f"`{metric.where}`", flink, metric.doc)
+        )
+    return (
+        "# Metrics\n\nWith `SET 'metrics.port' = '9249'` Prometheus finds them at "
+        "`http://127.0.0.1:9249/metrics`; [operations](../operations.md#watching) says more. All of them "
+        "stand in `flowsql status --json` and `Job.status()` too, where times are milliseconds.\n\n"
+        + _table(("metric", "type", "labels", "in the status", "in Flink", "what it is"), rows)
+        + "\nThe process itself has the `process_*` metrics that every Prometheus client gives "
+        "(`process_resident_memory_bytes`, `process_cpu_seconds_total`, …).\n\n## Keys of a job's status\n\n"
+        + _table(("key", "what it is"), [(f"`{key}`", doc) for key, doc in NAMES.items()])
+    )
+
+
 def statements_page() -> str:
     """Statements that are refused by name."""
     rows = [(f"`{name}`", hint) for name, hint in sorted(REFUSED_STATEMENTS.items())]
@@ -197,6 +218,7 @@ def pages() -> dict[str, str]:
     """File name → text of every page."""
     made = {
         "settings.md": options_page(),
+        "metrics.md": metrics_page(),
         "connectors.md": connectors_page(),
         "functions.md": functions_page(),
         "statements.md": statements_page(),

@@ -553,6 +553,7 @@ class Session:
         for job in self._all():
             with contextlib.suppress(FlowSQLError):
                 job.wait()
+            job.forget()
 
     def _all(self) -> list[Job]:
         return [*(job for job, _ in self._queries), *self.jobs]

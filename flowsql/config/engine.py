@@ -77,6 +77,12 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
     Option("parallelism.default", _O.INT, "Readers and writers of a table at most.", 1),
     Option("memory.process", _O.MEMORY, "Memory the process may use: three fifths for state, a "
            "fifth for queues; a job whose state needs more fails. Unset: no limit."),
+    Option("metrics.port", _O.INT, "Port of this machine at which Prometheus finds the metrics of all "
+           "jobs of the process, at `/metrics`, and `/healthz` says whether they are well; 0 takes "
+           "one that is free. Unset: none.", flink_default="(none)"),
+    Option("metrics.host", _O.STRING, "Name or address of the network to listen at; others than this "
+           "machine's own let everybody there read, as nobody is asked for a password.",
+           "127.0.0.1", flink_default="(none)"),
     Option("table.local-time-zone", _O.STRING, "Zone of TIMESTAMP_LTZ in text and calendar "
            "functions.", "UTC", flink_default="(the system's)"),
     Option("table.exec.source.idle-timeout", _O.DURATION, "A split silent for so long no longer "
@@ -131,7 +137,8 @@ _IGNORED_PREFIXES = (
     "execution.sorted-", "execution.target", "execution.attached",
     "execution.shutdown-on-", "execution.submit-", "fs.", "heartbeat.", "high-availability.",
     "historyserver.", "io.tmp", "job-event.", "job-result-", "jobmanager.", "jobstore.",
-    "kubernetes.", "metrics.", "pekko.", "pipeline.auto-", "pipeline.cached-",
+    "kubernetes.", "metrics.fetcher.", "metrics.internal.", "metrics.job.", "metrics.latency.",
+    "metrics.reporter", "metrics.scope.", "metrics.system-resource", "pekko.", "pipeline.auto-", "pipeline.cached-",
     "pipeline.classpaths", "pipeline.closure-", "pipeline.default-kryo-", "pipeline.force-",
     "pipeline.generic-", "pipeline.global-", "pipeline.jars", "pipeline.jobvertex-",
     "pipeline.max-parallelism", "pipeline.object-reuse", "pipeline.operator-", "pipeline.registered-",
@@ -166,6 +173,12 @@ _IGNORED_KEYS = frozenset({
     "sql-client.display.color-schema",
 })  # fmt: skip
 
+# Of whole numbers; all others begin at 1.
+_BOUNDS: Mapping[str, tuple[int, int | None]] = {
+    "execution.checkpointing.tolerable-failed-checkpoints": (0, None),
+    "metrics.port": (0, 65_535),
+}
+
 _BY_KEY = {o.key: o for o in ENGINE_OPTIONS}
 
 
@@ -190,7 +203,8 @@ def parse_setting(key: str, text: str) -> Any:
             hint=f'Did you mean "{near}"?' if near else "SET without a key lists what is set.",
         )
     value = option.parse(text)
-    if option.type is OptionType.INT and value < (0 if "tolerable" in key else 1):
+    least, most = _BOUNDS.get(key, (1, None))
+    if option.type is OptionType.INT and (value < least or (most is not None and value > most)):
         raise ConfigError(f'option "{key}" cannot be {value}', hint=option.doc)
     return value
 
@@ -246,6 +260,8 @@ class EngineSettings:
     not_null_enforcer: str = "error"
     type_length_enforcer: str = "ignore"
     nested_enforcer: str = "ignore"
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> EngineSettings:
@@ -295,6 +311,8 @@ class EngineSettings:
             not_null_enforcer=values["table.exec.sink.not-null-enforcer"],
             type_length_enforcer=lengths,
             nested_enforcer=nested,
+            metrics_port=values["metrics.port"],
+            metrics_host=values["metrics.host"],
         )
 
 

@@ -148,6 +148,11 @@ class Reader(ABC):
         """A message from `Source.finished` or `Source.acknowledge`; the default ignores it."""
         del message
 
+    @property
+    def pid(self) -> int | None:
+        """The process that it reads in, where that is not the engine's."""
+        return None
+
     def kill(self) -> None:
         """Called by another thread where a call does not return: end it, if that can be done."""
 

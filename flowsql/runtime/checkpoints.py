@@ -141,10 +141,13 @@ class Checkpointer:
         self._tolerant = True
         self._started = monotonic()
         self._ended = -1e9
+        # Since when there has been something to keep, or the last one that is complete.
+        self._kept: float | None = None
         self._positions: dict[int, dict[str, JSON]] = {}
         self.store = store
         self.keep = keep
         self.last = last
+        self.completed = 0
         self.failed = 0
         self.requests: list[Request] = []
         self.summary: JSON = {}
@@ -172,6 +175,8 @@ class Checkpointer:
             FlowSQLError: more failed in a row than are tolerated, or a commit failed.
         """
         writing = self._writing
+        if self._kept is None and self._execution.step_number:
+            self._kept = monotonic()
         if writing is not None:
             if writing.done.is_set():
                 self._conclude(writing)
@@ -185,6 +190,23 @@ class Checkpointer:
                     outlet.pending.sweep()
             if self.due_in() == 0.0:
                 self.begin()
+
+    @property
+    def in_progress(self) -> int:
+        """How many are being written; from any thread."""
+        return int(self._writing is not None)
+
+    def overdue(self) -> float | None:
+        """Seconds since the last one, where that is too long ago; from any thread.
+
+        One may take as long as the timeout says; that is what comes upon its interval.
+        """
+        settings, kept = self._settings, self._kept
+        if self.store is None or settings.checkpoint_interval <= 0 or kept is None:
+            return None
+        longest = settings.checkpoint_interval + settings.checkpoint_min_pause
+        since = monotonic() - kept
+        return since if since * 1000 > longest + settings.checkpoint_timeout else None
 
     def complete(self, *, finished: bool) -> None:
         """The last checkpoint of a job: waits until it is written and committed.
@@ -285,6 +307,8 @@ class Checkpointer:
             self._fail(writing)
             return
         self._failures_in_row = 0
+        self.completed += 1
+        self._kept = self._ended
         self._commit()
         self._retain()
         self.summary = {

@@ -29,7 +29,7 @@ from flowsql.physical.specs import BadRecordPolicy, Scan, Sink
 from flowsql.runtime.clock import Clock, monotonic
 from flowsql.runtime.graph import Build, CollectCall, Graph, JobPlan, build_graph
 from flowsql.runtime.groups import ReaderLimits, SourceGroup
-from flowsql.runtime.metrics import Durations
+from flowsql.runtime.measures import Durations
 from flowsql.runtime.outlets import CollectOutlet, dead_letter_rows
 from flowsql.runtime.pending import PendingOutput
 from flowsql.runtime.preflight import needs_of

@@ -59,7 +59,8 @@ class SourceGroup:
         position: split → where the next read starts, as of the last step.
         consistent: the tables equal the database at a commit (DESIGN 9).
         done: nothing more will come.
-        rows: read so far by this process.
+        rows: read so far by this attempt.
+        bytes: size of these rows.
         lag_ms: as last told.
     """
 
@@ -95,6 +96,7 @@ class SourceGroup:
         self.consistent = True
         self.done = False
         self.rows = 0
+        self.bytes = 0
         self.lag_ms: int | None = None
         self._snapshot = SnapshotProgress()
         self._chunks = 0
@@ -160,6 +162,7 @@ class SourceGroup:
         """A unit is in the running step: its positions are the group's."""
         self.position.update(unit.positions)
         self.rows += unit.rows
+        self.bytes += unit.volume
         if unit.lag_ms is not None:
             self.lag_ms = unit.lag_ms
         if self._chunks and unit.split is not None:
@@ -257,7 +260,8 @@ class SourceGroup:
 
     def status(self) -> JSON:
         """For `Job.status`."""
-        said = [r.thread.status for r in list(self._readers)]
+        readers = list(self._readers)
+        said = [r.thread.status for r in readers]
         told = [s for s in (*said, self._said()) if s is not None]
         lost = max(told, key=lambda s: s.attempt, default=None)
         status: JSON = {
@@ -265,8 +269,10 @@ class SourceGroup:
             "tables": [t.name for t in self.tables],
             "phase": self._phase(),
             "rows": self.rows,
+            "bytes": self.bytes,
             "splits": len(self.splits),
-            "queued_bytes": sum(r.thread.queued_bytes for r in list(self._readers)),
+            "queued_bytes": sum(r.thread.queued_bytes for r in readers),
+            "queue_limit_bytes": self._limits.queue_bytes * len(readers),
             "position": _first(s.position for s in told),
             "slot": _first(s.slot for s in told),
             "lag_bytes": _lag_bytes(told),
@@ -288,6 +294,10 @@ class SourceGroup:
                 "error": lost.trouble,
             }
         return status
+
+    def processes(self) -> list[int]:
+        """Ids of the processes that read for it."""
+        return [pid for r in list(self._readers) if (pid := r.thread.process) is not None]
 
     def _said(self) -> SourceStatus | None:
         return self.source.status() if hasattr(self, "source") else None

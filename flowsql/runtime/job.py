@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowsql.config import EngineSettings
 from flowsql.connector import JSON, Attempt, ConnectorContext
@@ -24,6 +24,9 @@ from flowsql.runtime.redact import Redactor
 from flowsql.runtime.restart import Restarts, may_pass
 from flowsql.runtime.start import PlanCodec, Start, Starting, latest
 from flowsql.runtime.status import StatusBoard
+
+if TYPE_CHECKING:
+    from flowsql.runtime.watch import Watched
 
 __all__ = ["Job"]
 
@@ -101,7 +104,8 @@ class Job:
         self._ending = False
         self._thread: threading.Thread | None = None
         self.on_start: Callable[[], None] = lambda: None
-        self.board = StatusBoard(job_id)
+        self._watched: Watched | None = None
+        self.board = StatusBoard(job_id, memory=settings.memory)
         self.error: FlowSQLError | None = None
 
     def __repr__(self) -> str:
@@ -110,7 +114,12 @@ class Job:
     # -- for callers, from any thread ---------------------------------------------------------
 
     def start(self) -> Job:
-        """Run in a thread of its own."""
+        """Run in a thread of its own.
+
+        Raises:
+            ConfigError: its metrics cannot be shown where `metrics.port` says.
+        """
+        self._show_metrics()
         self._thread = threading.Thread(target=self.run, name=f"job {self.id}", daemon=True)
         self._thread.start()
         return self
@@ -243,6 +252,7 @@ class Job:
         """Run to the end in this thread; `error` says whether it failed."""
         server: ControlServer | None = None
         try:
+            self._show_metrics()
             self.board.state = "starting"
             if self._persistent:
                 self._open_folder()
@@ -262,6 +272,21 @@ class Job:
             if server is not None:
                 server.finish_answers()
             self._over.set()
+
+    def _show_metrics(self) -> None:
+        """Where `metrics.port` is set: from now on, until `forget`."""
+        settings = self._settings
+        if settings.metrics_port is None or self._watched is not None:
+            return
+        from flowsql.runtime.watch import watch  # noqa: PLC0415 - few jobs need a server
+
+        self._watched = watch(settings.metrics_host, settings.metrics_port, self.id, self.status)
+        self.board.url = self._watched.url
+
+    def forget(self) -> None:
+        """Nobody asks for its metrics any more."""
+        if self._watched is not None:
+            self._watched.close()
 
     def _open_folder(self) -> None:
         folder = JobFolder(self._settings.checkpoint_dir, self.id)
@@ -536,6 +561,9 @@ class Job:
             self._folder.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+        if not self._persistent:
+            # A query leaves nothing behind.
+            self.forget()
         self._settled.set()
 
 

@@ -14,7 +14,7 @@ from flowsql.changelog import NO_WATERMARK, Changes
 from flowsql.errors import DataError, InternalError, Span
 from flowsql.expr import StepClock
 from flowsql.operators.base import Operator, OperatorContext
-from flowsql.runtime.metrics import Durations
+from flowsql.runtime.measures import Durations
 from flowsql.runtime.watermarks import MAX_WATERMARK
 from flowsql.state.store import StateStore
 

@@ -121,6 +121,7 @@ class Outlet(Node):
         pending: where output is kept while `held`, and where a large step's is; set by the runtime.
         held: the sources are not consistent yet.
         progressive: rows are given all the same; what an earlier attempt kept goes first.
+        bytes_out: size of the rows given so far.
     """
 
     def __init__(self, node_id: str, title: str, form: SinkForm) -> None:
@@ -129,6 +130,7 @@ class Outlet(Node):
         self.pending: PendingOutput | None = None
         self.held = False
         self.progressive = False
+        self.bytes_out = 0
         self._parts: list[Changes] = []
         self._bytes = 0
 
@@ -138,6 +140,11 @@ class Outlet(Node):
 
     def finish_step(self) -> None:
         """The step's changes are complete."""
+
+    @property
+    def gathered(self) -> int:
+        """Bytes of the running step's rows that wait for its end."""
+        return self._bytes
 
     @property
     def withholds(self) -> bool:
@@ -160,7 +167,7 @@ class Outlet(Node):
             started = perf_counter()
             given = self.form.of_pairs(changes)
             if given is not None:
-                self.rows_out += given.batch.num_rows
+                self._count(given)
                 self.give(given)
             self.seconds += perf_counter() - started
         else:
@@ -207,15 +214,19 @@ class Outlet(Node):
             changes = Changes(changes.batch)
         given = self.form.checked(changes)
         if given is not None:
-            self.rows_out += given.batch.num_rows
+            self._count(given)
             self.give(given)
 
     def _give_netted(self, netted: Changes) -> None:
         labelled = self.form.labelled(netted)
         if labelled is not None:
             for piece in split_changes(labelled):
-                self.rows_out += piece.batch.num_rows
+                self._count(piece)
                 self.give(piece)
+
+    def _count(self, given: Changes) -> None:
+        self.rows_out += given.batch.num_rows
+        self.bytes_out += given.batch.nbytes
 
     def _refuse_unchanged(self, changes: Changes) -> None:
         for name, mask in (changes.unchanged or {}).items():

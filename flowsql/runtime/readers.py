@@ -65,6 +65,11 @@ class ReaderThread:
         self.status: SourceStatus | None = None
         self._thread = threading.Thread(target=self._run, name=f"reader {name}", daemon=True)
 
+    @property
+    def process(self) -> int | None:
+        """The reader's own process, if it has one."""
+        return None if self._reader is None else self._reader.pid
+
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,14 +13,17 @@ from flowsql.errors import FlowSQLError
 from flowsql.runtime.checkpoints import Checkpointer
 from flowsql.runtime.clock import SystemClock, monotonic
 from flowsql.runtime.execution import Execution
-from flowsql.runtime.metrics import Rate
+from flowsql.runtime.measures import Rate
+from flowsql.runtime.memory import memory_by_owner
 from flowsql.runtime.outlets import SinkOutlet
 from flowsql.runtime.scans import ScanNode
 from flowsql.runtime.watermarks import MAX_WATERMARK
+from flowsql.version import __version__
 
 __all__ = ["StatusBoard"]
 
 _LOOK_EVERY = 1.0
+_SPLITS_SHOWN = 256
 
 
 class StatusBoard:
@@ -33,10 +36,13 @@ class StatusBoard:
         steps: of this process's attempts.
         opened: an attempt of this process got as far as its first step.
         ended: when the job was over, ISO 8601 in UTC.
+        url: where Prometheus finds it.
     """
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, *, memory: int | None = None) -> None:
         self._job = job
+        self._memory = memory
+        self._restarts = 0
         self._attempt: Attempt | None = None
         self._error: str | None = None
         self._began = monotonic()
@@ -50,6 +56,7 @@ class StatusBoard:
         self.steps = 0
         self.opened = False
         self.ended: str | None = None
+        self.url: str | None = None
 
     def begun(self, attempt: Attempt) -> None:
         """An attempt was written down; what is counted begins again with it."""
@@ -65,6 +72,7 @@ class StatusBoard:
     def restarting(self, error: FlowSQLError) -> None:
         """It failed and will be tried again."""
         self.state = "restarting"
+        self._restarts += 1
         self._error = error.message
 
     def fail(self, error: FlowSQLError) -> None:
@@ -93,8 +101,12 @@ class StatusBoard:
             o.id: {n: {"rows": s.rows, "bytes": s.bytes} for n, s in o.store.stats().items()}
             for o in graph.operators
             if o.store.tables
+        } | {
+            sink: {n: {"rows": s.rows, "bytes": s.bytes} for n, s in store.stats().items()}
+            for sink, store in execution.writer_stores.items()
+            if store.tables
         }
-        self._titles = {o.id: o.title for o in graph.operators}
+        self._titles = {o.id: o.title for o in graph.nodes}
         rows_in = sum(g.rows for g in execution.groups)
         rows_out = sum(o.rows_out for o in graph.outlets)
         self._rates = (self._rate_in.update(now, rows_in), self._rate_out.update(now, rows_out))
@@ -116,10 +128,15 @@ class StatusBoard:
             "run": None if attempt is None else attempt.run,
             "attempt": None if attempt is None else attempt.number,
             "pid": os.getpid(),
+            "version": __version__,
             "state": self.state,
+            "health": self._health(checkpointer),
             "error": self._error,
             "ended": self.ended,
             "uptime_ms": round((monotonic() - self._began) * 1000),
+            "restarts": self._restarts,
+            "metrics": self.url,
+            "memory_limit": self._memory,
         }
         if execution is not None:
             status |= self._of_execution(execution)
@@ -127,9 +144,18 @@ class StatusBoard:
             summary = dict(checkpointer.summary)
             ended = summary.pop("ended", None)
             summary["age_ms"] = None if ended is None else round((monotonic() - ended) * 1000)
+            summary["completed"] = checkpointer.completed
             summary["failed"] = checkpointer.failed
+            summary["in_progress"] = checkpointer.in_progress
             status["checkpoint"] = summary
         return status
+
+    def _health(self, checkpointer: Checkpointer | None) -> str:
+        """What `/healthz` says."""
+        if self.state in {"failed", "restarting"}:
+            return self.state if self._error is None else f"{self.state}: {self._error}"
+        late = checkpointer.overdue() if checkpointer and self.state == "running" else None
+        return "ok" if late is None else f"no checkpoint for {late:.0f} s"
 
     def _of_execution(self, execution: Execution) -> JSON:
         graph = execution.graph
@@ -137,6 +163,8 @@ class StatusBoard:
         known = watermark not in {NO_WATERMARK, MAX_WATERMARK}
         counters: dict[str, int] = {}
         operators = []
+        sources = [g.status() for g in execution.groups]
+        state = self.largest_table()[0]
         for node in graph.nodes:
             shown: dict[str, Any] = {
                 "id": node.id,
@@ -145,6 +173,7 @@ class StatusBoard:
                 "rows_out": node.rows_out,
                 "watermark": _shown(node.watermark),
                 "ms": node.durations.percentiles(),
+                "seconds": node.durations.histogram(),
             }
             if node.id in self._state_sizes:
                 shown["state"] = self._state_sizes[node.id]
@@ -155,17 +184,28 @@ class StatusBoard:
         return {
             "step": execution.step_number,
             "step_ms": execution.durations.percentiles(),
+            "step_seconds": execution.durations.histogram(),
             "rows_in": sum(g.rows for g in execution.groups),
             "rows_out": sum(o.rows_out for o in graph.outlets),
+            "bytes_in": sum(g.bytes for g in execution.groups),
+            "bytes_out": sum(o.bytes_out for o in graph.outlets),
             "rows_in_per_second": round(self._rates[0], 1),
             "rows_out_per_second": round(self._rates[1], 1),
             "watermark": _shown(watermark),
             "watermark_lag_ms": SystemClock().now() // 1000 - watermark if known else None,
-            "sources": [g.status() for g in execution.groups],
+            "sources": sources,
+            "splits": _splits(graph.scans),
             "operators": operators,
             "sinks": {o.form.name: o.rows_out for o in graph.outlets if isinstance(o, SinkOutlet)},
-            "state_bytes": sum(
-                t["bytes"] for tables in self._state_sizes.values() for t in tables.values()
+            "sink_bytes": {
+                o.form.name: o.bytes_out for o in graph.outlets if isinstance(o, SinkOutlet)
+            },
+            "state_bytes": state,
+            "memory": memory_by_owner(
+                state=state,
+                queues=sum(s["queued_bytes"] for s in sources),
+                output=sum(o.gathered for o in graph.outlets),
+                readers=[pid for g in execution.groups for pid in g.processes()],
             ),
             "late_rows": counters.get("late-rows", 0),
             "orphan_retractions": counters.get("orphan-retractions", 0),
@@ -178,6 +218,26 @@ def _times(scans: Iterable[ScanNode]) -> list[int]:
     """Event time of the tables that have one; idle ones count where all are."""
     timed = [s for s in scans if s.timed or s.watermark not in {NO_WATERMARK, MAX_WATERMARK}]
     return [s.watermark for s in timed if not s.idle] or [s.watermark for s in timed]
+
+
+def _splits(scans: Mapping[str, ScanNode]) -> list[JSON]:
+    """The splits of tables with event time, those furthest behind first."""
+    now = SystemClock().now() // 1000
+    marks = [
+        (mark, table, split, idle)
+        for table, scan in scans.items()
+        for split, mark, idle in scan.assigner.marks()
+    ]
+    return [
+        {
+            "table": table,
+            "split": split,
+            "watermark": mark,
+            "watermark_lag_ms": now - mark,
+            "idle": idle,
+        }
+        for mark, table, split, idle in sorted(marks)[:_SPLITS_SHOWN]
+    ]
 
 
 def _shown(watermark: int) -> int | None:

@@ -53,6 +53,7 @@ class Unit:
         split: that of the first row, if there is one.
         polls: what was read, if it is in memory.
         spool: what was read, if it is on disk.
+        volume: size of the rows, wherever they are.
     """
 
     rows: int
@@ -64,6 +65,7 @@ class Unit:
     split: str | None = None
     polls: list[Poll] = field(default_factory=list)
     spool: Spool | None = None
+    volume: int = 0
 
     def occurrences(self) -> Iterator[Occurrence]:
         """Everything in order of arrival; only once."""
@@ -100,6 +102,7 @@ class UnitBuilder:
         self._polls: list[Poll] = []
         self._rows = 0
         self._bytes = 0
+        self._volume = 0
         self._spool: Spool | None = None
         self._first: str | None = None
         self.splits: set[str] = set()
@@ -116,7 +119,9 @@ class UnitBuilder:
             self.splits.add(piece.split)
             if isinstance(piece, Piece):
                 self._rows += piece.changes.batch.num_rows
-                size += piece.changes.batch.nbytes
+                volume = piece.changes.batch.nbytes
+                size += volume
+                self._volume += volume
         if self._first is None and poll.pieces:
             self._first = poll.pieces[0].split
         size += sum(len(b.raw) + 200 for b in poll.bad)
@@ -149,6 +154,7 @@ class UnitBuilder:
             self._first,
             self._polls,
             self._spool,
+            self._volume,
         )
         self._reset()
         return unit

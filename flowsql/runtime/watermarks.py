@@ -89,6 +89,11 @@ class Assigner:
         self.idle = False
         self._all_idle_since = None
 
+    def marks(self) -> list[tuple[str, int, bool]]:
+        """Each split that has reached a time, that time, and whether it is idle; from any thread."""
+        known = list(self._splits.items())
+        return [(n, s.mark, s.idle) for n, s in known if NO_WATERMARK < s.mark < MAX_WATERMARK]
+
     def assign(
         self, runs: list[tuple[str, int] | Event], values: Callable[[], Ints], rows: int, now: float
     ) -> Ints:

@@ -16,7 +16,7 @@ from flowsql.connector import Attempt
 from flowsql.errors import ConnectorError, FlowSQLError, Span, SqlError
 from flowsql.runtime.execution import Execution
 from flowsql.runtime.folder import JobFolder
-from flowsql.runtime.metrics import Rate
+from flowsql.runtime.measures import Rate
 from flowsql.runtime.status import StatusBoard
 from flowsql.session import connect
 
