@@ -112,6 +112,9 @@ def drop_slot(
     if not force:
         _check_readable(parent, name)
     connector.drop_slot(tables, name)
+    if slot.state == "gone":
+        print(f'publication "{slot.publication}" of server "{slot.server}" is dropped')
+        return 0
     print(f'slot "{name}" of server "{slot.server}" is dropped')
     if slot.publication is not None:
         print(f'publication "{slot.publication}" stays: it costs nothing')

@@ -15,7 +15,8 @@ class ServerSlot:
         name: in the server.
         server: which one, for people.
         active: somebody reads it now: who, for people; else None.
-        state: what the server says of the log it needs (`reserved`, `extended`, `lost` …).
+        state: what the server says of the log it needs (`reserved`, `extended`, `lost` …); `gone`:
+            there is no slot any more, only the publication that a killed query made for it.
         kept_bytes: of its log, kept for it.
         publication: that its readers use, where one of that name is there.
         jobs: ids of the jobs whose position is in it.

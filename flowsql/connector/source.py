@@ -249,5 +249,11 @@ class Source(ABC):
         del position
         return ()
 
+    def end(self) -> None:
+        """The job is finished, and its last checkpoint committed: nobody goes on from an older one.
+
+        What the source made in its server for restarts goes.
+        """
+
     def close(self) -> None:
         """Let go of everything; may be called twice."""

@@ -535,6 +535,10 @@ class Job:
         folder = self._folder
         if folder is not None:
             if finished:
+                assert self._execution is not None
+                for group in self._execution.groups:
+                    group.source.end()
+                # Killed before this, the next start finds the last checkpoint and ends them again.
                 folder.write_record(replace(start.record, finished=True))
             elif self._settings.checkpoint_retention != "retain_on_cancellation":
                 for number in folder.store.numbers():

@@ -106,7 +106,7 @@ def tables(server: PostgresServer) -> Iterator[PostgresServer]:
         server.execute(f"DROP TABLE {table}")
     _until(lambda: not server.execute("SELECT 1 FROM pg_replication_slots WHERE active"))
     server.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
-    server.execute("DROP PUBLICATION dbz_publication")
+    server.execute("DROP PUBLICATION IF EXISTS dbz_publication")
 
 
 def _lost(server: PostgresServer, how: str) -> None:

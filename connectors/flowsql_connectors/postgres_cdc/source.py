@@ -10,13 +10,11 @@ last chunk: until then the slot keeps it.
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from flowsql.changelog import ChangelogMode
 from flowsql.connector import (
@@ -34,15 +32,17 @@ from flowsql_connectors.postgres_cdc.finding import find_tables
 from flowsql_connectors.postgres_cdc.log.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
 from flowsql_connectors.postgres_cdc.reader import NAME, check_format
-from flowsql_connectors.postgres_cdc.server import slots
+from flowsql_connectors.postgres_cdc.resuming import (
+    check_publication,
+    check_snapshot,
+    check_system,
+    resume_tables,
+)
+from flowsql_connectors.postgres_cdc.server import own, slots
 from flowsql_connectors.postgres_cdc.server.catalog import count_about
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
 from flowsql_connectors.postgres_cdc.server.publications import ensure_publication, own_publication
-from flowsql_connectors.postgres_cdc.server.published import (
-    Published,
-    check_published,
-    look_at_publication,
-)
+from flowsql_connectors.postgres_cdc.server.published import look_at_publication
 from flowsql_connectors.postgres_cdc.server.slot_checks import drop_idle_slot, end_of_log, idle_slot
 from flowsql_connectors.postgres_cdc.server.watching import Budget, Watch
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup
@@ -85,9 +85,8 @@ class PostgresSource(Source):
         self.bounded = self._mode == "snapshot"
         self._temporary = not context.lasting
         self._held = tuple(name for name, needs in context.needs.items() if needs.holds_rows)
-        self._slot: str = options["slot.name"]
+        self._slot: str = own.draw_name() if self._temporary else options["slot.name"]
         self._publication: str = options["debezium.publication.name"]
-        self._own_publication = False
         self._types: dict[tuple[int, int], PgType] = {}
         self._tables: dict[str, SourceTable] = {}
         self._snapshots: list[Snapshot] = []
@@ -106,8 +105,9 @@ class PostgresSource(Source):
         # What holds the snapshot, or the connection on which the slot was made.
         self._holder: SnapshotHolder | None = None
         self._replication: Connection | None = None
-        # Made by this start, with no checkpoint yet, and by the job.
-        self._made_slot = self._own_slot = False
+        # Made by this start, with no checkpoint yet; and what goes at the job's end.
+        self._made_slot = self._made_publication = False
+        self._own_slot = self._own_publication = False
         self._cutter = Cutter(self._server, ())
         self._published: JSON | None = None
         self._newly_published = False
@@ -185,8 +185,8 @@ class PostgresSource(Source):
         return ({"chunks": "read"},)
 
     def position(self) -> JSON:
-        # From now on somebody may go on with it.
-        self._made_slot = False
+        # From now on somebody may go on with them.
+        self._made_slot = self._made_publication = False
         return {
             "format": FORMAT,
             "connector": NAME,
@@ -194,6 +194,7 @@ class PostgresSource(Source):
             "timeline": self._timeline,
             "slot": self._slot if self._logged else None,
             "ours": self._own_slot,
+            "publication": self._publication if self._own_publication else None,
             "over": self._over,
             "start": self._start,
             "tables": {name: t.described() for name, t in self._tables.items()},
@@ -212,9 +213,13 @@ class PostgresSource(Source):
             over_budget=watch is not None and watch.over,
         )
 
+    def end(self) -> None:
+        if self._over:
+            self._let_go_of_server()
+
     def acknowledge(self, position: Mapping[str, JSON]) -> Sequence[JSON]:
-        if position["source"]["over"] and self._own_slot:
-            self._drop_slot()
+        if position["source"]["over"]:
+            self._let_go_of_server()
         log = position["splits"].get(LOG)
         if log is None:
             return ()
@@ -229,14 +234,8 @@ class PostgresSource(Source):
         if self._watch is not None:
             self._watch.close()
         self._let_go_of_snapshot()
-        if self._own_publication:
-            self._own_publication = False
-            with contextlib.suppress(psycopg.Error):
-                self._connection.execute(
-                    sql.SQL("DROP PUBLICATION IF EXISTS {}").format(
-                        sql.Identifier(self._publication)
-                    )
-                )
+        if self._temporary or self._made_publication:
+            self._drop_publication()
         if self._replication is not None:
             self._replication.close()
             self._replication = None
@@ -271,6 +270,8 @@ class PostgresSource(Source):
     ) -> None:
         if position is not None:
             check_format(position)
+            if position.get("publication") is not None:
+                self._publication, self._own_publication = position["publication"], True
         self._tables, self._types = find_tables(
             self._server, self._connection, tables, modes, logged=not self.bounded
         )
@@ -284,7 +285,7 @@ class PostgresSource(Source):
         self._replication = replication
         self._system, self._timeline = slots.system_of(self._server, replication)
         if position is not None:
-            self._check_system(position)
+            check_system(self._server, self._system, position)
         slots.check_standby(self._server, self._connection)
         if not self.bounded or (position is not None and position["slot"] and not position["over"]):
             self._check_published(position)
@@ -330,21 +331,14 @@ class PostgresSource(Source):
         if position is None or position["system"] != self._system:
             return
         self._published = position.get("published")
-        if self._published is not None:
-            # A table that was made again is named as such where it is compared.
-            known = {t["oid"] for t in position["tables"].values()}
-            check_published(
-                self._server,
-                self._publication,
-                [t.source for t in self._tables.values() if t.source.oid in known],
-                self._look_at_publication(),
-                self._published,
-                renamed=self._renamed,
-            )
-
-    def _look_at_publication(self) -> Published:
-        sources = [t.source for t in self._tables.values()]
-        return look_at_publication(self._server, self._connection, self._publication, sources)
+        check_publication(
+            self._server,
+            self._connection,
+            self._publication,
+            self._tables,
+            position,
+            renamed=self._renamed,
+        )
 
     def _publish(self, *, create: bool) -> None:
         sources = [t.source for t in self._tables.values()]
@@ -352,12 +346,28 @@ class PostgresSource(Source):
             name: {r.name for s in t.shapes for r in s.readings} for name, t in self._tables.items()
         }
         where = (self._server, self._connection)
-        if self._temporary:
-            own = own_publication(
-                *where, self._publication, sources, self._options, columns=columns
+        for left in own.drop_left(*where):
+            self._context.tell(
+                f'publication "{left}" of PostgreSQL server "{self._server}" was dropped: the query'
+                " that made it was killed"
             )
-            if own is not None:
-                self._publication, self._own_publication = own, True
+        if create and (self._temporary or self.bounded):
+            made = own_publication(
+                *where,
+                self._publication,
+                sources,
+                self._options,
+                slot=self._slot,
+                columns=columns,
+            )
+            if made is not None:
+                self._publication = made
+                self._own_publication = self._made_publication = True
+                if not self._temporary:
+                    self._context.tell(
+                        f'publication "{made}" was made in PostgreSQL server "{self._server}":'
+                        " it goes when the snapshot is read"
+                    )
         done = ensure_publication(
             *where,
             self._publication,
@@ -371,7 +381,8 @@ class PostgresSource(Source):
         if done is not None and not self._temporary:
             self._context.tell(done)
         if self._published is None:
-            self._published = self._look_at_publication().described()
+            found = look_at_publication(*where, self._publication, sources)
+            self._published = found.described()
 
     def _start_anew(self, replication: Connection) -> None:
         snapshot = self._mode in {"initial", "snapshot"}
@@ -380,7 +391,6 @@ class PostgresSource(Source):
             if not self._logged:
                 self._hold_snapshot()
         elif self._temporary:
-            self._slot = f"flowsql_{secrets.token_hex(6)}"
             self._start, self._snapshot = slots.create_slot(
                 self._server, replication, self._slot, temporary=True, export=snapshot
             )
@@ -428,45 +438,28 @@ class PostgresSource(Source):
                 return True
         except ConnectorError as error:
             why = error.message
+        self._drop_publication()
         self._context.tell(
             f"a restart in the middle of the snapshot could not go on, but would begin anew: {why}"
         )
         return False
 
-    def _drop_slot(self) -> None:
-        """The snapshot is with the sinks: nothing is asked of the slot any more."""
-        self._own_slot = False
-        trouble = drop_idle_slot(self._server, self._slot)
-        if trouble is not None:
-            self._context.tell(trouble)
+    def _let_go_of_server(self) -> None:
+        """The snapshot is with the sinks: nothing is asked of the server any more."""
+        if self._own_slot:
+            self._own_slot = False
+            trouble = drop_idle_slot(self._server, self._slot)
+            if trouble is not None:
+                self._context.tell(trouble)
+        self._drop_publication()
 
-    def _check_system(self, position: JSON) -> None:
-        if position["system"] != self._system:
-            raise ConnectorError(
-                f'PostgreSQL server "{self._server}" is another one than the checkpoint was taken'
-                " of",
-                detail=f"Its system identifier is {self._system}, the checkpoint's is"
-                f" {position['system']}.",
-                hint="Check 'hostname' and 'port'; or begin anew with --fresh.",
-                final=True,
-            )
+    def _drop_publication(self) -> None:
+        if self._own_publication:
+            self._own_publication = self._made_publication = False
+            own.drop_own(self._server, self._connection, self._publication)
 
     def _resume(self, position: JSON) -> None:
-        stored: JSON = position["tables"]
-        if stored.keys() != self._tables.keys():
-            raise ConnectorError(
-                "the tables of the server that match are others than at the checkpoint",
-                detail="At the checkpoint: "
-                + ", ".join(f'"{n}"' for n in stored)
-                + "; now: "
-                + ", ".join(f'"{n}"' for n in self._tables)
-                + ".",
-                hint="Narrow 'table-name' to the tables of the checkpoint, or begin anew with"
-                " --fresh.",
-                final=True,
-            )
-        for name, table in self._tables.items():
-            table.resume(stored[name])
+        resume_tables(self._tables, position)
         self._start = position["start"]
         self._timeline = position["timeline"]
         self._snapshots = [Snapshot.stored(s) for s in position["snapshots"]]
@@ -476,33 +469,18 @@ class PostgresSource(Source):
         if self._over:
             return
         if not self._logged:
-            self._begin_anew()
+            # Without a log a snapshot begins once more, if nothing of it was read.
+            check_snapshot(self._tables)
+            self._hold_snapshot()
             return
         found = idle_slot(self._server, self._connection, self._slot)
         if found is None:
-            raise ConnectorError(
-                f'PostgreSQL server "{self._server}" has no replication slot "{self._slot}"',
-                detail="Changes between the checkpoint and now are not kept.",
-                hint="Begin anew with --fresh.",
-                final=True,
-            )
+            raise slots.missing_slot(self._server, self._slot)
         if found.confirmed > self._start and not self._all_read:
             raise slots.slot_ahead(self._server, self._slot, found.confirmed, self._start)
         self._acknowledged = found.confirmed
         if not self._all_read:
             self._take_snapshot()
-
-    def _begin_anew(self) -> None:
-        """Without a log a snapshot begins once more, if nothing of it was read."""
-        if any(r != UNREAD for t in self._tables.values() for r in t.read):
-            raise ConnectorError(
-                "the snapshot that was read in part is gone, and another one would not be of"
-                " the same moment",
-                hint="Begin anew with --fresh; with a replication slot of its own (wal_level ="
-                " logical, a 'slot.name' that is free) a snapshot goes on where it was.",
-                final=True,
-            )
-        self._hold_snapshot()
 
     def _rows(self, query: Any, *values: Any) -> list[tuple[Any, ...]]:
         return self._server.rows(self._connection, query, *values)

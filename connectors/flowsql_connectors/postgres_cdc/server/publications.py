@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from psycopg import sql
 
 from flowsql.connector import OptionValues
 from flowsql.errors import ConnectorError
+from flowsql_connectors.postgres_cdc.server import own
 from flowsql_connectors.postgres_cdc.server.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
 
@@ -70,16 +70,18 @@ def own_publication(
     tables: Sequence[ServerTable],
     options: OptionValues,
     *,
+    slot: str,
     columns: Mapping[str, Collection[str]],
 ) -> str | None:
     """Make a publication for a reader that leaves nothing behind: it goes with it.
 
     Args:
         server: where.
-        connection: to it.
+        connection: to it; as long as it lives the publication is in use.
         named: the publication of the options.
         tables: that are read.
         options: of the group.
+        slot: that is read through it, which is made next.
         columns: names of the columns that are read, by the tables' full names.
 
     Returns:
@@ -94,11 +96,18 @@ def own_publication(
         return None
     for table in tables:
         check_writable(server, connection, table)
-    name = f"flowsql_{secrets.token_hex(6)}"
+    name = slot if own.is_ours(slot) else own.draw_name()
+    own.claim(server, connection, name)
     try:
-        ensure_publication(server, connection, name, tables, options, create=True, columns=columns)
+        with connection.transaction():
+            ensure_publication(
+                server, connection, name, tables, options, create=True, columns=columns
+            )
+            own.mark(server, connection, name, slot)
+    except psycopg.Error as error:
+        raise server.error(error, "did not take a publication") from None
     except ConnectorError as error:
-        # Its name is of this run alone: what helps is another in the one that stays.
+        # The one made here goes with its reader: what an owner is to run is about the lasting one.
         try:
             ensure_publication(
                 server, connection, named, tables, options, create=False, columns=columns

@@ -9,11 +9,14 @@ from typing import Final
 import psycopg
 
 from flowsql.connector import JSON, ConnectorTable, ServerSlot
+from flowsql_connectors.postgres_cdc.server import own
 from flowsql_connectors.postgres_cdc.server.connections import Server
 from flowsql_connectors.postgres_cdc.server.slots import drop_slot as drop
 from flowsql_connectors.postgres_cdc.server.slots import system_of
 
 __all__ = ["drop_slot", "list_slots"]
+
+_GONE: Final = "gone"
 
 # A SELECT's slot is temporary and named so; its session tells who it is.
 _SLOTS: Final = """
@@ -54,7 +57,8 @@ def list_slots(
         new = connection.info.server_version >= _STATUS_SINCE
         query = _SLOTS.format(status="s.wal_status" if new else "NULL")
         found = server.rows(connection, query, [*publications, *jobs])
-    return [
+        left = own.left_behind(server, connection)
+    slots = [
         ServerSlot(
             name,
             str(server),
@@ -66,12 +70,15 @@ def list_slots(
         )
         for name, pid, program, status, kept in found
     ]
+    return [*slots, *(ServerSlot(name, str(server), None, _GONE, None, name) for name in left)]
 
 
 def drop_slot(tables: Sequence[ConnectorTable], name: str) -> None:
-    """Remove a slot of the server of these tables; raises ConnectorError."""
+    """Remove a slot, or what is left of one, of the server of these tables; raises ConnectorError."""
     server = Server(tables[0])
     with contextlib.closing(server.connect()) as connection:
+        if own.drop_left(server, connection, name):
+            return
         try:
             drop(connection, name)
         except psycopg.Error as error:

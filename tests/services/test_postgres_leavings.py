@@ -1,0 +1,195 @@
+"""What a reader makes in the server for itself goes with it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flowsql.cli.main import main
+from tests.services.following import Follow, make, server_table
+from tests.services.postgres import PostgresServer
+
+_TABLE = """
+CREATE TABLE t (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED) WITH (
+  'connector' = 'postgres-cdc', 'hostname' = '127.0.0.1', 'port' = '{port}',
+  'username' = 'postgres', 'database-name' = 'postgres', 'schema-name' = 'public',
+  'table-name' = '{name}', 'slot.name' = 'slot_{name}', 'debezium.publication.name' = 'pub_{name}',
+  'scan.startup.mode' = '{mode}', 'scan.incremental.snapshot.chunk.size' = '2');
+"""
+_JOB = """
+SET 'pipeline.name' = 'once';
+SET 'state.checkpoints.num-retained' = '3';
+SET 'execution.checkpointing.interval' = '50ms';
+CREATE TABLE o (id INT, v STRING, PRIMARY KEY (id) NOT ENFORCED)
+  WITH ('connector' = 'changelog-sqlite', 'path' = 'out.db');
+INSERT INTO o SELECT * FROM t;
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _left(server: PostgresServer) -> list[str]:
+    """Publications with the names of those that readers make for themselves."""
+    found = server.execute("SELECT pubname::text FROM pg_publication WHERE pubname ~ '^flowsql_'")
+    return [name for (name,) in found]
+
+
+def _slots(server: PostgresServer) -> list[str]:
+    return [name for (name,) in server.execute("SELECT slot_name::text FROM pg_replication_slots")]
+
+
+def _until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _killed_query(server: PostgresServer, name: str) -> str:
+    """The publication that a query left which was killed while it read the log."""
+    text = _TABLE.format(port=server.port, name=name, mode="initial")
+    Path("tables.sql").write_text(text)
+    with Path("out").open("wb") as out:
+        query = subprocess.Popen(
+            [sys.executable, "-m", "flowsql.cli.main", "-e", f"{text} SELECT id FROM t"],
+            stdout=out,
+            stderr=out,
+            env=os.environ,
+        )
+    try:
+        reading = "SELECT slot_name FROM pg_replication_slots WHERE active AND temporary"
+        _until(lambda: query.poll() is not None or (server.execute(reading) and _left(server)))
+        assert query.poll() is None, Path("out").read_text()
+        (made,) = _left(server)
+        assert made in _slots(server)
+    finally:
+        query.kill()
+        query.wait()
+    _until(lambda: _slots(server) == [])
+    assert _left(server) == [made]
+    return made
+
+
+def test_the_next_query_clears_up(
+    postgres_version: PostgresServer, name: str, follow: Follow
+) -> None:
+    """What a killed one left goes, what lives or is somebody's own stays."""
+    server = postgres_version
+    make(server, name, rows=3)
+    left = _killed_query(server, name)
+    server.execute("CREATE PUBLICATION flowsql_0123456789ab")
+    table = server_table(server, "id INT, v STRING", name)
+    first = follow(table, lasting=False).start()
+    assert f'publication "{left}"' in first.told[0]
+    assert "was dropped: the query that made it was killed" in first.told[0]
+    (mine,) = set(_left(server)) - {"flowsql_0123456789ab"}
+    assert mine != left
+    second = follow(table, lasting=False).start()
+    assert second.told == []
+    assert len(_left(server)) == 3
+    server.execute(f"INSERT INTO {name} VALUES (9, 'new')")
+    first.until_holds(server, name).kill()
+    second.until_holds(server, name).kill()
+    assert _left(server) == ["flowsql_0123456789ab"]
+    server.execute("DROP PUBLICATION flowsql_0123456789ab")
+
+
+def test_a_query_between_its_publication_and_its_slot(
+    postgres: PostgresServer, name: str, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one that starts right then leaves it alone."""
+    make(postgres, name, rows=3)
+    table = server_table(postgres, "id INT, v STRING", name)
+    made = "flowsql_connectors.postgres_cdc.server.slots.create_slot"
+    from flowsql_connectors.postgres_cdc.server.slots import create_slot
+
+    def create_later(*given: object, **named: object) -> object:
+        monkeypatch.setattr(made, create_slot)
+        (early,) = _left(postgres)
+        assert _slots(postgres) == []
+        other = follow(table, lasting=False).start()
+        assert early in _left(postgres)
+        other.kill()
+        assert _left(postgres) == [early]
+        return create_slot(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(made, create_later)
+    follow(table, lasting=False).start().until_holds(postgres, name).kill()
+    assert _left(postgres) == []
+
+
+def test_what_a_killed_query_left_is_listed(
+    postgres: PostgresServer, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`flowsql slots` shows it, and drops it."""
+    make(postgres, name, rows=3)
+    left = _killed_query(postgres, name)
+    assert main(["slots", "list", "tables.sql"]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    server = f"127.0.0.1:{postgres.port}/postgres"
+    assert line.split() == [left, server, "nobody", "gone", left]
+    assert main(["slots", "drop", "tables.sql", left]) == 0
+    assert capsys.readouterr().out == f'publication "{left}" of server "{server}" is dropped\n'
+    assert _left(postgres) == []
+
+
+def test_a_connection_that_the_server_ended(
+    postgres: PostgresServer, name: str, follow: Follow
+) -> None:
+    """What was to be dropped over it is dropped over another."""
+    make(postgres, name, rows=3)
+    follower = follow(server_table(postgres, "id INT, v STRING", name), lasting=False).start()
+    follower.until_holds(postgres, name)
+    assert _left(postgres)
+    postgres.cut_connections()
+    follower.kill()
+    assert _left(postgres) == []
+
+
+def _run(server: PostgresServer, name: str, mode: str = "snapshot") -> subprocess.Popen[bytes]:
+    Path("job.sql").write_text(_TABLE.format(port=server.port, name=name, mode=mode) + _JOB)
+    with Path("log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flowsql.cli.main", "run", "job.sql"],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+
+
+def test_a_snapshot_job_leaves_nothing(postgres_version: PostgresServer, name: str) -> None:
+    """Neither slot nor publication, with several checkpoints kept, killed in its midst or not."""
+    server = postgres_version
+    make(server, name, rows=80)
+    job = _run(server, name)
+    try:
+        _until(
+            lambda: (
+                job.poll() is not None
+                or list(Path(".flowsql").glob("once/checkpoints/chk-*/manifest.json"))
+            )
+        )
+    finally:
+        job.kill()
+        job.wait()
+    assert _run(server, name).wait(120) == 0, Path("log").read_text()
+    assert _slots(server) == []
+    assert _left(server) == []
+    assert server.execute("SELECT 1 FROM pg_publication WHERE pubname LIKE 'pub_%'") == []
+    # Another run, of a server that has nothing to go on with any more.
+    Path("out.db").unlink()
+    job = _run(server, name)
+    assert job.wait(120) == 0, Path("log").read_text()
+    said = Path("log").read_text()
+    assert 'publication "flowsql_' in said
+    assert "it goes when the snapshot is read" in said
+    assert (_slots(server), _left(server)) == ([], [])
