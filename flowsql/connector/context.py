@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flowsql.changelog import ChangelogMode
 from flowsql.connector.preflight import Needs
 
 __all__ = ["Attempt", "ConnectorContext"]
@@ -50,6 +51,8 @@ class ConnectorContext:
         tell: says something that the user should know, a line; called by `open_source`,
             `Source.discover` and `Sink.open` only.
         needs: full name of a table → what the plan needs of it; for `open_source`.
+        sink: which of the job's sinks is opened, stable over restarts; for `Sink.open`.
+        mode: what that sink will be given.
     """
 
     attempt: Attempt
@@ -60,6 +63,8 @@ class ConnectorContext:
     lasting: bool = True
     tell: Callable[[str], None] = _say_nothing
     needs: Mapping[str, Needs] = field(default_factory=dict)
+    sink: str = ""
+    mode: ChangelogMode = ChangelogMode.APPEND
 
     def checkpoint_file(self, name: str) -> Path:
         """A file for a token's bulk; lives as long as the checkpoint that names it.

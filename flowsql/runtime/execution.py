@@ -164,7 +164,8 @@ class Execution:
             resolved = self._given.job.sink_table(node.spec.table)
             tokens = [] if checkpoint is None else checkpoint.manifest.tokens.get(node.id, [])
             sink = resolved.connector.sink(resolved.table)
-            writer = sink.open(self._context(), [t["token"] for t in tokens])
+            context = replace(self._context(), sink=node.id, mode=node.spec.mode)
+            writer = sink.open(context, [t["token"] for t in tokens])
             self.writers[node.id], self._sinks[node.id] = writer, sink
             store = StateStore.open(writer.state)
             if checkpoint is not None and store.tables:

@@ -17,6 +17,7 @@ from flowsql.changelog import Changes
 from flowsql.connector import Attempt, ConnectorContext, ConnectorTable, Sink, Writer
 from flowsql.connector.plugins import find_connector
 from flowsql.testing import attempt_context, connector_table
+from tests.support.iceberg import IcebergFolder
 
 COLUMNS = "id BIGINT, name STRING"
 
@@ -25,12 +26,17 @@ class SinkCase:
     """A sink and its target, over many processes of one run."""
 
     def __init__(
-        self, folder: Path, table: ConnectorTable, show: Callable[[], list[tuple]]
+        self,
+        folder: Path,
+        table: ConnectorTable,
+        show: Callable[[], list[tuple]],
+        strays: Callable[[], list[str]] | None = None,
     ) -> None:
         self.folder = folder
         self.table = table
         self.connector = find_connector(table.options["connector"])
         self._show = show
+        self._strays = strays
         self._attempt = 0
 
     @property
@@ -55,6 +61,8 @@ class SinkCase:
 
     def leftovers(self) -> list[str]:
         """Files below the target that are neither rows nor markers."""
+        if self._strays is not None:
+            return self._strays()
         return sorted(
             str(p.relative_to(self.folder))
             for p in (self.folder / "out").rglob("*")
@@ -161,12 +169,34 @@ def _sqlite(folder: Path, key: tuple[str, ...] = ("id",)) -> SinkCase:
     return SinkCase(folder, table, show)
 
 
+def _iceberg(
+    *, partitioned: bool = False, key: tuple[str, ...] = (), more: dict[str, str] | None = None
+) -> Callable[[Path], SinkCase]:
+    def make(folder: Path) -> SinkCase:
+        out = folder / "out"
+        read = IcebergFolder(out, "t")
+        options = {
+            "connector": "iceberg",
+            "catalog-name": "lake",
+            "uri": f"jdbc:sqlite:{out}/catalog.db",
+            "warehouse": str(out),
+            **({"partitioning": "truncate(1, name), bucket(2, id)"} if partitioned else {}),
+            **(more or {}),
+        }
+        table = connector_table(COLUMNS, options, primary_key=key)
+        return SinkCase(folder, table, read.rows, read.strays)
+
+    return make
+
+
 EXACTLY_ONCE: dict[str, Callable[[Path], SinkCase]] = {
     "filesystem-csv": _filesystem("csv"),
     "filesystem-json": _filesystem("json"),
     "filesystem-parquet": _filesystem("parquet"),
     "filesystem-partitioned": _filesystem("csv", partitioned=True),
     "filesystem-changelog": _changelog,
+    "iceberg": _iceberg(),
+    "iceberg-partitioned": _iceberg(partitioned=True),
     "changelog-sqlite": _sqlite,
     "changelog-sqlite-multiset": _sqlite_multiset,
 }

@@ -39,6 +39,8 @@ _PASSED_ON: Final = ("header.#", "rest.#", "s3.#", "client.#", "glue.#", "gcs.#"
 _REST_KEYS: Final = ("credential", "token", "oauth2-server-uri", "scope", "audience", "resource")
 _NEEDS_URI: Final = {"rest": "http://host:8181", "hive": "thrift://host:9083"}
 _MOST_LISTED = 10
+# Local files are durable when they are closed.
+_FILE_IO: Final = "flowsql_connectors.iceberg.storage.DurableFileIO"
 
 Identifier = tuple[str, ...]
 
@@ -230,7 +232,8 @@ def _connect(address: CatalogAddress) -> Catalog:
 
     try:
         # Not by `load_catalog`: it would mix in what stands in files and variables of the user's.
-        return AVAILABLE_CATALOGS[CatalogType(address.kind)](address.name, dict(address.properties))
+        properties = {**address.properties, "py-io-impl": _FILE_IO}
+        return AVAILABLE_CATALOGS[CatalogType(address.kind)](address.name, properties)
     except NotInstalledError as error:
         raise _missing(address, error) from None
 

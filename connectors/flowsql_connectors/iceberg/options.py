@@ -217,6 +217,12 @@ WRITE_OPTIONS: Final = (
         default=2,
     ),
     Option(
+        "partitioning",
+        OptionType.STRING,
+        "What a table that is made is partitioned by, where PARTITIONED BY does not suffice:"
+        " `day(ts), bucket(16, id), truncate(4, name), region`; also `year`, `month`, `hour`.",
+    ),
+    Option(
         "write.upsert.enabled",
         OptionType.BOOLEAN,
         "Whether a row takes the place of the one with its key.",

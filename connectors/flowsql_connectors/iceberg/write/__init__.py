@@ -1,0 +1,1 @@
+"""Writing tables of Apache Iceberg: data files, commits, and what killed attempts left."""

@@ -1,0 +1,258 @@
+"""One snapshot a commit: files added and removed, with the marker of who committed what.
+
+The client has no public way to add delete files, nor to look at what happened between two of its
+attempts. This is the only module that touches its private classes, whose version is pinned.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pyiceberg.exceptions import ValidationException
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    ManifestWriter,
+    ManifestWriterV2,
+)
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import (
+    Operation,
+    SnapshotSummaryCollector,
+    Summary,
+    update_snapshot_summaries,
+)
+from pyiceberg.table.update.snapshot import _FastAppendFiles
+
+__all__ = ["Conflict", "Delta", "commit_delta"]
+
+# Java's defaults of `commit.manifest.min-count-to-merge` and `commit.manifest.target-size-bytes`.
+_MERGED: Final = 100
+_TARGET: Final = 8 << 20
+
+
+class Conflict(ValidationException):
+    """Another commit came first, and what was to be committed must be looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one commit changes.
+
+    Attributes:
+        added: data files and delete files.
+        removed: locations of files, of either kind, that are taken out.
+        replaces: no row changes: files are only arranged in another way.
+    """
+
+    added: tuple[DataFile, ...] = ()
+    removed: frozenset[str] = frozenset()
+    replaces: bool = False
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+class _DeletesWriter(ManifestWriterV2):
+    """A manifest of delete files."""
+
+    def content(self) -> ManifestContent:
+        return ManifestContent.DELETES
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return {**super()._meta, "content": "deletes"}
+
+
+class _Producer(_FastAppendFiles):
+    """Makes the snapshot of a `Delta`, again whenever another commit came first."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        delta: Delta,
+        check: Callable[[TableMetadata], None],
+        name: Callable[[], str],
+        branch: str,
+    ) -> None:
+        super().__init__(
+            operation=_operation(delta),
+            transaction=transaction,
+            io=transaction._table.io,  # noqa: SLF001 - the point of this module
+            snapshot_properties=dict(delta.properties),
+            branch=branch,
+        )
+        self._delta = delta
+        self._check = check
+        self._name = name
+        self._found: list[DataFile] = []
+        # Stands in the names of manifests and of their list, where the client has a UUID.
+        self.commit_uuid = name()  # type: ignore[assignment]
+
+    def _refresh_for_retry(self) -> None:
+        super()._refresh_for_retry()
+        self.commit_uuid = self._name()  # type: ignore[assignment]
+
+    def _validate_concurrency(self) -> None:
+        """Raises what `check` does where this must not be committed any more as it is."""
+        self._check(self._transaction._table.metadata)  # noqa: SLF001 - the point of this module
+
+    def _manifests(self) -> list[ManifestFile]:
+        self._found = []
+        there = self._existing_manifests()
+        if self._delta.removed:
+            there = [m for old in there for m in self._without_removed(old)]
+        return self._added() + self._merged(there)
+
+    def _added(self) -> list[ManifestFile]:
+        groups: dict[tuple[int, bool], list[DataFile]] = defaultdict(list)
+        for file in self._delta.added:
+            groups[file.spec_id, file.content != DataFileContent.DATA].append(file)
+        made = []
+        for (spec_id, deletes), files in groups.items():
+            with self._writer(self.spec(spec_id), deletes=deletes) as writer:
+                for file in files:
+                    writer.add_entry(self._entry(file, ManifestEntryStatus.ADDED))
+            made.append(writer.to_manifest_file())
+        return made
+
+    def _without_removed(self, manifest: ManifestFile) -> list[ManifestFile]:
+        """The manifest, written anew if it holds a file that is removed."""
+        entries = self.fetch_manifest_entry(manifest)
+        removed = self._delta.removed
+        if not any(e.data_file.file_path in removed for e in entries):
+            return [manifest]
+        deletes = manifest.content == ManifestContent.DELETES
+        with self._writer(self.spec(manifest.partition_spec_id), deletes=deletes) as writer:
+            for entry in entries:
+                gone = entry.data_file.file_path in removed
+                if gone:
+                    self._found.append(entry.data_file)
+                (writer.delete if gone else writer.existing)(entry)
+        return [writer.to_manifest_file()]
+
+    def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
+        """Small manifests made one once there are many."""
+        properties = self._transaction.table_metadata.properties
+        if properties.get("commit.manifest-merge.enabled", "true") != "true":
+            return manifests
+        least = int(properties.get("commit.manifest.min-count-to-merge", _MERGED))
+        target = int(properties.get("commit.manifest.target-size-bytes", _TARGET))
+        groups: dict[tuple[int, ManifestContent], list[ManifestFile]] = defaultdict(list)
+        for manifest in manifests:
+            # What this snapshot wrote says what it removed, and stays as it is.
+            if (
+                manifest.manifest_length < target
+                and manifest.added_snapshot_id != self._snapshot_id
+            ):
+                groups[manifest.partition_spec_id, manifest.content].append(manifest)
+        for (spec_id, content), small in groups.items():
+            if len(small) < least:
+                continue
+            chosen = _fitting(small, target)
+            deletes = content == ManifestContent.DELETES
+            entries = [e for m in chosen for e in self.fetch_manifest_entry(m)]
+            gone = {m.manifest_path for m in chosen}
+            manifests = [m for m in manifests if m.manifest_path not in gone]
+            if entries:
+                with self._writer(self.spec(spec_id), deletes=deletes) as writer:
+                    for entry in entries:
+                        writer.existing(entry)
+                manifests.append(writer.to_manifest_file())
+        return manifests
+
+    def _entry(self, file: DataFile, status: ManifestEntryStatus) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=status,
+            snapshot_id=self._snapshot_id,
+            sequence_number=None,
+            file_sequence_number=None,
+            data_file=file,
+        )
+
+    def _writer(self, spec: PartitionSpec, *, deletes: bool) -> ManifestWriter:
+        if not deletes:
+            return self.new_manifest_writer(spec)
+        return _DeletesWriter(
+            spec, self.schema(), self.new_manifest_output(), self._snapshot_id, self._compression
+        )
+
+    def _summary(self, snapshot_properties: Mapping[str, str] | None = None) -> Summary:
+        metadata = self._transaction.table_metadata
+        limit = int(metadata.properties.get("write.summary.partition-limit", 0))
+        collector = SnapshotSummaryCollector(partition_summary_limit=limit)
+        specs, schema = metadata.specs(), metadata.schema()
+        for file in self._delta.added:
+            collector.add_file(file, schema, specs[file.spec_id])
+        for file in self._found:
+            collector.remove_file(file, schema, specs[file.spec_id])
+        parent = self._parent_snapshot_id
+        before = None if parent is None else metadata.snapshot_by_id(parent)
+        # The client adds up totals for three kinds of operation only.
+        made = update_snapshot_summaries(
+            Summary(Operation.OVERWRITE, **collector.build(), **dict(snapshot_properties or {})),
+            None if before is None else before.summary,
+        )
+        return Summary(self._operation, **made.additional_properties)
+
+
+def _operation(delta: Delta) -> Operation:
+    if delta.replaces:
+        return Operation.REPLACE
+    kinds = {file.content == DataFileContent.DATA for file in delta.added}
+    if delta.removed or kinds == {True, False}:
+        return Operation.OVERWRITE
+    return Operation.DELETE if kinds == {False} else Operation.APPEND
+
+
+def _fitting(small: Iterable[ManifestFile], target: int) -> list[ManifestFile]:
+    """As many as make one manifest of about the target's size."""
+    chosen, size = [], 0
+    for manifest in small:
+        chosen.append(manifest)
+        size += manifest.manifest_length
+        if size >= target:
+            break
+    return chosen
+
+
+def commit_delta(
+    table: Table,
+    delta: Delta,
+    *,
+    check: Callable[[TableMetadata], None],
+    name: Callable[[], str],
+    settings: Mapping[str, str],
+    branch: str,
+) -> int:
+    """Commit to a branch of the table, as it is known now or as it has become meanwhile.
+
+    Args:
+        table: its metadata are those of the commit afterwards.
+        delta: what changes.
+        check: called with newer metadata before each further attempt; raises where the delta does
+            not fit them any more.
+        name: for each attempt's manifests.
+        settings: properties that the table gets in the same commit.
+        branch: its name.
+
+    Returns:
+        The id of the snapshot.
+
+    Raises:
+        CommitFailedException: other commits came first again and again; nothing was changed.
+    """
+    transaction: Any = table.transaction()
+    if settings:
+        transaction.set_properties(dict(settings))
+    producer = _Producer(transaction, delta, check, name, branch)
+    producer.commit()
+    transaction.commit_transaction()
+    return producer.snapshot_id

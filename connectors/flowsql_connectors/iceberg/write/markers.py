@@ -1,0 +1,119 @@
+"""What a table says of the jobs that wrote it: keys in the summaries of its snapshots.
+
+| key | value |
+| --- | --- |
+| `flowsql.job-id` | the job |
+| `flowsql.run` | its run |
+| `flowsql.sink-id` | which of its sinks |
+| `flowsql.checkpoint-id` | the checkpoint whose rows the snapshot brings |
+
+The last of them is also a property of the table, `flowsql.committed.<sink>`: snapshots expire.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
+
+__all__ = ["Marker", "branch_snapshots", "last_marker", "marked_jobs"]
+
+_JOB: Final = "flowsql.job-id"
+_RUN: Final = "flowsql.run"
+_SINK: Final = "flowsql.sink-id"
+_CHECKPOINT: Final = "flowsql.checkpoint-id"
+_PROPERTY: Final = "flowsql.committed."
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A checkpoint whose rows a table has.
+
+    Attributes:
+        snapshot: that brought them; None where it expired.
+    """
+
+    job: str
+    run: str
+    sink: str
+    checkpoint: int
+    snapshot: int | None = None
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """For the snapshot."""
+        return {
+            _JOB: self.job,
+            _RUN: self.run,
+            _SINK: self.sink,
+            _CHECKPOINT: str(self.checkpoint),
+        }
+
+    def setting(self, tag: str) -> dict[str, str]:
+        """For the table; `tag` is the sink's."""
+        kept = [self.job, self.run, self.sink, self.checkpoint]
+        return {_PROPERTY + tag: json.dumps(kept)}
+
+    def covers(self, run: str, checkpoint: int) -> bool:
+        """Whether that checkpoint's rows are there as well."""
+        return self.run == run and self.checkpoint >= checkpoint
+
+
+def branch_snapshots(metadata: TableMetadata, branch: str) -> Iterator[Snapshot]:
+    """The snapshots of a branch, newest first, as far back as they are kept."""
+    at = metadata.snapshot_by_name(branch)
+    while at is not None:
+        yield at
+        parent = at.parent_snapshot_id
+        at = None if parent is None else metadata.snapshot_by_id(parent)
+
+
+def last_marker(
+    metadata: TableMetadata, branch: str, job: str, sink: str | None = None
+) -> Marker | None:
+    """The newest marker of a job, or of one of its sinks; None where the branch has none."""
+    whole = False
+    for snapshot in branch_snapshots(metadata, branch):
+        found = _of_snapshot(snapshot)
+        if found is not None and found.job == job and sink in {None, found.sink}:
+            return found
+        whole = snapshot.parent_snapshot_id is None
+    # From the first snapshot on there is none: what a property says was rolled back.
+    if whole:
+        return None
+    kept = [m for m in _of_properties(metadata) if m.job == job and sink in {None, m.sink}]
+    return max(kept, key=lambda m: m.checkpoint, default=None)
+
+
+def marked_jobs(metadata: TableMetadata, branch: str) -> list[str]:
+    """The jobs whose rows a branch has, in order of their names."""
+    found = {m.job for s in branch_snapshots(metadata, branch) if (m := _of_snapshot(s))}
+    return sorted(
+        found | {m.job for m in _of_properties(metadata) if last_marker(metadata, branch, m.job)}
+    )
+
+
+def _of_snapshot(snapshot: Snapshot) -> Marker | None:
+    summary = snapshot.summary
+    if summary is None or summary.get(_JOB) is None:
+        return None
+    try:
+        job, run, sink = (str(summary[key]) for key in (_JOB, _RUN, _SINK))
+        return Marker(job, run, sink, int(str(summary[_CHECKPOINT])), snapshot.snapshot_id)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _of_properties(metadata: TableMetadata) -> Iterator[Marker]:
+    for key, text in metadata.properties.items():
+        if not key.startswith(_PROPERTY):
+            continue
+        try:
+            job, run, sink, checkpoint = json.loads(text)
+        except (ValueError, TypeError):
+            continue
+        yield Marker(str(job), str(run), str(sink), int(checkpoint))

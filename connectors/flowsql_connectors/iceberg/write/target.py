@@ -1,0 +1,232 @@
+"""The table that a sink writes: found or made, looked at again before each commit."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from flowsql.connector import Attempt, Committed, ConnectorTable
+from flowsql.errors import ConnectorError
+from flowsql_connectors.iceberg.catalogs import (
+    CatalogAddress,
+    catalog_address,
+    open_catalog,
+    table_identifier,
+    telling,
+)
+from flowsql_connectors.iceberg.schema import check_declared, iceberg_schema, partition_spec
+from flowsql_connectors.iceberg.storage import metadata_named
+from flowsql_connectors.iceberg.write.commit import Conflict, Delta, commit_delta
+from flowsql_connectors.iceberg.write.markers import Marker, last_marker, marked_jobs
+from flowsql_connectors.iceberg.write.names import FileNames, sink_tag
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
+
+__all__ = ["CREATED_BY", "Target", "committed_by", "find_table", "holders_of"]
+
+CREATED_BY: Final = "flowsql.created-by"
+_PREFIXES: Final = ("write.", "commit.", "read.", "history.", "gc.", "schema.")
+_VERSION: Final = 2
+
+
+def find_table(table: ConnectorTable) -> Table | None:
+    """The table as it is in its catalog, or None where there is none.
+
+    Raises:
+        ConnectorError: the catalog cannot be asked.
+    """
+    from pyiceberg.exceptions import (  # noqa: PLC0415 - the client
+        NoSuchNamespaceError,
+        NoSuchTableError,
+    )
+
+    address = catalog_address(table.options)
+    if address.file is not None and not address.file.exists():
+        return None
+    catalog = open_catalog(address)
+    with telling(address, catalog, table_identifier(table)):
+        try:
+            return catalog.load_table(table_identifier(table))
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+
+
+def committed_by(table: ConnectorTable, job: str) -> Committed | None:
+    """What the table has of a job."""
+    found = find_table(table)
+    if found is None:
+        return None
+    marker = last_marker(found.metadata, table.options["branch"], job)
+    if marker is None:
+        return None
+    return Committed(marker.run, marker.checkpoint)
+
+
+def holders_of(table: ConnectorTable) -> list[str]:
+    """The jobs whose rows the table has."""
+    found = find_table(table)
+    return [] if found is None else marked_jobs(found.metadata, table.options["branch"])
+
+
+class Target:
+    """A table that one attempt of a job writes.
+
+    Attributes:
+        declared: the table as it is declared.
+        table: as it was known last.
+        attempt: whose work this is.
+        sink: which of the job's sinks.
+        tag: what the names of its files begin with.
+        names: gives them.
+        branch: that is written.
+    """
+
+    def __init__(self, declared: ConnectorTable, attempt: Attempt, sink: str) -> None:
+        self.declared = declared
+        self.attempt = attempt
+        self.sink = sink or declared.name
+        self.tag = sink_tag(attempt.job, self.sink)
+        self.names = FileNames(self.tag, attempt)
+        self.branch: str = declared.options["branch"]
+        self._address: CatalogAddress = catalog_address(declared.options)
+        self._identifier = table_identifier(declared)
+        self._catalog: Catalog = open_catalog(self._address, make=True)
+        self.table: Table = self._found_or_made()
+
+    @property
+    def metadata(self) -> TableMetadata:
+        """As they were known last."""
+        return self.table.metadata
+
+    @property
+    def by_client(self) -> bool:
+        """Whether metadata files are written here rather than by the catalog's server."""
+        return self._address.kind != "rest"
+
+    @property
+    def head(self) -> int | None:
+        """The newest snapshot of the branch, as it was known last."""
+        found = self.metadata.snapshot_by_name(self.branch)
+        return None if found is None else found.snapshot_id
+
+    def location(self, folder: str, name: str) -> str:
+        """Where a new file goes."""
+        return self.table.location_provider().new_data_location(f"{folder}{name}")
+
+    def refresh(self) -> None:
+        """Look at the table again."""
+        with self.telling():
+            self.table.refresh()
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Errors of the client, with their cures."""
+        with telling(self._address, self._catalog, self._identifier):
+            yield
+
+    def is_done(self, run: str, checkpoint: int, metadata: TableMetadata | None = None) -> bool:
+        """Whether the table has a checkpoint's rows."""
+        found = last_marker(metadata or self.metadata, self.branch, self.attempt.job, self.sink)
+        return found is not None and found.covers(run, checkpoint)
+
+    def commit(
+        self,
+        delta: Delta,
+        run: str,
+        checkpoint: int,
+        check: Callable[[TableMetadata], None],
+    ) -> int | None:
+        """Commit a checkpoint's files, with its marker.
+
+        Returns:
+            The snapshot, or None where `check` found that another commit stands against it.
+
+        Raises:
+            ConnectorError: it could not be committed.
+        """
+        from pyiceberg.exceptions import CommitFailedException  # noqa: PLC0415 - the client
+
+        marker = Marker(self.attempt.job, run, self.sink, checkpoint)
+        marked = Delta(delta.added, delta.removed, delta.replaces, marker.summary)
+        with self.telling(), metadata_named(self._unfinished):
+            try:
+                return commit_delta(
+                    self.table,
+                    marked,
+                    check=check,
+                    name=lambda: self.names.new(""),
+                    settings=marker.setting(self.tag),
+                    branch=self.branch,
+                )
+            except Conflict:
+                return None
+            except CommitFailedException as error:
+                raise ConnectorError(
+                    f'could not commit to table "{self.declared.name}": other writers came first',
+                    detail=str(error).partition("\n")[0],
+                    hint="Trying again is safe. Where many write one table, raise its property "
+                    "'commit.retry.num-retries'.",
+                ) from None
+
+    def _unfinished(self) -> str:
+        return self.names.new("-metadata")
+
+    # -- making it ------------------------------------------------------------------------------
+
+    def _found_or_made(self) -> Table:
+        from pyiceberg.exceptions import (  # noqa: PLC0415 - the client
+            NoSuchNamespaceError,
+            NoSuchTableError,
+        )
+
+        with self.telling(), metadata_named(self._unfinished):
+            try:
+                found = self._catalog.load_table(self._identifier)
+            except (NoSuchTableError, NoSuchNamespaceError):
+                found = self._made()
+        self._check(found)
+        return found
+
+    def _made(self) -> Table:
+        from pyiceberg.exceptions import TableAlreadyExistsError  # noqa: PLC0415 - the client
+
+        schema = iceberg_schema(self.declared)
+        self._catalog.create_namespace_if_not_exists(self._identifier[:-1])
+        try:
+            return self._catalog.create_table(
+                self._identifier,
+                schema,
+                partition_spec=partition_spec(self.declared, schema),
+                properties=self._properties(),
+            )
+        except TableAlreadyExistsError:
+            return self._catalog.load_table(self._identifier)
+
+    def _properties(self) -> dict[str, str]:
+        """What is written of the table's own settings, and what a table of snapshots needs."""
+        given: Mapping[str, Any] = self.declared.options
+        made = {
+            "format-version": str(_VERSION),
+            "write.metadata.delete-after-commit.enabled": "true",
+            CREATED_BY: self.names.new(""),
+        }
+        for key in given:
+            if key.startswith(_PREFIXES) and given[key] is not None:
+                value = given[key]
+                made[key] = str(value).lower() if isinstance(value, bool) else str(value)
+        return made
+
+    def _check(self, found: Table) -> None:
+        if found.metadata.format_version != _VERSION:
+            raise ConnectorError(
+                f'table "{self.declared.name}" has format version {found.metadata.format_version}, '
+                f"and only version {_VERSION} can be written",
+                hint="Bring a table of version 1 to version 2 (pyiceberg: "
+                "table.transaction().upgrade_table_version(2)); write to another table instead of "
+                "one of version 3.",
+            )
+        check_declared(self.declared, found.schema(), written=True)
