@@ -57,7 +57,7 @@ CATALOG_OPTIONS: Final = (
     Option(
         "rest.#",
         OptionType.STRING,
-        "Settings of REST: `rest.sigv4-enabled`, `rest.signing-region` …",
+        "Settings of REST: `rest.sigv4-enabled`, `rest.signing-region` and others.",
     ),
     Option("jdbc.user", OptionType.STRING, "The role that a `jdbc` catalog connects as."),
     Option("jdbc.password", OptionType.STRING, "Its password.", secret=True),
@@ -71,13 +71,15 @@ CATALOG_OPTIONS: Final = (
         "Whether buckets stand in the path rather than in the host's name; where `s3.endpoint` is"
         " given they do unless this says false.",
     ),
-    Option("s3.#", OptionType.STRING, "Settings of S3: `s3.endpoint`, `s3.region` …"),
-    Option("client.#", OptionType.STRING, "Settings of AWS: `client.region` …"),
+    Option("s3.#", OptionType.STRING, "Settings of S3: `s3.endpoint`, `s3.region` and others."),
+    Option("client.#", OptionType.STRING, "Settings of AWS: `client.region` and others."),
     Option("glue.access-key-id", OptionType.STRING, "The key for Glue.", secret=True),
     Option("glue.secret-access-key", OptionType.STRING, "The key's secret.", secret=True),
     Option("glue.session-token", OptionType.STRING, "The token of a temporary key.", secret=True),
     Option(
-        "glue.#", OptionType.STRING, "Settings of Glue: `glue.id`, `glue.region`, `glue.endpoint` …"
+        "glue.#",
+        OptionType.STRING,
+        "Settings of Glue: `glue.id`, `glue.region`, `glue.endpoint` and others.",
     ),
     Option(
         "gcs.oauth2.token", OptionType.STRING, "The token for Google Cloud Storage.", secret=True

@@ -18,6 +18,8 @@ OURS = {
     "datagen",
     "fake-database",
     "filesystem",
+    "iceberg",
+    "postgres-cdc",
     "print",
     "values",
 }
