@@ -46,9 +46,19 @@ from flowsql_connectors.postgres_cdc.server.published import look_at_publication
 from flowsql_connectors.postgres_cdc.server.slot_checks import drop_idle_slot, end_of_log, idle_slot
 from flowsql_connectors.postgres_cdc.server.watching import Budget, Watch
 from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup
-from flowsql_connectors.postgres_cdc.snapshot.chunked import EXPORTED, UNREAD, SourceTable
+from flowsql_connectors.postgres_cdc.snapshot.chunked import (
+    EXPORTED,
+    UNREAD,
+    SourceTable,
+    read_anew,
+)
 from flowsql_connectors.postgres_cdc.snapshot.cutting import Cutter, rows_about
-from flowsql_connectors.postgres_cdc.snapshot.holding import SnapshotHolder, wait_for_running
+from flowsql_connectors.postgres_cdc.snapshot.holding import (
+    Exported,
+    SnapshotHolder,
+    wait_for_commits,
+    wait_for_running,
+)
 from flowsql_connectors.postgres_cdc.snapshot.visibility import Snapshot
 
 __all__ = ["PostgresSource"]
@@ -108,6 +118,8 @@ class PostgresSource(Source):
         # Made by this start, with no checkpoint yet; and what goes at the job's end.
         self._made_slot = self._made_publication = False
         self._own_slot = self._own_publication = False
+        # Transactions that only the slot's own snapshot saw.
+        self._hanging: list[int] = []
         self._cutter = Cutter(self._server, ())
         self._published: JSON | None = None
         self._newly_published = False
@@ -132,12 +144,16 @@ class PostgresSource(Source):
                 split = f"{name}:{index}"
                 if table.read[index] != UNREAD or split in self._given:
                     continue
+                if table.anew and index:
+                    # The first one takes back what was read before.
+                    break
                 self._given.add(split)
                 payload = {
                     "table": name,
                     "low": chunk.low,
                     "high": chunk.high,
                     "snapshot": self._snapshot,
+                    "anew": table.anew,
                 }
                 found.append(Split(split, feeds, payload, snapshot=True))
         if self._all_read and self._needs_log and not self._log_given:
@@ -150,7 +166,7 @@ class PostgresSource(Source):
 
     @property
     def discovery_interval(self) -> float | None:
-        if not self._cutter.over:
+        if not self._cutter.over or any(t.anew for t in self._tables.values()):
             return _SHORT
         if self._watch is not None:
             # What it finds may end the job at any time.
@@ -178,7 +194,7 @@ class PostgresSource(Source):
             self._log_read = True
             return ()
         name, _, index = split.rpartition(":")
-        self._tables[name].read[int(index)] = self._current
+        self._tables[name].was_read(int(index), self._current)
         if not self._all_read:
             return ()
         self._let_go_of_snapshot()
@@ -200,6 +216,7 @@ class PostgresSource(Source):
             "tables": {name: t.described() for name, t in self._tables.items()},
             "snapshots": [s.described() for s in self._snapshots],
             "published": self._published,
+            "hanging": self._hanging,
         }
 
     def status(self) -> SourceStatus:
@@ -401,20 +418,28 @@ class PostgresSource(Source):
             if self._mode == "latest-offset":
                 if self._newly_published:
                     # What began before has changes that were not published.
-                    wait_for_running(self._server, self._connection, self._slot)
+                    self._wait_for_running()
                 self._start = max(self._start, end_of_log(self._server, self._connection))
             elif snapshot:
-                wait_for_running(self._server, self._connection, self._slot)
+                self._wait_for_running()
                 self._take_snapshot()
         self._acknowledged = self._start
         for table in self._tables.values():
             table.cut = not snapshot
+
+    def _wait_for_running(self) -> None:
+        wait_for_running(self._server, self._connection, self._slot, self._context.tell)
 
     def _make_slot(self, replication: Connection, *, export: bool) -> None:
         self._start, self._snapshot = slots.create_slot(
             self._server, replication, self._slot, temporary=False, export=export
         )
         self._made_slot = self._own_slot = True
+        if self._snapshot is not None and not slots.is_standby(self._server, self._connection):
+            exported = Exported(self._server, self._connection, self._snapshot, self._tables)
+            self._hanging = exported.hanging
+            for name, table in self._tables.items():
+                table.files = exported.files[name]
         until = "its snapshot is read" if self.bounded else "it is dropped"
         self._context.tell(
             f'replication slot "{self._slot}" was made in PostgreSQL server "{self._server}":'
@@ -466,6 +491,7 @@ class PostgresSource(Source):
         self._logged = position["slot"] is not None
         self._own_slot = position["ours"]
         self._log_read = position["over"]
+        self._hanging = position.get("hanging", [])
         if self._over:
             return
         if not self._logged:
@@ -493,8 +519,13 @@ class PostgresSource(Source):
 
     def _take_snapshot(self) -> None:
         """The snapshot for what is unread, with the bound behind all that it sees."""
-        self._snapshots.append(self._hold_snapshot().bounded(self._connection))
+        wait_for_commits(self._server, self._connection, self._hanging, self._context.tell)
+        self._hanging = []
+        holder = self._hold_snapshot()
+        self._snapshots.append(holder.bounded(self._connection))
         self._current = len(self._snapshots)
+        for told in read_anew(self._tables.values(), holder.files, self._held):
+            self._context.tell(told)
 
     def _take_chunks(self) -> None:
         """Those that were cut meanwhile."""

@@ -16,30 +16,19 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from flowsql.connector import JSON, Piece, Poll, Split
+from flowsql.connector import JSON, Emptied, Piece, Poll, Split
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.decode.copy_binary import CopyDecoder
 from flowsql_connectors.postgres_cdc.rows import RowShape
 from flowsql_connectors.postgres_cdc.server.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
 from flowsql_connectors.postgres_cdc.snapshot.chunks import Chunk, ChunkKey
+from flowsql_connectors.postgres_cdc.snapshot.files import rewritten
 
 __all__ = ["ChunkReader", "SnapshotTable"]
 
 _BATCH_BYTES: Final = 32 << 20
 _LOOK_SECONDS: Final = 1.0
-
-# The catalogue as the snapshot saw it, beside the table's file now.
-_REWRITTEN: Final = """
-WITH RECURSIVE part(oid) AS (
-  SELECT %s::int8::oid
-  UNION ALL
-  SELECT i.inhrelid FROM part JOIN pg_inherits i ON i.inhparent = part.oid
-  JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition
-)
-SELECT c.relname FROM part JOIN pg_class c ON c.oid = part.oid
-WHERE c.relkind = 'r' AND pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
-"""
 
 
 class SnapshotTable:
@@ -74,6 +63,7 @@ class ChunkReader:
         self._shapes: deque[RowShape] = deque()
         self._decoder: CopyDecoder | None = None
         self._copying = False
+        self._emptied: tuple[Piece | Emptied, ...] = ()
         self._rows = 0
 
     @property
@@ -109,11 +99,11 @@ class ChunkReader:
         batch = self._decoder.decode(messages)
         shape = self._shapes[0]
         ended = self._decoder.finished
-        pieces: tuple[Piece, ...] = ()
+        pieces, self._emptied = self._emptied, ()
         if batch.num_rows:
             columns = batch.columns if shape.readings else ()
             changes = shape.changes(columns, batch.num_rows, None, None)
-            pieces = (Piece(shape.table.name, self._split.id, changes),)
+            pieces = (*pieces, Piece(shape.table.name, self._split.id, changes))
             self._rows += batch.num_rows
         if ended:
             self._end()
@@ -121,7 +111,7 @@ class ChunkReader:
                 return self._finished(pieces)
         return Poll(pieces, boundary=False, consistent=False) if pieces else None
 
-    def _finished(self, pieces: tuple[Piece, ...] = ()) -> Poll:
+    def _finished(self, pieces: tuple[Piece | Emptied, ...] = ()) -> Poll:
         assert self._split is not None
         self._end_transaction(self._tables[self._split.payload["table"]].source)
         result: JSON = {"rows": self._rows}
@@ -132,6 +122,8 @@ class ChunkReader:
     def _begin(self, split: Split) -> None:
         self._split = split
         self._shapes = deque(self._tables[split.payload["table"]].shapes)
+        if split.payload["anew"]:
+            self._emptied = tuple(Emptied(s.table.name, split.id) for s in self._shapes)
         if self._connection is None:
             self._connection = self._server.connect()
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -147,9 +139,9 @@ class ChunkReader:
     def _end_transaction(self, table: ServerTable) -> None:
         """Raise where the table was emptied or rewritten since the snapshot; let go of it."""
         assert self._connection is not None
-        rewritten = self._server.rows(self._connection, _REWRITTEN, table.oid)
+        emptied = rewritten(self._server, self._connection, table.oid)
         self._connection.execute("COMMIT")
-        if rewritten:
+        if emptied:
             raise ConnectorError(
                 f'table "{table}" of the server was truncated or rewritten while its rows were read',
                 detail="A snapshot from before sees none of them.",

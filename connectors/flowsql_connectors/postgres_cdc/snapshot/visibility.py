@@ -54,6 +54,10 @@ class Snapshot:
         """For a checkpoint."""
         return {"highest": self.highest, "running": sorted(self.running), "bound": self.bound}
 
+    def sees(self, xid: int) -> bool:
+        """Whether it saw a transaction, by its number with epoch."""
+        return xid < self.highest and xid not in self.running
+
     def visible(self, xid: npt.NDArray[np.uint32]) -> Mask:
         """Whether the snapshot saw the transactions; their numbers have no epoch."""
         behind = (xid - np.uint32(self.highest & 0xFFFFFFFF)).view(np.int32) >= 0

@@ -1,0 +1,36 @@
+"""The files of a table: others where it was truncated or rewritten."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+
+__all__ = ["files_of", "rewritten"]
+
+# The catalogue as the snapshot saw it, beside the table's file now.
+_FILES: Final = """
+WITH RECURSIVE part(oid) AS (
+  SELECT %s::int8::oid
+  UNION ALL
+  SELECT i.inhrelid FROM part JOIN pg_inherits i ON i.inhparent = part.oid
+  JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition
+)
+SELECT c.oid::text, c.relfilenode::int8, pg_relation_filenode(c.oid)::int8
+FROM part JOIN pg_class c ON c.oid = part.oid
+WHERE c.relkind = 'r' ORDER BY c.oid
+"""
+
+
+def rewritten(server: Server, connection: Connection, oid: int) -> bool:
+    """Whether a table has got another file since the snapshot that the connection reads under."""
+    return any(seen != now for _, seen, now in _files(server, connection, oid))
+
+
+def files_of(server: Server, connection: Connection, oid: int) -> dict[str, int]:
+    """Which file a table is, or each of its parts by their oid, in the connection's snapshot."""
+    return {part: seen for part, seen, _ in _files(server, connection, oid)}
+
+
+def _files(server: Server, connection: Connection, oid: int) -> list[tuple[Any, ...]]:
+    return server.rows(connection, _FILES, oid)
