@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +36,31 @@ from tests.services.proxy import CuttingProxy
 from tests.services.writing import make_tables
 
 _ALL = bool(os.environ.get("FLOWSQL_TEST_ALL"))
-_KILLS = int(os.environ.get("FLOWSQL_POSTGRES_KILLS") or (50 if _ALL else 4))
-_RESTARTS = 10 if _ALL else 2
-_CUTS = 20 if _ALL else 3
+# Each has a server, tables and a snapshot of its own.
+_VERSIONS = (12, 14, 15, 17, 18) if _ALL else (15,)
+_KILLS = int(os.environ.get("FLOWSQL_POSTGRES_KILLS") or (100 if _ALL else 50))
+_RESTARTS = 10
+_CUTS = 20
 _ACCOUNTS = 20_000 if _ALL else 5_000
-_RATE = 2_000 if _ALL else 400
-_LARGE = 200_000 if _ALL else 40_000
-_EVERY = 8 if _ALL else 4  # seconds between large transactions
-_LONGEST = 3.0 if _ALL else 0.8  # seconds of a run that is killed
-_PAUSE = 8.0 if _ALL else 1.8
-_WANTED = 500 if _ALL else 100
+_CHUNKS = 100 if _ALL else 40  # of a table
+_RATE = 2_000  # transactions a second
+_LEAST = 1_000 if _ALL else 0  # of them that a loaded machine gets to
+_LARGE = 200_000 if _ALL else 20_000  # rows
+_EVERY = 25 if _ALL else 8  # seconds between large transactions
+_LONGEST = 1.0 if _ALL else 0.4  # seconds of a run that is killed at no named moment
+_WANTED = 500
 
 _JOB = """
 SET 'pipeline.name' = 'bank';
 SET 'execution.checkpointing.dir' = '{folder}/jobs';
 SET 'execution.checkpointing.interval' = '100ms';
 CREATE TABLE accounts_a (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
-  WITH ({options}, 'table-name' = 'accounts_a');
+  WITH ({options}, 'table-name' = 'accounts_a', 'scan.incremental.snapshot.chunk.size' = '{small}');
 CREATE TABLE accounts_b (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
-  WITH ({options}, 'table-name' = 'accounts_b', 'changelog-mode' = 'upsert');
+  WITH ({options}, 'table-name' = 'accounts_b', 'scan.incremental.snapshot.chunk.size' = '{small}',
+    'changelog-mode' = 'upsert');
 CREATE TABLE things (id BIGINT, name STRING, amount DECIMAL(12, 2), flag BOOLEAN)
-  WITH ({options}, 'table-name' = 'things');
+  WITH ({options}, 'table-name' = 'things', 'scan.incremental.snapshot.chunk.size' = '{large}');
 CREATE TABLE held_a (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
   WITH ('connector' = 'changelog-sqlite', 'path' = '{folder}/out.db');
 CREATE TABLE held_b (id INT, balance BIGINT, version BIGINT, PRIMARY KEY (id) NOT ENFORCED)
@@ -96,17 +101,22 @@ class _World:
             "database-name": "postgres",
             "schema-name": "public",
             "slot.name": "bank",
-            "scan.incremental.snapshot.chunk.size": str(_ACCOUNTS // 50),
         }
         given = ", ".join(f"'{k}' = '{v}'" for k, v in options.items())
-        (folder / "job.sql").write_text(_JOB.format(folder=folder, options=given))
+        (folder / "job.sql").write_text(
+            _JOB.format(
+                folder=folder, options=given, small=_ACCOUNTS // _CHUNKS, large=_LARGE // _CHUNKS
+            )
+        )
         self._writer = subprocess.Popen(
-            [sys.executable, "-m", "tests.services.writing", server.dsn(), str(_RATE), "3",
-             str(_LARGE), str(_EVERY)],
+            [sys.executable, "-m", "tests.services.writing", server.dsn(), str(_RATE), str(_LARGE),
+             str(_EVERY)],
             cwd=REPOSITORY, stdout=subprocess.PIPE,
         )  # fmt: skip
         self.faults: Counter[str] = Counter()
         self.plagued = threading.Event()
+        self.left_alone = threading.Event()
+        self._runs = 0
         self._over = threading.Event()
         self._plague = threading.Thread(target=self._be_plagued)
         self._plague.start()
@@ -118,20 +128,33 @@ class _World:
         self._over.set()
         self._plague.join()
 
-    def stop_writing(self) -> str:
-        """Transactions and seconds, as text; "" where it was stopped before."""
+    def stop_writing(self) -> tuple[int, float]:
+        """How many transactions it made in how many seconds; the last one is shown as one."""
         self._writer.send_signal(signal.SIGTERM)
         out, _ = self._writer.communicate(timeout=60)
-        return out.decode().strip() if out else ""
+        assert self._writer.returncode == 0
+        ((made,),) = self.server.execute("SELECT count(*) - 1 FROM committed")
+        # The transactions that overlapped with it may have ended later.
+        self.server.execute("CALL keep_busy(0.01, 100, 0, 0)")
+        return made, float(out)
+
+    def note_run(self) -> None:
+        """One more was started."""
+        self._runs += 1
 
     def _be_plagued(self) -> None:
-        """Restarts and cuts in any order."""
+        """Restarts and cuts in any order: one with every other run, and some once there is one."""
         chance = random.Random(5)
         ways = ["fast", "immediate", "kill"]
         faults = [ways[i % 3] for i in range(_RESTARTS)] + ["cut"] * _CUTS
         chance.shuffle(faults)
+        early = len(faults) * 2 // 3
         for number, fault in enumerate(faults):
-            if self._over.wait(chance.uniform(0.3, _PAUSE)):
+            due = 1 + number * _KILLS // early if number < early else sys.maxsize
+            while self._runs < due and not self.left_alone.is_set():
+                if self._over.wait(0.02):
+                    return
+            if self._over.wait(chance.uniform(0, _LONGEST) if number < early else 0.6):
                 return
             if fault != "cut":
                 self.server.restart(fault)
@@ -194,10 +217,23 @@ def _decimal(value: Any) -> Decimal | None:
     return None if value is None else Decimal(value)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[_World]:
+class _Job(SqlJob):
+    """Reads in a process of its own, as it does by itself, and in that of the engine in turns."""
+
+    def __init__(self, zygote: Zygote, world: _World) -> None:
+        super().__init__(zygote, world.folder / "job.sql", world.folder / "jobs", "bank")
+        self._world = world
+        self._readers = cycle(["process", "thread"])
+
+    def start(self, *arguments: str, **faults: object) -> Child:
+        self._world.note_run()
+        return super().start("-D", f"pipeline.reader={next(self._readers)}", *arguments, **faults)
+
+
+@pytest.fixture(params=_VERSIONS)
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[_World]:
     """On a server of its own, which restarts."""
-    with started(15) as server, CuttingProxy(server.port) as proxy:
+    with started(request.param) as server, CuttingProxy(server.port) as proxy:
         made = _World(tmp_path, server, proxy)
         yield made
         made.close()
@@ -218,23 +254,23 @@ def test_whatever_dies_when(
     world: _World, zygote: Zygote, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tables are equal at the end, and no sum was shown that was not that of a commit."""
-    folder = world.folder
-    job = SqlJob(zygote, folder / "job.sql", folder / "jobs", "bank")
-    chance = random.Random(int(os.environ.get("FLOWSQL_SEED") or 13))
+    job = _Job(zygote, world)
+    chance = random.Random(int(os.environ.get("FLOWSQL_SEED") or world.server.version))
     how: dict[str, Any] = {"longest": _LONGEST, "patient": 0.8, "forgiven": _LOST}
     early = kill_often(job, _KILLS // 2, chance, **how)
     # The rest of them die while only the log is read.
     _again_until(job, job.start(), lambda: _consistent(job)).kill()
-    late = kill_often(job, _KILLS - _KILLS // 2, chance, **how)
+    late = kill_often(job, _KILLS - _KILLS // 2, chance, progress=world.shown, **how)
+    world.left_alone.set()
     child = _again_until(
         job, job.start(), lambda: world.plagued.is_set() and world.distinct() > _WANTED + 50
     )
-    written = world.stop_writing()
+    made, seconds = world.stop_writing()
     tables = ("accounts_a", "accounts_b", "things")
     wanted = {t: world.in_server(t) for t in tables}
     last = world.server.execute("SELECT max(version) FROM committed")[0][0]
     # Every transaction raises it, and all tables of one are shown by one checkpoint.
-    job.until(child, lambda: world.shown() == last, 600)
+    job.until(child, lambda: world.shown() == last, 900)
     job.stop(child)
     for table in tables:
         assert world.in_sink(table) == wanted[table]
@@ -249,11 +285,14 @@ def test_whatever_dies_when(
     assert versions[-1] == last
     assert len(set(versions)) >= _WANTED
     job.check_tidy()
+    assert world.faults.total() == _RESTARTS + _CUTS
+    assert len({*early.resumed, *late.resumed}) >= _KILLS // 10
     with capsys.disabled():
         print(
-            f"\n{written} transactions and seconds; {len(pairs)} pairs, {len(set(versions))}"
-            f" distinct; {dict(world.faults)}; {early}; then {late}"
+            f"\n{made} transactions, {made / seconds:.0f} a second; {len(pairs)} pairs,"
+            f" {len(set(versions))} distinct; {dict(world.faults)}; {early}; then {late}"
         )
+    assert made / seconds >= _LEAST
 
 
 def _consistent(job: SqlJob) -> bool:

@@ -193,12 +193,11 @@ class Record:
         )
 
 
-def wait_for_checkpoint(job: SqlJob, child: Child, before: Manifest | None) -> None:
-    """Until there is a newer one, or the child is over, or for a while."""
+def wait_for_progress(child: Child, progress: Callable[[], object], before: object) -> None:
+    """Until what it tells is another, or the child is over, or for a while."""
     end = time.monotonic() + 5
-    last = 0 if before is None else before.checkpoint
-    while child.wait(0.003) is None and time.monotonic() < end:
-        if max(job.store.numbers(), default=0) > last:
+    while child.wait(0.005) is None and time.monotonic() < end:
+        if progress() != before:
             return
 
 
@@ -211,15 +210,17 @@ def kill_often(
     graceful: float = 0.0,
     patient: float = 0.5,
     forgiven: str | None = None,
+    progress: Callable[[], object] | None = None,
 ) -> Record:
     """Start the job and kill it, so many times.
 
     Every second kill is at a named moment, if the run comes that far in time; the others at a
-    random time after its first work, some of them before, a share `patient` behind a checkpoint. A
-    share `graceful` of the runs is asked
-    to stop first, and killed while it does. A run that fails saying what matches `forgiven` is
-    followed by another.
+    random time after its first work, some of them before, a share `patient` behind a checkpoint, or
+    behind a change of what `progress()` tells. A share `graceful` of the runs is asked to stop
+    first, and killed while it does. A run that fails saying what matches `forgiven` is followed by
+    another.
     """
+    told = progress or (lambda: max(job.store.numbers(), default=0))
     record = Record()
     moments = list(MOMENTS)
     while record.kills < kills:
@@ -231,6 +232,7 @@ def kill_often(
             often = name.partition("-")[2] in _OFTEN
             named = f"{name}:{chance.choice([3, 10, 25, 60] if often else [1, 1, 2, 3, 5])}"
         before = job.manifest()
+        at = told()
         child = job.start(kill_at=named)
         if chance.random() < 0.1:
             child.wait(chance.uniform(0, 0.05))
@@ -241,7 +243,7 @@ def kill_often(
             else:
                 if chance.random() < patient:
                     # However slow the machine is, some runs get somewhere.
-                    wait_for_checkpoint(job, child, before)
+                    wait_for_progress(child, told, at)
                 child.wait(chance.uniform(0, longest))
         if chance.random() < graceful and child.wait(0) is None:
             os.kill(child.pid, signal.SIGTERM)
