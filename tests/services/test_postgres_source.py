@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from itertools import count
 
 import pytest
@@ -106,44 +107,50 @@ def test_metadata_and_append_only(
     assert all(abs(t - time.time()) < 60 for t in rest)
 
 
-def test_a_commit_that_is_in_the_log_and_not_visible(follow: Follow) -> None:
+def test_commits_that_are_in_the_log_and_not_visible(follow: Follow) -> None:
     """A transaction that waits for a standby is behind no snapshot's log position.
 
-    Positions in the log tell nothing: the one that waits was committed before the other, which
-    the snapshot of a restart sees.
+    Positions in the log tell nothing: those that wait were committed before the other, which the
+    snapshot of a restart sees; nor does a number: one of them is before it, one behind.
     """
-    with started(15) as server:
-        make(server, "t", rows=20, identity="FULL")
+    settings = {"synchronous_commit": "local", "synchronous_standby_names": "silent"}
+    with started(15, settings) as server, ExitStack() as stack:
+        make(server, "t", rows=30, identity="FULL")
         table = server_table(server, "id INT, v STRING", "t", key=("id",), **_CHUNKS)
         follower = follow(table).start()
         follower.until(lambda f: any(p.finished for p in f.polls)).kill()
         # In chunks that are not read yet.
-        unread = [i for i in range(1, 21) if i not in {r[0] for _, _, r in follower.changes}]
-        server.execute("ALTER SYSTEM SET synchronous_standby_names = 'silent'")
-        server.execute("SELECT pg_reload_conf()")
-        local = server.connect(autocommit=False, options="-c synchronous_commit=local")
-        waiting = server.connect(autocommit=False)
-        local.execute(f"UPDATE t SET v = 'local' WHERE id = {unread[0]}")
-        waiting.execute(f"UPDATE t SET v = 'waited' WHERE id = {unread[1]}")
-        thread = threading.Thread(target=waiting.commit)
-        thread.start()
-        end = time.monotonic() + 10
-        while not server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
-            assert time.monotonic() < end
-        local.commit()
+        read = {r[0] for _, _, r in follower.changes}
+        before, local, behind = [i for i in range(1, 31) if i not in read][:3]
+        connections = {}
+        for i, setting in ((before, "on"), (local, "local"), (behind, "on")):
+            connections[i] = server.connect(
+                autocommit=False, options=f"-c synchronous_commit={setting}"
+            )
+            stack.enter_context(closing(connections[i]))
+            connections[i].execute(f"UPDATE t SET v = 'new' WHERE id = {i}")
+        waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        threads = []
+        for i in (before, behind):
+            threads.append(threading.Thread(target=connections[i].commit))
+            threads[-1].start()
+            end = time.monotonic() + 60
+            while len(server.execute(f"SELECT 1 {waiting}")) < len(threads):
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        connections[local].commit()
         seen = dict(server.execute("SELECT id, v FROM t"))
-        assert (seen[unread[0]], seen[unread[1]]) == ("local", f"n{unread[1]}")
+        assert [seen[i] for i in (before, local, behind)] == [f"n{before}", "new", f"n{behind}"]
         follower.start().until(lambda f: f.polls[-1].consistent)
-        server.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        server.execute("SELECT pg_reload_conf()")
-        thread.join()
+        server.execute(f"SELECT pg_cancel_backend(pid) {waiting}")
+        for thread in threads:
+            thread.join()
         follower.until_holds(server, "t").kill()
-        whole = [row for _, kind, row in follower.changes if row[0] == unread[1]]
-        assert whole == [(unread[1], f"n{unread[1]}"), (unread[1], f"n{unread[1]}"),
-                         (unread[1], "waited")]  # fmt: skip
-        assert [r for _, _, r in follower.changes if r[0] == unread[0]] == [(unread[0], "local")]
-        local.close()
-        waiting.close()
+        for i in (before, behind):
+            assert [row for _, _, row in follower.changes if row[0] == i] == [
+                (i, f"n{i}"), (i, f"n{i}"), (i, "new")
+            ]  # fmt: skip
+        assert [row for _, _, row in follower.changes if row[0] == local] == [(local, "new")]
 
 
 def test_values_that_did_not_change_are_marked_or_filled(
