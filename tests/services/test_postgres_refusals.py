@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import count
 from typing import Any
 
 import pytest
+from flowsql_connectors.postgres_cdc.server.connections import Server
 
 from flowsql.errors import ConfigError, ConnectorError
 from tests.services.fixtures import started
@@ -323,3 +325,18 @@ def test_a_part_that_is_published_as_the_whole(
     follower = follow(part, lasting=False).start()
     postgres.execute(f"INSERT INTO {name} VALUES (1, 'one')")
     follower.until(lambda f: len(f.changes) == 1).kill()
+
+
+@pytest.mark.parametrize(
+    ("statement", "fact"),
+    [
+        ("SELECT 1 / 0", "refused a statement"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "ended the connection"),
+    ],
+)
+def test_statements_that_fail(postgres: PostgresServer, statement: str, fact: str) -> None:
+    """One that cannot be done is not one that a server which goes away left undone."""
+    server = Server(server_table(postgres, "id INT", "t"))
+    with closing(server.connect()) as connection, pytest.raises(ConnectorError) as caught:
+        server.rows(connection, statement)
+    assert caught.value.message == f'PostgreSQL server "{server}" {fact}'
