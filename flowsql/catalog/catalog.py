@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flowsql.catalog.functions import UserFunctions
-from flowsql.catalog.objects import CatalogView, Database, ObjectPath
+from flowsql.catalog.objects import CatalogTable, CatalogView, Database, ObjectPath
 from flowsql.catalog.store import CatalogObject, MemoryStore, ShadowStore, Store
 from flowsql.errors import FlowSQLError, Span, SqlError, nearest
 
@@ -391,6 +391,15 @@ class Catalog:
         else:
             self.opened(added.path.catalog).store.put(added)
 
+    def completed(self, table: CatalogTable) -> CatalogTable:
+        """A declaration as its catalog means it; raises SqlError if it cannot keep such a table."""
+        opened = self._catalogs.get(table.path.catalog)
+        return table if table.temporary or opened is None else opened.store.completed(table)
+
+    def alter(self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]) -> None:
+        """Keeps the permanent table `new` in place of `old`; `renamed`: its columns' old names → new."""
+        self.opened(new.path.catalog).store.alter(old, new, renamed)
+
     def forget(self, known: CatalogObject) -> None:
         """Removes a table or view that is there."""
         if known.temporary:
@@ -406,8 +415,11 @@ class Catalog:
             raise SqlError(f"a {kind} cannot be moved to another database", span=span)
         if self.get(path) is not None:
             raise SqlError(f'"{path}" exists already', span=span)
-        self.forget(known)
-        self.put(replace(known, path=path))
+        if known.temporary:
+            self.forget(known)
+            self.put(replace(known, path=path))
+        else:
+            self.opened(path.catalog).store.rename(known, path)
 
     def permanent(
         self, parts: Sequence[str], *, view: bool, span: Span | None = None
@@ -462,7 +474,10 @@ class Catalog:
             found = above if temporary or hidden else self._permanent(path)
         except FlowSQLError:
             # It cannot be read, so that nobody knows which of the two it is: this mends it.
-            self.opened(path.catalog).store.remove(path)
+            store = self.opened(path.catalog).store
+            if view and not store.views:
+                raise
+            store.remove(path)
             return True
         if found is None:
             if if_exists:

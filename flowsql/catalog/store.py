@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from flowsql.catalog.objects import (
@@ -24,9 +25,11 @@ class Store(ABC):
 
     Attributes:
         default: the database that USE CATALOG makes the current one.
+        views: whether it keeps views.
     """
 
     default: str
+    views: bool = True
 
     @abstractmethod
     def databases(self) -> list[str]:
@@ -59,6 +62,30 @@ class Store(ABC):
     @abstractmethod
     def remove(self, path: ObjectPath) -> None:
         """Forget a table or view that is there."""
+
+    def completed(self, table: CatalogTable) -> CatalogTable:
+        """The declaration of a table that is about to be made here, as the catalog means it.
+
+        Raises:
+            SqlError: it cannot keep such a table.
+        """
+        return table
+
+    def alter(self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]) -> None:
+        """Keep `new` in place of `old`, which is there.
+
+        Args:
+            old: as it is.
+            new: of the same name.
+            renamed: columns that are called otherwise now: old name → new name.
+        """
+        del old, renamed
+        self.put(new)
+
+    def rename(self, known: CatalogObject, path: ObjectPath) -> None:
+        """Give a table or view that is there another name, which is free."""
+        self.remove(known.path)
+        self.put(replace(known, path=path))
 
     @abstractmethod
     def function_names(self, database: str) -> list[str]:
@@ -137,6 +164,7 @@ class ShadowStore(Store):
 
     def __init__(self, under: Store, default: str, make: Callable[[], None]) -> None:
         self.default = default
+        self.views = under.views
         self._under = under
         self._over = MemoryStore(default)
         if under.database(default) is not None:
@@ -193,6 +221,20 @@ class ShadowStore(Store):
         self._gone.add(("table", path))
         if self._over.get(path) is not None:
             self._over.remove(path)
+
+    def completed(self, table: CatalogTable) -> CatalogTable:
+        return self._under.completed(table)
+
+    def alter(self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]) -> None:
+        self._changes.append(partial(self._under.alter, old, new, renamed))
+        self._over.put(new)
+
+    def rename(self, known: CatalogObject, path: ObjectPath) -> None:
+        self._changes.append(partial(self._under.rename, known, path))
+        self._gone.add(("table", known.path))
+        if self._over.get(known.path) is not None:
+            self._over.remove(known.path)
+        self._over.put(replace(known, path=path))
 
     def function_names(self, database: str) -> list[str]:
         under = self._under.function_names(database) if self._sees(database) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowsql.config import Option, OptionType, OptionValues
+from flowsql.config import Option, OptionType, OptionValues, parse_options
 from flowsql.connector.connector import Connector
 from flowsql.connector.context import Attempt, ConnectorContext
 from flowsql.connector.durable import (
@@ -19,6 +19,13 @@ from flowsql.connector.durable import (
     remove_tree,
     replace,
     write_file,
+)
+from flowsql.connector.external import (
+    CatalogKind,
+    ExternalCatalog,
+    ExternalColumn,
+    ExternalDatabase,
+    ExternalTable,
 )
 from flowsql.connector.preflight import Finding, Needs, PreflightContext, Severity
 from flowsql.connector.role import Role
@@ -50,6 +57,7 @@ __all__ = [
     "And",
     "Attempt",
     "BadRecord",
+    "CatalogKind",
     "Committed",
     "Comparison",
     "Connector",
@@ -59,6 +67,10 @@ __all__ = [
     "DurableFile",
     "DurableObserver",
     "Emptied",
+    "ExternalCatalog",
+    "ExternalColumn",
+    "ExternalDatabase",
+    "ExternalTable",
     "FileOperation",
     "Finding",
     "Guarantee",
@@ -94,6 +106,7 @@ __all__ = [
     "may_hold",
     "observe_files",
     "open_for_write",
+    "parse_options",
     "predicate_json",
     "predicate_of",
     "remove",

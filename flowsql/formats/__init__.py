@@ -44,6 +44,7 @@ __all__ = [
     "parse_text",
     "row_text",
     "value_text",
+    "wanted_groups",
     "wrong_nulls",
 ]
 
@@ -59,6 +60,7 @@ __getattr__ = lazily(
         "parse_text": "flowsql.formats.parse",
         "row_text": "flowsql.formats.rendering",
         "value_text": "flowsql.formats.rendering",
+        "wanted_groups": "flowsql.formats.parquet_groups",
         "wrong_nulls": "flowsql.formats.rows",
     },
 )

@@ -44,6 +44,7 @@ from flowsql.sql import (
     Name,
     Option,
     OptionChange,
+    RenameColumn,
     RenameTable,
     Reset,
     Set,
@@ -136,7 +137,7 @@ class Commands:
     def _create_table(self, statement: CreateTable, script: str, binder: Binder) -> None:
         make = declare_table if statement.like is None else declare_like
         with shown_as_typed(statement, script), _marking_options(statement.options):
-            table = make(statement, self._catalog, script)
+            table = self._catalog.completed(make(statement, self._catalog, script))
             if statement.if_not_exists and self._catalog.has(table.path, temporary=table.temporary):
                 return
             binder.tables.bind(table, span=statement.name.span)
@@ -165,7 +166,7 @@ class Commands:
                     binder().tables.check_options(name.parts[-1], given)
             else:
                 try:
-                    known = declare_table(known, self._catalog, script)
+                    known = self._catalog.completed(declare_table(known, self._catalog, script))
                 except SqlError as further:
                     known = further.partly
                     refusals.add(further)
@@ -240,6 +241,7 @@ class Commands:
         schema = _plain(binder.query(statement.query).schema, statement)
         with shown_as_typed(statement, script), _marking_options(statement.options):
             table, columns = declare_as(statement, schema, self._catalog, script)
+            table = self._catalog.completed(table)
             binder.tables.bind(table, span=name.span)
         insert = Insert(
             table=name,
@@ -263,7 +265,8 @@ class Commands:
         with shown_as_typed(statement, script), _marking_options(given):
             changed = replace(altered(table, change, self._catalog, script), file=None)
             binder.tables.bind(changed, span=name.span)
-        self._catalog.put(changed)
+        renamed = {str(change.old): str(change.new)} if isinstance(change, RenameColumn) else {}
+        self._catalog.alter(table, changed, renamed)
 
     def _alter_view(self, statement: AlterView, script: str, binder: Binder) -> None:
         name = statement.name

@@ -43,9 +43,12 @@ from flowsql.catalog import (
     show_create_view,
 )
 from flowsql.config import Option, OptionType, parse_options
-from flowsql.connector import durable
+from flowsql.connector import CatalogKind, durable
+from flowsql.connector.plugins import catalog_kind_names, find_catalog_kind
 from flowsql.errors import ConfigError, FlowSQLError, nearest
 from flowsql.expr import written_place
+from flowsql.library.external_store import ExternalStore
+from flowsql.logical.table_options import parse_unresolved, resolve_references
 from flowsql.sql import (
     CreateDatabase,
     CreateFunction,
@@ -60,7 +63,7 @@ from flowsql.types import quote_identifier
 __all__ = ["FileStore", "open_store"]
 
 _TYPES = ("file", "generic_in_memory")
-_TYPE = Option("type", OptionType.STRING, "`file` or `generic_in_memory`.", required=True)
+_TYPE = Option("type", OptionType.STRING, "The kind of the catalog.", required=True)
 _DEFAULT = Option(
     "default-database", OptionType.STRING, "The database that USE CATALOG chooses.", "default"
 )
@@ -84,15 +87,20 @@ def open_store(name: str, given: Mapping[str, str], *, lasting: bool = True) -> 
     """
     where = f'catalog "{name}"'
     kind = given.get("type")
+    types = (*_TYPES, *catalog_kind_names())
     if kind is None:
         raise ConfigError(
-            f"{where} has no type", hint="Add WITH ('type' = 'file' | 'generic_in_memory')."
+            f"{where} has no type",
+            hint=f"Add WITH ('type' = {' | '.join(repr(t) for t in types)}).",
         )
     if kind not in _TYPES:
-        near = nearest(kind, _TYPES)
+        external = find_catalog_kind(kind)
+        if external is not None:
+            return _external_store(name, external, given, lasting=lasting)
+        near = nearest(kind, types)
         raise ConfigError(
             f'{where}: there is no catalog type "{kind}"',
-            hint=f'Did you mean "{near}"?' if near else "It is file or generic_in_memory.",
+            hint=f'Did you mean "{near}"?' if near else f"Known types: {', '.join(types)}.",
             option="type",
         )
     declared = (_TYPE, _DEFAULT, _PATH) if kind == "file" else (_TYPE, _DEFAULT)
@@ -104,6 +112,24 @@ def open_store(name: str, given: Mapping[str, str], *, lasting: bool = True) -> 
     if kind == "file":
         return FileStore(name, Path(options["path"]).absolute(), default)
     return MemoryStore(default)
+
+
+def _external_store(
+    name: str, kind: CatalogKind, given: Mapping[str, str], *, lasting: bool
+) -> Store:
+    where = f'catalog "{name}" (type "{kind.name}")'
+    declared = (_TYPE, _DEFAULT, *kind.options)
+    # What is written wrong is told though a variable be missing.
+    kind.check(parse_unresolved(declared, given, where=where))
+    options = parse_options(declared, resolve_references(given, where=where), where=where)
+    kind.check(options)
+    written = {k: v for k, v in given.items() if k not in (_TYPE.key, _DEFAULT.key)}
+    default = options[_DEFAULT.key]
+    store = ExternalStore(name, kind, kind.open(name, options, written), default)
+    if not lasting:
+        return ShadowStore(store, default, store.make)
+    store.make()
+    return store
 
 
 class FileStore(Store):

@@ -12,12 +12,15 @@ from flowsql.catalog import (
     CatalogTable,
     CatalogView,
     ColumnKind,
+    OpenedCatalog,
     UserFunction,
     show_create_catalog,
     show_create_function,
     show_create_table,
     show_create_view,
 )
+from flowsql.catalog.show import HIDDEN
+from flowsql.connector.plugins import find_catalog_kind
 from flowsql.errors import FlowSQLError, InternalError, SqlError, nearest
 from flowsql.expr import (
     all_aggregates,
@@ -30,6 +33,7 @@ from flowsql.expr import (
 from flowsql.library.administration import MODULE
 from flowsql.library.result import Result, rows_result, text_result
 from flowsql.logical import Binder, is_built_in
+from flowsql.logical.table_options import has_references
 from flowsql.sql import Describe, DescribeObject, Like, Name, Show, ShowCreate
 
 __all__ = ["Listing"]
@@ -185,7 +189,7 @@ class Listing:
             return self._create_function(name)
         if statement.kind == "CATALOG":
             opened = self._catalog.opened(str(name), name.span)
-            return show_create_catalog(str(name), opened.comment, opened.options)
+            return show_create_catalog(str(name), opened.comment, _without_secrets(opened))
         found = self._catalog.find(name.parts, name.span, what=statement.kind.lower())
         is_view = isinstance(found, CatalogView)
         if is_view is not (statement.kind == "VIEW"):
@@ -242,7 +246,7 @@ class Listing:
             ["comment", opened.comment or None],
         ]
         if statement.extended:
-            options = sorted(opened.options.items())
+            options = sorted(_without_secrets(opened).items())
             rows += [[f"option:{k}", v] for k, v in options if k != "type"]
         return rows_result(_INFO, rows)
 
@@ -254,6 +258,18 @@ class Listing:
         if statement.extended:
             rows += [[f"option:{k}", v] for k, v in sorted(database.options)]
         return rows_result(_INFO, rows)
+
+
+def _without_secrets(opened: OpenedCatalog) -> dict[str, str]:
+    """The options of a catalog as they are shown; a `${NAME}` stays as it is written."""
+    kind = find_catalog_kind(opened.options["type"])
+    declared = () if kind is None else kind.options
+    return {
+        key: HIDDEN
+        if any(o.matches(key) and o.secret for o in declared) and not has_references({key: text})
+        else text
+        for key, text in opened.options.items()
+    }
 
 
 def _functions() -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-from flowsql.connector.plugins import find_connector
+from flowsql.connector.plugins import catalog_kind_names, find_catalog_kind, find_connector
 from flowsql.errors import ConfigError, FlowSQLError
 
 __all__ = ["attach_text", "in_program", "program_words", "short_names", "short_text", "starred"]
@@ -15,6 +16,7 @@ __all__ = ["attach_text", "in_program", "program_words", "short_names", "short_t
 _TELLING = ("password", "passwd", "secret", "token", "credential", "api-key", "apikey", "jaas")
 
 _CONNECTOR = re.compile(r"'connector'\s*=\s*'([^']*)'")
+_CATALOG = re.compile(r"'type'\s*=\s*'([^']*)'")
 # In front of a name: within a path, such as that of a marker, all of it counts.
 _NO_PATH = r"(?<![\w.@/-])"
 _MIN_LENGTH = 4  # a shorter value may be part of any word of a message
@@ -82,7 +84,7 @@ def starred(sql: str) -> str:
 
 
 def _secret_keys(sql: str) -> set[str]:
-    """Keys that the connectors named in the text declare as secret."""
+    """Keys that the connectors and kinds of catalogs named in the text declare as secret."""
     keys: set[str] = set()
     for name in set(_CONNECTOR.findall(sql)):
         try:
@@ -90,6 +92,10 @@ def _secret_keys(sql: str) -> set[str]:
         except ConfigError:
             continue
         keys |= {o.key for o in options if o.secret}
+    for name in set(_CATALOG.findall(sql)) & set(catalog_kind_names()):
+        with contextlib.suppress(ConfigError):
+            kind = find_catalog_kind(name)
+            keys |= {o.key for o in (kind.options if kind else ()) if o.secret}
     return keys
 
 

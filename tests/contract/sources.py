@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from pyiceberg.catalog.sql import SqlCatalog
 
 from flowsql.connector import ConnectorTable, Source
 from flowsql.connector.plugins import find_connector
@@ -122,6 +123,41 @@ def _changelog(folder: Path) -> Case:
     return Case(folder, [table], expected=CHANGES)
 
 
+def _iceberg_table(folder: Path) -> dict[str, str]:
+    """Three snapshots of a file each, one of which has several row groups."""
+    warehouse = folder / "lake"
+    warehouse.mkdir()
+    catalog = SqlCatalog("lake", uri=f"sqlite:///{warehouse}/catalog.db", warehouse=str(warehouse))
+    catalog.create_namespace("default")
+    columns = pa.schema([pa.field("id", pa.int64()), pa.field("name", pa.string())])
+    properties = {"write.parquet.row-group-limit": "7"}
+    table = catalog.create_table("default.t", columns, properties=properties)
+    for start, end in [(0, 5), (5, 40), (40, ROWS)]:
+        ids = pa.array(range(start, end))
+        names = [f"n{i}" for i in range(start, end)]
+        table.append(pa.table([ids, pa.array(names)], schema=columns))
+    catalog.close()
+    return {
+        "connector": "iceberg",
+        "catalog-name": "lake",
+        "warehouse": str(warehouse),
+        "catalog-table": "t",
+    }
+
+
+_FOLLOWED = {"streaming": "true", "monitor_interval": "1ms"}
+
+
+def _iceberg(expected: list[str] | None = None, **options: str) -> Callable[[Path], Case]:
+    given = {key.replace("_", "-"): value for key, value in options.items()}
+
+    def make(folder: Path) -> Case:
+        table = connector_table("id BIGINT, name STRING", {**_iceberg_table(folder), **given})
+        return Case(folder, [table], expected=expected)
+
+    return make
+
+
 def _values(folder: Path) -> Case:
     data = "\n".join(json.dumps([i, f"n{i}"]) for i in range(ROWS))
     options = {"connector": "values", "data": data}
@@ -168,6 +204,11 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "filesystem-partitions": _partitioned,
     "filesystem-watched": _watched,
     "filesystem-changelog": _changelog,
+    "iceberg": _iceberg(),
+    "iceberg-scanned": _iceberg(starting_strategy="TABLE_SCAN_THEN_INCREMENTAL", **_FOLLOWED),
+    "iceberg-snapshots": _iceberg(
+        starting_strategy="INCREMENTAL_FROM_EARLIEST_SNAPSHOT", expected=EXPECTED, **_FOLLOWED
+    ),
     "values": _values,
     "datagen": _datagen,
     "fake-database": _bank("initial", "latest-offset"),

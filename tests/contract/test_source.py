@@ -166,8 +166,14 @@ def test_it_is_known_what_each_can_do(case: Case, request: pytest.FixtureRequest
 
 
 # Sources that take conditions, with the column they take them of; those with readers in threads.
-_FILTERED = [("filesystem-parquet", 0), ("filesystem-partitions", -1)]
-_IN_THREADS = {"values", "datagen"}
+_FILTERED = [
+    ("filesystem-parquet", 0),
+    ("filesystem-partitions", -1),
+    ("iceberg", 0),
+    ("iceberg-scanned", 0),
+    ("iceberg-snapshots", 0),
+]
+_IN_THREADS = {"values", "datagen", "iceberg", "iceberg-scanned", "iceberg-snapshots"}
 
 
 @pytest.mark.parametrize("wanted", _WANTED)

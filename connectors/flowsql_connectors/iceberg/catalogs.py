@@ -10,7 +10,7 @@ import contextlib
 import importlib.util
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CatalogAddress",
+    "Identifier",
     "catalog_address",
     "check_catalog_options",
     "load_table",
     "namespace_of",
+    "needing_client",
     "open_catalog",
     "table_identifier",
     "telling",
@@ -54,12 +56,14 @@ class CatalogAddress:
         kind: `sql`, `rest`, `hive` or `glue`.
         properties: for the client, secrets included.
         file: of a catalog in an SQLite file.
+        secrets: values that no message may show.
     """
 
     name: str
     kind: str
     properties: Mapping[str, str]
     file: Path | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def place(self) -> str:
@@ -111,15 +115,23 @@ def check_catalog_options(options: OptionValues) -> None:
             )
 
 
-def catalog_address(options: OptionValues) -> CatalogAddress:
-    """Where the catalog of these options is; raises ConfigError as `check_catalog_options`."""
+def catalog_address(options: OptionValues, name: str | None = None) -> CatalogAddress:
+    """Where the catalog of these options is.
+
+    Args:
+        options: of a table, or of a catalog.
+        name: of the catalog; that of the table's options if None.
+
+    Raises:
+        ConfigError: as `check_catalog_options`.
+    """
     check_catalog_options(options)
     kind = options["catalog-type"]
     properties: dict[str, str] = {}
     for pattern in _PASSED_ON:
         before = pattern.partition("#")[0]
-        for name, value in options.matching(pattern).items():
-            properties[before + name] = str(value)
+        for key, value in options.matching(pattern).items():
+            properties[before + key] = str(value)
     path_style = options["s3.path-style-access"]
     properties.pop("s3.path-style-access", None)
     if path_style is False:
@@ -139,7 +151,12 @@ def catalog_address(options: OptionValues) -> CatalogAddress:
         kind = "sql"
     elif options["uri"] is not None:
         properties["uri"] = options["uri"]
-    return CatalogAddress(options["catalog-name"], kind, properties, file)
+    secrets = tuple(
+        str(options[key])
+        for key in options
+        if options.is_set(key) and next(o for o in options.declared if o.matches(key)).secret
+    )
+    return CatalogAddress(name or options["catalog-name"], kind, properties, file, secrets)
 
 
 def open_catalog(address: CatalogAddress, *, make: bool = False) -> Catalog:
@@ -222,8 +239,27 @@ def telling(
         raise
     except ImportError as error:
         raise _missing(address, error) from None
-    except Exception as error:
-        raise _told(error, address, catalog, identifier) from error
+    except Exception as error:  # noqa: BLE001 - whatever the client raises is told
+        told = _told(error, address, catalog, identifier)
+        for secret in address.secrets:
+            told.message = told.message.replace(secret, "******")
+            told.detail = told.detail and told.detail.replace(secret, "******")
+        # The client's own text may hold a secret.
+        raise told from None
+
+
+@contextlib.contextmanager
+def needing_client() -> Iterator[None]:
+    """That the client is not installed, noticed within the context, is told with its cure."""
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "pyiceberg":
+            raise
+        raise ConnectorError(
+            'connector "iceberg" needs pyiceberg, which is not installed',
+            hint='Run: pip install "flowsql[iceberg]"',
+        ) from None
 
 
 def _connect(address: CatalogAddress) -> Catalog:

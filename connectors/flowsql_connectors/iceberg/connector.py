@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from flowsql.connector import Connector, ConnectorTable, Role, Sink
+from collections.abc import Sequence
+from typing import Final
+
+from flowsql.changelog import ChangelogMode
+from flowsql.connector import (
+    JSON,
+    Connector,
+    ConnectorContext,
+    ConnectorTable,
+    OptionValues,
+    Predicate,
+    Role,
+    Sink,
+    Source,
+    Taken,
+)
 from flowsql.errors import ConfigError
-from flowsql_connectors.iceberg.catalogs import check_catalog_options
+from flowsql_connectors.iceberg.catalogs import check_catalog_options, needing_client
 from flowsql_connectors.iceberg.options import OPTIONS
 from flowsql_connectors.iceberg.schema import check_types
 
 __all__ = ["IcebergConnector"]
 
-_VERSION = 2
+_VERSION: Final = 2
+_FROM_ID: Final = "incremental_from_snapshot_id"
+_FROM_TIME: Final = "incremental_from_snapshot_timestamp"
+_OF_ONE_SNAPSHOT: Final = ("snapshot-id", "as-of-timestamp", "tag")
+_STARTS: Final = {"start-snapshot-id": _FROM_ID, "start-snapshot-timestamp": _FROM_TIME}
 
 
 class IcebergConnector(Connector):
@@ -18,16 +37,45 @@ class IcebergConnector(Connector):
 
     name = "iceberg"
     options = OPTIONS
-    roles = frozenset({Role.SINK})
+    roles = frozenset({Role.SCAN, Role.SINK})
 
     def check(self, table: ConnectorTable, role: Role) -> None:
         super().check(table, role)
         check_catalog_options(table.options)
+        if role is Role.SCAN:
+            _check_scan(table.options)
         if role is Role.SINK:
             _check_sink(table)
 
+    def scan_mode(self, table: ConnectorTable) -> ChangelogMode:
+        streaming = table.options["streaming"] and table.primary_key
+        return ChangelogMode.RETRACT if streaming else ChangelogMode.APPEND
+
+    def bounded(self, table: ConnectorTable) -> bool:
+        return not table.options["streaming"]
+
+    def take_filters(
+        self, table: ConnectorTable, predicates: Sequence[Predicate]
+    ) -> Sequence[Taken]:
+        """Files are chosen by their partitions and statistics, row groups by theirs."""
+        del table
+        return [Taken.COARSE] * len(predicates)
+
+    def open_source(
+        self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext
+    ) -> Source:
+        (table,) = tables
+        with needing_client():
+            from flowsql_connectors.iceberg.scan.batch import SnapshotSource  # noqa: PLC0415
+            from flowsql_connectors.iceberg.scan.stream import StreamSource  # noqa: PLC0415
+        if not table.options["streaming"]:
+            return SnapshotSource(table, position)
+        inserts_only = self.scan_mode(table) is ChangelogMode.APPEND
+        return StreamSource(table, position, context, inserts_only=inserts_only)
+
     def sink(self, table: ConnectorTable) -> Sink:
-        from flowsql_connectors.iceberg.write.sink import IcebergSink  # noqa: PLC0415 - the client
+        with needing_client():
+            from flowsql_connectors.iceberg.write.sink import IcebergSink  # noqa: PLC0415
 
         return IcebergSink(table)
 
@@ -40,3 +88,46 @@ def _check_sink(table: ConnectorTable) -> None:
             option="format-version",
         )
     check_types(table)
+
+
+def _check_scan(options: OptionValues) -> None:
+    """Refuse options that contradict each other."""
+    chosen = [key for key in _OF_ONE_SNAPSHOT if options[key] is not None]
+    if options.is_set("branch"):
+        chosen.append("branch")
+    if len(chosen) > 1:
+        raise ConfigError(
+            f'options "{chosen[0]}" and "{chosen[1]}" exclude each other',
+            hint="Each chooses what is read: give one.",
+            option=chosen[1],
+        )
+    given = [key for key in _STARTS if options[key] is not None]
+    strategy = options["starting-strategy"]
+    if not options["streaming"]:
+        if given or options.is_set("starting-strategy"):
+            key = given[0] if given else "starting-strategy"
+            raise ConfigError(
+                f'option "{key}" is for streaming scans',
+                hint="Add 'streaming' = 'true', or choose what is read with 'snapshot-id' or "
+                "'as-of-timestamp'.",
+                option=key,
+            )
+        return
+    if chosen and chosen[0] != "branch":
+        raise ConfigError(
+            f'option "{chosen[0]}" is not for streaming scans',
+            hint="Choose where they begin with 'starting-strategy'.",
+            option=chosen[0],
+        )
+    for key, wanted in _STARTS.items():
+        if options[key] is not None and strategy != wanted:
+            raise ConfigError(
+                f"option \"{key}\" needs 'starting-strategy' = '{wanted.upper()}'",
+                hint="Without it the scan would begin elsewhere.",
+                option=key,
+            )
+        if options[key] is None and strategy == wanted:
+            raise ConfigError(
+                f"'starting-strategy' = '{wanted.upper()}' needs option \"{key}\"",
+                option="starting-strategy",
+            )

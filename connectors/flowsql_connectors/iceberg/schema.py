@@ -412,7 +412,11 @@ def check_declared(table: ConnectorTable, schema: Schema, *, written: bool) -> N
 def _check_column(
     table: ConnectorTable, column: f.Field, found: NestedField, *, written: bool
 ) -> None:
-    if _shape(iceberg_type(column.type)) != _shape(found.field_type):
+    there = _shape(found.field_type)
+    if not written and str(there) == "uuid":
+        # Read as its bytes.
+        there = iceberg_type(flink_type(found.field_type))
+    if _shape(iceberg_type(column.type)) != there:
         raise ConnectorError(
             f'column "{column.name}" of table "{table.name}" is declared as '
             f"{column.type.with_nullable(nullable=True)}, and is {found.field_type} in its catalog",

@@ -1,0 +1,1 @@
+"""Iceberg tables, read: the rows of one snapshot, or every change from snapshot to snapshot."""

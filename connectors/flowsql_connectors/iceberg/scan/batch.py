@@ -1,0 +1,208 @@
+"""Reads the rows of one snapshot; each data file is a split."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from flowsql.changelog import Changes
+from flowsql.connector import JSON, ConnectorTable, Piece, Poll, Reader, Source, Split
+from flowsql.errors import ConnectorError
+from flowsql_connectors.iceberg.catalogs import (
+    catalog_address,
+    load_table,
+    table_identifier,
+    telling,
+)
+from flowsql_connectors.iceberg.scan.deletes import DeletedRows
+from flowsql_connectors.iceberg.scan.plan import chosen_snapshot, files_of
+from flowsql_connectors.iceberg.scan.predicates import file_filter
+from flowsql_connectors.iceberg.scan.rows import FileRows, RowForm, reading
+from flowsql_connectors.iceberg.schema import check_declared
+
+if TYPE_CHECKING:
+    from pyiceberg.table import FileScanTask, Table
+
+__all__ = ["FORMAT", "FileReader", "OpenedTable", "SnapshotSource", "check_position"]
+
+FORMAT: Final = 1
+_MOST_ROWS: Final = 65_536
+
+
+def check_position(position: JSON, table: ConnectorTable) -> None:
+    """Refuse a position that was written by somebody else; raises ConnectorError."""
+    known = (position.get("connector"), position.get("format"))
+    if known != ("iceberg", FORMAT):
+        raise ConnectorError(
+            f'the stored position of table "{table.name}" cannot be read',
+            detail=f"It was written by {known[0]!r}, format {known[1]!r}.",
+        )
+
+
+class OpenedTable:
+    """A table of the catalog, checked against its declaration.
+
+    Args:
+        declared: the declaration.
+
+    Attributes:
+        declared: as given.
+        table: as it was when it was loaded last.
+        form: how its files become rows.
+        wanted: in which files there may be wanted rows.
+        deleted: which rows are deleted.
+    """
+
+    def __init__(self, declared: ConnectorTable) -> None:
+        self.declared = declared
+        self.load()
+        self.deleted = DeletedRows(self.table.io)
+
+    def load(self) -> Table:
+        """The table as it is now."""
+        self.table = load_table(self.declared)
+        check_declared(self.declared, self.table.schema(), written=False)
+        with self.telling():
+            self.form = RowForm(self.declared, self.table.metadata)
+            filters = [f.predicate for f in self.declared.filters]
+            self.wanted = file_filter(filters, self.table.schema())
+        return self.table
+
+    def telling(self) -> Any:
+        """What the client raises within the context becomes a ConnectorError."""
+        address = catalog_address(self.declared.options)
+        return telling(address, None, table_identifier(self.declared))
+
+    def files(self, snapshot: int | None) -> list[FileScanTask]:
+        """The files of a snapshot that are read; raises ConnectorError."""
+        with self.telling():
+            return files_of(self.table, snapshot, self.wanted, self.declared.name)
+
+    def rows(self, task: FileScanTask, row: int) -> FileRows:
+        """The rows of a file from this one on."""
+        path = task.file.file_path
+        with reading(self.declared, path):
+            without = self.deleted.of(path, task.delete_files)
+        return FileRows(self.form, self.table.io, task.file, without=without, row=row)
+
+
+class SnapshotSource(Source):
+    """The rows of one snapshot, chosen at the first start and kept by every restart."""
+
+    bounded = True
+
+    def __init__(self, declared: ConnectorTable, position: JSON | None) -> None:
+        self._opened = OpenedTable(declared)
+        self._finished: set[str] = set()
+        if position is None:
+            self._snapshot = chosen_snapshot(self._opened.table, declared)
+        else:
+            check_position(position, declared)
+            self._snapshot = position["snapshot"]
+            self._finished = set(position["finished"])
+            table = self._opened.table
+            if self._snapshot is not None and table.snapshot_by_id(self._snapshot) is None:
+                raise ConnectorError(
+                    f'snapshot {self._snapshot} of table "{declared.name}", which was being read, '
+                    "has expired",
+                    hint="Begin anew with another 'pipeline.name'.",
+                )
+        self._tasks: dict[str, FileScanTask] = {}
+        self._discovered = False
+
+    def discover(self) -> Sequence[Split]:
+        if self._discovered:
+            return ()
+        self._discovered = True
+        self._tasks = {t.file.file_path: t for t in self._opened.files(self._snapshot)}
+        tables = (self._opened.declared.name,)
+        return [Split(path, tables) for path in self._tasks if path not in self._finished]
+
+    def open(self, splits: Sequence[tuple[Split, JSON | None]]) -> Reader:
+        reader = FileReader(self._opened, self._tasks)
+        reader.assign(splits)
+        return reader
+
+    def finished(self, split: str, result: JSON) -> Sequence[JSON]:
+        del result
+        self._finished.add(split)
+        return ()
+
+    def position(self) -> JSON:
+        return {
+            "format": FORMAT,
+            "connector": "iceberg",
+            "snapshot": self._snapshot,
+            "finished": sorted(self._finished),
+        }
+
+
+class FileReader(Reader):
+    """Reads data files, one after the other. Position: the row of the file that comes next."""
+
+    def __init__(
+        self,
+        opened: OpenedTable,
+        tasks: Mapping[str, FileScanTask],
+        *,
+        consistent: bool = True,
+    ) -> None:
+        self._opened = opened
+        self._tasks = tasks
+        self._consistent = consistent
+        self._waiting: list[tuple[str, int]] = []
+        self._positions: dict[str, int] = {}
+        self._file: tuple[str, FileRows] | None = None
+        self._idle = threading.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something left to read."""
+        return bool(self._waiting) or self._file is not None
+
+    def assign(self, splits: Sequence[tuple[Split, JSON | None]]) -> None:
+        for split, position in splits:
+            row = 0
+            if position is not None:
+                check_position(position, self._opened.declared)
+                row = int(position["row"])
+            self._positions[split.id] = row
+            self._waiting.append((split.id, row))
+
+    def poll(self, max_rows: int, timeout: float) -> Poll | None:
+        room = min(max_rows, _MOST_ROWS)
+        pieces: list[Piece] = []
+        finished: dict[str, JSON] = {}
+        name = self._opened.declared.name
+        while room > 0 and (current := self._current()) is not None:
+            split, rows = current
+            batch = rows.read(room)
+            if batch is None:
+                finished[split] = {}
+                rows.close()
+                self._file = None
+                continue
+            self._positions[split] = rows.row
+            if batch.num_rows:
+                pieces.append(Piece(name, split, Changes(batch)))
+            # Rows that are left out take their time as well.
+            room -= max(1, batch.num_rows)
+        if not pieces and not finished:
+            self._idle.wait(timeout)
+            return None
+        return Poll(tuple(pieces), finished=finished, consistent=self._consistent)
+
+    def _current(self) -> tuple[str, FileRows] | None:
+        if self._file is None and self._waiting:
+            split, row = self._waiting.pop(0)
+            self._file = (split, self._opened.rows(self._tasks[split], row))
+        return self._file
+
+    def position(self, split: str) -> JSON:
+        return {"format": FORMAT, "connector": "iceberg", "row": self._positions[split]}
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file[1].close()
+            self._file = None

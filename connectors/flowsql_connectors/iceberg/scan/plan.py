@@ -1,0 +1,220 @@
+"""Which snapshot is read, which files it has, and what one changed against its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from pyiceberg.expressions import BooleanExpression
+from pyiceberg.manifest import ManifestContent, ManifestEntryStatus
+from pyiceberg.table import ManifestGroupPlanner, Table
+from pyiceberg.table.snapshots import Operation, Snapshot
+
+from flowsql.connector import ConnectorTable
+from flowsql.errors import ConnectorError, nearest
+from flowsql_connectors.iceberg.scan.deletes import DeletedRows, Positions
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import FileScanTask
+
+__all__ = ["Change", "branch_head", "changes_of", "chosen_snapshot", "files_of", "show_snapshot"]
+
+_MAIN: Final = "main"
+
+
+def show_snapshot(snapshot: Snapshot) -> str:
+    """For people."""
+    operation = snapshot.summary.operation.value if snapshot.summary else "unknown"
+    return f"{snapshot.snapshot_id} ({operation})"
+
+
+def chosen_snapshot(table: Table, declared: ConnectorTable) -> int | None:
+    """The snapshot that a batch scan reads; None where the table has none yet.
+
+    Raises:
+        ConnectorError: the one that is asked for is not there.
+    """
+    options = declared.options
+    if (wanted := options["snapshot-id"]) is not None:
+        if table.snapshot_by_id(wanted) is None:
+            raise ConnectorError(
+                f'table "{declared.name}" has no snapshot {wanted}',
+                hint=_known(table),
+                option="snapshot-id",
+            )
+        return int(wanted)
+    if (moment := options["as-of-timestamp"]) is not None:
+        return _as_of(table, declared, moment)
+    if (tag := options["tag"]) is not None:
+        return _named(table, declared, tag, "tag")
+    return branch_head(table, declared)
+
+
+def branch_head(table: Table, declared: ConnectorTable) -> int | None:
+    """The last snapshot of the branch that is read; None where the table has none yet."""
+    branch = declared.options["branch"]
+    if branch == _MAIN:
+        return table.metadata.current_snapshot_id
+    return _named(table, declared, branch, "branch")
+
+
+def _named(table: Table, declared: ConnectorTable, name: str, kind: str) -> int:
+    refs = {n: r for n, r in table.metadata.refs.items() if r.snapshot_ref_type.value == kind}
+    if name not in refs:
+        near = nearest(name, refs)
+        known = ", ".join(sorted(refs)) or "none"
+        raise ConnectorError(
+            f'table "{declared.name}" has no {kind} "{name}"',
+            hint=f'Did you mean "{near}"?' if near else f"It has: {known}.",
+            option=kind,
+        )
+    return refs[name].snapshot_id
+
+
+def _as_of(table: Table, declared: ConnectorTable, moment: int) -> int:
+    entries = [x for x in table.history() if x.timestamp_ms <= moment]
+    if not entries:
+        raise ConnectorError(
+            f'table "{declared.name}" knows no snapshot of that time or before',
+            hint=_known(table),
+            option="as-of-timestamp",
+        )
+    wanted = entries[-1].snapshot_id
+    if table.snapshot_by_id(wanted) is None:
+        raise ConnectorError(
+            f'snapshot {wanted} of table "{declared.name}", the current one at that time, has expired',
+            hint=_known(table),
+            option="as-of-timestamp",
+        )
+    return wanted
+
+
+def _known(table: Table) -> str:
+    kept = sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms)
+    if not kept:
+        return "The table has no snapshot."
+    first, last = kept[0], kept[-1]
+    return (
+        f"It has {len(kept)}: from {first.snapshot_id} (at {first.timestamp_ms}) "
+        f"to {last.snapshot_id} (at {last.timestamp_ms})."
+    )
+
+
+def files_of(
+    table: Table, snapshot: int | None, wanted: BooleanExpression, name: str
+) -> list[FileScanTask]:
+    """The data files of a snapshot in which there may be wanted rows, with their deletes.
+
+    Raises:
+        ConnectorError: rows of it are deleted by equality.
+    """
+    if snapshot is None:
+        return []
+    # The current names of columns are meant, whatever they were called then.
+    planner = ManifestGroupPlanner(table.metadata, table.io, wanted)
+    found = table.snapshot_by_id(snapshot)
+    assert found is not None
+    try:
+        tasks = list(planner.plan_files(found.manifests(table.io)))
+    except ValueError as error:
+        if "equality deletes" not in str(error):
+            raise
+        raise _by_equality(name, found) from None
+    return _in_order(tasks)
+
+
+def _by_equality(name: str, snapshot: Snapshot) -> ConnectorError:
+    return ConnectorError(
+        f'snapshot {show_snapshot(snapshot)} of table "{name}" deletes rows by equality, which '
+        "cannot be read yet",
+        detail="Such deletes are written by Flink's upserts.",
+        hint="Let the engine that wrote it compact the table: Spark's rewrite_data_files with "
+        "'delete-file-threshold' = '1' applies them.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows of one data file that a snapshot added or removed.
+
+    Attributes:
+        file: which.
+        removed: they are gone; else they are new.
+        without: rows of the file that are none of them.
+        only: the only rows that are; instead of `without`.
+    """
+
+    file: DataFile
+    removed: bool
+    without: Positions | None = None
+    only: Positions | None = None
+
+
+def changes_of(
+    table: Table,
+    snapshot: Snapshot,
+    wanted: BooleanExpression,
+    deleted: DeletedRows,
+    name: str,
+) -> Sequence[Change]:
+    """What a snapshot changed against its parent: what is gone first.
+
+    Raises:
+        ConnectorError: the parent has expired, or rows are deleted by equality.
+    """
+    if snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE:
+        return ()
+    added = [m for m in snapshot.manifests(table.io) if m.added_snapshot_id == snapshot.snapshot_id]
+    operation = None if snapshot.summary is None else snapshot.summary.operation
+    only_data = all(m.content == ManifestContent.DATA for m in added)
+    if operation == Operation.APPEND and only_data:
+        planner = ManifestGroupPlanner(table.metadata, table.io, wanted)
+        tasks = planner.plan_files(
+            added,
+            manifest_entry_filter=lambda e: (
+                e.status == ManifestEntryStatus.ADDED and e.snapshot_id == snapshot.snapshot_id
+            ),
+        )
+        return [Change(t.file, removed=False) for t in _in_order(tasks)]
+    parent = snapshot.parent_snapshot_id
+    if parent is not None and table.snapshot_by_id(parent) is None:
+        raise ConnectorError(
+            f'what snapshot {show_snapshot(snapshot)} of table "{name}" changed cannot be told: '
+            f"the one before it, {parent}, has expired",
+            hint="Begin anew with another 'pipeline.name', and keep snapshots for longer.",
+        )
+    before = {t.file.file_path: t for t in files_of(table, parent, wanted, name)}
+    after = {t.file.file_path: t for t in files_of(table, snapshot.snapshot_id, wanted, name)}
+    found = list(_differences(before, after, deleted))
+    return [c for c in found if c.removed] + [c for c in found if not c.removed]
+
+
+def _in_order(tasks: Iterable[FileScanTask]) -> list[FileScanTask]:
+    return sorted(tasks, key=lambda t: t.file.file_path)
+
+
+def _differences(
+    before: dict[str, FileScanTask], after: dict[str, FileScanTask], deleted: DeletedRows
+) -> Iterator[Change]:
+    for path in sorted({*before, *after}):
+        old, new = before.get(path), after.get(path)
+        if old is None:
+            assert new is not None
+            yield Change(new.file, False, without=deleted.of(path, new.delete_files))
+        elif new is None:
+            yield Change(old.file, True, without=deleted.of(path, old.delete_files))
+        else:
+            known = {d.file_path for d in old.delete_files}
+            if known == {d.file_path for d in new.delete_files}:
+                continue
+            had = deleted.of(path, old.delete_files)
+            has = deleted.of(path, new.delete_files)
+            gone = np.setdiff1d(has, had, assume_unique=True)
+            back = np.setdiff1d(had, has, assume_unique=True)
+            if len(gone):
+                yield Change(old.file, True, only=gone)
+            if len(back):
+                yield Change(new.file, False, only=back)

@@ -1,0 +1,306 @@
+"""The rows of one data file, in batches: columns by their field ids, deleted rows left out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.io import FileIO
+from pyiceberg.io.pyarrow import (
+    _get_column_projection_values,
+    _to_requested_schema,
+    pyarrow_to_schema,
+)
+from pyiceberg.manifest import DataFile, FileFormat
+from pyiceberg.schema import Schema, prune_columns
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.types import ListType, MapType
+
+from flowsql.connector import ConnectorTable, Predicate, columns_of_predicate
+from flowsql.errors import ConnectorError, DataError, FlowSQLError
+from flowsql.formats import needs_values, wanted_groups, wrong_nulls
+from flowsql.types import (
+    DataType,
+    LocalZonedTimestampType,
+    RowType,
+    TimestampType,
+    TimeType,
+    arrow_schema,
+    arrow_type,
+)
+from flowsql_connectors.iceberg.scan.deletes import Positions
+
+__all__ = ["FileRows", "RowForm", "reading"]
+
+_BUFFER: Final = 1 << 20
+_MICROSECONDS: Final = 6
+
+
+class RowForm:
+    """How the files of a table become rows of its declaration.
+
+    Args:
+        table: says which columns are read.
+        metadata: of the table in its catalog.
+
+    Attributes:
+        table: as given.
+    """
+
+    def __init__(self, table: ConnectorTable, metadata: TableMetadata) -> None:
+        self.table = table
+        self.metadata = metadata
+        self.row: RowType = table.read_schema
+        self.schema = arrow_schema(self.row)
+        self.projected: Schema = metadata.schema().select(*self.row.names)
+        self._order = [x.name for x in self.projected.fields]
+        self.ids = {
+            at
+            for at in self.projected.field_ids
+            if not isinstance(self.projected.find_type(at), MapType | ListType)
+        }
+        self._needed = [i for i, f in enumerate(self.row.fields) if needs_values(f.type)]
+
+    def finish(self, batch: pa.RecordBatch, path: str) -> pa.RecordBatch:
+        """Rows of the projected schema as the engine holds them."""
+        columns = []
+        for field, kind in zip(self.row.fields, self.schema.types, strict=True):
+            column = batch.column(self._order.index(field.name))
+            columns.append(_held(column, field.type, kind, field.name, path))
+        for i in self._needed:
+            field = self.row.fields[i]
+            if wrong_nulls(columns[i], field.type) is not None:
+                within = "" if not field.type.nullable else "something within "
+                raise DataError(
+                    f'{within}column "{field.name}" of "{path}" is NULL and declared NOT NULL',
+                    hint="Declare the column without NOT NULL.",
+                )
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+class FileRows:
+    """Some rows of one data file, read once from front to back.
+
+    Args:
+        form: of the table.
+        io: opens the file.
+        file: which.
+        without: rows that are left out, sorted.
+        only: the only rows that are read, sorted; instead of `without`.
+        row: the first row of the file that is read.
+    """
+
+    def __init__(
+        self,
+        form: RowForm,
+        io: FileIO,
+        file: DataFile,
+        *,
+        without: Positions | None = None,
+        only: Positions | None = None,
+        row: int = 0,
+    ) -> None:
+        self._form = form
+        self._path = file.file_path
+        self._without = without
+        self._only = only
+        self.row = row
+        if file.file_format != FileFormat.PARQUET:
+            raise ConnectorError(
+                f'data file "{self._path}" of format {file.file_format.value} cannot be read',
+                hint="Files of format Parquet are read; rewrite the table's files as Parquet.",
+            )
+        with reading(form.table, self._path):
+            self._handle = io.new_input(self._path).open()
+            try:
+                self._open(file)
+            except BaseException:
+                self._handle.close()
+                raise
+        self._batches: Iterator[tuple[int, pa.RecordBatch]] | None = None
+        self._rest: tuple[int, pa.RecordBatch] | None = None
+
+    def _open(self, file: DataFile) -> None:
+        form, metadata = self._form, self._form.metadata
+        self._file = pq.ParquetFile(self._handle, buffer_size=_BUFFER)
+        self._cut = metadata.format_version <= 2
+        held = pyarrow_to_schema(
+            self._file.schema_arrow,
+            metadata.name_mapping(),
+            downcast_ns_timestamp_to_us=self._cut,
+            format_version=metadata.format_version,
+        )
+        self._missing = _get_column_projection_values(
+            file,
+            form.projected,
+            metadata.schema(),
+            metadata.specs().get(file.spec_id),
+            held.field_ids,
+        )
+        self._held = prune_columns(held, form.ids, select_full_types=False)
+        # The number of rows is known only by reading some column.
+        self._names = [x.name for x in self._held.fields] or self._file.schema_arrow.names[:1]
+        self._groups = set(wanted_groups(self._file, list(self._comparable()), self._compared_as))
+
+    def _comparable(self) -> Iterator[Predicate]:
+        """Those that the statistics of the file can be asked about: columns read as they lie there."""
+        for filtered in self._form.table.filters:
+            columns = columns_of_predicate(filtered.predicate)
+            if all(self._compared_as(c) is not None for c in columns):
+                yield filtered.predicate
+
+    def _compared_as(self, column: str) -> pa.DataType | None:
+        kind = next((f.type for f in self._form.row.fields if f.name == column), None)
+        if kind is None or column not in {x.name for x in self._held.fields}:
+            return None
+        if isinstance(kind, TimestampType | LocalZonedTimestampType | TimeType):
+            # Digits may be cut off.
+            return None
+        here, there = self._held.find_field(column), self._form.projected.find_field(column)
+        return arrow_type(kind) if here.field_id == there.field_id else None
+
+    def read(self, size: int) -> pa.RecordBatch | None:
+        """At most `size` rows, perhaps none; None at the end. `row` is where the next begins."""
+        with reading(self._form.table, self._path):
+            if self._batches is None:
+                self._batches = self._read(size)
+            found = self._rest if self._rest is not None else next(self._batches, None)
+            self._rest = None
+            if found is None:
+                return None
+            start, batch = found
+            if batch.num_rows > size:
+                self._rest = (start + size, batch.slice(size))
+                batch = batch.slice(0, size)
+            self.row = start + batch.num_rows
+            chosen = self._chosen(start, batch)
+            if not chosen.num_rows:
+                return _nothing(self._form)
+            if not self._form.row.fields:
+                return chosen.select([])
+            shaped = _to_requested_schema(
+                self._form.projected,
+                self._held,
+                chosen,
+                downcast_ns_timestamp_to_us=self._cut,
+                projected_missing_fields=self._missing,
+                allow_timestamp_tz_mismatch=True,
+            )
+            return self._form.finish(shaped, self._path)
+
+    def _chosen(self, start: int, batch: pa.RecordBatch) -> pa.RecordBatch:
+        end = start + batch.num_rows
+        if self._only is not None:
+            first, last = np.searchsorted(self._only, [start, end])
+            return batch.take(pa.array(self._only[first:last] - start))
+        if self._without is None or not len(self._without):
+            return batch
+        first, last = np.searchsorted(self._without, [start, end])
+        if first == last:
+            return batch
+        kept = np.ones(batch.num_rows, np.bool_)
+        kept[self._without[first:last] - start] = False
+        return batch.filter(pa.array(kept))
+
+    def _read(self, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        for start, groups in self._runs():
+            at = start
+            for batch in self._file.iter_batches(
+                size, row_groups=groups, columns=self._names, use_threads=False
+            ):
+                skipped = min(max(self.row - at, 0), batch.num_rows)
+                if skipped < batch.num_rows:
+                    yield at + skipped, batch.slice(skipped)
+                at += batch.num_rows
+
+    def _runs(self) -> Iterator[tuple[int, list[int]]]:
+        """Neighbouring row groups that are read, and the first row of each run."""
+        metadata = self._file.metadata
+        start, run, at = 0, list[int](), 0
+        for group in range(metadata.num_row_groups):
+            rows = metadata.row_group(group).num_rows
+            if at + rows > self.row and self._wanted(group, at, at + rows):
+                if not run:
+                    start = at
+                run.append(group)
+            elif run:
+                yield start, run
+                run = []
+            at += rows
+        if run:
+            yield start, run
+
+    def _wanted(self, group: int, start: int, end: int) -> bool:
+        if self._only is None:
+            return group in self._groups
+        first, last = np.searchsorted(self._only, [start, end])
+        return bool(first < last)
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""
+        self._handle.close()
+
+
+@contextlib.contextmanager
+def reading(table: ConnectorTable, path: str) -> Iterator[None]:
+    """What goes wrong while a file is read becomes a ConnectorError that names it."""
+    try:
+        yield
+    except FlowSQLError:
+        raise
+    except FileNotFoundError:
+        raise ConnectorError(
+            f'"{path}" is gone (table "{table.name}")',
+            detail="Its snapshot was expired, or its file removed, while it was read.",
+            hint="Keep snapshots for as long as they are read: expire those that are older.",
+        ) from None
+    except Exception as error:
+        text = str(error).partition("\n")[0].rstrip(".")
+        raise ConnectorError(f'"{path}" cannot be read (table "{table.name}"): {text}') from error
+
+
+def _nothing(form: RowForm) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [pa.array([], kind) for kind in form.schema.types], schema=form.schema
+    )
+
+
+def _held(column: pa.Array, kind: DataType, target: pa.DataType, name: str, path: str) -> pa.Array:
+    """A column as the engine holds values of its declared type."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    try:
+        if column.type != target:
+            safe = not (pa.types.is_time(target) or pa.types.is_timestamp(target))
+            column = pc.cast(column, target, safe=safe)
+        return _cut_off(column, kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ConnectorError(
+            f'column "{name}" of "{path}" cannot be read as {kind}',
+            detail=f"The file holds {column.type}. {str(error).partition(chr(10))[0]}",
+            hint="Declare the column with the type that the table has, and CAST in the query.",
+        ) from None
+
+
+def _cut_off(column: pa.Array, kind: DataType) -> pa.Array:
+    """Finer digits than a TIMESTAMP is declared with are cut off."""
+    match kind:
+        case TimestampType(precision=p) | LocalZonedTimestampType(precision=p) if p < _MICROSECONDS:
+            unit = 10 ** (_MICROSECONDS - p)
+            values = column.view(pa.int64())
+            rest = pc.subtract(values, _floored(values, unit))
+            if not pc.any(pc.not_equal(rest, 0)).as_py():
+                return column
+            return _floored(values, unit).view(column.type)
+    return column
+
+
+def _floored(values: pa.Array, unit: int) -> pa.Array:
+    down = pc.multiply(pc.divide(values, unit), unit)
+    below = pc.and_(pc.less(values, 0), pc.not_equal(values, down))
+    return pc.if_else(below, pc.subtract(down, unit), down)
