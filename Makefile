@@ -4,6 +4,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Processes that share the tests, and who gets which: tests/support/workers.py.
+WORKERS ?= logical
+PYTEST := $(BIN)/pytest -n $(WORKERS) --maxprocesses 8
 
 .DEFAULT_GOAL := help
 .PHONY: help install check fix test test-all rewrite bench demo reference grammar clean
@@ -39,10 +42,10 @@ fix: $(INSTALLED)
 	$(BIN)/ruff format .
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: $(INSTALLED)
-	FLOWSQL_TEST_ALL=1 $(BIN)/pytest $(ARGS)
+	FLOWSQL_TEST_ALL=1 $(PYTEST) $(ARGS)
 
 rewrite: $(INSTALLED)
 	$(BIN)/pytest tests/scripts --rewrite $(ARGS)

@@ -1,12 +1,16 @@
-"""Script files are tests: each runs in every variant, `--rewrite` writes what it answers."""
+"""Script files are tests: each runs in every variant, `--rewrite` writes what it answers.
+
+Here too: what workers of `pytest -n` are given, and lines that are shown at the end of the run.
+"""
 
 from __future__ import annotations
 
 import difflib
+import gc
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +21,13 @@ from tests.services.fixtures import (  # noqa: F401 (fixtures of every test)
     postgres_servers,
     postgres_version,
 )
+from tests.support.workers import Scheduling, longest_first
 
 ROOT = Path(__file__).parent
 # The tests' own connectors are found as everybody's are: through entry points.
 sys.path.insert(0, str(ROOT / "support" / "plugin"))
+
+_CASES_LINE = "recorded cases"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +41,46 @@ def pytest_configure(config: pytest.Config) -> None:
     """Nobody reviews what CI would write."""
     if config.getoption("--rewrite") and os.environ.get("CI"):
         raise pytest.UsageError("--rewrite is refused in CI: what scripts expect is reviewed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A worker has the order in which the tests are handed out."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: looking for garbage in it again and again takes long."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """How tests are handed out."""
+    return Scheduling(config, log)
+
+
+@pytest.fixture
+def record_cases_line(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes a line for the end of the run; a property of the test, which a worker passes on."""
+    return lambda line: record_property(_CASES_LINE, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The lines, behind everything else."""
+    reports = [r for kind in terminalreporter.stats.values() for r in kind]
+    lines = [
+        value
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == _CASES_LINE
+    ]
+    if lines:
+        terminalreporter.section("cases recorded from Apache Flink")
+        for line in lines:
+            terminalreporter.line(str(line))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -61,7 +61,7 @@ def test_an_endless_example_runs(example: Path, tmp_path: Path) -> None:
             shell(example, "Meanwhile", tmp_path)
             seen += [process.stdout.readline() for _ in range(2)]
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0, err

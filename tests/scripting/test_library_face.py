@@ -89,7 +89,7 @@ def test_a_job_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
             assert collection.wait_for(2, 20)
             path = job.savepoint(tmp_path / "kept", 20)
             held.go.set()
-            assert job.wait(20)
+            assert job.wait(60)
         assert collection.changes[-1][2] == (1, 7)
         with flowsql.connect({**config, "pipeline.name": "again"}) as session:
             session.from_changes("t", SCHEMA, items, mode="append")

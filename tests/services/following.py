@@ -150,7 +150,7 @@ class Follower:
         for message in self.source.acknowledge(self.position):
             self.reader.tell(message)
 
-    def until(self, done: Any, seconds: float = 20.0) -> Follower:
+    def until(self, done: Any, seconds: float = 60.0) -> Follower:
         """Poll until `done(self)`."""
         end = time.monotonic() + seconds
         while not done(self):
@@ -158,7 +158,7 @@ class Follower:
             self.poll()
         return self
 
-    def until_holds(self, server: PostgresServer, *names: str, seconds: float = 20.0) -> Follower:
+    def until_holds(self, server: PostgresServer, *names: str, seconds: float = 60.0) -> Follower:
         """Poll until the folded rows equal the server's tables."""
         end = time.monotonic() + seconds
         while True:
@@ -205,7 +205,7 @@ class Follower:
 
 def until_idle(server: PostgresServer, slot: str) -> bool:
     """Wait until nobody reads a slot; whether it is there."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     asked = f"SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'"
     while found := server.execute(asked):
         if not found[0][0]:

@@ -34,7 +34,7 @@ _SETTINGS = {
     "fsync": "off",
     "log_min_messages": "warning",
 }
-_PATIENCE = 30.0  # seconds
+_PATIENCE = 60.0  # seconds
 
 
 class PostgresServer:

@@ -105,7 +105,7 @@ class Log:
             # Nobody hurries to write what belongs to no commit.
             self._server.execute("CHECKPOINT")
         out: list[bytes] = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         connection = self._connection.pgconn
         while time.monotonic() < deadline:
             size, data = connection.get_copy_data(1)

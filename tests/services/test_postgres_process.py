@@ -87,16 +87,28 @@ def _runs(pid: int) -> bool:
     return bool(stat) and stat[0] != b"Z"
 
 
-def _until(true: Callable[[], object], seconds: float = 30.0) -> None:
+def _until(true: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)
 
 
+def _only_reader(parent: int) -> int:
+    """The process that reads the log, once the one that read the rows which were there has ended."""
+    found: list[int] = []
+
+    def alone() -> bool:
+        found[:] = _readers(parent)
+        return len(found) == 1
+
+    _until(alone)
+    return found[0]
+
+
 def _holds(server: PostgresServer, name: str, folder: Path) -> bool:
     """Whether the sink has what the table has."""
-    with sqlite3.connect(folder / "out", timeout=10) as out:
+    with sqlite3.connect(folder / "out", timeout=60) as out:
         made = out.execute("SELECT 1 FROM sqlite_master WHERE name = 'o'").fetchall()
         found = out.execute("SELECT id, v FROM o ORDER BY 1").fetchall() if made else None
     return found == server.execute(f"SELECT id, v FROM {name} ORDER BY 1")
@@ -110,11 +122,10 @@ def test_a_reader_that_is_killed_begins_again(
         session.execute(_tables(postgres, name, tmp_path))
         job = session.execute("INSERT INTO o SELECT * FROM a")
         assert isinstance(job, Job)
+        postgres.execute(f"UPDATE {name} SET v = 'seen' WHERE id = 1")
         for round_ in range(3):
             _until(lambda: _holds(postgres, name, tmp_path))
-            # The one that read the rows which were there has ended.
-            _until(lambda: len(_readers(os.getpid())) == 1)
-            (reader,) = _readers(os.getpid())
+            reader = _only_reader(os.getpid())
             for what in ("cmdline", "environ"):
                 assert _PASSWORD.encode() not in _shown(reader, what)
             os.kill(reader, signal.SIGKILL)
@@ -144,7 +155,7 @@ def running(
     try:
         postgres.execute(f"UPDATE {name} SET v = 'seen' WHERE id = 1")
         _until(lambda: _holds(postgres, name, tmp_path))
-        _until(lambda: len(_readers(process.pid)) == 1)
+        _only_reader(process.pid)
         yield process
     finally:
         process.kill()
@@ -155,22 +166,22 @@ def test_a_killed_engine_leaves_nothing(
     postgres: PostgresServer, name: str, running: subprocess.Popen[bytes]
 ) -> None:
     """Its readers end, and the slot is free."""
-    (reader,) = _readers(running.pid)
+    reader = _only_reader(running.pid)
     running.kill()
     running.wait()
-    _until(lambda: not _runs(reader), 10)
+    _until(lambda: not _runs(reader))
     asked = f"SELECT active FROM pg_replication_slots WHERE slot_name = 'slot_{name}'"
-    _until(lambda: postgres.execute(asked) == [(False,)], 10)
+    _until(lambda: postgres.execute(asked) == [(False,)])
 
 
 def test_ctrl_c_ends_the_engine_first(
     postgres: PostgresServer, name: str, running: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     """The terminal interrupts the whole group; what was read is written, nothing complains."""
-    (reader,) = _readers(running.pid)
+    reader = _only_reader(running.pid)
     postgres.execute(f"UPDATE {name} SET v = 'last'")
     os.killpg(running.pid, signal.SIGINT)
-    assert running.wait(30) == 0, (tmp_path / "log").read_text()
+    assert running.wait(60) == 0, (tmp_path / "log").read_text()
     assert not _runs(reader)
     text = (tmp_path / "log").read_text()
     assert "Traceback" not in text

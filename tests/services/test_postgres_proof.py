@@ -184,7 +184,7 @@ class _World:
         return int(number)
 
     def _of_sink(self, query: str) -> list[tuple[Any, ...]]:
-        with contextlib.closing(sqlite3.connect(self.folder / "out.db", timeout=20)) as out:
+        with contextlib.closing(sqlite3.connect(self.folder / "out.db", timeout=60)) as out:
             # Before its first checkpoint it has no tables.
             if not out.execute("SELECT 1 FROM sqlite_master WHERE name = 'held_a'").fetchall():
                 return []

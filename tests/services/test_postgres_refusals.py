@@ -81,7 +81,7 @@ def test_a_declared_column_that_is_gone(
 
 
 def test_a_slot_that_cannot_be_read_on(
-    postgres_version: PostgresServer, name: str, follow: Follow
+    postgres_version: PostgresServer, name: str, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Gone, ahead, in use, of another kind: each is said, none is a silent gap."""
     server = postgres_version
@@ -90,8 +90,10 @@ def test_a_slot_that_cannot_be_read_on(
     follower = follow(table).start().until(lambda f: len(f.changes) == 2)
     follower.until(lambda f: f.position and "log" in f.position["splits"])
     other = follow(table)
-    with pytest.raises(ConnectorError, match="being read by somebody else: process"):
-        other.start()
+    with monkeypatch.context() as hasty:
+        hasty.setattr("flowsql_connectors.postgres_cdc.server.slot_checks._ACTIVE_PATIENCE", 0.5)
+        with pytest.raises(ConnectorError, match="being read by somebody else: process"):
+            other.start()
     follower.kill()
     server.execute(f"INSERT INTO {name} VALUES (7, 'g')")
     assert until_idle(server, f"slot_{name}")

@@ -48,7 +48,7 @@ def _statements(server: PostgresServer, folder: Path, mode: str) -> list[str]:
     return made
 
 
-def _until(true: Callable[[], object], seconds: float = 40.0) -> None:
+def _until(true: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -56,7 +56,7 @@ def _until(true: Callable[[], object], seconds: float = 40.0) -> None:
 
 
 def _of_sink(folder: Path, table: str) -> list[tuple[str, int]]:
-    with closing(sqlite3.connect(folder / "out", timeout=10)) as out:
+    with closing(sqlite3.connect(folder / "out", timeout=60)) as out:
         made = out.execute("SELECT 1 FROM sqlite_master WHERE name = 'out_read_b'").fetchall()
         return out.execute(f"SELECT k, v FROM out_{table} ORDER BY k").fetchall() if made else []
 

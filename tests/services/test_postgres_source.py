@@ -240,8 +240,8 @@ def test_the_server_restarts(follow: Follow, how: str) -> None:
         follower.until(lambda f: len(f.changes) == 4)
         began = time.monotonic()
         server.kill() if how == "kill" else server.stop(how)
-        # It does not wait for a checkpoint to confirm what was sent.
-        assert time.monotonic() - began < 10
+        # It does not wait for a checkpoint to confirm what was sent, until wal_sender_timeout.
+        assert time.monotonic() - began < 40
         end = time.monotonic() + 1
         while time.monotonic() < end:
             follower.poll()
@@ -270,7 +270,7 @@ def test_only_what_was_acknowledged_is_let_go(
     follower.acknowledge()
     assert follower.position is not None
     wanted = follower.position["splits"]["log"]["lsn"]
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while server.execute(asked)[0][0] != wanted:
         assert time.monotonic() < end
         follower.poll()
@@ -292,12 +292,13 @@ def test_what_keeps_no_checkpoints_leaves_nothing(
     follower.until_holds(server, name)
     assert server.execute("SELECT temporary FROM pg_replication_slots") == [(True,)]
     follower.kill()
-    end = time.monotonic() + 10
-    while server.execute("SELECT 1 FROM pg_replication_slots") and time.monotonic() < end:
+    end = time.monotonic() + 60
+    # A session is seen for a moment after it has let go of its slot.
+    left = "pg_replication_slots", "pg_stat_activity WHERE application_name = 'flowsql'"
+    while any(server.execute(f"SELECT 1 FROM {what}") for what in left):
+        assert time.monotonic() < end
         time.sleep(0.02)
-    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
     assert server.execute("SELECT pubname FROM pg_publication ORDER BY 1") == publications
-    assert server.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'flowsql'") == []
 
 
 @pytest.mark.parametrize(

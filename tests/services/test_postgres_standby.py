@@ -81,7 +81,7 @@ def test_a_standby_is_read(version: int, follow: Follow) -> None:
 def _follows(primary: PostgresServer, standby: PostgresServer) -> None:
     """Wait until the standby has all that the primary has written."""
     ((position,),) = primary.execute("SELECT pg_current_wal_lsn()::text")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not standby.execute(f"SELECT pg_last_wal_replay_lsn() >= '{position}'::pg_lsn")[0][0]:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -140,7 +140,7 @@ def test_a_standby_takes_over(version: int, behind: bool, follow: Follow) -> Non
 def _until_kept(primary: PostgresServer, standby: PostgresServer) -> None:
     """Until the standby has the slot as one that stays."""
     asked = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'slot_t' AND NOT temporary"
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not standby.execute(asked):
         assert time.monotonic() < end, standby.log()[-2000:]
         primary.execute("SELECT pg_log_standby_snapshot()")

@@ -310,7 +310,7 @@ def test_a_job_that_is_stopped_around_it(
     def run_until(wanted: list[tuple[int, int]]) -> None:
         with flowsql.connect() as session:
             running = session.execute(job)
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while rows() != wanted:
                 assert time.monotonic() < end, f"{rows()}: {running.status()}"
                 time.sleep(0.05)

@@ -94,7 +94,7 @@ def test_a_session_and_its_jobs_say_what_they_are(session: flowsql.Session) -> N
     assert repr(job) == '<Job "fill": running>'
     assert repr(session) == "<Session: 2 tables, 'fill' running>"
     job.stop()
-    assert job.wait(10)
+    assert job.wait(60)
     assert repr(job) == '<Job "fill": stopped>'
     given = changes(("+I", 1, 2), ("-U", 1, 2), ("+U", 1, 3), ("+I", 2, 2))
     assert repr(given) == "<Changes: 2 +I, 1 -U, 1 +U (k, v)>"
@@ -131,7 +131,7 @@ def test_log_lines_call_tables_as_the_statement_does(tmp_path: Path) -> None:
         for _ in range(2):
             job = session.execute("INSERT INTO o SELECT k FROM t")
             assert isinstance(job, Job)
-            assert job.wait(10)
+            assert job.wait(60)
     assert [line for line in told if 'those that "o" got from the last run' in line]
     assert not [line for line in told if "default_catalog" in line]
 
@@ -152,7 +152,7 @@ def test_an_abandoned_result_stops_its_query(session: flowsql.Session) -> None:
         assert len(given)
         break
     for job, _ in session._queries:
-        assert job.wait(10)
+        assert job.wait(60)
     assert not session.running
 
 
@@ -169,11 +169,11 @@ def test_close_ends_a_query_that_is_read_elsewhere(tmp_path: Path) -> None:
         ended.set()
 
     threading.Thread(target=read, daemon=True).start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     idle = session.execute("SELECT id FROM g").changes()
     next(idle)
     session.close()
-    assert ended.wait(10)
+    assert ended.wait(60)
 
 
 def test_settings_of_the_session_come_back() -> None:
@@ -206,7 +206,7 @@ def test_an_input_that_waits_holds_nobody_up(session: flowsql.Session) -> None:
     assert isinstance(job, Job)
     reach(job, 1)
     job.stop()
-    assert job.wait(15)
+    assert job.wait(60)
     assert job.status()["state"] == "stopped"
     go.set()
 
@@ -228,7 +228,7 @@ def test_a_job_answers(session: flowsql.Session, tmp_path: Path) -> None:
     assert (saved / "manifest.json").exists()
     assert job.status()["state"] == "running"
     job.stop()
-    assert job.wait(10)
+    assert job.wait(60)
     status = job.status()
     assert status["state"] == "stopped"
     assert status["rows_in"] == status["rows_out"]
@@ -240,7 +240,7 @@ def test_status_has_the_documented_keys(session: flowsql.Session) -> None:
 
     session.from_arrow("t", rows((1, 2)))
     job = session.execute("INSERT INTO nowhere SELECT k, v FROM t")
-    job.wait(10)
+    job.wait(60)
     assert list(NAMES) == [k for k in NAMES if k in job.status()]
     assert set(job.status()) == set(NAMES)
 
@@ -269,7 +269,7 @@ def test_one_table_without_a_watermark_hides_no_time(session: flowsql.Session) -
     reach(job, 2)
     status = job.status()
     go.set()
-    assert job.wait(10)
+    assert job.wait(60)
     assert (status["watermark"], status["watermark_lag_ms"] > 0) == (60_000, True)
     marks = {o["title"].split(".")[-1]: o["watermark"] for o in status["operators"]}
     assert marks["a"] == 60_000
@@ -280,7 +280,7 @@ def test_a_failed_job_raises_in_the_caller(session: flowsql.Session) -> None:
     session.from_arrow("t", rows((1, 0)))
     job = session.execute("INSERT INTO nowhere\nSELECT k, k / v FROM t")
     with pytest.raises(flowsql.DataError) as caught:
-        job.wait(10)
+        job.wait(60)
     assert str(caught.value) == (
         'DataError at 2:11: division by zero in "k / v"\n'
         "  SELECT k, k / v FROM t\n"
@@ -510,17 +510,17 @@ def test_a_list_goes_on_where_a_checkpoint_was(
     query = "INSERT INTO s SELECT SUM(v) FROM t"
     with made("first") as session:
         job = session.execute(query)
-        assert reached.wait(10)
+        assert reached.wait(60)
         reach(job, step=2)
         job.savepoint(saved, 10)
         job.stop()
         go_on.set()
-        job.wait(10)
+        job.wait(60)
     assert capsys.readouterr().out.endswith("+U[3]\n")
     with made("second") as session:
         session.execute(f"SET 'execution.state-recovery.path' = '{saved}'")
         job = session.execute(query)
-        job.wait(10)
+        job.wait(60)
         assert job.status()["rows_in"] == 1
     assert steps.readings == 2
     assert capsys.readouterr().out.endswith("+U[6]\n")
@@ -543,10 +543,10 @@ def test_an_iterator_cannot_go_on(tmp_path: Path) -> None:
         job.checkpoint(10)
         job.stop()
         held.set()
-        job.wait(10)
+        job.wait(60)
         again = session.execute("INSERT INTO s SELECT SUM(v) FROM t")
         with pytest.raises(flowsql.ConnectorError, match="cannot be read again from item 1"):
-            again.wait(10)
+            again.wait(60)
 
 
 def test_settings_are_checked(tmp_path: Path) -> None:

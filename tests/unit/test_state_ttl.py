@@ -50,7 +50,7 @@ def steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Steps:
         job.savepoint(tmp_path / "saved", 10)
         job.stop()
         made.go_on.set()
-        job.wait(10)
+        job.wait(60)
     assert capsys.readouterr().out == "+I[1, 1]\n+I[2, 1]\n"
     return made
 
@@ -74,7 +74,7 @@ def test_a_checkpoint_knows_when_state_was_written(
         session.execute(f"SET 'execution.state-recovery.path' = '{tmp_path / 'saved'}'")
         job = session.execute(QUERY.format("2 h"))
         assert isinstance(job, Job)
-        job.wait(10)
+        job.wait(60)
     assert capsys.readouterr().out == expected
 
 
@@ -85,7 +85,7 @@ def test_another_lifetime_is_another_job(tmp_path: Path, steps: Steps) -> None:
         job = session.execute(QUERY.format("3 h"))
         assert isinstance(job, Job)
         with pytest.raises(flowsql.StateError) as caught:
-            job.wait(10)
+            job.wait(60)
     assert "- COUNT(*) GROUP BY k, state kept for 2 h" in str(caught.value)
     assert "+ COUNT(*) GROUP BY k, state kept for 3 h" in str(caught.value)
 
@@ -106,10 +106,10 @@ def test_the_setting_is_told_where_it_differs(tmp_path: Path) -> None:
                 job.savepoint(tmp_path / "saved", 10)
                 job.stop()
                 steps.go_on.set()
-                job.wait(10)
+                job.wait(60)
                 continue
             with pytest.raises(flowsql.StateError) as caught:
-                job.wait(10)
+                job.wait(60)
     assert "- GroupAggregate(keys=[k], calls=[COUNT(*)], ttl=1 h)" in str(caught.value)
     assert "+ GroupAggregate(keys=[k], calls=[COUNT(*)])" in str(caught.value)
 

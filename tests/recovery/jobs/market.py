@@ -99,7 +99,7 @@ class Market:
         """No file comes any more."""
         assert self._writer is not None
         (self.root / "stop").touch()
-        assert self._writer.wait(20) == 0
+        assert self._writer.wait(60) == 0
         self._writer = None
 
     def close(self) -> None:

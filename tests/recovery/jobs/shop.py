@@ -81,7 +81,7 @@ class Shop:
         """No transaction comes any more."""
         assert self._writer is not None
         (self.root / "stop").touch()
-        assert self._writer.wait(20) == 0
+        assert self._writer.wait(60) == 0
         self._writer = None
 
     def close(self) -> None:

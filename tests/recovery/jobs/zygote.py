@@ -113,7 +113,7 @@ class Child:
         if self.wait(0) is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        assert self.wait(20) is not None
+        assert self.wait(60) is not None
 
     def come_to_work(self, timeout: float = 60) -> None:
         """Wait until it touches its folder, or is over."""

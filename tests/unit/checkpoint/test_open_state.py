@@ -120,7 +120,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             assert not job.wait(0.01)
         yield Reader(job.savepoint(folder / "saved", 10))
         held.set()
-        assert job.wait(10)
+        assert job.wait(60)
 
 
 def number(word: int, *, smallest: bool = False) -> int:

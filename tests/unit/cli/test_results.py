@@ -70,7 +70,7 @@ class Query:
 
 def wait_for(screen: Terminal, *lines: str) -> None:
     """Until these lines stand on the screen, one below the other."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while screen.screen()[-len(lines) :] != list(lines):
         assert time.monotonic() < deadline, screen.screen()
         time.sleep(0.02)

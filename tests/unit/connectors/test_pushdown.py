@@ -190,7 +190,7 @@ def test_a_job_goes_on_with_the_partitions_of_its_stored_plan(tmp_path: Path) ->
                 if _written(tmp_path / "out") == expected:
                     break
             job.stop()
-            job.wait(20)
+            job.wait(60)
         assert _written(tmp_path / "out") == expected
 
 

@@ -33,7 +33,7 @@ def test_jobs_are_called_by_the_program(
     with flowsql.connect({"execution.checkpointing.dir": str(tmp_path)}) as session:
         job = session.execute(f"{TABLES} INSERT INTO b SELECT a FROM a")
         assert isinstance(job, Job)
-        assert job.wait(30)
+        assert job.wait(60)
         assert job.id == name
 
 
@@ -51,7 +51,7 @@ def test_a_program_begins_anew_by_an_argument(
             while job.running and not job.status().get("rows_out"):
                 job.wait(0.01)
             job.stop()
-            job.wait(30)
+            job.wait(60)
 
     run("a", fresh=False)
     with pytest.raises(flowsql.FlowSQLError) as caught:

@@ -140,7 +140,7 @@ def test_no_file_and_no_status_holds_it(session: flowsql.Session, tmp_path: Path
     session.execute(f"{TABLE})")
     job = session.execute("INSERT INTO v SELECT 1")
     saved = job.savepoint(tmp_path / "saved", 10) if job.running else None
-    job.wait(10)
+    job.wait(60)
     held = [p for p in tmp_path.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]
     assert held == []
     assert any(p.name == "job.json" for p in tmp_path.rglob("*"))

@@ -133,7 +133,7 @@ def test_create_table_as_makes_and_fills(session: flowsql.Session, tmp_path: Pat
         "AS SELECT ts, id FROM base"
     )
     assert isinstance(job, Job)
-    job.wait(20)
+    job.wait(60)
     lines = [f.read_text().splitlines() for f in (tmp_path / "out").glob("[!.]*")]
     assert sum(map(len, lines)) == 3
     assert [r[:3] for r in rows(session, "DESCRIBE t")] == [

@@ -59,11 +59,11 @@ class Bench:
         job = self.job(source, **settings).start()
         until(lambda: job.status().get("rows_in", 0) >= rows and self.store().numbers())
         job.stop(drain=drain)
-        assert job.wait(20)
+        assert job.wait(60)
         return job
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for another thread."""
     end = time.monotonic() + seconds
     while not condition():

@@ -42,7 +42,7 @@ def _session(tmp_path: Path, more: str = "") -> flowsql.Session:
 
 
 def _until(job: Job, phase: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         sources = job.status().get("sources") or [{}]
         if sources[0].get("phase") == phase and sources[0]["rows"] >= ROWS:
@@ -88,7 +88,7 @@ def test_a_resumed_job_knows_its_snapshot(tmp_path: Path, database: FakeDatabase
         with _session(tmp_path) as session:
             job = session.execute("INSERT INTO o SELECT * FROM a")
             assert isinstance(job, Job)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
                 sources = job.status().get("sources") or [{}]
                 if sources[0].get("phase") == "stream" and sources[0].get("snapshot"):
@@ -149,7 +149,7 @@ def test_a_snapshot_that_ends_is_given(tmp_path: Path, rows: int) -> None:
             "/*+ OPTIONS('slot.name' = 'other') */"
         )
         assert isinstance(job, Job)
-        job.wait(30)
+        job.wait(60)
         assert job.board.state == "finished"
     with sqlite3.connect(tmp_path / "out") as target:
         expected = [(1, rows, rows)] if rows else []

@@ -105,7 +105,7 @@ def test_going_back_behind_the_target_is_refused(bench: Bench) -> None:
     old = job.savepoint(bench.folder / "save", 20)
     until(lambda: bench.store().numbers()[-1] > load(old).manifest.checkpoint + 1)
     job.stop()
-    job.wait(20)
+    job.wait(60)
     with pytest.raises(StateError) as caught:
         bench.run(Numbers(5000), recovery_path=old)
     number = load(old).manifest.checkpoint
@@ -119,7 +119,7 @@ def test_a_savepoint_starts_a_job_elsewhere(bench: Bench, tmp_path: Path) -> Non
     until(lambda: job.status().get("rows_in", 0) >= 500)
     save = job.savepoint(tmp_path / "save", 20)
     job.stop()
-    job.wait(20)
+    job.wait(60)
     elsewhere = Bench(tmp_path / "elsewhere")
     elsewhere.run(Numbers(5000, size=100), recovery_path=save, target=Parts(elsewhere.out))
     assert fold(committed_changes(elsewhere.out)) == expected_sums(5000)
@@ -156,7 +156,7 @@ def test_a_cure_is_offered_where_it_works(bench: Bench) -> None:
     until(lambda: fold(committed_changes(bench.out)) == expected_sums(500))
     kept = job.checkpoint(10)
     job.stop()
-    job.wait(20)
+    job.wait(60)
     assert kept.parent == bench.jobs / "sums" / "savepoints"
     numbers = bench.store().numbers()
     paths = [bench.store().path(n) for n in numbers]

@@ -13,7 +13,7 @@ __all__ = ["Screen", "until"]
 
 def until(there: Callable[[], object]) -> None:
     """Wait for it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not there():
         assert time.monotonic() < deadline
         time.sleep(0.02)

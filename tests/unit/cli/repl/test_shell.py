@@ -65,7 +65,7 @@ def seen(
 
 def until(there: Callable[[], object]) -> None:
     """Wait for it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not there():
         assert time.monotonic() < deadline
         time.sleep(0.02)

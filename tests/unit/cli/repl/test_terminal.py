@@ -52,7 +52,7 @@ class Terminal:
 
     def wait(self, text: str) -> str:
         """What came until the text did, which is not looked at again."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while (at := self._seen.find(text)) < 0:
             assert time.monotonic() < deadline, self._seen
             if select.select([self._side], [], [], 0.2)[0]:
@@ -72,7 +72,7 @@ class Terminal:
 
     def ended(self) -> int:
         """Its exit code."""
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def close(self) -> None:
         """Take the terminal away."""
