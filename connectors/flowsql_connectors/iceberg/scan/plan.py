@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import FileScanTask
 
-__all__ = ["Change", "branch_head", "changes_of", "chosen_snapshot", "files_of", "show_snapshot"]
+__all__ = [
+    "Change",
+    "branch_head",
+    "changes_of",
+    "chosen_snapshot",
+    "files_of",
+    "is_first",
+    "show_snapshot",
+]
 
 _MAIN: Final = "main"
 
@@ -136,6 +144,23 @@ def _by_equality(name: str, snapshot: Snapshot) -> ConnectorError:
     )
 
 
+def is_first(table: Table, snapshot: Snapshot) -> bool:
+    """Whether a snapshot never had a parent: some who expire one leave the next without it."""
+    if snapshot.parent_snapshot_id is not None:
+        return False
+    said = {} if snapshot.summary is None else snapshot.summary.additional_properties
+    for files in ("data-files", "delete-files"):
+        if int(said.get(f"total-{files}", 0)) > int(said.get(f"added-{files}", 0)):
+            return False
+    if any(key.startswith("deleted-") for key in said):
+        return False
+    # Numbers count the commits of all branches.
+    others = any(
+        r.snapshot_ref_type.value == "branch" for n, r in table.metadata.refs.items() if n != "main"
+    )
+    return others or (snapshot.sequence_number or 0) <= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Rows of one data file that a snapshot added or removed.
@@ -180,10 +205,10 @@ def changes_of(
         )
         return [Change(t.file, removed=False) for t in _in_order(tasks)]
     parent = snapshot.parent_snapshot_id
-    if parent is not None and table.snapshot_by_id(parent) is None:
+    if not is_first(table, snapshot) and (parent is None or table.snapshot_by_id(parent) is None):
         raise ConnectorError(
             f'what snapshot {show_snapshot(snapshot)} of table "{name}" changed cannot be told: '
-            f"the one before it, {parent}, has expired",
+            "the one before it has expired",
             hint="Begin anew with another 'pipeline.name', and keep snapshots for longer.",
         )
     before = {t.file.file_path: t for t in files_of(table, parent, wanted, name)}

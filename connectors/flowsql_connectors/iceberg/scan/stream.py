@@ -3,9 +3,11 @@
     files of a first snapshot (`table_scan_then_incremental`)  ─ splits of their own, a snapshot's chunks
     "snapshots"                                                ─ one split: every later snapshot
 
-The position of the latter is the id of the last snapshot that was read. The next ones are its
-descendants up to the head of the branch; where the head does not descend from it, nobody can tell
-what changed, and the job ends.
+The position of the latter is the id of the last snapshot that was read, or of the first that is to
+be. The next ones are its descendants up to the head of the branch; where the head does not descend
+from it, nobody can tell what changed, and the job ends.
+
+Who expires a snapshot may leave the next one with its id or, as the client does, without a parent.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -42,6 +45,7 @@ from flowsql_connectors.iceberg.scan.plan import (
     Change,
     branch_head,
     changes_of,
+    is_first,
     show_snapshot,
 )
 from flowsql_connectors.iceberg.scan.rows import FileRows, reading
@@ -74,11 +78,10 @@ class StreamSource(Source):
         self._inserts_only = inserts_only
         self._finished: set[str] = set()
         if position is None:
-            # `scan` is read whole; `after` is the last snapshot whose changes are not read.
-            self._scan, self._after = _start(self._opened.table, declared, context)
+            self._scan, self._begin = _start(self._opened.table, declared, context)
         else:
             check_position(position, declared)
-            self._scan, self._after = position["scan"], position["after"]
+            self._scan, self._begin = position["scan"], Place(**position["begin"])
             self._finished = set(position["finished"])
         self._scanned = self._scan is None or (position is not None and position["scanned"])
         scan = None if self._scanned else self._scan
@@ -112,15 +115,15 @@ class StreamSource(Source):
         return reader
 
     def _follow(self, split: str, position: JSON | None) -> SnapshotReader:
-        after = self._after
+        place = self._begin
         if position is not None:
             check_position(position, self._declared)
-            after = position["snapshot"]
+            place = Place(position["after"], position["first"])
         return SnapshotReader(
             # The readers of files go on with the table as it was at the start.
             OpenedTable(self._declared),
             split,
-            after,
+            place,
             begun=self._scanned,
             inserts_only=self._inserts_only,
         )
@@ -138,26 +141,39 @@ class StreamSource(Source):
             "format": FORMAT,
             "connector": "iceberg",
             "scan": self._scan,
-            "after": self._after,
+            "begin": asdict(self._begin),
             "scanned": self._scanned,
             "finished": [] if self._scanned else sorted(self._finished),
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Between two snapshots.
+
+    Attributes:
+        after: the last one that was read; None: there was none.
+        first: instead, the next one to be read.
+    """
+
+    after: int | None = None
+    first: int | None = None
+
+
 def _start(
     table: Table, declared: ConnectorTable, context: ConnectorContext
-) -> tuple[int | None, int | None]:
-    """The snapshot that is read whole, and the last one whose changes are not read; by the options."""
+) -> tuple[int | None, Place]:
+    """The snapshot that is read whole, if any, and where its changes begin; by the options."""
     options = declared.options
     head = branch_head(table, declared)
     strategy = options["starting-strategy"].removeprefix("incremental_from_")
     match strategy:
         case "table_scan_then_incremental":
-            return head, head
+            return head, Place(head)
         case "latest_snapshot_exclusive":
-            return None, head
+            return None, Place(head)
         case "latest_snapshot":
-            return None, _parent(table, head)
+            return None, Place(first=head)
     line = _line(table, head)
     if strategy == "earliest_snapshot":
         first = line[0] if line else None
@@ -175,16 +191,11 @@ def _start(
         first = next((s for s in line if s.timestamp_ms >= moment), None)
         if first is None:
             # All are older: what comes is read.
-            return None, head
+            return None, Place(head)
     if first is None:
-        return None, None
+        return None, Place()
     context.tell(f'table "{declared.name}" is read from snapshot {show_snapshot(first)} on')
-    return None, first.parent_snapshot_id
-
-
-def _parent(table: Table, snapshot: int | None) -> int | None:
-    found = None if snapshot is None else table.snapshot_by_id(snapshot)
-    return None if found is None else found.parent_snapshot_id
+    return None, Place(first=first.snapshot_id)
 
 
 def _line(table: Table, head: int | None) -> list[Snapshot]:
@@ -255,7 +266,7 @@ class SnapshotReader:
     Args:
         opened: the table.
         split: id of the only split.
-        after: the last snapshot that was read; None: there was none.
+        place: where to begin.
         begun: False: it waits until it is told to begin.
         inserts_only: the declaration takes no rows back.
     """
@@ -264,14 +275,14 @@ class SnapshotReader:
         self,
         opened: OpenedTable,
         split: str,
-        after: int | None,
+        place: Place,
         *,
         begun: bool,
         inserts_only: bool,
     ) -> None:
         self._opened = opened
         self._split = split
-        self._after = after
+        self._place = place
         self._begun = begun
         self._inserts_only = inserts_only
         self._interval = opened.declared.options["monitor-interval"] / 1000
@@ -289,8 +300,8 @@ class SnapshotReader:
 
     @property
     def position(self) -> JSON:
-        """The snapshot that was read last."""
-        return {"format": FORMAT, "connector": "iceberg", "snapshot": self._after}
+        """The snapshot that was read last, or that is to be read first."""
+        return {"format": FORMAT, "connector": "iceberg", **asdict(self._place)}
 
     def poll(self, max_rows: int, timeout: float) -> Poll | None:
         """As `Reader.poll`."""
@@ -319,32 +330,48 @@ class SnapshotReader:
         self._next_look = time.monotonic() + self._interval
         declared = self._opened.declared
         head = branch_head(table, declared)
+        self._known = self._since(table, head)
+
+    def _since(self, table: Table, head: int | None) -> deque[Snapshot]:
+        """The snapshots from this place to the head, oldest first; raises ConnectorError."""
         line: deque[Snapshot] = deque()
-        at = head
-        while at != self._after:
+        at, place = head, self._place
+        if head is None and place.first is None and place.after is None:
+            return line
+        while place.first is not None or at != place.after:
             found = None if at is None else table.snapshot_by_id(at)
             if found is None:
-                raise self._lost(at, head)
+                lost = bool(line) and (at is not None or not is_first(table, line[0]))
+                raise self._lost(head, expired=lost)
             line.appendleft(found)
+            if found.snapshot_id == place.first:
+                return line
             at = found.parent_snapshot_id
-        self._known = line
+        if line and at is None and not is_first(table, line[0]):
+            raise self._lost(head, expired=True)
+        return line
 
-    def _lost(self, at: int | None, head: int | None) -> ConnectorError:
+    def _lost(self, head: int | None, *, expired: bool) -> ConnectorError:
         """The head does not descend from what was read last, or nobody knows any more."""
         name = self._opened.declared.name
         branch = self._opened.declared.options["branch"]
-        if at is None:
+        place = self._place
+        if expired:
+            last = "None was" if place.after is None else f"Snapshot {place.after} was"
             return ConnectorError(
-                f'snapshot {self._after} of table "{name}", which was read last, is no longer part '
-                f'of branch "{branch}"',
-                detail=f"The branch was set back or replaced; its head is {head}.",
-                hint=_AFRESH,
+                f'snapshots of table "{name}" have expired that were not read yet',
+                detail=f"{last} read last; the head is {head}, and those between are not all kept.",
+                hint=f"{_AFRESH} Keep snapshots for longer than a job may stand still.",
             )
+        last = (
+            f"{place.first}, with which it was to begin"
+            if place.first
+            else f"{place.after}, which was read last"
+        )
         return ConnectorError(
-            f'snapshots of table "{name}" have expired that were not read yet',
-            detail=f"Snapshot {self._after} was read last; {at} and perhaps others before the head, "
-            f"{head}, are gone.",
-            hint=f"{_AFRESH} Keep snapshots for longer than a job may stand still.",
+            f'snapshot {last}, is no part of branch "{branch}" of table "{name}" any more',
+            detail=f"The branch was set back or replaced; its head is {head}.",
+            hint=_AFRESH,
         )
 
     def _begin(self, snapshot: Snapshot) -> None:
@@ -381,7 +408,7 @@ class SnapshotReader:
         lag = max(0, int(time.time() * 1000) - self._reading.timestamp_ms)
         if self._current() is not None:
             return Poll(tuple(pieces), boundary=False, lag_ms=lag)
-        self._after = self._reading.snapshot_id
+        self._place = Place(self._reading.snapshot_id)
         self._reading = None
         return Poll(tuple(pieces), lag_ms=lag if self._known else 0)
 
@@ -402,7 +429,8 @@ class SnapshotReader:
 
     def status(self) -> SourceStatus:
         """As `Reader.status`."""
-        return SourceStatus(position=None if self._after is None else str(self._after))
+        at = self._place.after
+        return SourceStatus(position=None if at is None else str(at))
 
     def close(self) -> None:
         """As `Reader.close`."""

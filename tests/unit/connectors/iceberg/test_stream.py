@@ -1,0 +1,380 @@
+"""Snapshot by snapshot: what each changed, exactly, in one transaction."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flowsql_connectors.iceberg import CONNECTOR
+from flowsql_connectors.iceberg.write.commit import Delta, commit_delta
+from pyiceberg.table import Table
+
+from flowsql.changelog import ChangelogMode
+from flowsql.errors import ConnectorError
+from flowsql.testing import attempt_context, connector_table, row_text
+
+from .lake import (
+    Lake,
+    add,
+    commit,
+    data_files,
+    delete_file,
+    delete_rows,
+    equality_file,
+    file_of,
+    head,
+)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A catalog with a database."""
+    return Lake(tmp_path)
+
+
+@pytest.fixture
+def table(lake: Lake) -> Table:
+    """Without rows; its files have several row groups."""
+    return lake.make(properties={"write.parquet.row-group-limit": "3"})
+
+
+class Stream:
+    """Drives a streaming scan of the table `t` as the runtime does; each item is a transaction.
+
+    Args:
+        lake: has the table.
+        keyed: the declaration has a PRIMARY KEY.
+        options: beside those that find the table.
+    """
+
+    def __init__(
+        self, lake: Lake, *, keyed: bool = True, position: Any = None, **options: str
+    ) -> None:
+        given = {key.replace("_", "-"): value for key, value in options.items()}
+        declared = connector_table(
+            "id BIGINT, name STRING",
+            {**lake.declared(), "streaming": "true", "monitor-interval": "1ms", **given},
+            primary_key=("id",) if keyed else (),
+        )
+        mode = ChangelogMode.RETRACT if keyed else ChangelogMode.APPEND
+        assert CONNECTOR.scan_mode(declared) is mode
+        context = attempt_context(lake.warehouse / "job")
+        stored = json.loads(json.dumps(position))
+        self.source = CONNECTOR.open_source([declared], stored and stored["source"], context)
+        splits = self.source.discover()
+        known = {} if stored is None else stored["splits"]
+        self.splits = {s.id for s in splits}
+        self.reader = self.source.open([(s, known.get(s.id)) for s in splits])
+
+    def step(self, rows: int = 1000) -> list[str] | None:
+        """The next transaction that has rows; None where none comes."""
+        found: list[str] = []
+        silent = 0
+        while silent < 3:
+            poll = self.reader.poll(rows, 0.005)
+            if poll is None:
+                silent += 1
+                continue
+            for piece in poll.pieces:
+                found += row_text(piece.changes)
+            for split in poll.finished:
+                self.splits.discard(split)
+                for message in self.source.finished(split, {}):
+                    self.reader.tell(message)
+            if poll.boundary and found:
+                return found
+        assert not found
+        return None
+
+    def steps(self) -> list[list[str]]:
+        """All that come."""
+        found = []
+        while (step := self.step()) is not None:
+            found.append(step)
+        return found
+
+    def position(self) -> Any:
+        """As a checkpoint keeps it."""
+        splits = {split: self.reader.position(split) for split in self.splits}
+        return {"source": self.source.position(), "splits": splits}
+
+
+def test_each_snapshot_is_a_transaction(lake: Lake, table: Table) -> None:
+    """However small the polls are."""
+    add(table, [0])
+    stream = Stream(lake, starting_strategy="INCREMENTAL_FROM_LATEST_SNAPSHOT_EXCLUSIVE")
+    assert stream.step() is None
+    add(table, range(1, 9))
+    add(table, [9])
+    assert stream.step(rows=2) == [f"+I[{i}, n{i}]" for i in range(1, 9)]
+    assert stream.step() == ["+I[9, n9]"]
+    assert stream.step() is None
+
+
+def test_where_it_begins(lake: Lake, table: Table) -> None:
+    """By each strategy."""
+    first, second = add(table, [1]), add(table, [2])
+    add(table, [3])
+    time = {s.snapshot_id: s.timestamp_ms for s in table.refresh().snapshots()}[second]
+    every = [["+I[1, n1]"], ["+I[2, n2]"], ["+I[3, n3]"]]
+    assert Stream(lake).steps() == every[2:]
+    begin = "INCREMENTAL_FROM_"
+    assert Stream(lake, starting_strategy=f"{begin}LATEST_SNAPSHOT_EXCLUSIVE").steps() == []
+    assert Stream(lake, starting_strategy=f"{begin}EARLIEST_SNAPSHOT").steps() == every
+    chosen = {"starting_strategy": f"{begin}SNAPSHOT_ID", "start_snapshot_id": str(first)}
+    assert Stream(lake, **chosen).steps() == every
+    chosen = {
+        "starting_strategy": f"{begin}SNAPSHOT_TIMESTAMP",
+        "start_snapshot_timestamp": str(time),
+    }
+    assert Stream(lake, **chosen).steps() == every[1:]
+    chosen["start_snapshot_timestamp"] = str(time + 10**9)
+    assert Stream(lake, **chosen).steps() == []
+    with pytest.raises(ConnectorError, match="has no snapshot 5 on branch"):
+        Stream(lake, starting_strategy=f"{begin}SNAPSHOT_ID", start_snapshot_id="5")
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["TABLE_SCAN_THEN_INCREMENTAL", "INCREMENTAL_FROM_LATEST_SNAPSHOT",
+     "INCREMENTAL_FROM_EARLIEST_SNAPSHOT"],
+)  # fmt: skip
+def test_a_table_without_snapshots_is_read_from_its_first(
+    lake: Lake, table: Table, strategy: str
+) -> None:
+    """Also behind a restart."""
+    stream = Stream(lake, starting_strategy=strategy)
+    assert stream.step() is None
+    again = Stream(lake, starting_strategy=strategy, position=stream.position())
+    add(table, [1])
+    add(table, [2])
+    assert stream.steps() == [["+I[1, n1]"], ["+I[2, n2]"]]
+    assert again.steps() == [["+I[1, n1]"], ["+I[2, n2]"]]
+
+
+def test_position_deletes_take_their_rows_back(lake: Lake, table: Table) -> None:
+    """Those that were there; rows that a snapshot added and deleted were never there."""
+    add(table, range(5))
+    stream = Stream(lake)
+    assert len(stream.step() or ()) == 5
+    delete_rows(table, 1, 3)
+    assert stream.step() == ["-D[1, n1]", "-D[3, n3]"]
+    file, at = file_of(table, 1)
+    _, other = file_of(table, 2)
+    commit(table, delete_file(table, {file.file_path: [at, other]}))
+    assert stream.step() == ["-D[2, n2]"]
+    commit(table, delete_file(table, {file.file_path: [at]}))
+    assert stream.step() is None
+
+
+def test_an_upsert_is_a_deletion_and_an_insertion(lake: Lake, table: Table) -> None:
+    """In one transaction, the old row first."""
+    add(table, range(3))
+    stream = Stream(lake)
+    stream.step()
+    scratch = lake.make("scratch")
+    add(scratch, [1, 7], name="m")
+    (new,) = data_files(scratch)
+    file, at = file_of(table, 1)
+    deletes = delete_file(table, {file.file_path: [at], new.file_path: [1]})
+    commit(table, new, deletes)
+    assert stream.step() == ["-D[1, n1]", "+I[1, m1]"]
+
+
+def test_removed_and_rewritten_files(lake: Lake, table: Table) -> None:
+    """Copy-on-write deletes and overwrites of others are exact as well."""
+    add(table, [1, 2])
+    add(table, [3])
+    delete_rows(table, 1)
+    stream = Stream(lake)
+    assert stream.step() == ["-D[1, n1]"]
+    table.refresh().delete("id = 3")
+    assert stream.step() == ["-D[3, n3]"]
+    add(table, [4, 5])
+    stream.step()
+    table.refresh().delete("id = 4")
+    assert Counter(stream.step() or ()) == Counter(["-D[4, n4]", "-D[5, n5]", "+I[5, n5]"])
+
+
+def test_a_compaction_changes_nothing(lake: Lake, table: Table) -> None:
+    """Whatever files it puts in place of others; deletes that follow it are read."""
+    add(table, [1])
+    add(table, [2])
+    stream = Stream(lake)
+    stream.step()
+    old = [f.file_path for f in data_files(table)]
+    scratch = lake.make("scratch")
+    add(scratch, [1, 2])
+    (new,) = data_files(scratch)
+    commit_delta(
+        table.refresh(),
+        Delta(added=(new,), removed=frozenset(old), replaces=True),
+        check=lambda _: None,
+        name=lambda: "c",
+        settings={},
+        branch="main",
+    )
+    assert stream.step() is None
+    assert stream.position()["splits"]["snapshots"]["after"] == head(table)
+    delete_rows(table, 2)
+    assert stream.step() == ["-D[2, n2]"]
+
+
+def test_without_a_key_only_growth_is_read(lake: Lake, table: Table) -> None:
+    """Anything else ends the job, and is not passed over by a restart."""
+    add(table, [1, 2])
+    stream = Stream(lake, keyed=False)
+    assert stream.step() == ["+I[1, n1]", "+I[2, n2]"]
+    position = stream.position()
+    add(table, [3])
+    deleting = delete_rows(table, 1)
+    assert stream.step() == ["+I[3, n3]"]
+    with pytest.raises(ConnectorError, match=f"snapshot {deleting} .* removed rows") as caught:
+        stream.step()
+    assert "PRIMARY KEY" in (caught.value.hint or "")
+    again = Stream(lake, keyed=False, position=position)
+    assert again.step() == ["+I[3, n3]"]
+    with pytest.raises(ConnectorError, match="removed rows"):
+        again.step()
+
+
+def test_equality_deletes_end_the_job(lake: Lake, table: Table) -> None:
+    """Nobody knows which rows are gone without reading all of them."""
+    add(table, [1])
+    stream = Stream(lake)
+    stream.step()
+    commit(table, equality_file(table, [1]))
+    with pytest.raises(ConnectorError, match="by equality"):
+        stream.step()
+
+
+def test_a_snapshot_that_expired_unread_ends_the_job(lake: Lake, table: Table) -> None:
+    """What it changed is known to nobody any more."""
+    add(table, [1])
+    stream = Stream(lake)
+    stream.step()
+    gone = add(table, [2])
+    add(table, [3])
+    table.refresh().maintenance.expire_snapshots().by_id(gone).commit()
+    with pytest.raises(ConnectorError, match="have expired that were not read yet"):
+        stream.step()
+
+
+def test_what_is_before_the_first_snapshot_need_not_be_there(lake: Lake, table: Table) -> None:
+    """An append says by itself what it added; a deletion needs what was before."""
+    first = add(table, [1, 2])
+    second = add(table, [3])
+    table.refresh().maintenance.expire_snapshots().by_id(first).commit()
+    earliest = "INCREMENTAL_FROM_EARLIEST_SNAPSHOT"
+    assert Stream(lake, starting_strategy=earliest).steps() == [["+I[3, n3]"]]
+    delete_rows(table, 1)
+    table.refresh().maintenance.expire_snapshots().by_id(second).commit()
+    with pytest.raises(ConnectorError, match="the one before it has expired"):
+        Stream(lake, starting_strategy=earliest).step()
+
+
+def test_a_table_that_was_empty_may_have_lost_its_first_snapshots(lake: Lake, table: Table) -> None:
+    """The oldest that is kept does not pass for the first."""
+    stream = Stream(lake, starting_strategy="INCREMENTAL_FROM_LATEST_SNAPSHOT")
+    assert stream.step() is None
+    first = add(table, [1])
+    add(table, [2])
+    table.refresh().maintenance.expire_snapshots().by_id(first).commit()
+    with pytest.raises(ConnectorError, match="have expired that were not read yet"):
+        stream.step()
+
+
+def test_a_branch_that_is_set_back_ends_the_job(lake: Lake, table: Table) -> None:
+    """Its rows would have to be taken back by nobody knows which."""
+    first = add(table, [1])
+    add(table, [2])
+    stream = Stream(lake)
+    stream.step()
+    table.refresh().manage_snapshots().rollback_to_snapshot(first).commit()
+    with pytest.raises(ConnectorError, match='is no part of branch "main"'):
+        stream.step()
+
+
+def test_the_table_and_then_its_changes(lake: Lake, table: Table) -> None:
+    """Nothing is consistent before the last file of the first snapshot is read."""
+    add(table, [1, 2])
+    add(table, [3])
+    delete_rows(table, 2)
+    stream = Stream(lake, starting_strategy="TABLE_SCAN_THEN_INCREMENTAL")
+    add(table, [4])
+    assert len(stream.splits) == 3
+    read: Counter[str] = Counter()
+    while "+I[4, n4]" not in read:
+        poll = stream.reader.poll(1, 0.005)
+        if poll is None:
+            continue
+        read.update(line for piece in poll.pieces for line in row_text(piece.changes))
+        whole = Counter(["+I[1, n1]", "+I[3, n3]"]) <= read
+        assert poll.consistent is (whole and not poll.finished)
+        for split in poll.finished:
+            for message in stream.source.finished(split, {}):
+                stream.reader.tell(message)
+    assert read.total() == 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_folded_changes_are_the_table_at_every_snapshot(
+    lake: Lake, table: Table, seed: int
+) -> None:
+    """Whatever is committed, in any order, and wherever a restart falls."""
+    choose = random.Random(seed)
+    stream = Stream(lake, starting_strategy="TABLE_SCAN_THEN_INCREMENTAL")
+    rows: Counter[str] = Counter()
+    fresh = 0
+    for _ in range(8):
+        there = table.refresh().scan().to_arrow().column("id").to_pylist()
+        act = choose.choice(["add", "add", "delete", "rewrite", "drop"])
+        if act == "add" or not there:
+            size = choose.randint(1, 5)
+            add(table, range(fresh, fresh + size))
+            fresh += size
+        elif act == "delete":
+            delete_rows(table, *choose.sample(there, choose.randint(1, len(there))))
+        elif act == "rewrite":
+            table.delete(f"id = {choose.choice(there)}")
+        else:
+            commit(table, removed=[choose.choice(data_files(table)).file_path])
+        if choose.random() < 0.4:
+            position = stream.position()
+            stream.reader.close()
+            stream = Stream(
+                lake, starting_strategy="TABLE_SCAN_THEN_INCREMENTAL", position=position
+            )
+        if choose.random() < 0.7:
+            for step in stream.steps():
+                for line in step:
+                    rows[line[3:]] += 1 if line[0] == "+" else -1
+                    assert rows[line[3:]] in (0, 1)
+            now = table.refresh().scan().to_arrow().to_pylist()
+            assert +rows == Counter(f"{r['id']}, {r['name']}]" for r in now)
+
+
+def test_a_job_follows_a_table(lake: Lake, table: Table) -> None:
+    """Through SQL: a snapshot is one step of the answer."""
+    add(table, range(3))
+    session = lake.session()
+    session.execute("USE CATALOG lake")
+    hint = (
+        "OPTIONS('streaming' = 'true', 'monitor-interval' = '10ms',"
+        " 'starting-strategy' = 'TABLE_SCAN_THEN_INCREMENTAL')"
+    )
+    result = session.execute(f"SELECT COUNT(*) AS n, MAX(name) AS m FROM t /*+ {hint} */")
+    steps = result.changes()
+
+    def current() -> tuple[int, str]:
+        changes = next(steps)
+        return tuple(changes.batch.slice(len(changes) - 1).to_pylist()[0].values())
+
+    assert current() == (3, "n2")
+    add(table, range(3, 6))
+    assert current() == (6, "n5")
+    result.close()
