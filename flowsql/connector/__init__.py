@@ -34,7 +34,7 @@ from flowsql.connector.slots import ServerSlot
 from flowsql.connector.source import JSON, BadRecord, Emptied, Piece, Poll, Reader, Source, Split
 from flowsql.connector.status import SourceStatus
 from flowsql.connector.table import ConnectorTable
-from flowsql.state.spec import StateSpec
+from flowsql.state.spec import ColumnsSpec, KeyIndexSpec, StateSpec
 from flowsql.types.predicates import (
     And,
     Comparison,
@@ -58,6 +58,7 @@ __all__ = [
     "Attempt",
     "BadRecord",
     "CatalogKind",
+    "ColumnsSpec",
     "Committed",
     "Comparison",
     "Connector",
@@ -75,6 +76,7 @@ __all__ = [
     "Finding",
     "Guarantee",
     "IsNull",
+    "KeyIndexSpec",
     "Needs",
     "OneOf",
     "Option",

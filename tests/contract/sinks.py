@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from flowsql.changelog import Changes
 from flowsql.connector import Attempt, ConnectorContext, ConnectorTable, Sink, Writer
 from flowsql.connector.plugins import find_connector
+from flowsql.state.store import StateStore
 from flowsql.testing import attempt_context, connector_table
 from tests.support.iceberg import IcebergFolder
 
@@ -53,7 +54,9 @@ class SinkCase:
     def open(self, *previous: dict, run: str = "r1", job: str = "job") -> Writer:
         """A writer of the next process; the tokens went through JSON."""
         tokens = [json.loads(json.dumps(t)) for t in previous]
-        return self.sink.open(self.context(run=run, job=job), tokens)
+        writer = self.sink.open(self.context(run=run, job=job), tokens)
+        writer.open_state(StateStore.open(writer.state).tables)
+        return writer
 
     def visible(self) -> list[tuple]:
         """The rows that a reader of the target sees, sorted."""
@@ -197,6 +200,7 @@ EXACTLY_ONCE: dict[str, Callable[[Path], SinkCase]] = {
     "filesystem-changelog": _changelog,
     "iceberg": _iceberg(),
     "iceberg-partitioned": _iceberg(partitioned=True),
+    "iceberg-upsert": _iceberg(key=("id",), more={"write.upsert.enabled": "true"}),
     "changelog-sqlite": _sqlite,
     "changelog-sqlite-multiset": _sqlite_multiset,
 }

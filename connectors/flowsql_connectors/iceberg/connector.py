@@ -20,7 +20,7 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConfigError
 from flowsql_connectors.iceberg.catalogs import check_catalog_options, needing_client
-from flowsql_connectors.iceberg.options import OPTIONS
+from flowsql_connectors.iceberg.options import OPTIONS, upserts
 from flowsql_connectors.iceberg.schema import check_types
 
 __all__ = ["IcebergConnector"]
@@ -73,6 +73,13 @@ class IcebergConnector(Connector):
         inserts_only = self.scan_mode(table) is ChangelogMode.APPEND
         return StreamSource(table, position, context, inserts_only=inserts_only)
 
+    def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
+        if not table.primary_key:
+            return frozenset({ChangelogMode.APPEND})
+        if upserts(table.options):
+            return frozenset({ChangelogMode.UPSERT})
+        return frozenset({ChangelogMode.APPEND, ChangelogMode.RETRACT})
+
     def sink(self, table: ConnectorTable) -> Sink:
         with needing_client():
             from flowsql_connectors.iceberg.write.sink import IcebergSink  # noqa: PLC0415
@@ -86,6 +93,11 @@ def _check_sink(table: ConnectorTable) -> None:
             f"tables of format version {table.options['format-version']} cannot be written",
             hint="Leave 'format-version' out, or set it to '2'.",
             option="format-version",
+        )
+    if upserts(table.options) and not table.primary_key:
+        raise ConfigError(
+            f'table "{table.name}" takes upserts and has no PRIMARY KEY',
+            hint="Declare PRIMARY KEY (…) NOT ENFORCED, or leave 'write.upsert.enabled' out.",
         )
     check_types(table)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from flowsql.connector import Option, OptionType
+from flowsql.connector import Option, OptionType, OptionValues
 
-__all__ = ["CATALOG_OPTIONS", "OPTIONS", "READ_OPTIONS", "STRATEGIES", "WRITE_OPTIONS"]
+__all__ = ["CATALOG_OPTIONS", "OPTIONS", "READ_OPTIONS", "STRATEGIES", "WRITE_OPTIONS", "upserts"]
 
 _NO_EFFECT: Final = "Accepted for Flink's sake: without effect here."
 _NO_STATISTICS: Final = "Accepted for Flink's sake: plans do not depend on statistics."
@@ -296,3 +296,10 @@ OPTIONS: Final = (
     *READ_OPTIONS,
     *WRITE_OPTIONS,
 )
+
+
+def upserts(options: OptionValues) -> bool | None:
+    """Whether a row takes the place of the one with its key; None where nothing says so."""
+    hinted: bool | None = options["upsert-enabled"]
+    declared: bool | None = options["write.upsert.enabled"]
+    return declared if hinted is None else hinted

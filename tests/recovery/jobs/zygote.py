@@ -219,7 +219,10 @@ def _warm_up() -> None:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
-    for name in ("pyarrow.compute", "pyarrow.parquet", "sqlite3", "encodings.idna"):
+    for name in (
+        "pyarrow.compute", "pyarrow.parquet", "sqlite3", "encodings.idna",
+        "pyiceberg.catalog.sql", "sqlalchemy.dialects.sqlite.pysqlite",
+    ):  # fmt: skip
         importlib.import_module(name)
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(WARM_UP)

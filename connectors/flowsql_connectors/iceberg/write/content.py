@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
 
 from flowsql.connector import JSON, ConnectorContext, fsync_dir, remove, write_file
 from flowsql.errors import ConnectorError
@@ -25,10 +28,14 @@ class Content:
     """Files that are complete and not yet in the table.
 
     Attributes:
-        files: data files.
+        files: data files, and delete files of one data file each.
+        removed: locations of delete files that others of these take the place of.
+        deleted: the rows that the delete files delete and that those they replace did not.
     """
 
     files: list[DataFile] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    deleted: pa.Table | None = None
 
     def __bool__(self) -> bool:
         return bool(self.files)
@@ -47,18 +54,30 @@ def save(
         "table": str(metadata.table_uuid),
     }
     specs, schema = metadata.specs(), metadata.schema()
-    data = {"files": [file_json(f, specs[f.spec_id], schema) for f in content.files]}
+    files = [file_json(f, specs[f.spec_id], schema) for f in content.files]
+    data = {"files": files, "removed": content.removed}
+    rows = b"" if content.deleted is None else _packed(content.deleted)
     if context.checkpoint_files is None:
-        return {**token, "inline": data}
-    name = f"iceberg-{stem}.json"
-    path = context.checkpoint_file(name)
-    _write(path, json.dumps(data).encode())
-    return {**token, "files": name}
+        return {**token, "inline": {**data, "deleted": base64.b64encode(rows).decode()}}
+    token["files"] = f"iceberg-{stem}.json"
+    _write(context.checkpoint_file(token["files"]), json.dumps(data).encode())
+    if rows:
+        token["deleted"] = f"iceberg-{stem}.arrow"
+        _write(context.checkpoint_file(token["deleted"]), rows)
+    return token
 
 
-def _write(path: Path, data: bytes) -> None:
+def _packed(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    plain = table.unify_dictionaries().combine_chunks()
+    with pa.ipc.new_file(sink, plain.schema) as writer:
+        writer.write_table(plain)
+    return sink.getvalue()
+
+
+def _write(path: Path, data: bytes | pa.Buffer) -> None:
     try:
-        write_file(path, data)
+        write_file(path, memoryview(data))
         fsync_dir(path.parent)
     except OSError as error:
         raise ConnectorError(f'could not write "{path}": {error.strerror}') from None
@@ -78,7 +97,8 @@ def load(token: JSON, metadata: TableMetadata, context: ConnectorContext) -> Con
     """What a token stands for."""
     data = _data(token, context)
     specs, schema = metadata.specs(), metadata.schema()
-    return Content([file_of(f, specs[f["spec"]], schema) for f in data["files"]])
+    files = [file_of(f, specs[f["spec"]], schema) for f in data["files"]]
+    return Content(files, data["removed"], _deleted(token, context))
 
 
 def stored_files(token: JSON, context: ConnectorContext) -> set[str]:
@@ -88,8 +108,23 @@ def stored_files(token: JSON, context: ConnectorContext) -> set[str]:
 
 def forget(token: JSON, context: ConnectorContext) -> None:
     """Remove what `save` wrote."""
-    if "files" in checked(token):
-        remove(context.checkpoint_file(token["files"]))
+    checked(token)
+    for name in (token.get("files"), token.get("deleted")):
+        if name is not None:
+            remove(context.checkpoint_file(name))
+
+
+def _deleted(token: JSON, context: ConnectorContext) -> pa.Table | None:
+    if "inline" in token:
+        packed = base64.b64decode(token["inline"]["deleted"])
+        return pa.ipc.open_file(packed).read_all() if packed else None
+    if "deleted" not in token:
+        return None
+    path = context.checkpoint_file(token["deleted"])
+    try:
+        return pa.ipc.open_file(path.read_bytes()).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(path, error) from None
 
 
 def _data(token: JSON, context: ConnectorContext) -> Any:
@@ -98,11 +133,14 @@ def _data(token: JSON, context: ConnectorContext) -> Any:
     path = context.checkpoint_file(token["files"])
     try:
         return json.loads(path.read_bytes())
-    except OSError as error:
-        raise ConnectorError(f'could not read "{path}": {error.strerror}') from None
-    except ValueError:
-        raise ConnectorError(
-            f'"{path}" is damaged',
-            detail="It names the files of a checkpoint that may not be in their table yet.",
-            hint="Bring it back from a copy, or begin from an earlier checkpoint.",
-        ) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> ConnectorError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged"
+    return ConnectorError(
+        f'could not read "{path}": {reason}',
+        detail="It names the files of a checkpoint that may not be in their table yet.",
+        hint="Bring it back from a copy, or begin from an earlier checkpoint.",
+    )

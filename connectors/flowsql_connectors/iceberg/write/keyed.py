@@ -1,0 +1,168 @@
+"""A writer of rows by key: position deletes for the rows that were, data files for those that are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+from pyiceberg.manifest import DataFile, DataFileContent
+
+from flowsql.changelog import Changes
+from flowsql.connector import JSON, ConnectorContext
+from flowsql_connectors.iceberg.write import content
+from flowsql_connectors.iceberg.write.commit import Conflict, Delta
+from flowsql_connectors.iceberg.write.content import Content
+from flowsql_connectors.iceberg.write.deletes import by_file, not_in, write_deletes
+from flowsql_connectors.iceberg.write.follow import Follower
+from flowsql_connectors.iceberg.write.index import RowIndex, index_state
+from flowsql_connectors.iceberg.write.live import named_file, read_positions
+from flowsql_connectors.iceberg.write.target import Target
+from flowsql_connectors.iceberg.write.upserts import UpsertedRows
+from flowsql_connectors.iceberg.write.writer import IcebergWriter
+
+if TYPE_CHECKING:
+    from pyiceberg.table.metadata import TableMetadata
+
+__all__ = ["KeyedWriter"]
+
+# So many delete files of one data file become one.
+_MERGED: Final = 10
+
+
+class KeyedWriter(IcebergWriter):
+    """Writes the last row of each key."""
+
+    def __init__(self, target: Target, context: ConnectorContext, tokens: list[JSON]) -> None:
+        super().__init__(target, context)
+        declared = target.declared
+        self._key = [declared.schema.types[declared.schema.index(k)] for k in declared.primary_key]
+        self.state = index_state(self._key)
+        # What is prepared and not yet in the table, by token, oldest first.
+        self._prepared: dict[str, Content] = {
+            _name(t): content.load(t, target.metadata, context) for t in tokens
+        }
+        self._merging: set[str] = set()
+        self._rows: UpsertedRows
+        self._follower: Follower
+
+    def open_state(self, tables: Mapping[str, Any]) -> None:
+        index = RowIndex(tables, self._key)
+        self._follower = Follower(self.target, index)
+        self._rows = UpsertedRows(self.target, self.form, self.settings, index)
+        if not self._prepared:
+            self._look()
+
+    def write(self, changes: Changes) -> None:
+        if not self._follower.ready:
+            self._look()
+        self._rows.add(changes)
+
+    def gathered(self) -> Content:
+        if not self._follower.ready:
+            self._look()
+        files = self._rows.finish()
+        deleted = self._rows.deleted()
+        made = Content(files, [], deleted)
+        if deleted is not None:
+            made = self._with_deletes(made, deleted, merge=True)
+        return made
+
+    def taken(self, made: Content, token: JSON) -> None:
+        self._prepared[_name(token)] = made
+        self._merging |= set(made.removed)
+        self._rows.taken()
+
+    def delta(self, token: JSON) -> Delta:
+        if not self._follower.is_current:
+            self._look()
+        made = self._prepared[_name(token)]
+        removed = {*made.removed, *self._follower.live.useless}
+        return Delta(tuple(made.files), frozenset(removed))
+
+    def check(self, metadata: TableMetadata) -> None:
+        head = metadata.snapshot_by_name(self.target.branch)
+        if (None if head is None else head.snapshot_id) != self._follower.seen:
+            raise Conflict("others have committed")
+
+    def committed(self, token: JSON, delta: Delta | None) -> None:
+        made = self._prepared.pop(_name(token), None)
+        if made is not None:
+            self._merging -= set(made.removed)
+        if delta is not None:
+            self._follower.live.committed(delta.added, list(delta.removed))
+            self._follower.committed()
+
+    def abort(self, token: JSON) -> None:
+        super().abort(token)
+        self._prepared.pop(_name(token), None)
+
+    def close(self) -> None:
+        self._rows.discard()
+
+    # -- others' commits --------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Follow what others did to the table, and find the rows that wait to be deleted there."""
+        waiting = list(self._prepared.values())
+        coming = {f.file_path for made in waiting for f in made.files} | self._rows.open_locations()
+        pending = [made.deleted for made in waiting]
+        moved = self._follower.look(coming, [*pending, self._rows.deleted()])
+        if moved is None:
+            return
+        *prepared, mine = moved
+        self._rows.redirect(mine)
+        for name, deleted in zip(list(self._prepared), prepared, strict=True):
+            self._prepared[name] = self._moved(self._prepared[name], deleted)
+
+    def _moved(self, made: Content, deleted: pa.Table | None) -> Content:
+        """What was prepared, with delete files for where the rows are by now."""
+        live = self._follower.live.data
+        own = {f.file_path for f in made.files if f.content == DataFileContent.DATA}
+        kept, there = [], set(own)
+        for file in made.files:
+            path = named_file(file) if file.content != DataFileContent.DATA else None
+            if path is None or path in live or path in own:
+                kept.append(file)
+            if path is not None and (path in live or path in own):
+                there.add(path)
+        again = Content(kept, made.removed, deleted)
+        if deleted is None:
+            return again
+        missing = not_in(deleted, there)
+        return self._with_deletes(again, missing) if missing.num_rows else again
+
+    # -- delete files -----------------------------------------------------------------------------
+
+    def _with_deletes(self, made: Content, deleted: pa.Table, *, merge: bool = False) -> Content:
+        """With files of position deletes, one for each data file; many older ones become part."""
+        target, live = self.target, self._follower.live.data
+        coming = {
+            f.file_path: f
+            for prepared in (*self._prepared.values(), made)
+            for f in prepared.files
+            if f.content == DataFileContent.DATA
+        }
+        files, removed = list(made.files), list(made.removed)
+        with target.telling():
+            for path, found in by_file(deleted).items():
+                positions = found
+                known = live.get(path)
+                file: DataFile = coming[path] if known is None else known.file
+                older = [] if known is None else known.deletes
+                older = [d for d in older if d.file_path not in self._merging]
+                if merge and len(older) + 1 >= _MERGED:
+                    before = [
+                        read_positions(target.table.io, d).column("pos").to_numpy() for d in older
+                    ]
+                    positions = np.unique(np.concatenate([positions, *before]))
+                    removed += [d.file_path for d in older]
+                location = target.location("", target.names.new("-deletes.parquet"))
+                io = target.table.io
+                files.append(write_deletes(io, location, file, positions, self.settings))
+        return Content(files, removed, made.deleted)
+
+
+def _name(token: JSON) -> str:
+    return f"{token['run']}/{token['checkpoint']}"

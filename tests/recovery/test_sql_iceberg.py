@@ -1,0 +1,70 @@
+"""Fake database → GROUP BY over a LEFT JOIN → a table of Iceberg by key, killed again and again."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.recovery.jobs.kills import SqlJob, kill_often
+from tests.recovery.jobs.shop import Shop
+from tests.recovery.jobs.zygote import Zygote
+from tests.recovery.test_sql_shop import read_all
+from tests.support.iceberg import IcebergFolder
+
+KILLS = 200 if os.environ.get("FLOWSQL_TEST_ALL") else 12
+
+TABLE = """
+CREATE TABLE by_owner (id BIGINT, n BIGINT, balance BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+  WITH ('connector' = 'iceberg', 'catalog-name' = 'lake', 'uri' = 'jdbc:sqlite:{root}/lake/catalog.db',
+    'warehouse' = '{root}/lake', 'write.upsert.enabled' = 'true', 'partitioning' = 'bucket(3, id)');
+"""
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Forks the jobs."""
+    made = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """Whose owners go to Iceberg."""
+    made = Shop(tmp_path)
+    # Rows are to reach the table from the beginning, in many checkpoints.
+    text = made.file.read_text().replace("chunk.size' = '20'", "chunk.size' = '200'")
+    text = f"SET 'pipeline.snapshot-output' = 'progressive';{text}"
+    begin = text.index("CREATE TABLE by_owner")
+    end = text.index("EXECUTE STATEMENT SET")
+    made.file.write_text(text[:begin] + TABLE.format(root=tmp_path) + text[end:])
+    yield made
+    made.close()
+
+
+def test_iceberg_after_kills(
+    shop: Shop, zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An independent reader finds the query over the database; no file is left that nobody names."""
+    job = SqlJob(zygote, shop.file, shop.root / "jobs", "shop", poll_rows=100)
+    shop.start_writer(0.02)
+    record = kill_often(job, KILLS, random.Random(5), longest=1.5, patient=0.9)
+    shop.stop_writer()
+    child = job.start()
+    lsn = shop.lsn
+    job.until(child, lambda: read_all(job, lsn))
+    job.stop(child)
+    folder = IcebergFolder(tmp_path / "lake", "by_owner")
+    _, expected = shop.expected()
+    found = folder.rows()
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+    assert folder.strays() == []
+    job.check_tidy()
+    record.check()
+    with capsys.disabled():
+        print(f"\nLSN {lsn}, {len(folder.table.snapshots())} snapshots; {record}")

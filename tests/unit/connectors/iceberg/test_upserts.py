@@ -1,0 +1,189 @@
+"""Rows by key: position deletes, restarts, and what others do to the table meanwhile."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyiceberg.table import Table
+
+from flowsql.errors import ConnectorError
+from tests.unit.connectors.iceberg.writing import KeyedTable
+
+KEYS = 40
+
+
+def summary(table: KeyedTable, name: str) -> int:
+    """A number of the newest snapshot's summary."""
+    found = table.folder.table.current_snapshot().summary
+    return int(found[name])
+
+
+def one_step(table: KeyedTable, chance: random.Random) -> None:
+    """Some changes, several of one key among them."""
+    rows = []
+    for _ in range(chance.randrange(1, 25)):
+        key = chance.randrange(KEYS)
+        kind = chance.choice(["-D", "+I", "+U", "+U"])
+        rows.append((kind, key, f"{chance.choice('abc')}{chance.randrange(99)}"))
+    table.step(*rows)
+
+
+def disturb(table: KeyedTable, chance: random.Random, number: int) -> None:
+    """Another program writes the table."""
+    there = table.folder.table
+    assert there is not None
+    chosen = chance.randrange(3)
+    if chosen == 0:
+        there.overwrite(there.scan().to_arrow())
+    elif chosen == 1:
+        part = there.scan(row_filter="id < 20").to_arrow()
+        there.overwrite(part, overwrite_filter="id < 20")
+    else:
+        append(there, 1000 + number, "theirs")
+        table.others_wrote({1000 + number: "theirs"})
+
+
+def append(table: Table, key: int, name: str) -> None:
+    """One row."""
+    row = {"id": pa.array([key], pa.int64()), "name": [name]}
+    table.append(pa.table(row, schema=table.schema().as_arrow()))
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_through_restarts_and_others(tmp_path: Path, seed: int) -> None:
+    """Whatever happens between two checkpoints, the table is what the manifests say."""
+    chance = random.Random(seed)
+    options = {"partitioning": "truncate(1, name), bucket(2, id)"} if seed % 2 else {}
+    table = KeyedTable(tmp_path, **options)
+    others = seed >= 2
+    for number in range(8):
+        for _ in range(chance.randrange(1, 3)):
+            one_step(table, chance)
+        event = chance.randrange(6)
+        if event == 0:
+            table.prepare(decided=False)
+            table.restart()
+        elif event == 1:
+            table.prepare()
+            if others and table.folder.table.current_snapshot() is not None:
+                disturb(table, chance, number)
+            table.restart()
+        elif event == 2:
+            table.prepare()
+            one_step(table, chance)
+            table.commit()
+        else:
+            table.checkpoint()
+            if others:
+                disturb(table, chance, number)
+        table.check()
+    table.restart()
+    table.check()
+    if not others:
+        assert table.folder.strays() == []
+
+
+def test_a_row_that_came_and_went_is_never_written(tmp_path: Path) -> None:
+    """Inserted and deleted, or replaced, between two checkpoints."""
+    table = KeyedTable(tmp_path)
+    table.step(("+I", 1, "a"), ("+I", 2, "a"))
+    table.step(("-D", 1, None), ("+U", 2, "b"))
+    table.checkpoint()
+    table.check()
+    assert summary(table, "total-records") == 1
+    assert summary(table, "total-delete-files") == 0
+    table.step(("+I", 3, "a"))
+    table.step(("-D", 3, None))
+    table.checkpoint()
+    assert len(table.folder.table.snapshots()) == 1
+
+
+def test_deletes_of_one_file_are_merged(tmp_path: Path) -> None:
+    """Ten of them become one."""
+    table = KeyedTable(tmp_path)
+    table.step(*(("+I", k, "a") for k in range(20)))
+    table.checkpoint()
+    for number in range(11):
+        table.step(("-D", number, None))
+        table.checkpoint()
+        table.check()
+    assert summary(table, "total-delete-files") == 2
+    assert summary(table, "total-position-deletes") == 11
+
+
+def test_rows_that_are_there_are_found(tmp_path: Path) -> None:
+    """A job that begins with a full table replaces its rows."""
+    table = KeyedTable(tmp_path)
+    table.step(*(("+I", k, "a") for k in range(5)))
+    table.checkpoint()
+    table.step(("-D", 4, None))
+    table.checkpoint()
+    table.writer.close()
+    there = table.folder.table
+    assert there is not None
+    append(there, 9, "theirs")
+    later = KeyedTable(tmp_path, run="r2")
+    later.others_wrote({**table.kept, 9: "theirs"})
+    later.rows = dict(later.kept)
+    later.step(("+U", 1, "b"), ("-D", 9, None), ("-D", 4, None), ("+I", 4, "new"))
+    later.checkpoint()
+    later.check()
+
+
+def test_a_row_of_others_with_a_key_of_ours_is_an_error(tmp_path: Path) -> None:
+    """Which of the two counts cannot be told."""
+    table = KeyedTable(tmp_path)
+    table.step(("+I", 1, "ours"))
+    table.checkpoint()
+    append(table.folder.table, 1, "theirs")
+    table.step(("+I", 2, "ours"))
+    with pytest.raises(
+        ConnectorError, match=r'table "t" holds several rows with one key: \(1\)'
+    ) as error:
+        table.checkpoint()
+    assert "let one job alone write a key" in str(error.value)
+
+
+def test_deletes_of_files_that_are_gone_are_let_go(tmp_path: Path) -> None:
+    """A compaction leaves delete files of what it removed."""
+    table = KeyedTable(tmp_path)
+    table.step(*(("+I", k, "a") for k in range(5)))
+    table.checkpoint()
+    table.step(("-D", 1, None), ("+U", 2, "b"))
+    table.checkpoint()
+    there = table.folder.table
+    assert there is not None
+    there.overwrite(there.scan().to_arrow())
+    table.step(("+U", 3, "c"))
+    table.checkpoint()
+    table.check()
+    assert summary(table, "total-delete-files") == 1
+
+
+def test_others_commit_between_the_looking_and_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's own second attempt finds that the table has changed, and all is looked at again."""
+    table = KeyedTable(tmp_path)
+    table.step(*(("+I", k, "a") for k in range(5)))
+    table.checkpoint()
+    table.step(("+U", 1, "b"), ("-D", 2, None))
+    table.prepare()
+    real = Table._do_commit
+    calls = []
+
+    def late(self: Table, *args: object, **kwargs: object) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            there = table.folder.table
+            assert there is not None
+            there.overwrite(there.scan().to_arrow())
+        real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Table, "_do_commit", late)
+    table.commit()
+    table.check()
+    assert len(calls) == 3
