@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -44,7 +42,6 @@ from flowsql.library.functions import add_function, look_in
 from flowsql.library.jobs import JobList, program_name
 from flowsql.library.masking import (
     attach_text,
-    in_program,
     program_words,
     short_names,
     short_text,
@@ -54,12 +51,14 @@ from flowsql.library.preflight import check_table, preflight
 from flowsql.library.prepared import Prepared
 from flowsql.library.resolve import exactly_once, job_plan
 from flowsql.library.result import Result, ResultStream, text_result
+from flowsql.library.told import Told
 from flowsql.logical import Binder, PlanSettings, functions_of
 from flowsql.physical import PlannedJob, explain, plan_job, plan_select, tables_of
 from flowsql.physical.specs import Collect, Scan
 from flowsql.runtime.clock import Clock
 from flowsql.runtime.graph import JobPlan
 from flowsql.runtime.job import Job
+from flowsql.runtime.log import Line
 from flowsql.runtime.preflight import Report
 from flowsql.sql import (
     CheckTable,
@@ -80,8 +79,6 @@ from flowsql.sql import Insert as InsertStatement
 from flowsql.types import RowType
 
 __all__ = ["Prepared", "Session", "connect"]
-
-_LOG = logging.getLogger("flowsql")
 
 Planned: TypeAlias = QueryStatement | InsertStatement | StatementSet
 
@@ -113,7 +110,7 @@ class Session:
         *,
         clock: Clock | None = None,
         name: str = "flowsql",
-        events: Callable[[str], None] | None = None,
+        events: Callable[[Line], None] | None = None,
         fresh: bool = False,
         start: str | None = None,
         dry: bool = False,
@@ -127,9 +124,8 @@ class Session:
         self._dry = dry
         self._program = program
         self._embedded = EmbeddedConnector()
-        self._tell = events or partial(_LOG.info, "%s")
-        self._warn = events or partial(_LOG.warning, "%s")
-        self._notice = Notice(self._tell)
+        self._told = Told(events, program=program)
+        self._notice = Notice(self._told.info)
         self._commands = Commands(self._catalog, self.config, self._notice, dict(config or {}))
         self._clock = clock
         self._name = name
@@ -280,7 +276,7 @@ class Session:
             case InsertStatement():
                 planned = plan_job([binder.insert(statement)], binder.settings)
         for notice in planned.notices:
-            self._warn(notice)
+            self._told.warn(notice)
         return planned
 
     def _select(self, planned: PlannedJob, plan: JobPlan, sql: str) -> Result:
@@ -293,7 +289,7 @@ class Session:
             clock=self._clock,
             collect=stream.put,
             persistent=False,
-            events=self._warn,
+            events=self._told.of_query,
             present=self._presenting(starred(sql)),
         )
 
@@ -323,9 +319,6 @@ class Session:
         self._started += 1
         name = settings.job_name or f"{self._name}-{self._started}"
         plan = job_plan(planned, binder.tables)
-        home = self._home
-
-        words = in_program if self._program else str
         job = Job(
             name,
             plan,
@@ -333,7 +326,7 @@ class Session:
             clock=self._clock,
             fresh=self._fresh,
             resume=self._start == "latest",
-            events=lambda m: self._warn(f'job "{name}": {words(short_text(m, home))}'),
+            events=self._told.of_jobs(self._home),
             present=self._presenting(starred(sql)),
         )
         return Prepared(

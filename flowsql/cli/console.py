@@ -16,10 +16,10 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TextIO
 
 from flowsql.errors import ConnectorError, FlowSQLError
+from flowsql.runtime.log import Line
 
 __all__ = ["Console", "forget_terminal"]
 
@@ -31,10 +31,12 @@ class Console:
         on_broken_pipe: called once, when nobody reads standard output any more; what is written
             there afterwards is dropped.
         interactive: standard error is a terminal, so that lines can be redrawn.
+        log_options: gives `log.format` and `log.level` as they are now.
     """
 
     def __init__(self) -> None:
         self.on_broken_pipe: Callable[[], None] = lambda: None
+        self.log_options: Callable[[], tuple[str, str]] = lambda: ("text", "info")
         self._lock = threading.RLock()
         self._out, self._err = sys.stdout, sys.stderr
         self._broken = False
@@ -52,10 +54,12 @@ class Console:
             finally:
                 self.show(())
 
-    def log(self, message: str) -> None:
-        """A line on standard error with the time in front."""
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.tell(f"{stamp} {message}")
+    def log(self, said: str | Line) -> None:
+        """A line on standard error, in the form that is set, if it is important enough."""
+        line = Line(said) if isinstance(said, str) else said
+        form, least = self.log_options()
+        if line.wanted(least):
+            self.tell(line.as_json() if form == "json" else line.as_text())
 
     def tell(self, text: str) -> None:
         """Text on standard error."""
@@ -63,8 +67,16 @@ class Console:
             self.write(self._err, f"{text}\n")
             self.flush(self._err)
 
-    def fail(self, error: FlowSQLError) -> None:
-        """An error on standard error; the SQL it shows is no wider than a terminal's line."""
+    def fail(self, error: FlowSQLError, job: str | None = None) -> None:
+        """An error on standard error; the SQL it shows is no wider than a terminal's line.
+
+        Args:
+            error: what went wrong.
+            job: that failed.
+        """
+        if self.log_options()[0] == "json":
+            self.tell(Line(str(error), "error", job).as_json())
+            return
         self.tell(error.text(self.width if self.interactive else None))
 
     @property

@@ -21,13 +21,15 @@ import pyarrow as pa
 from flowsql.cli.console import Console, forget_terminal
 from flowsql.cli.repl.commands import Part, read_file, scripts
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
-from flowsql.cli.statusline import StatusReporter, status_line
+from flowsql.cli.statusline import StatusReporter, line_of
+from flowsql.config import parse_setting
 from flowsql.connector import Severity
 from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.expr import EvalSettings
 from flowsql.library.functions import look_in
 from flowsql.library.result import Result
 from flowsql.runtime.job import Job
+from flowsql.runtime.log import Line
 from flowsql.session import Prepared, Session
 from flowsql.sql import (
     CreateTable,
@@ -157,8 +159,16 @@ def run_text(
     stopping = _Stopping(session, console)
     console.on_broken_pipe = stopping.ask
     with console.attached(), stopping, session:
+        console.log_options = lambda: log_options(session.config)
         made = _Run(session, console, stopping, debug=debug, form=form, latest=start == "latest")
-        return made.run(text)
+        try:
+            return made.run(text)
+        except FlowSQLError as error:
+            if console.log_options()[0] == "text" or debug:
+                raise
+            # Whoever reads lines of JSON reads no other.
+            console.fail(error)
+            return error.exit_code
 
 
 class _Run:
@@ -238,16 +248,16 @@ class _Run:
                 job.stop()
         return max(error.exit_code, self._watch(self._session.jobs))
 
-    def _tell_error(self, error: FlowSQLError) -> None:
+    def _tell_error(self, error: FlowSQLError, job: Job | None = None) -> None:
         if self._debug:
             traceback.print_exception(error)
-        self._console.fail(error)
+        self._console.fail(error, None if job is None else job.id)
 
     def _begin(self, prepared: Prepared) -> int:
         report = self._session.preflight(prepared, quick=True)
         for found in report.found:
             if found.severity is Severity.WARNING:
-                self._console.log(found.error.message)
+                self._console.log(Line(found.error.message, "warning"))
         report.check()
         if isinstance(prepared.answer, Result):
             settings = EvalSettings(self._session.settings.local_time_zone)
@@ -289,7 +299,8 @@ class _Run:
             )
         if self._console.interactive:
             said += "; Ctrl-C stops it with a last checkpoint"
-        self._console.log(said)
+        step, checkpoint = job.place()
+        self._console.log(Line(said, job=job.id, step=step, checkpoint=checkpoint, named=True))
 
     # Jobs
 
@@ -320,14 +331,12 @@ class _Run:
             self._told.add(job.id)
             status = job.status()
             if job.error is None:
-                self._console.log(status_line(status))
+                self._console.log(line_of(status))
             else:
                 # Why it failed is told in full right below.
-                line = f"{job.id}: not started"
-                if job.board.opened:
-                    line = status_line({**status, "error": None})
-                self._console.log(line)
-                self._tell_error(job.error)
+                line = Line(f"{job.id}: not started", job=job.id, named=True)
+                self._console.log(line_of({**status, "error": None}) if job.board.opened else line)
+                self._tell_error(job.error, job)
 
 
 class _Stopping:
@@ -421,6 +430,12 @@ def _utf8(read: Callable[[], str], what: str) -> str:
     except UnicodeError:
         raise ConfigError(f"{what} is not UTF-8", hint="Give the statements as UTF-8.") from None
     return text
+
+
+def log_options(config: Mapping[str, str]) -> tuple[str, str]:
+    """`log.format` and `log.level` as they are set."""
+    form, least = config.get("log.format", "text"), config.get("log.level", "info")
+    return parse_setting("log.format", form), parse_setting("log.level", least)
 
 
 def name_of(file: str, text: str) -> str:

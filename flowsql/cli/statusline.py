@@ -15,10 +15,12 @@ from flowsql.library.sources import (
     reconnecting_text,
     source_row,
 )
+from flowsql.runtime.log import Line
 
 __all__ = [
     "StatusReporter",
     "columns_text",
+    "line_of",
     "mishaps",
     "operator_table",
     "source_table",
@@ -60,6 +62,13 @@ def status_line(status: JSON, width: int | None = None) -> str:
             parts.pop(name, None)
     line = _join(parts)
     return line if len(line) <= width else f"{line[: max(0, width - 3)]}..."
+
+
+def line_of(status: JSON) -> Line:
+    """The status line for the log."""
+    number = (status.get("checkpoint") or {}).get("number")
+    line = status_line(status)
+    return Line(line, job=status["job"], step=status.get("step"), checkpoint=number, named=True)
 
 
 def _join(parts: dict[str, str]) -> str:
@@ -226,7 +235,7 @@ class StatusReporter:
         elif time.monotonic() - self._last >= _LOG_INTERVAL:
             self._last = time.monotonic()
             for status in self._jobs:
-                self._console.log(status_line(status()))
+                self._console.log(line_of(status()))
 
 
 def _instant(milliseconds: int) -> str:

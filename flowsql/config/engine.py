@@ -77,6 +77,11 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
     Option("parallelism.default", _O.INT, "Readers and writers of a table at most.", 1),
     Option("memory.process", _O.MEMORY, "Memory the process may use: three fifths for state, a "
            "fifth for queues; a job whose state needs more fails. Unset: no limit."),
+    Option("log.format", _O.ENUM, "Form of the lines that `flowsql run` writes to standard error: "
+           "text, or a JSON object each.", "text", flink_default="(none)", choices=("text", "json")),
+    Option("log.level", _O.ENUM, "Least importance of the lines that are written; debug tells of "
+           "each checkpoint.", "info", flink_default="(none)",
+           choices=("debug", "info", "warning", "error")),
     Option("metrics.port", _O.INT, "Port of this machine at which Prometheus finds the metrics of all "
            "jobs of the process, at `/metrics`, and `/healthz` says whether they are well; 0 takes "
            "one that is free. Unset: none.", flink_default="(none)"),

@@ -114,6 +114,7 @@ class Checkpointer:
         last: number of the last checkpoint taken.
         notify: called by the writing thread when it is over.
         keep: folder for savepoints that are given none; needed where there is a store.
+        tell: takes lines for the log, and how important they are.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Checkpointer:
         last: int,
         notify: Callable[[], None],
         keep: Path | None = None,
+        tell: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._execution = execution
         self._attempt = attempt
@@ -135,6 +137,7 @@ class Checkpointer:
         self._plan = plan
         self._fingerprint = fingerprint
         self._notify = notify
+        self._tell = tell
         self._tokens: dict[str, list[PendingToken]] = {w: [] for w in execution.writers}
         self._writing: _Writing | None = None
         self._failures_in_row = 0
@@ -318,6 +321,8 @@ class Checkpointer:
             "bytes": writing.checkpoint.bytes,
             "ended": self._ended,
         }
+        took, size = self.summary["duration_ms"], self.summary["bytes"]
+        self._tell(f"checkpoint {writing.number} is complete: {size} bytes in {took} ms", "debug")
         for request in writing.requests:
             request.answer(request.path, request.error)
 
@@ -334,6 +339,7 @@ class Checkpointer:
         ):
             raise error
         self.summary["last_error"] = error.message
+        self._tell(f"checkpoint {writing.number} failed: {error.message}", "warning")
 
     def _commit(self) -> None:
         """Make the rows of every prepared checkpoint visible, oldest first."""

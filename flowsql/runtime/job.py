@@ -20,6 +20,8 @@ from flowsql.runtime.control import ControlServer
 from flowsql.runtime.execution import Execution, StepInterrupted, Surroundings
 from flowsql.runtime.folder import JobFolder
 from flowsql.runtime.graph import Build, CollectCall, JobPlan
+from flowsql.runtime.log import Line
+from flowsql.runtime.memory import check_state
 from flowsql.runtime.redact import Redactor
 from flowsql.runtime.restart import Restarts, may_pass
 from flowsql.runtime.start import PlanCodec, Start, Starting, latest
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 _LONGEST_WAIT = 1.0
-# The rest is for queues, a step's output, and what Arrow and Python need beside them.
-_STATE_SHARE = 0.6
 
 
 class Job:
@@ -72,7 +72,7 @@ class Job:
         fresh: bool = False,
         resume: bool = False,
         persistent: bool = True,
-        events: Callable[[str], None] | None = None,
+        events: Callable[[Line], None] | None = None,
         build: Build | None = None,
         codec: PlanCodec | None = None,
         present: Callable[[FlowSQLError], FlowSQLError] | None = None,
@@ -85,7 +85,7 @@ class Job:
         self._fresh = fresh
         self._resume = resume
         self._persistent = persistent
-        self._say = events or (lambda _: None)
+        self._events = events or (lambda _: None)
         self._build = build
         self._codec = codec
         self._present = present
@@ -94,6 +94,7 @@ class Job:
         self._temporary: Path | None = None
         self._execution: Execution | None = None
         self._checkpointer: Checkpointer | None = None
+        self._resumed: int | None = None
         self._requests: list[Request] = []
         self._lock = threading.Lock()
         self._stop: str | None = None
@@ -246,6 +247,20 @@ class Job:
         if execution is not None:
             execution.wake()
 
+    def place(self) -> tuple[int | None, int | None]:
+        """Number of the last step and of the last checkpoint, as far as there are any."""
+        execution, checkpointer = self._execution, self._checkpointer
+        number = None if checkpointer is None else checkpointer.summary.get("number")
+        return (
+            None if execution is None else execution.step_number,
+            self._resumed if number is None else number,
+        )
+
+    def _say(self, message: str, level: str = "warning") -> None:
+        """A line for the log, from any thread."""
+        step, checkpoint = self.place()
+        self._events(Line(self._redactor.text(message), level, self.id, step, checkpoint))
+
     # -- the engine's thread --------------------------------------------------------------------
 
     def run(self) -> None:
@@ -396,6 +411,7 @@ class Job:
         """From opening to the last commit."""
         folder = self._folder
         attempt = Attempt(self.id, start.record.run, start.record.attempt)
+        self._resumed = None if start.checkpoint is None else start.checkpoint.manifest.checkpoint
         if folder is not None:
             folder.write_record(start.record)
             self.board.begun(attempt)
@@ -417,6 +433,7 @@ class Job:
                 last=start.last,
                 notify=execution.wake,
                 keep=self._kept_in(),
+                tell=self._say,
             )
             first = not self.board.opened
             self.board.started()
@@ -476,7 +493,7 @@ class Job:
 
     def _loop(self, execution: Execution, checkpointer: Checkpointer) -> bool:
         """Steps until nothing is left or someone stops it; whether the job is finished."""
-        board = self.board
+        board, settings = self.board, self._settings
         board.state = "running"
         while self._stop is None:
             self._take_requests(execution, checkpointer)
@@ -493,7 +510,8 @@ class Job:
                 due = checkpointer.due_in()
                 execution.wait(_LONGEST_WAIT if due is None else min(due, _LONGEST_WAIT))
                 board.look(execution)
-            self._check_memory()
+            if settings.memory is not None:
+                check_state(settings.memory, *board.largest_table())
         board.state = "stopping"
         finished = execution.over
         if not finished and self._stop == "drain" and self._plan.plan.streaming:
@@ -503,21 +521,6 @@ class Job:
         self._take_requests(execution, checkpointer)
         checkpointer.complete(finished=finished)
         return finished
-
-    def _check_memory(self) -> None:
-        """State may hold its share of `memory.process`, where that is set."""
-        limit = self._settings.memory
-        if limit is None:
-            return
-        used, largest = self.board.largest_table()
-        if used > limit * _STATE_SHARE:
-            raise StateError(
-                f"state of {used >> 20} MB cannot be kept in memory",
-                detail=f"Its share of 'memory.process' is {int(limit * _STATE_SHARE) >> 20} MB; "
-                f"the largest table is {largest}.",
-                hint="Give the process more with SET 'memory.process', or let the statement keep "
-                "less.",
-            )
 
     def _take_requests(self, execution: Execution, checkpointer: Checkpointer) -> None:
         with self._lock:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from flowsql.connector import JSON
+from flowsql.errors import StateError
 
-__all__ = ["memory_by_owner"]
+__all__ = ["check_state", "memory_by_owner"]
+
+# The rest is for queues, a step's output, and what Arrow and Python need beside them.
+_STATE_SHARE = 0.6
 
 
 def memory_by_owner(*, state: int, queues: int, output: int, readers: Sequence[int]) -> JSON:
@@ -30,6 +34,26 @@ def memory_by_owner(*, state: int, queues: int, output: int, readers: Sequence[i
         "arrow": pa.total_allocated_bytes(),
         "process": _resident(os.getpid()),
     }
+
+
+def check_state(limit: int, used: int, largest: str) -> None:
+    """State may hold its share of `memory.process`.
+
+    Args:
+        limit: that setting, bytes.
+        used: bytes of all state tables.
+        largest: which of them has most.
+
+    Raises:
+        StateError: it holds more.
+    """
+    share = int(limit * _STATE_SHARE)
+    if used > share:
+        raise StateError(
+            f"state of {used >> 20} MB cannot be kept in memory",
+            detail=f"Its share of 'memory.process' is {share >> 20} MB; the largest table is {largest}.",
+            hint="Give the process more with SET 'memory.process', or let the statement keep less.",
+        )
 
 
 def _resident(pid: int) -> int | None:

@@ -122,7 +122,7 @@ def test_log_lines_call_tables_as_the_statement_does(tmp_path: Path) -> None:
     """What a second run says of its target names it as the INSERT does."""
     told: list[str] = []
     config = {"execution.checkpointing.dir": str(tmp_path / "jobs"), "pipeline.name": "twice"}
-    with flowsql.Session(config, events=told.append) as session:
+    with flowsql.Session(config, events=lambda line: told.append(str(line))) as session:
         session.from_arrow("t", rows((1, 2)))
         session.execute(
             f"CREATE TABLE o (k BIGINT) WITH ('connector' = 'filesystem', 'format' = 'csv', "
@@ -179,7 +179,9 @@ def test_close_ends_a_query_that_is_read_elsewhere(tmp_path: Path) -> None:
 def test_settings_of_the_session_come_back() -> None:
     """SET wins over what the session was opened with, and says so; RESET brings that back."""
     said: list[str] = []
-    with flowsql.Session({"pipeline.name": "mine"}, events=said.append) as session:
+    with flowsql.Session(
+        {"pipeline.name": "mine"}, events=lambda line: said.append(str(line))
+    ) as session:
         session.execute("SET 'pipeline.name' = 'mine'; SET 'table.dml-sync' = 'true'")
         assert said == []
         session.execute("SET 'pipeline.name' = 'other'")
@@ -555,7 +557,9 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         flowsql.connect({"pipeline.nam": "x"})
     assert caught.value.hint == 'Did you mean "pipeline.name"?'
     told: list[str] = []
-    session = flowsql.Session({"state.backend.type": "rocksdb"}, events=told.append)
+    session = flowsql.Session(
+        {"state.backend.type": "rocksdb"}, events=lambda line: told.append(str(line))
+    )
     session.execute("SET 'state.backend.type' = 'hashmap'")
     assert told == ['option "state.backend.type" tunes what is not needed here and has no effect']
 

@@ -175,7 +175,7 @@ class _Engine:
             self._settings,
             # No job goes on where one of an earlier day was, unless its name is given.
             name=f"repl-{time.strftime('%m%d-%H%M%S')}",
-            events=lambda message: self._console.tell(f"-- {message}"),
+            events=lambda line: self._console.tell(f"-- {line}") if line.wanted("info") else None,
         )
         # Who looks at a screen wants to see rows as they are read.
         session.config.setdefault("pipeline.snapshot-output", "progressive")

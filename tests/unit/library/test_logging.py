@@ -62,6 +62,6 @@ def test_it_is_seen_without_any_setting_up() -> None:
 def test_who_listens_is_told_instead(caplog: pytest.LogCaptureFixture) -> None:
     """The command line shows events itself."""
     told: list[str] = []
-    with Session({"state.backend.type": "x"}, events=told.append):
+    with Session({"state.backend.type": "x"}, events=lambda line: told.append(str(line))):
         assert len(told) == 1
     assert not caplog.records

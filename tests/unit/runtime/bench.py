@@ -12,6 +12,7 @@ from flowsql.checkpoint import CheckpointStore
 from flowsql.config import EngineSettings
 from flowsql.connector import FileOperation
 from flowsql.runtime.job import Job
+from flowsql.runtime.log import Line
 from tests.recovery.toys import (
     KnownPlan,
     Numbers,
@@ -29,6 +30,7 @@ class Bench:
         self.out = folder / "out"
         self.jobs = folder / "jobs"
         self.events: list[str] = []
+        self.lines: list[Line] = []
 
     def job(
         self, source: Numbers, *, target: Parts | None = None, fingerprint: str = "sums-1",
@@ -38,8 +40,13 @@ class Bench:
         made = {"checkpoint_dir": self.jobs, "checkpoint_interval": 10, "step_max_rows": 300}
         return Job(
             job_id, plan, EngineSettings(**{**made, **settings}), fresh=fresh, resume=resume,
-            codec=KnownPlan(sums_plan()), events=self.events.append,
+            codec=KnownPlan(sums_plan()), events=self._hear,
         )  # fmt: skip
+
+    def _hear(self, line: Line) -> None:
+        self.lines.append(line)
+        if line.wanted("info"):
+            self.events.append(line.message)
 
     def run(self, source: Numbers, **settings: Any) -> Job:
         """To its end; raises what went wrong."""
