@@ -1,6 +1,6 @@
 """The contract of a sink (DESIGN 8, 9).
 
-Life of a writer: `open`, then for every step `write`* and `end_step`, at a checkpoint `prepare(n)`,
+Life of a writer: `open`, then for every step `write`*, `advance` and `end_step`, at a checkpoint `prepare(n)`,
 and once the manifest that holds the token is durable, `commit(token)`. Between `prepare(n)` and
 `commit` it accepts the rows of n+1. Tokens are committed in order, n before n+1 is decided. After a
 restore `open` gets the tokens of the checkpoint and the runtime commits them (again): `commit` is
@@ -63,6 +63,15 @@ class Writer(ABC):
     @abstractmethod
     def write(self, changes: Changes) -> None:
         """Rows of the running step, labelled `+I -U +U -D` for the sink's mode."""
+
+    def advance(self, watermark: int, *, ended: bool) -> None:
+        """Event time of all rows so far; called before `end_step`, whenever it has risen.
+
+        Args:
+            watermark: milliseconds.
+            ended: no more rows will come.
+        """
+        del watermark, ended
 
     def end_step(self) -> None:
         """The step is whole: a sink that shows every step shows it now."""

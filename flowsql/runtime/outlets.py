@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from flowsql.changelog import (
     DELETE,
+    NO_WATERMARK,
     UPDATE_BEFORE,
     ChangelogMode,
     Changes,
@@ -33,6 +34,7 @@ from flowsql.expr import StepClock
 from flowsql.runtime.constraints import Constraints
 from flowsql.runtime.nodes import Node
 from flowsql.runtime.pending import PendingOutput
+from flowsql.runtime.watermarks import MAX_WATERMARK
 from flowsql.types import RowType
 
 __all__ = ["CollectOutlet", "Outlet", "SinkForm", "SinkOutlet"]
@@ -245,11 +247,17 @@ class SinkOutlet(Outlet):
     def __init__(self, node_id: str, title: str, form: SinkForm, writer: Writer) -> None:
         super().__init__(node_id, title, form)
         self.writer = writer
+        self._told = NO_WATERMARK
 
     def give(self, changes: Changes) -> None:
         self.writer.write(changes)
 
     def finish_step(self) -> None:
+        # Rows that are held back are of a time that the writer has not come to.
+        owed = self.pending is not None and self.pending.rows
+        if self.watermark > self._told and not owed:
+            self._told = self.watermark
+            self.writer.advance(self.watermark, ended=self.watermark == MAX_WATERMARK)
         self.writer.end_step()
 
 

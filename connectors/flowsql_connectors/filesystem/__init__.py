@@ -45,6 +45,14 @@ complete. `.flowsql` also holds the marker `committed.json`, by which a restart 
 folder has: remove it only together with the rows, and while no job runs. The path must be a folder
 or one that can be made. Only inserts are taken, but for formats of changes.
 
+**Complete partitions.** With `'sink.partition-commit.policy.kind' = 'success-file'` an empty file `_SUCCESS` is put into each partition
+that is complete, in the same commit as its last rows or a later one. With the trigger `process-time` (default) that is
+when the partition is `sink.partition-commit.delay` old; with `partition-time` when the watermark has passed the time that
+the partition names and the delay: `'1 h'` for `PARTITIONED BY (dt, hour)` with the pattern `$dt $hour:00:00`. Where event time is a
+TIMESTAMP_LTZ, `sink.partition-commit.watermark-time-zone` says whose days these are. At the end of the input all
+partitions are complete. Rows that come later are written all the same, and the file again behind them. What waits is in the
+checkpoint: no restart forgets a partition or marks it too early.
+
 **Changes.** With a format of changes (`debezium-json`) a sink takes every change, and a scan gives them back:
 a changelog is recorded in files and read again. Its order counts, so files are read one after the other by one
 reader, in the order of their path within the folder, numbers in it by their value (`9.json` before

@@ -37,6 +37,7 @@ from flowsql.types import (
     VarCharType,
     VariantType,
 )
+from flowsql_connectors.filesystem.commits import partition_commits
 from flowsql_connectors.filesystem.options import OPTIONS
 from flowsql_connectors.filesystem.paths import is_hidden, local_path, path_regex
 
@@ -112,6 +113,8 @@ class FilesystemConnector(Connector):
             form.encoder(inside)
         if role is Role.SCAN and form.changelog:
             self._check_moves(table)
+        if role is Role.SINK:
+            partition_commits(table)
         if role is Role.SINK and table.metadata:
             raise ConfigError(
                 f'metadata columns of connector "{self.name}" cannot be written',

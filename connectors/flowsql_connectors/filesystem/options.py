@@ -7,18 +7,13 @@ from flowsql.formats import FORMAT_OPTION
 
 __all__ = ["OPTIONS"]
 
-_AT_CHECKPOINTS = "Files become visible when their checkpoint is complete, in all partitions; no other mark is set."
-_PARTITION_COMMIT = (
-    "partition.time-extractor.kind",
+_NO_CLASSES = (
+    "There is no Java: of policies 'success-file', of extractors the default one is there."
+)
+_CLASSES = (
     "partition.time-extractor.class",
-    "partition.time-extractor.timestamp-pattern",
-    "sink.partition-commit.trigger",
-    "sink.partition-commit.delay",
-    "sink.partition-commit.watermark-time-zone",
-    "sink.partition-commit.policy.kind",
     "sink.partition-commit.policy.class",
     "sink.partition-commit.policy.class.parameters",
-    "sink.partition-commit.success-file.name",
 )
 _NO_COMPACTION = "Every checkpoint ends all files; a longer 'execution.checkpointing.interval' makes larger ones."
 _COMPACTION = ("auto-compaction", "compaction.file-size", "compaction.parallelism")
@@ -69,6 +64,60 @@ OPTIONS = (
         default=60_000,
     ),
     Option(
+        "sink.rolling-policy.inactivity-interval",
+        OptionType.DURATION,
+        "A file that nothing was written to for so long is closed.",
+        default=30 * 60_000,
+    ),
+    Option(
+        "sink.partition-commit.policy.kind",
+        OptionType.STRING,
+        "What says that a partition is complete: 'success-file', an empty file in it. Not set: nothing.",
+    ),
+    Option(
+        "sink.partition-commit.trigger",
+        OptionType.ENUM,
+        "When a partition is complete: 'process-time' once the clock has passed its creation and the "
+        "delay, 'partition-time' once the watermark has passed the time that it names and the delay.",
+        default="process-time",
+        choices=("process-time", "partition-time"),
+    ),
+    Option(
+        "sink.partition-commit.delay",
+        OptionType.DURATION,
+        "How long a partition is waited for: '1 d' where it holds a day, '1 h' where an hour.",
+        default=0,
+    ),
+    Option(
+        "sink.partition-commit.watermark-time-zone",
+        OptionType.STRING,
+        "Zone of the times that partitions name, where event time is a TIMESTAMP_LTZ.",
+        default="UTC",
+    ),
+    Option(
+        "sink.partition-commit.success-file.name",
+        OptionType.STRING,
+        "Name of the file that says it; it begins with '_' or '.', so that no reader takes it for rows.",
+        default="_SUCCESS",
+    ),
+    Option(
+        "partition.time-extractor.kind",
+        OptionType.ENUM,
+        "How the time that a partition names is found: by the pattern.",
+        default="default",
+        choices=("default",),
+    ),
+    Option(
+        "partition.time-extractor.timestamp-pattern",
+        OptionType.STRING,
+        "How partition columns make a time, such as '$dt $hour:00:00'; not set: the first one is it.",
+    ),
+    Option(
+        "partition.time-extractor.timestamp-formatter",
+        OptionType.STRING,
+        "How that text is read, such as 'yyyyMMdd HH:mm:ss'; not set: yyyy-MM-dd HH:mm:ss or yyyy-MM-dd.",
+    ),
+    Option(
         "sink.parallelism",
         OptionType.INT,
         "Accepted for Flink's sake: there is one writer.",
@@ -87,6 +136,6 @@ OPTIONS = (
         flink_default="all",
         choices=("none", "all"),
     ),
-    *(Option(key, OptionType.STRING, _AT_CHECKPOINTS, refused=True) for key in _PARTITION_COMMIT),
+    *(Option(key, OptionType.STRING, _NO_CLASSES, refused=True) for key in _CLASSES),
     *(Option(key, OptionType.STRING, _NO_COMPACTION, refused=True) for key in _COMPACTION),
 )

@@ -27,10 +27,12 @@ from flowsql.connector import (
     make_dirs,
     remove,
     replace,
+    write_file,
 )
 from flowsql.errors import ConnectorError, DataError, InternalError
 from flowsql.formats import BulkWriter, Encoder, Format, find_format, value_text
 from flowsql.types import VarCharType
+from flowsql_connectors.filesystem.commits import partition_commits
 from flowsql_connectors.filesystem.connector import file_table
 from flowsql_connectors.filesystem.paths import is_hidden, local_path, partition_folder
 from flowsql_connectors.filesystem.staging import Pages, StagedFile, Staging, marked_jobs
@@ -70,6 +72,8 @@ class FilesystemSink(Sink):
             raise self._unwritable(error) from None
         writer = FilesystemWriter(self._table, staging, context)
         writer.order = self._last_order(previous_tokens)
+        if writer.commits is not None and previous_tokens:
+            writer.commits.restore(previous_tokens[-1].get("waiting", {}))
         return writer
 
     def _last_order(self, tokens: Sequence[JSON]) -> int:
@@ -136,6 +140,7 @@ class _Open:
     number: int
     staged: StagedFile
     since: float
+    last: float
     bulk: BulkWriter | None = None
     batches: list[pa.RecordBatch] = field(default_factory=list)
     rows: int = 0
@@ -146,6 +151,7 @@ class FilesystemWriter(Writer):
 
     Attributes:
         order: of files of changes, the highest number so far.
+        commits: the partitions that wait to be marked, where that is asked for.
 
     Invariant: every row written since the last `prepare` is in an open or a closed file; every
     staged file is open, closed, or named by a token.
@@ -162,7 +168,9 @@ class FilesystemWriter(Writer):
         self._file_size: int = table.options["sink.rolling-policy.file-size"]
         self._max_age = table.options["sink.rolling-policy.rollover-interval"] / 1000
         self._check_every = table.options["sink.rolling-policy.check-interval"] / 1000
+        self._max_idle = table.options["sink.rolling-policy.inactivity-interval"] / 1000
         self._checked = time.monotonic()
+        self.commits = partition_commits(table)
         self._open: dict[str, _Open] = {}
         self._closed: list[_Open] = []
         # No name is ever used twice, however often one process opens this sink.
@@ -182,20 +190,26 @@ class FilesystemWriter(Writer):
             if file.staged.size >= self._file_size:
                 self._roll(folder)
 
+    def advance(self, watermark: int, *, ended: bool) -> None:
+        if self.commits is not None:
+            self.commits.advance(watermark, ended=ended)
+
     def end_step(self) -> None:
         now = time.monotonic()
         if now - self._checked < self._check_every:
             return
         self._checked = now
-        for folder in [f for f, o in self._open.items() if now - o.since >= self._max_age]:
-            self._roll(folder)
+        for folder, file in list(self._open.items()):
+            if now - file.since >= self._max_age or now - file.last >= self._max_idle:
+                self._roll(folder)
 
     def prepare(self, checkpoint: int) -> JSON | None:
         for folder in list(self._open):
             self._roll(folder)
         # An empty result takes the place of what is there, too.
         clears = self._table.overwrite and not self._table.partition_keys
-        if not self._closed and not clears:
+        filled = dict.fromkeys(f.folder for f in self._closed)
+        if not self._closed and not clears and not (self.commits and self.commits.waiting):
             return None
         for file in self._closed:
             file.staged.finish()
@@ -216,6 +230,7 @@ class FilesystemWriter(Writer):
                 first = f"part-{self.order:016d}"
             name = f"{f.folder}{first}-{stem}-{f.number}.{self._format.extension}"
             files.append([f.staged.path.name, name])
+        told = {} if self.commits is None else self.commits.take(filled)
         self._closed = []
         return {
             "format": _FORMAT,
@@ -224,6 +239,7 @@ class FilesystemWriter(Writer):
             "checkpoint": checkpoint,
             "files": files,
             "overwrite": self._table.overwrite,
+            **told,
         }
 
     def commit(self, token: JSON) -> None:
@@ -243,12 +259,21 @@ class FilesystemWriter(Writer):
                 # The new rows are there: a crash before the end leaves both, and this is done again.
                 self._remove_others(token)
             if not done:
+                self._set_marks(token)
                 self._staging.mark(token["run"], token["checkpoint"])
         except OSError as error:
             raise ConnectorError(
                 f'could not commit files to "{root}": {error.strerror}',
                 hint="Trying again is safe.",
             ) from None
+
+    def _set_marks(self, token: JSON) -> None:
+        """Say which partitions are complete: their files are in place by now."""
+        for mark in token.get("marks", ()):
+            path = self._staging.root / mark
+            make_dirs(path.parent)
+            write_file(path, b"")
+            fsync_dir(path.parent)
 
     def _remove_others(self, token: JSON) -> None:
         """Remove what other runs wrote: all, or in the partitions that the token fills."""
@@ -292,10 +317,12 @@ class FilesystemWriter(Writer):
         path = self._staging.folder / f"{name}.{self._format.extension}"
         staged = StagedFile(path)
         bulk = self._format.writer(Pages(staged), self._inside) if self._format.bulk else None
-        return _Open(folder, number, staged, time.monotonic(), bulk)
+        now = time.monotonic()
+        return _Open(folder, number, staged, now, now, bulk)
 
     def _append(self, file: _Open, changes: Changes) -> None:
         batch = changes.batch
+        file.last = time.monotonic()
         if self._encoder is not None:
             file.staged.write(self._encoder.encode_changes(batch, changes.codes))
         else:

@@ -271,8 +271,8 @@ def test_no_option_is_untested() -> None:
         ("parquet", "parquet.write.int64.timestamp", "never as INT96"),
         ("parquet", "parquet.timestamp.time.unit", "in microseconds"),
         ("csv", "auto-compaction", "Every checkpoint ends all files"),
-        ("csv", "sink.partition-commit.policy.kind", "no other mark is set"),
-        ("csv", "partition.time-extractor.kind", "no other mark is set"),
+        ("csv", "sink.partition-commit.policy.class", "There is no Java"),
+        ("csv", "partition.time-extractor.class", "There is no Java"),
     ],
 )
 def test_what_flink_has_and_we_have_not_is_refused_by_name(fmt: str, key: str, hint: str) -> None:
