@@ -19,6 +19,7 @@ from flowsql.changelog import kind_names
 from flowsql.checkpoint import load
 from flowsql.errors import StateError
 from flowsql.optimizer import RULES, optimize
+from flowsql.physical.specs import Collect
 from flowsql.sql import QueryStatement, parse_script
 from flowsql.types import RowType
 from tests.support.connectors import (
@@ -151,15 +152,12 @@ class Engine:
 
     def schema_and_mode(self, query: str) -> tuple[RowType, str]:
         """The row type of a query, and the changelog mode of its result (`append` …)."""
+        (statement,) = parse_script(query)
+        assert isinstance(statement, QueryStatement)
         with scratch() as folder, self.session((), folder) as (session, _):
-            result = session.execute(query)
-            try:
-                schema = result.schema
-            finally:
-                result.close()
-            ((text,),) = session.execute(f"EXPLAIN CHANGELOG_MODE {query}").fetchall()
-        first = list(_parts(text).values())[-1][0]
-        return schema, first.partition("changelogMode=")[2].split()[0]
+            planned = session._plan(statement, session._binder())
+        (mode,) = {n.mode for n in planned.plan.nodes if isinstance(n.spec, Collect)}
+        return planned.statements[0].schema, mode.name.lower()
 
     def explain(self, query: str, which: str | None = None) -> list[str]:
         """EXPLAIN's text, line by line; `which` names one of its parts."""
