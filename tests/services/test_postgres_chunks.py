@@ -123,10 +123,11 @@ def server(postgres_version: PostgresServer) -> PostgresServer:
 
 
 def _cut(
-    server: PostgresServer, name: str, size: int, stored: JSON | None = None
+    server: PostgresServer, name: str, size: int | None, stored: JSON | None = None
 ) -> tuple[Server, SourceTable]:
     """The table, cut to its end from where it was stored."""
-    job = server_table(server, "k STRING", name, scan__incremental__snapshot__chunk__size=str(size))
+    given = {} if size is None else {"scan__incremental__snapshot__chunk__size": str(size)}
+    job = server_table(server, "k STRING", name, **given)
     at = Server(job)
     with contextlib.closing(at.connect()) as connection:
         (source,) = matching(job, list_tables(at, connection), at, connection)
@@ -217,6 +218,23 @@ def test_cutting_goes_on_where_it_was(server: PostgresServer, declared: str, val
         assert table.chunks[-1].high is None
         assert table.read == [part.read[0] if known else -1, *[-1] * (len(lows) - 1)]
     server.execute(f"DROP TABLE {name}")
+
+
+@pytest.mark.parametrize(("width", "least", "most"), [(40_000, 3, 4), (1, 1, 1)])
+def test_chunks_are_cut_by_the_width_of_rows(
+    postgres: PostgresServer, width: int, least: int, most: int
+) -> None:
+    """Without a size, so that little is read again behind a restart; what is set aside counts."""
+    name = f"chunked_{next(_NUMBER)}"
+    postgres.execute(f"CREATE TABLE {name} (k text PRIMARY KEY, v text)")
+    postgres.execute(f"ALTER TABLE {name} ALTER v SET STORAGE EXTERNAL")
+    postgres.execute(
+        f"INSERT INTO {name} SELECT g, repeat('x', {width}) FROM generate_series(1, 1000) g"
+    )
+    postgres.execute(f"ANALYZE {name}")
+    _, table = _cut(postgres, name, None)
+    assert least <= len(table.chunks) <= most
+    postgres.execute(f"DROP TABLE {name}")
 
 
 def test_closing_while_the_server_is_away(postgres: PostgresServer) -> None:

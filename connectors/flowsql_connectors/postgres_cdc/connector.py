@@ -78,7 +78,8 @@ class PostgresConnector(Connector):
                 raise ConfigError(
                     f'option "{key}" is no regular expression: {error}', option=key
                 ) from None
-        if options["scan.incremental.snapshot.chunk.size"] < 2:
+        size = options["scan.incremental.snapshot.chunk.size"]
+        if size is not None and size < 2:
             raise ConfigError(
                 'option "scan.incremental.snapshot.chunk.size" must be more than 1',
                 option="scan.incremental.snapshot.chunk.size",

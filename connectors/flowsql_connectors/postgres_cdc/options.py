@@ -127,8 +127,8 @@ OPTIONS: Final = (
     Option(
         "scan.incremental.snapshot.chunk.size",
         OptionType.INT,
-        "About how many rows a chunk has.",
-        default=65_536,
+        "About how many rows a chunk has; not set: as many as take 16 MiB in the server, at most"
+        " 131072.",
         flink_default="8096",
     ),
     Option(

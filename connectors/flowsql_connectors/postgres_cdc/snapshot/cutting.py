@@ -21,9 +21,15 @@ from psycopg import sql
 
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
 from flowsql_connectors.postgres_cdc.snapshot.chunked import SourceTable
+from flowsql_connectors.postgres_cdc.snapshot.files import bytes_of
 
 __all__ = ["Cut", "Cutter", "rows_about"]
 
+# What is read again where a job stops in its midst, and held until it is whole.
+_CHUNK_BYTES: Final = 16 << 20
+# The last of a table that was much larger are not cut one by one.
+_FEWEST: Final = 256  # rows
+_MOST: Final = 131_072
 # Without an index each chunk costs a look at all rows.
 _MOST_UNINDEXED: Final = 8
 
@@ -120,8 +126,8 @@ class Cutter:
     def _bounds(self, table: SourceTable, connection: Connection) -> Iterator[str | None]:
         """The bounds behind the last one that is known; at the end None."""
         if table.key is not None:
-            size: int = table.options["scan.incremental.snapshot.chunk.size"]
             rows = rows_about(table, self._server, connection)
+            size = self._size(table, connection, rows)
             step = None
             if table.key.integer and not table.chunks:
                 step = self._even(table, connection, rows, size)
@@ -132,6 +138,14 @@ class Cutter:
                     size = max(size, rows // _MOST_UNINDEXED + 1)
                 yield from self._walk(table, connection, size)
         yield None
+
+    def _size(self, table: SourceTable, connection: Connection, rows: int) -> int:
+        """About how many rows a chunk has."""
+        wanted: int | None = table.options["scan.incremental.snapshot.chunk.size"]
+        if wanted is not None:
+            return wanted
+        width = bytes_of(self._server, connection, table.source.oid) / max(rows, 1)
+        return int(min(max(_CHUNK_BYTES / max(width, 1.0), _FEWEST), _MOST))
 
     def _even(
         self, table: SourceTable, connection: Connection, rows: int, size: int
