@@ -13,6 +13,7 @@ import pytest
 from flowsql_connectors.postgres_cdc.server.catalog import list_tables, matching, read_types
 from flowsql_connectors.postgres_cdc.server.connections import Server
 from flowsql_connectors.postgres_cdc.server.settings import SESSION_OPTIONS
+from flowsql_connectors.postgres_cdc.snapshot import judging
 from flowsql_connectors.postgres_cdc.snapshot.chunked import EXPORTED, SourceTable
 from flowsql_connectors.postgres_cdc.snapshot.chunks import chunk_key
 from flowsql_connectors.postgres_cdc.snapshot.cutting import Cutter
@@ -43,6 +44,13 @@ _WORDS = [
     "0",
     "-1",
     "_",
+    '"',
+    "\\",
+    '\\"',
+    ",",
+    "{}",
+    "NULL",
+    "é\n,\"'",
 ]
 _TYPES: dict[str, tuple[str, list[str]]] = {
     "smallint": ("smallint", ["-32768", "-1", "0", "1", "32767"]),
@@ -170,9 +178,31 @@ def test_keys_fall_where_the_server_has_them(server: PostgresServer, kind: str) 
                 assert text not in where
                 where[text] = number
     assert len(where) == len(values)
-    places = KeyJudge(at).places(key, pa.array(list(where)), lows)
+    with contextlib.closing(KeyJudge(at)) as judge:
+        places = judge.places(key, pa.array(list(where)), lows)
     assert dict(zip(where, places.tolist(), strict=True)) == where
     server.execute(f"DROP TABLE {name}")
+
+
+def test_keys_are_placed_by_a_server_that_was_away(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a new connection, in as many statements as it takes; none where there is no key."""
+    name = f"chunked_{next(_NUMBER)}"
+    postgres.execute(f"CREATE TABLE {name} (k text PRIMARY KEY)")
+    postgres.execute(f"INSERT INTO {name} SELECT 'k' || g FROM generate_series(1, 99) g")
+    at, table = _cut(postgres, name, 30)
+    assert table.key is not None
+    lows = [str(c.low) for c in table.chunks[1:]]
+    keys = [f"k{g}" for g in range(1, 100) for _ in range(g % 3 + 1)]
+    wanted = [sum(low <= k for low in lows) for k in keys]
+    monkeypatch.setattr(judging, "_ASKED_BYTES", 100)
+    with contextlib.closing(KeyJudge(at)) as judge:
+        for _ in range(2):
+            assert judge.places(table.key, pa.array(keys), lows).tolist() == wanted
+            assert postgres.cut_connections("application_name = 'flowsql'") == 1
+        assert judge.places(table.key, pa.array([], pa.string()), lows).tolist() == []
+    postgres.execute(f"DROP TABLE {name}")
 
 
 @pytest.mark.parametrize("kind", _UNCUT)

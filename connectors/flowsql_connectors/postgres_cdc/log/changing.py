@@ -207,9 +207,16 @@ class ChangeMaker:
 
     def forget_chunks(self) -> None:
         """The log is past all snapshots."""
+        self.close()
         for table in self.tables.values():
             table.chunks = None
         self._plans.clear()
+
+    def close(self) -> None:
+        """Let go of what it asks the server through."""
+        for table in self.tables.values():
+            if table.chunks is not None:
+                table.chunks.judge.close()
 
 
 def _read_now(reading: ColumnReading, pg: PgType, source: ServerTable) -> ColumnReading:

@@ -165,7 +165,8 @@ class LogReader:
         return self._greeted
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connections."""
+        self._maker.close()
         if self._stream is not None:
             self._stream.close()
             self._stream = None

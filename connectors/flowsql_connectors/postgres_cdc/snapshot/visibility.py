@@ -72,6 +72,8 @@ class Snapshot:
 class ChunkedTable:
     """The chunks of one table and the snapshots they were read under.
 
+    Neighbours that were read under one snapshot are one chunk to it: there are few of them.
+
     Attributes:
         key: what the chunks are ranges of.
         judge: places keys among them.
@@ -86,6 +88,9 @@ class ChunkedTable:
     _distinct: Mapping[Snapshot, Mask] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        first = [i for i, s in enumerate(self.snapshots) if i == 0 or s != self.snapshots[i - 1]]
+        self.lows = [self.lows[i - 1] for i in first[1:]]
+        self.snapshots = [self.snapshots[i] for i in first]
         self._distinct = {
             one: np.array([s == one for s in self.snapshots])
             for one in {s for s in self.snapshots if s is not None}
