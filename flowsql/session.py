@@ -427,8 +427,8 @@ class Session:
         """
         if prepared.plan is None:
             return Report()
-        persistent = isinstance(prepared.answer, Job)
-        report = preflight(prepared.plan, self.settings, persistent=persistent, quick=quick)
+        job = prepared.answer if isinstance(prepared.answer, Job) else None
+        report = preflight(prepared.plan, self.settings, job, quick=quick)
         for found in report.found:
             self._presenting("")(found.error)
         return report

@@ -90,8 +90,8 @@ def job_names(folder: Path) -> list[str]:
 def job_status(parent: Path, job: str) -> dict[str, Any]:
     """What the job answers; where nobody runs it, what it said last, with no `pid`.
 
-    `resumes_from` is the number of the checkpoint that the next start goes on from; where that is
-    damaged, `refusal` says so.
+    `resumes_from` is the number of the checkpoint that the next start goes on from, `resumes_in`
+    the slots of servers that must still have what follows; where it is damaged, `refusal` says so.
     """
     folder = JobFolder(parent, job)
     try:
@@ -112,9 +112,12 @@ def job_status(parent: Path, job: str) -> dict[str, Any]:
     found = {**status, "pid": None, "resumes_from": resumes}
     if resumes is not None:
         try:
-            folder.store.load(resumes)
+            sources = folder.store.load(resumes).manifest.sources.values()
         except FlowSQLError as error:
             found |= {"resumes_from": None, "refusal": error.message}
+        else:
+            positions = [s["position"]["source"] for s in sources]
+            found["resumes_in"] = [p["slot"] for p in positions if p.get("slot")]
     return found
 
 
@@ -141,7 +144,9 @@ def _ended(status: dict[str, Any]) -> str:
     elif number is None:
         parts.append("has no checkpoint, a start begins at the beginning")
     else:
-        parts.append(f"a start goes on from checkpoint {number}")
+        kept = " and ".join(f'"{slot}"' for slot in status.get("resumes_in") or ())
+        where = f" if slot {kept} still has what follows it, as flowsql check tells" if kept else ""
+        parts.append(f"a start goes on from checkpoint {number}{where}")
     if status["error"]:
         parts.append(status["error"].splitlines()[0])
     return "  ".join(parts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from flowsql.connector.role import Role
+from flowsql.connector.source import JSON
 
 __all__ = ["Finding", "Needs", "PreflightContext", "Severity"]
 
@@ -73,9 +74,12 @@ class PreflightContext:
         checkpoints: the job takes checkpoints; without, a source leaves nothing behind.
         streaming: False in batch mode.
         parallelism: readers at most.
+        position: `{"source": …, "splits": {id: …}}` that a start of the job would go on from, as it
+            was stored; None: it would begin at the beginning.
     """
 
     quick: bool = False
     checkpoints: bool = True
     streaming: bool = True
     parallelism: int = 1
+    position: JSON | None = None

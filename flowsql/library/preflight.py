@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flowsql.catalog import Catalog, CatalogView, ColumnKind
 from flowsql.changelog import ChangelogMode
 from flowsql.config import EngineSettings
-from flowsql.connector import Needs, PreflightContext, Role
-from flowsql.errors import ConfigError, SqlError
+from flowsql.connector import JSON, Needs, PreflightContext, Role, Severity
+from flowsql.errors import ConfigError, FlowSQLError, PreflightError, SqlError
 from flowsql.library.masking import short_text
 from flowsql.library.result import Result, rows_result
 from flowsql.logical import Binder, BoundTable, connector_table
+from flowsql.runtime.control import request
+from flowsql.runtime.folder import JobFolder
 from flowsql.runtime.graph import JobPlan
-from flowsql.runtime.preflight import Found, Report, check_folder, check_plan, check_tables
+from flowsql.runtime.job import Job
+from flowsql.runtime.preflight import (
+    Found,
+    Report,
+    check_folder,
+    check_plan,
+    check_tables,
+    found_error,
+)
 from flowsql.sql import CheckTable
 
 __all__ = ["check_table", "found_text", "preflight"]
@@ -20,24 +32,59 @@ _COLUMNS = ("use", "severity", "finding", "cure")
 _USES = {Role.SCAN: "read", Role.SINK: "write", Role.LOOKUP: "look up"}
 
 
-def preflight(plan: JobPlan, settings: EngineSettings, *, persistent: bool, quick: bool) -> Report:
+def preflight(plan: JobPlan, settings: EngineSettings, job: Job | None, *, quick: bool) -> Report:
     """What stands in the way of a plan.
 
     Args:
         plan: of a query or job.
         settings: of the engine.
-        persistent: it is a job, which has a folder and takes checkpoints.
+        job: that has a folder and takes checkpoints; None: a query.
         quick: only what costs a few milliseconds.
     """
-    report = check_folder(settings) if persistent and not quick else Report()
+    report = Report()
+    positions: Mapping[str, JSON] = {}
+    if job is not None and not quick:
+        report.add(check_folder(settings))
+        started, positions = _check_start(job, JobFolder(settings.checkpoint_dir, job.id))
+        report.add(started)
     context = PreflightContext(
         quick=quick,
-        checkpoints=persistent,
+        checkpoints=job is not None,
         streaming=plan.plan.streaming,
         parallelism=settings.parallelism,
     )
-    report.add(check_plan(plan, context))
+    report.add(check_plan(plan, context, positions))
     return report
+
+
+def _check_start(job: Job, folder: JobFolder) -> tuple[Report, Mapping[str, JSON]]:
+    """Whether the folder of a job, and its targets, let it start; looks only.
+
+    Returns:
+        What was found, and the stored positions that a start would go on from, by the names of
+        source groups; none where it would begin at the beginning, or somebody runs it now.
+    """
+    try:
+        request(folder.socket, "status")
+    except FlowSQLError:
+        pass
+    else:
+        note = PreflightError(
+            f'job "{job.id}" is running, so what its next start goes on from is not known yet'
+        )
+        return Report([], [Found(Severity.NOTE, "", None, note)]), {}
+    try:
+        found = job.origin().checkpoint
+    except FlowSQLError as error:
+        return Report([], [found_error(error)]), {}
+    if found is None:
+        return Report(), {}
+    note = PreflightError(
+        f'a start of job "{job.id}" goes on from checkpoint {found.manifest.checkpoint} at'
+        f' "{found.folder}"'
+    )
+    positions = {name: stored["position"] for name, stored in found.manifest.sources.items()}
+    return Report([], [Found(Severity.NOTE, "", None, note)]), positions
 
 
 def check_table(

@@ -28,7 +28,7 @@ from flowsql.expr import StepClock
 from flowsql.physical.specs import BadRecordPolicy, Scan, Sink
 from flowsql.runtime.clock import Clock, monotonic
 from flowsql.runtime.graph import Build, CollectCall, Graph, JobPlan, build_graph
-from flowsql.runtime.groups import ReaderLimits, SourceGroup
+from flowsql.runtime.groups import ReaderLimits, SourceGroup, group_name
 from flowsql.runtime.measures import Durations
 from flowsql.runtime.outlets import CollectOutlet, dead_letter_rows
 from flowsql.runtime.pending import PendingOutput
@@ -219,7 +219,7 @@ class Execution:
         limits = ReaderLimits(max(1 << 20, queued // readers), settings.max_transaction_bytes)
         now = monotonic()
         for key, tables in members.items():
-            name = ",".join(sorted(t.name for t in tables))
+            name = group_name(tables)
             group = SourceGroup(
                 name,
                 connectors[key],

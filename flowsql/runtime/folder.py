@@ -71,6 +71,7 @@ class JobFolder:
         self.savepoints = self.path / "savepoints"
         self.socket = self.path / "control.sock"
         self._lock: int | None = None
+        self._made: list[Path] = []
 
     def open(self) -> None:
         """Make it, and become its owner.
@@ -79,6 +80,8 @@ class JobFolder:
             StateError: another process runs the job, or the folder cannot be written.
         """
         try:
+            if self._lock is None:
+                self._made = [p for p in (self.path, self.path.parent) if not p.exists()]
             make_dirs(self.path, mode=0o700)
             self._take_lock()
             self.store.prepare()
@@ -91,6 +94,12 @@ class JobFolder:
             raise could_not_write(f'job folder "{self.path}"', self.path, error) from None
 
     def _take_lock(self) -> None:
+        while not self._try_lock():
+            # Its owner has removed the folder meanwhile.
+            make_dirs(self.path, mode=0o700)
+
+    def _try_lock(self) -> bool:
+        """Whether the lock that was taken is the one that is there; raises StateError."""
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,9 +111,17 @@ class JobFolder:
                 hint=f'Stop it with "flowsql stop {self.job}{self._elsewhere()}", or give this one '
                 "another 'pipeline.name'.",
             ) from None
+        try:
+            there = os.path.samestat(os.fstat(lock), (self.path / "lock").stat())
+        except FileNotFoundError:
+            there = False
+        if not there:
+            os.close(lock)
+            return False
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
         self._lock = lock
+        return True
 
     def _elsewhere(self) -> str:
         """What commands need to find the folder, where it is not in the usual place."""
@@ -168,6 +185,24 @@ class JobFolder:
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(status), encoding="utf-8")
             temporary.replace(self.path / "status.json")
+
+    def forget(self) -> bool:
+        """Remove what `open` made, as nothing began; whether the folder is gone.
+
+        One that was there before stays as it is.
+        """
+        if self._lock is None or self.path not in self._made or self.store.numbers():
+            return False
+        with contextlib.suppress(OSError):
+            # The lock last: whoever waits for it finds that it is none any more.
+            for path in sorted(self.path.iterdir(), key=lambda p: p.name == "lock"):
+                if path.is_dir():
+                    remove_tree(path)
+                else:
+                    path.unlink()
+            for made in self._made:
+                made.rmdir()
+        return not self.path.exists()
 
     def close(self) -> None:
         """Let another process have it."""

@@ -22,7 +22,12 @@ from flowsql.runtime.progress import SnapshotProgress
 from flowsql.runtime.readers import ReaderThread
 from flowsql.runtime.units import Finished, Unit
 
-__all__ = ["ReaderLimits", "SourceGroup"]
+__all__ = ["ReaderLimits", "SourceGroup", "group_name"]
+
+
+def group_name(tables: Iterable[ConnectorTable]) -> str:
+    """The stable name, in checkpoints, of the group of these tables."""
+    return ",".join(sorted(t.name for t in tables))
 
 
 @dataclass(frozen=True, slots=True)

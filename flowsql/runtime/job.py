@@ -229,6 +229,10 @@ class Job:
             return False
         return record is not None and record.finished
 
+    def origin(self) -> Start:
+        """Where a start would begin; looks only, and raises what a start would."""
+        return self._choose(JobFolder(self._settings.checkpoint_dir, self.id))
+
     @property
     def running(self) -> bool:
         """It has not ended yet."""
@@ -329,12 +333,15 @@ class Job:
 
         return {"status": self.status, "stop": stop, "checkpoint": checkpoint}
 
-    def _run_attempts(self) -> None:
-        codec = self._codec or _default_codec()
-        starting = Starting(self.id, self._plan, self._folder, codec)
-        start = starting.choose(
+    def _choose(self, folder: JobFolder | None) -> Start:
+        starting = Starting(self.id, self._plan, folder, self._codec or _default_codec())
+        return starting.choose(
             path=self._settings.recovery_path, fresh=self._fresh, resume=self._resume
         )
+
+    def _run_attempts(self) -> None:
+        codec = self._codec or _default_codec()
+        start = self._choose(self._folder)
         # A stored plan has no places in the text: where it is the one planned now, that one runs.
         same = self._plan.plan == start.plan
         plan = self._plan if same else replace(self._plan, plan=start.plan)
@@ -538,8 +545,7 @@ class Job:
         folder = self._folder
         if folder is not None:
             if finished:
-                assert self._execution is not None
-                for group in self._execution.groups:
+                for group in self._execution.groups if self._execution is not None else ():
                     group.source.end()
                 # Killed before this, the next start finds the last checkpoint and ends them again.
                 folder.write_record(replace(start.record, finished=True))
@@ -564,7 +570,8 @@ class Job:
             self.board.look(self._execution, final=True)
         self.board.end()
         if self._folder is not None:
-            self._folder.write_status(self.status())
+            if self.board.opened or not self._folder.forget():
+                self._folder.write_status(self.status())
             self._folder.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flowsql.changelog import ChangelogMode
 from flowsql.config import EngineSettings
 from flowsql.connector import (
+    JSON,
     Connector,
     ConnectorTable,
     Finding,
@@ -22,6 +23,7 @@ from flowsql.errors import FlowSQLError, PreflightError
 from flowsql.physical import PhysicalNode, PhysicalPlan
 from flowsql.physical.specs import Normalize, Scan, Sink
 from flowsql.runtime.graph import JobPlan
+from flowsql.runtime.groups import group_name
 from flowsql.runtime.redact import Redactor
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "check_folder",
     "check_plan",
     "check_tables",
+    "found_error",
     "needs_of",
     "unwritable",
 ]
@@ -111,10 +114,17 @@ def needs_of(plan: PhysicalPlan, node: PhysicalNode, table: ConnectorTable) -> N
     )
 
 
-def check_plan(job: JobPlan, context: PreflightContext) -> Report:
+def check_plan(
+    job: JobPlan, context: PreflightContext, positions: Mapping[str, JSON] | None = None
+) -> Report:
     """Asks every connector of a plan; changes nothing.
 
     Tables of one source group are asked about together, each sink by itself.
+
+    Args:
+        job: the plan.
+        context: how thoroughly, and for what.
+        positions: to go on from, by the names of source groups.
     """
     report = Report()
     groups: dict[tuple[str, Hashable], list[tuple[ConnectorTable, Needs]]] = {}
@@ -134,7 +144,9 @@ def check_plan(job: JobPlan, context: PreflightContext) -> Report:
             )
     for (name, _), members in groups.items():
         needed = {t.name: n for t, n in members}
-        report.add(check_tables(connectors[name], [t for t, _ in members], needed, context))
+        tables = [t for t, _ in members]
+        at = replace(context, position=(positions or {}).get(group_name(tables)))
+        report.add(check_tables(connectors[name], tables, needed, at))
     for connector, table, needs in sinks:
         report.add(check_tables(connector, [table], {table.name: needs}, context))
     return report
@@ -202,6 +214,11 @@ def unwritable(folder: Path, access: Callable[[Path, int], bool] = os.access) ->
             return f'there is no right to write in "{path}"'
         return None
     return None
+
+
+def found_error(error: FlowSQLError) -> Found:
+    """An error about no table that a start would end with, as what a check found."""
+    return Found(Severity.ERROR, "", None, _shown(error, None))
 
 
 def _error_of(finding: Finding) -> FlowSQLError:

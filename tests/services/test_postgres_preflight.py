@@ -9,6 +9,7 @@ import pytest
 
 import flowsql
 from flowsql.connector import Severity
+from flowsql.errors import ConfigError, FlowSQLError
 from flowsql.runtime.preflight import Found, Report
 from tests.services.fixtures import POSTGRES_VERSIONS, started
 from tests.services.postgres import PostgresServer
@@ -151,6 +152,63 @@ def test_upserts_need_less(server: PostgresServer) -> None:
             'the log leaves out large values of "public.thin" that an update did not change, and '
             'nothing in this plan of table "u" keeps them: "v"'
         )
+
+
+def test_values_that_the_log_leaves_out(server: PostgresServer) -> None:
+    """Whoever keeps the rows lacks them where a key is changed; who adds only, at once."""
+    server.execute("CREATE TABLE short (id int PRIMARY KEY, v varchar(20))")
+    with _session(server) as session:
+        _declare(session, "u", "id INT, v STRING", "thin", changelog__mode="upsert")
+        (warning,) = _found(_check(session, "SELECT MAX(v) FROM u"), Severity.WARNING)
+        assert warning.error.message == (
+            'the log leaves out large values of "public.thin" that an update did not change, and an'
+            ' update that changes the primary key of such a row of table "u" ends the job: "v"'
+        )
+        assert 'ALTER TABLE "public"."thin" REPLICA IDENTITY FULL;' in str(warning.error.hint)
+        assert _found(_check(session, "SELECT MAX(id) FROM u"), Severity.WARNING) == []
+        _declare(session, "s", "id INT, v STRING", "short", changelog__mode="upsert")
+        for statement in ("SELECT MAX(v) FROM s", "INSERT INTO o SELECT id, v FROM s"):
+            assert _found(_check(session, statement), Severity.WARNING) == []
+        append = {"scan_read__changelog__as__append__only_enabled": "true"}
+        _declare(session, "a", "id INT, v STRING", "thin", **append)
+        (warning,) = _found(_check(session, "SELECT id FROM a"), Severity.WARNING)
+        assert warning.error.message.startswith('the log has no whole old rows of "public.thin"')
+
+
+def test_a_query_has_no_slot_that_was_there(server: PostgresServer) -> None:
+    """What the slot of the options has kept is read by a job only."""
+    with _session(server) as session:
+        _declare(session, "g", "id INT, v STRING", "good", scan_startup_mode="committed-offset")
+        (found,) = _found(_check(session, "SELECT id FROM g"))
+        assert found.error.message == (
+            'a SELECT has a slot of its own, so that it cannot read what slot "checked" has kept'
+        )
+        with pytest.raises(ConfigError, match="a SELECT has a slot of its own") as caught:
+            next(session.execute("SELECT id FROM g").changes())
+        assert "OPTIONS('scan.startup.mode' = 'latest-offset')" in str(caught.value)
+        assert _found(_check(session, "INSERT INTO o SELECT id, v FROM g")) == []
+
+
+def test_a_start_that_fails_tells_all(server: PostgresServer, tmp_path: Path) -> None:
+    """What is missing beside the first thing, each with the statement; and no folder is left."""
+    server.execute("CREATE TABLE closed (id int PRIMARY KEY, v text)")
+    with _session(server) as session:
+        session.execute(f"SET 'execution.checkpointing.dir' = '{tmp_path}/jobs'")
+        _declare(session, "g", "id INT, v STRING", "good", "reader")
+        _declare(session, "c", "id INT, v STRING", "closed", "reader")
+        job = session.execute("INSERT INTO o SELECT g.id, c.v FROM g JOIN c ON g.id = c.id")
+        with pytest.raises(FlowSQLError) as caught:
+            job.wait(60)
+        text = str(caught.value)
+        for cure in (
+            'ALTER ROLE "reader" REPLICATION;',
+            'GRANT SELECT ON "public"."good" TO "reader";',
+            'GRANT SELECT ON "public"."closed" TO "reader";',
+            'ALTER TABLE "public"."closed" REPLICA IDENTITY FULL;',
+        ):
+            assert text.count(cure) == 1, text
+        assert "secret-word" not in text
+        assert not (tmp_path / "jobs").exists()
 
 
 def test_tables_that_a_publication_would_close(server: PostgresServer) -> None:

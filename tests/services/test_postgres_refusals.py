@@ -81,7 +81,10 @@ def test_a_declared_column_that_is_gone(
 
 
 def test_a_slot_that_cannot_be_read_on(
-    postgres_version: PostgresServer, name: str, follow: Follow, monkeypatch: pytest.MonkeyPatch
+    postgres_version: PostgresServer,
+    name: str,
+    follow: Follow,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Gone, ahead, in use, of another kind: each is said, none is a silent gap."""
     server = postgres_version
@@ -90,10 +93,14 @@ def test_a_slot_that_cannot_be_read_on(
     follower = follow(table).start().until(lambda f: len(f.changes) == 2)
     follower.until(lambda f: f.position and "log" in f.position["splits"])
     other = follow(table)
-    with monkeypatch.context() as hasty:
-        hasty.setattr("flowsql_connectors.postgres_cdc.server.slot_checks._ACTIVE_PATIENCE", 0.5)
-        with pytest.raises(ConnectorError, match="being read by somebody else: process"):
+    with monkeypatch.context() as patched:
+        patched.setattr("flowsql_connectors.postgres_cdc.server.slot_checks._ACTIVE_PATIENCE", 1.0)
+        with pytest.raises(ConnectorError, match="is being read by process") as caught:
             other.start()
+    assert "(flowsql, role postgres, from 127.0.0.1)" in caught.value.message
+    assert "SELECT pg_terminate_backend(" in str(caught.value.hint)
+    # Said at once, not only when the patience is over.
+    assert other.told == [f"{caught.value.message}: waiting for up to 1 s"]
     follower.kill()
     server.execute(f"INSERT INTO {name} VALUES (7, 'g')")
     assert until_idle(server, f"slot_{name}")

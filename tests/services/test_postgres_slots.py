@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from flowsql.cli.main import main
-from tests.services.following import make
+from tests.services.following import make, until_idle
 from tests.services.postgres import PostgresServer
 
 _JOB = """
@@ -125,6 +125,56 @@ def test_slots_are_listed_and_dropped(
         f'slot "{slot}" of server "127.0.0.1:{server.port}/postgres" is dropped\n'
         f'publication "pub_{name}" stays: it costs nothing\n'
     )
+    assert server.execute("SELECT 1 FROM pg_replication_slots") == []
+
+
+def test_whether_a_start_can_go_on(
+    postgres_version: PostgresServer,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    start: Callable[[], subprocess.Popen[bytes]],
+) -> None:
+    """`flowsql check` compares the position of the last checkpoint with what the server has."""
+    server = postgres_version
+    make(server, name, rows=3)
+    Path("job.sql").write_text(_JOB.format(port=server.port, name=name))
+    slot = f"slot_{name}"
+
+    def check() -> tuple[int, str]:
+        code = main(["check", "job.sql"])
+        return code, capsys.readouterr().out
+
+    job = start()
+    assert 'Note: job "held" is running, so what its next start' in check()[1]
+    job.send_signal(signal.SIGINT)
+    assert job.wait(60) == 0
+    until_idle(server, slot)
+    code, said = check()
+    assert code == 0
+    assert 'Note: a start of job "held" goes on from checkpoint ' in said
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "a start goes on from checkpoint " in said
+    assert f' if slot "{slot}" still has what follows it, as flowsql check tells' in said
+    server.execute(f"ALTER PUBLICATION pub_{name} DROP TABLE {name}")
+    server.execute(f"INSERT INTO {name} VALUES (7, 'g')")
+    code, said = check()
+    assert code == 3
+    assert f'publication "pub_{name}"' in said
+    assert "begin anew with --fresh" in said
+    server.execute(f"SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")
+    code, said = check()
+    assert f'replication slot "{slot}"' in said
+    assert "is ahead of the checkpoint" in said
+    # All at once.
+    assert f'publication "pub_{name}"' in said
+    server.execute(f"SELECT pg_drop_replication_slot('{slot}')")
+    code, said = check()
+    assert code == 3
+    assert f'has no replication slot "{slot}" any more' in said
+    # What a start says is the same, and it changes nothing there.
+    assert main(["run", "job.sql"]) == 1
+    assert "publication" in capsys.readouterr().err
     assert server.execute("SELECT 1 FROM pg_replication_slots") == []
 
 

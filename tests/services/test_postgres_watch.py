@@ -53,6 +53,13 @@ def _refusal(follower: Follower, seconds: float = 60.0) -> ConnectorError:
             "was dropped and made again",
         ),
         ("ALTER PUBLICATION pub_{0} SET (publish = 'insert')", "does not publish update, delete"),
+        (
+            (
+                "ALTER PUBLICATION pub_{0} SET (publish = 'insert'); ALTER PUBLICATION pub_{0} SET"
+                " (publish = 'insert, update, delete, truncate')"
+            ),
+            "was altered, and may have left out changes for a while",
+        ),
     ],
 )
 def test_a_publication_that_leaves_changes_out(

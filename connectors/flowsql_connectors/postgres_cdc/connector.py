@@ -22,7 +22,7 @@ from flowsql.connector import (
     Source,
     Split,
 )
-from flowsql.errors import ConfigError, ConnectorError
+from flowsql.errors import ConfigError, ConnectorError, FlowSQLError
 from flowsql.types import DataType, LocalZonedTimestampType, VarCharType
 from flowsql_connectors.postgres_cdc.options import OPTIONS
 
@@ -123,8 +123,16 @@ class PostgresConnector(Connector):
         self._check_alike(tables)
         with _needing_client():
             # The client library is loaded by who reads, not by who plans.
+            from flowsql_connectors.postgres_cdc.preflight import with_all  # noqa: PLC0415
             from flowsql_connectors.postgres_cdc.source import PostgresSource  # noqa: PLC0415
-        return PostgresSource(tables, [self.scan_mode(t) for t in tables], position, context)
+        modes = [self.scan_mode(t) for t in tables]
+        try:
+            return PostgresSource(tables, modes, position, context)
+        except FlowSQLError as error:
+            away = error.message.endswith("does not answer")
+            if away or error.final or position is not None or not context.needs:
+                raise
+            raise with_all(error, tables, modes, context) from error.__cause__
 
     def open_reader(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.changelog import ChangelogMode
-from flowsql.connector import ConnectorTable
+from flowsql.connector import ConnectorTable, OptionValues
+from flowsql.errors import ConfigError
 from flowsql_connectors.postgres_cdc.decode.types import PgType
 from flowsql_connectors.postgres_cdc.rows import check_generated, check_table
 from flowsql_connectors.postgres_cdc.server.catalog import list_tables, matching, read_types
@@ -16,7 +17,19 @@ from flowsql_connectors.postgres_cdc.setup import shape_of
 from flowsql_connectors.postgres_cdc.snapshot.chunked import SourceTable
 from flowsql_connectors.postgres_cdc.snapshot.chunks import chunk_key
 
-__all__ = ["find_tables"]
+__all__ = ["check_startup", "find_tables"]
+
+
+def check_startup(options: OptionValues) -> None:
+    """Refuse what a query, whose slot is made with it, cannot begin with; raises ConfigError."""
+    if options["scan.startup.mode"] == "committed-offset":
+        raise ConfigError(
+            f"a SELECT has a slot of its own, so that it cannot read what slot"
+            f' "{options["slot.name"]}" has kept',
+            hint="Read it with INSERT INTO; or, in the SELECT, give the table other options: /*+"
+            " OPTIONS('scan.startup.mode' = 'latest-offset') */ for changes from now on.",
+            option="scan.startup.mode",
+        )
 
 
 def find_tables(

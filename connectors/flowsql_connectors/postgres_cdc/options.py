@@ -86,7 +86,8 @@ OPTIONS: Final = (
         OptionType.ENUM,
         "What TRUNCATE of a table does where its rows are not kept here by their key (mode upsert,"
         " read by a query that needs the rows before): ends the job, or nothing (its rows stay)."
-        " Where they are kept, all of them are taken back.",
+        " Where they are kept, all of them are taken back. So too what a partition does that is"
+        " dropped, detached or truncated by itself, whoever keeps its rows.",
         default="fail",
         choices=("fail", "ignore"),
     ),

@@ -11,8 +11,17 @@ import psycopg
 from psycopg import sql
 
 from flowsql.changelog import ChangelogMode
-from flowsql.connector import ConnectorTable, Finding, Needs, PreflightContext, Severity
-from flowsql.errors import FlowSQLError
+from flowsql.connector import (
+    ConnectorContext,
+    ConnectorTable,
+    Finding,
+    Needs,
+    PreflightContext,
+    Severity,
+)
+from flowsql.errors import ConnectorError, FlowSQLError
+from flowsql_connectors.postgres_cdc.finding import check_startup, find_tables
+from flowsql_connectors.postgres_cdc.resuming import find_breaks
 from flowsql_connectors.postgres_cdc.rows import check_generated, check_table, readings_of
 from flowsql_connectors.postgres_cdc.server import slots
 from flowsql_connectors.postgres_cdc.server.catalog import (
@@ -31,7 +40,7 @@ from flowsql_connectors.postgres_cdc.server.publications import (
 )
 from flowsql_connectors.postgres_cdc.snapshot.chunks import chunk_key
 
-__all__ = ["find_obstacles"]
+__all__ = ["find_obstacles", "with_all"]
 
 _SETTINGS: Final = """
 SELECT name, setting, current_setting(name) FROM pg_settings WHERE name IN
@@ -53,6 +62,13 @@ _COLUMNS: Final = """
 SELECT attname::text, attnotnull, attstorage <> 'p', has_column_privilege(attrelid, attnum, 'SELECT')
 FROM pg_attribute WHERE attrelid = %s::int8::oid AND attnum > 0 AND NOT attisdropped
 """
+# A table whose rows are never too long for a page has none for their large values.
+_LARGE: Final = """
+SELECT bool_or(c.reltoastrelid <> 0) FROM (SELECT relid::oid FROM
+  pg_partition_tree(%s::int8::oid::regclass) UNION SELECT %s::int8::oid) p(relid)
+JOIN pg_class c ON c.oid = p.relid
+"""
+_REFUSED: Final = ("permission denied", "must be superuser", "must be owner")
 _SLOTS: Final = "SELECT count(*) FROM pg_replication_slots"
 _SENDERS: Final = "SELECT count(*) FROM pg_stat_replication"
 _OWNED: Final = "SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = %s"
@@ -83,6 +99,39 @@ def find_obstacles(
         yield from _Check(server, connection, tables, context).run(modes, needs)
     finally:
         connection.close()
+
+
+def with_all(
+    error: FlowSQLError,
+    tables: Sequence[ConnectorTable],
+    modes: Sequence[ChangelogMode],
+    context: ConnectorContext,
+) -> FlowSQLError:
+    """The error of a start that failed, with all else for which the next one would fail.
+
+    Args:
+        error: the first thing that was in the way.
+        tables: of the group.
+        modes: what the scan of each carries.
+        context: of the start.
+    """
+    looked = PreflightContext(checkpoints=context.lasting, streaming=context.streaming)
+    by_name = {t.name: t for t in tables}
+    found: list[FlowSQLError] = []
+    for finding in find_obstacles(tables, modes, context.needs, looked):
+        if finding.severity is not Severity.ERROR or finding.fact == error.message:
+            continue
+        other = ConnectorError(
+            finding.fact, detail=finding.detail, hint=finding.cure, option=finding.option
+        )
+        if finding.table is not None:
+            by_name[finding.table].places.mark(other)
+        found.append(other)
+    if found and error.detail and any(refused in error.detail for refused in _REFUSED):
+        # What the server refuses for want of a right is among what was found, with its statement.
+        error, *found = found
+    error.more = tuple(found)
+    return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +165,11 @@ class _Check:
 
     def run(self, modes: Sequence[ChangelogMode], needs: Mapping[str, Needs]) -> Iterator[Finding]:
         """All findings."""
+        if self._reads_log and not self._context.checkpoints:
+            try:
+                check_startup(self._options)
+            except FlowSQLError as error:
+                yield _of(error, self._tables[0])
         yield from self._server_findings()
         listed = list_tables(self._server, self._connection)
         sources: dict[str, ServerTable] = {}
@@ -133,8 +187,28 @@ class _Check:
                 wanted.setdefault(str(source), set()).update(table.schema.names)
                 findings = self._table_findings(table, mode, source, needs[table.name])
                 yield from (replace(f, table=table.name) for f in findings)
-        if sources and self._reads_log:
+        breaks = list(self._breaks(modes)) if self._context.position is not None else []
+        yield from breaks
+        if sources and self._reads_log and not breaks:
             yield from self._publication_findings(list(sources.values()), wanted)
+
+    def _breaks(self, modes: Sequence[ChangelogMode]) -> Iterator[Finding]:
+        """For what a start cannot go on from its checkpoint."""
+        assert self._context.position is not None
+        where = (self._server, self._connection)
+        try:
+            tables, _ = find_tables(*where, self._tables, modes, logged=self._reads_log)
+        except FlowSQLError:
+            # Said where the tables are looked at.
+            return
+        renamed = all(t.options["scan.schema-change"] == "ignore" for t in self._tables)
+        name = self._options["debezium.publication.name"]
+        position = self._context.position
+        try:
+            for error in find_breaks(*where, tables, position, publication=name, renamed=renamed):
+                yield _of(error, self._tables[0])
+        except FlowSQLError as error:
+            yield _of(error, self._tables[0])
 
     def _shared_keys(self, table: ConnectorTable, tables: int) -> Finding:
         """Several tables of the server have each its own keys."""
@@ -183,16 +257,11 @@ class _Check:
             except FlowSQLError as error:
                 yield replace(_of(error, self._tables[0]), option="slot.name")
                 return
-        if found is not None and found.lost is not None:
+        if found is not None and found.lost is not None and self._context.position is None:
             yield _of(slots.lost_slot(self._server, name, found.lost), self._tables[0])
         elif found is not None and found.active_pid is not None:
-            yield Finding(
-                Severity.WARNING,
-                f'replication slot "{name}" of PostgreSQL server "{self._server}" is being read by'
-                f" process {found.active_pid} of the server",
-                "Stop the job that reads it, or give this one a 'slot.name' of its own.",
-                option="slot.name",
-            )
+            busy = slots.busy_slot(self._server, self._connection, name, found.active_pid)
+            yield Finding(Severity.WARNING, busy.message, busy.hint, option="slot.name")
         for kind, count, key in (
             ("replication slot", _SLOTS, "max_replication_slots"),
             ("connection for its log", _SENDERS, "max_wal_senders"),
@@ -287,15 +356,34 @@ class _Check:
                 f"{cure} Or read only the last row of a key: 'changelog-mode' = 'upsert'.",
                 option="changelog-mode",
             )
-        large = [c for c in table.columns if c in known and known[c][1]]
-        if needs.whole_rows and large:
+        elif table.options["changelog-mode"] == "all":
             yield Finding(
                 Severity.WARNING,
-                f'the log leaves out large values of "{source}" that an update did not change, and'
-                f' nothing in this plan of table "{table.name}" keeps them: '
-                + ", ".join(f'"{c}"' for c in large),
+                f'the log has no whole old rows of "{source}": the first update or delete of one'
+                f' ends what reads table "{table.name}", as its replica identity is'
+                f" {source.identity}",
                 cure,
             )
+        else:
+            yield from self._large_findings(table, source, needs, cure)
+
+    def _large_findings(
+        self, table: ConnectorTable, source: ServerTable, needs: Needs, cure: str
+    ) -> Iterator[Finding]:
+        """Values that the log leaves out, where nobody could fill them in."""
+        ((may,),) = self._rows(_LARGE, source.oid, source.oid)
+        rows = self._rows(_COLUMNS, source.oid) if may else []
+        stored_apart = {name for name, _, apart, _ in rows if apart}
+        large = ", ".join(f'"{c}"' for c in table.columns if c in stored_apart)
+        if not large:
+            return
+        fact = f'the log leaves out large values of "{source}" that an update did not change'
+        if needs.holds_rows:
+            what = f'an update that changes the primary key of such a row of table "{table.name}"'
+            yield Finding(Severity.WARNING, f"{fact}, and {what} ends the job: {large}", cure)
+        else:
+            what = f'nothing in this plan of table "{table.name}" keeps them'
+            yield Finding(Severity.WARNING, f"{fact}, and {what}: {large}", cure)
 
     def _logs_generated(self, kind: str) -> bool:
         """Whether generated columns of a kind (`s` stored, `v` virtual) can be read."""
@@ -337,7 +425,8 @@ class _Check:
         makes = self._options["debezium.publication.autocreate.mode"] != "disabled"
         try:
             kept = self._goes_on_from_slot()
-            if not kept and (not self._context.checkpoints or makes):
+            first = not kept and self._context.position is None
+            if first and (not self._context.checkpoints or makes):
                 complete = publishes(self._server, self._connection, name, sources)
                 if (not owned or not complete) and self._may_publish(sources, owned):
                     return

@@ -12,15 +12,18 @@ from flowsql_connectors.postgres_cdc.log.log_reader import LOG
 from flowsql_connectors.postgres_cdc.reader import check_format
 from flowsql_connectors.postgres_cdc.server import slots
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.parts import check_parts, look_at_parts
 from flowsql_connectors.postgres_cdc.server.published import check_published, look_at_publication
 from flowsql_connectors.postgres_cdc.server.slot_checks import check_slot
 from flowsql_connectors.postgres_cdc.snapshot.chunked import UNREAD, SourceTable
 
 __all__ = [
+    "check_partitions_since",
     "check_publication",
     "check_snapshot",
     "check_system",
     "find_breaks",
+    "ignoring_parts",
     "resume_tables",
 ]
 
@@ -89,6 +92,32 @@ def check_publication(
     )
 
 
+def check_partitions_since(
+    server: Server, connection: Connection, tables: Mapping[str, SourceTable], position: JSON
+) -> JSON | None:
+    """Raise where rows came or went with partitions since the checkpoint; the partitions now.
+
+    Raises ConnectorError, psycopg.Error.
+    """
+    sources = [t.source for t in tables.values()]
+    parts = look_at_parts(server, connection, sources)
+    if parts is None:
+        return None
+    then = position.get("parts")
+    if then is not None:
+        check_parts(server, connection, sources, parts, then, ignoring=ignoring_parts(tables))
+    return parts.described()
+
+
+def ignoring_parts(tables: Mapping[str, SourceTable]) -> set[int]:
+    """Oids of the tables of which rows that go without a word may stay."""
+    return {
+        t.source.oid
+        for t in tables.values()
+        if all(s.table.options["scan.truncate"] == "ignore" for s in t.shapes)
+    }
+
+
 def check_snapshot(tables: Mapping[str, SourceTable]) -> None:
     """Raise where no slot keeps a log, and a part of the tables was read already."""
     if any(r != UNREAD for t in tables.values() for r in t.read):
@@ -149,6 +178,7 @@ def find_breaks(
                 partial(
                     check_publication, server, connection, name, tables, stored, renamed=renamed
                 ),
+                partial(check_partitions_since, server, connection, tables, stored),
                 partial(
                     check_slot, server, stored["slot"], replication, log["lsn"], log["timeline"]
                 ),

@@ -28,19 +28,22 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.decode.types import PgType
-from flowsql_connectors.postgres_cdc.finding import find_tables
+from flowsql_connectors.postgres_cdc.finding import check_startup, find_tables
 from flowsql_connectors.postgres_cdc.log.log_reader import FORMAT, LOG
 from flowsql_connectors.postgres_cdc.opening import open_reader
 from flowsql_connectors.postgres_cdc.reader import NAME, check_format
 from flowsql_connectors.postgres_cdc.resuming import (
+    check_partitions_since,
     check_publication,
     check_snapshot,
     check_system,
+    ignoring_parts,
     resume_tables,
 )
 from flowsql_connectors.postgres_cdc.server import own, slots
 from flowsql_connectors.postgres_cdc.server.catalog import count_about
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.parts import look_at_parts
 from flowsql_connectors.postgres_cdc.server.publications import ensure_publication, own_publication
 from flowsql_connectors.postgres_cdc.server.published import look_at_publication
 from flowsql_connectors.postgres_cdc.server.slot_checks import drop_idle_slot, end_of_log, idle_slot
@@ -122,8 +125,11 @@ class PostgresSource(Source):
         self._hanging: list[int] = []
         self._cutter = Cutter(self._server, ())
         self._published: JSON | None = None
+        self._parts: JSON | None = None
         self._newly_published = False
         self._watch: Watch | None = None
+        if self._temporary:
+            check_startup(options)
         self._connection = self._server.connect()
         try:
             self._open(tables, modes, position)
@@ -217,6 +223,7 @@ class PostgresSource(Source):
             "snapshots": [s.described() for s in self._snapshots],
             "published": self._published,
             "hanging": self._hanging,
+            "parts": self._parts if self._watch is None else self._watch.parts,
         }
 
     def status(self) -> SourceStatus:
@@ -331,6 +338,8 @@ class PostgresSource(Source):
             self._publication,
             [t.source for t in self._tables.values()],
             published=self._published,
+            parts=self._parts,
+            ignoring=ignoring_parts(self._tables),
             renamed=self._renamed,
             budget=Budget(
                 self._options["scan.wal-lag-budget"],
@@ -356,6 +365,7 @@ class PostgresSource(Source):
             position,
             renamed=self._renamed,
         )
+        self._parts = check_partitions_since(self._server, self._connection, self._tables, position)
 
     def _publish(self, *, create: bool) -> None:
         sources = [t.source for t in self._tables.values()]
@@ -400,6 +410,9 @@ class PostgresSource(Source):
         if self._published is None:
             found = look_at_publication(*where, self._publication, sources)
             self._published = found.described()
+        if self._parts is None:
+            parts = look_at_parts(*where, sources)
+            self._parts = None if parts is None else parts.described()
 
     def _start_anew(self, replication: Connection) -> None:
         snapshot = self._mode in {"initial", "snapshot"}
@@ -411,7 +424,7 @@ class PostgresSource(Source):
             self._start, self._snapshot = slots.create_slot(
                 self._server, replication, self._slot, temporary=True, export=snapshot
             )
-        elif (found := idle_slot(self._server, self._connection, self._slot)) is None:
+        elif (found := self._idle_slot()) is None:
             self._make_slot(replication, export=snapshot)
         else:
             self._start = found.confirmed
@@ -429,6 +442,9 @@ class PostgresSource(Source):
 
     def _wait_for_running(self) -> None:
         wait_for_running(self._server, self._connection, self._slot, self._context.tell)
+
+    def _idle_slot(self) -> slots.SlotState | None:
+        return idle_slot(self._server, self._connection, self._slot, self._context.tell)
 
     def _make_slot(self, replication: Connection, *, export: bool) -> None:
         self._start, self._snapshot = slots.create_slot(
@@ -499,7 +515,7 @@ class PostgresSource(Source):
             check_snapshot(self._tables)
             self._hold_snapshot()
             return
-        found = idle_slot(self._server, self._connection, self._slot)
+        found = self._idle_slot()
         if found is None:
             raise slots.missing_slot(self._server, self._slot)
         if found.confirmed > self._start and not self._all_read:

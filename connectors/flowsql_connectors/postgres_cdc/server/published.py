@@ -51,12 +51,15 @@ class Published:
 
     Attributes:
         oid: of the publication; None: there is none of that name.
+        version: of its row in the catalogue: every ALTER PUBLICATION that sets an option or the
+            owner writes another, also one that sets what was set before.
         all_tables: it holds every table, whatever its memberships are.
         absent: kinds of changes that it leaves out.
         members: by the tables' oids.
     """
 
     oid: int | None
+    version: str | None
     all_tables: bool
     absent: tuple[str, ...]
     members: Mapping[int, _Member]
@@ -64,7 +67,7 @@ class Published:
     def described(self) -> JSON:
         """For a checkpoint: what must be the same for nothing to have been left out since."""
         memberships = {str(oid): list(m.memberships) for oid, m in self.members.items()}
-        return {"oid": self.oid, "memberships": memberships}
+        return {"oid": self.oid, "version": self.version, "memberships": memberships}
 
 
 def look_at_publication(
@@ -84,9 +87,12 @@ def _look(
     server: Server, connection: Connection, name: str, tables: Collection[ServerTable]
 ) -> Published:
     rows = server.records(
-        connection, "SELECT oid::int8 AS id, * FROM pg_publication WHERE pubname = %s", name
+        connection,
+        "SELECT oid::int8 AS id, xmin::text AS version, * FROM pg_publication WHERE pubname = %s",
+        name,
     )
-    row: dict[str, Any] = rows[0] if rows else {"id": None, "puballtables": False}
+    nothing = {"id": None, "version": None, "puballtables": False}
+    row: dict[str, Any] = rows[0] if rows else nothing
     new = connection.info.server_version >= _FILTERS_SINCE
     query = sql.SQL(_TABLES).format(
         filter=sql.SQL("p.rowfilter" if new else "NULL"), schemas=sql.SQL(_SCHEMAS if new else "")
@@ -99,7 +105,7 @@ def _look(
         full = None if table is None else f"{schema}.{table}"
         members[oid] = _Member(full, published, condition, tuple(memberships))
     absent = tuple(e for e in _EVENTS if rows and not row[f"pub{e}"])
-    return Published(row["id"], row["puballtables"], absent, members)
+    return Published(row["id"], row["version"], row["puballtables"], absent, members)
 
 
 def check_published(
@@ -148,6 +154,11 @@ def check_published(
             f'publication "{name}" of PostgreSQL server "{server}" does not publish'
             f" {', '.join(now.absent)} any more"
         )
+    if then.get("version") not in {None, now.version}:
+        raise _gap(
+            f'publication "{name}" of PostgreSQL server "{server}" was altered, and may have left'
+            " out changes for a while"
+        )
     for table in tables:
         member = now.members[table.oid]
         if not member.published:
@@ -170,7 +181,7 @@ def check_published(
 def _gap(fact: str) -> ConnectorError:
     return ConnectorError(
         fact,
-        detail="The log lacks what was changed meanwhile.",
+        detail="The log lacks what was changed meanwhile, if anything was.",
         hint="See that the publication holds all tables of the job, and begin anew with --fresh.",
         final=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -21,12 +22,25 @@ SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
 """
 
 
-def idle_slot(server: Server, connection: Connection, slot: str) -> slots.SlotState | None:
+def idle_slot(
+    server: Server,
+    connection: Connection,
+    slot: str,
+    tell: Callable[[str], None] = lambda _: None,
+) -> slots.SlotState | None:
     """The slot of that name, once nobody reads it; None where there is none.
 
-    Raises ConnectorError for one that is lost, or that somebody else goes on reading.
+    Args:
+        server: where.
+        connection: to it.
+        slot: its name.
+        tell: told at once whom it waits for.
+
+    Raises:
+        ConnectorError: it is lost, or somebody else goes on reading it.
     """
     end = time.monotonic() + _ACTIVE_PATIENCE
+    told = None
     while True:
         found = slots.find_slot(server, connection, slot)
         if found is None:
@@ -36,11 +50,11 @@ def idle_slot(server: Server, connection: Connection, slot: str) -> slots.SlotSt
         if found.active_pid is None:
             return found
         if time.monotonic() > end:
-            raise ConnectorError(
-                f'replication slot "{slot}" of PostgreSQL server "{server}" is being read by'
-                f" somebody else: process {found.active_pid} of the server",
-                hint="Stop the other job, or give this one a 'slot.name' of its own.",
-            )
+            raise slots.busy_slot(server, connection, slot, found.active_pid)
+        if found.active_pid != told:
+            told = found.active_pid
+            busy = slots.busy_slot(server, connection, slot, told)
+            tell(f"{busy.message}: waiting for up to {_ACTIVE_PATIENCE:.0f} s")
         time.sleep(0.1)
 
 

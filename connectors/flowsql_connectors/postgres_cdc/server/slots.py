@@ -19,6 +19,7 @@ from flowsql_connectors.postgres_cdc.server.connections import (
 
 __all__ = [
     "SlotState",
+    "busy_slot",
     "check_standby",
     "check_timeline",
     "create_slot",
@@ -28,10 +29,16 @@ __all__ = [
     "is_standby",
     "lost_slot",
     "missing_slot",
+    "reader_of",
     "slot_ahead",
     "system_of",
 ]
 
+# Of another role's session a role without pg_read_all_stats sees neither address nor role.
+_READER: Final = """
+SELECT application_name, usename::text, COALESCE(host(client_addr), client_hostname)
+FROM pg_stat_activity WHERE pid = %s
+"""
 _STANDBY_SINCE: Final = 160_000
 _FAILOVER_SINCE: Final = 170_000
 
@@ -218,6 +225,26 @@ def missing_slot(server: Server, name: str) -> ConnectorError:
         hint="Begin anew with --fresh.",
         final=True,
     )
+
+
+def busy_slot(server: Server, connection: Connection, name: str, pid: int) -> ConnectorError:
+    """The slot is being read by somebody else, whose process in the server is known."""
+    return ConnectorError(
+        f'replication slot "{name}" of PostgreSQL server "{server}" is being read by'
+        f" {reader_of(server, connection, pid)}",
+        hint="Stop the job that reads it, or give this one a 'slot.name' of its own. Where nobody is"
+        f" left who could, run in the server: SELECT pg_terminate_backend({pid});",
+    )
+
+
+def reader_of(server: Server, connection: Connection, pid: int) -> str:
+    """Who reads a slot, for people: the process, the program, where it runs."""
+    found = server.rows(connection, _READER, pid)
+    if not found:
+        return f"process {pid}"
+    program, role, address = found[0]
+    known = [k for k in (program, role and f"role {role}", address and f"from {address}") if k]
+    return f"process {pid}" + (f" ({', '.join(known)})" if known else "")
 
 
 def lost_slot(server: Server, name: str, reason: str) -> ConnectorError:

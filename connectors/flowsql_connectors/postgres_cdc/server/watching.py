@@ -15,6 +15,7 @@ from flowsql.connector import JSON
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.server.catalog import ServerTable
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server, lsn_number
+from flowsql_connectors.postgres_cdc.server.parts import Parts, check_parts, look_at_parts
 from flowsql_connectors.postgres_cdc.server.published import (
     Published,
     check_published,
@@ -63,8 +64,11 @@ class Watch:
             read.
         renamed: a table may have got another name.
         budget: of the log that the server keeps.
+        parts: the tables' partitions, as `Parts.described` told; None where there are none.
+        ignoring: oids of tables of which rows that go without a word may stay.
 
     Attributes:
+        parts: as of the last look at which nothing was missing.
         end: where the server's log ends; None where that is not known.
         kept: bytes of it that the server keeps for the slot.
         over: more than the budget is kept.
@@ -80,6 +84,8 @@ class Watch:
         published: JSON | None,
         renamed: bool,
         budget: Budget,
+        parts: JSON | None = None,
+        ignoring: Collection[int] = (),
     ) -> None:
         self._server = server
         self._slot = slot
@@ -88,6 +94,8 @@ class Watch:
         self._published = published
         self._renamed = renamed
         self._budget = budget
+        self.parts = parts
+        self._ignoring = ignoring
         self._connection: Connection | None = None
         self._error: ConnectorError | None = None
         self._notices: deque[str] = deque()
@@ -129,7 +137,10 @@ class Watch:
                     # Who reads the log says so, and tries again.
                     self._away()
                     continue
-                self._judge(*found)
+                try:
+                    self._judge(*found)
+                except psycopg.Error:
+                    self._away()
         except ConnectorError as error:
             self._error = error
         finally:
@@ -142,7 +153,7 @@ class Watch:
             with contextlib.suppress(psycopg.Error):
                 connection.close()
 
-    def _ask(self) -> tuple[int, SlotState | None, Published | None]:
+    def _ask(self) -> tuple[int, SlotState | None, Published | None, Parts | None]:
         if self._connection is None:
             self._connection = self._server.open()
         connection = self._connection
@@ -154,9 +165,14 @@ class Watch:
             published = look_at_publication(
                 self._server, connection, self._publication, self._tables
             )
-        return lsn_number(written), slot, published
+        parts = None
+        if self.parts is not None:
+            parts = look_at_parts(self._server, connection, self._tables)
+        return lsn_number(written), slot, published, parts
 
-    def _judge(self, end: int, slot: SlotState | None, published: Published | None) -> None:
+    def _judge(
+        self, end: int, slot: SlotState | None, published: Published | None, parts: Parts | None
+    ) -> None:
         self.end = end
         if published is not None and self._published is not None:
             check_published(
@@ -167,6 +183,17 @@ class Watch:
                 self._published,
                 renamed=self._renamed,
             )
+        if parts is not None and self.parts is not None:
+            assert self._connection is not None
+            check_parts(
+                self._server,
+                self._connection,
+                self._tables,
+                parts,
+                self.parts,
+                ignoring=self._ignoring,
+            )
+            self.parts = parts.described()
         if self._slot is None:
             return
         if slot is None:
