@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
@@ -373,11 +373,8 @@ class PostgresSource(Source):
             name: {r.name for s in t.shapes for r in s.readings} for name, t in self._tables.items()
         }
         where = (self._server, self._connection)
-        for left in own.drop_left(*where):
-            self._context.tell(
-                f'publication "{left}" of PostgreSQL server "{self._server}" was dropped: the query'
-                " that made it was killed"
-            )
+        for told in own.clear_up(*where):
+            self._context.tell(told)
         if create and (self._temporary or self.bounded):
             made = own_publication(
                 *where,
@@ -468,7 +465,7 @@ class PostgresSource(Source):
         One that is there may be another job's: neither its position nor its life is ours.
         """
         try:
-            ((level,),) = self._rows("SHOW wal_level")
+            ((level,),) = self._server.rows(self._connection, "SHOW wal_level")
             if level != "logical":
                 why = f"wal_level is {level}"
             elif slots.find_slot(self._server, self._connection, self._slot) is not None:
@@ -523,9 +520,6 @@ class PostgresSource(Source):
         self._acknowledged = found.confirmed
         if not self._all_read:
             self._take_snapshot()
-
-    def _rows(self, query: Any, *values: Any) -> list[tuple[Any, ...]]:
-        return self._server.rows(self._connection, query, *values)
 
     def _hold_snapshot(self) -> SnapshotHolder:
         """A snapshot of now, shared with the readers."""

@@ -19,7 +19,16 @@ from psycopg import sql
 
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
 
-__all__ = ["claim", "draw_name", "drop_left", "drop_own", "is_ours", "left_behind", "mark"]
+__all__ = [
+    "claim",
+    "clear_up",
+    "draw_name",
+    "drop_left",
+    "drop_own",
+    "is_ours",
+    "left_behind",
+    "mark",
+]
 
 _MARK: Final = 'made by flowsql for slot "{}", goes with it'
 _NAMES: Final = "flowsql_[0-9a-f]{12}"
@@ -80,6 +89,15 @@ def drop_left(server: Server, connection: Connection, only: str | None = None) -
     """Drop what killed readers left, or the one of a name; the names of what is gone."""
     found = left_behind(server, connection)
     return [name for name in found if only in {None, name} and _drop(connection, name)]
+
+
+def clear_up(server: Server, connection: Connection) -> list[str]:
+    """Drop what killed readers left; what was done, for people."""
+    return [
+        f'publication "{name}" of PostgreSQL server "{server}" was dropped: the query that made it'
+        " was killed"
+        for name in drop_left(server, connection)
+    ]
 
 
 def drop_own(server: Server, connection: Connection, name: str) -> None:
