@@ -8,7 +8,7 @@ from flowsql.catalog import Catalog, CatalogView, ColumnKind
 from flowsql.changelog import ChangelogMode
 from flowsql.config import EngineSettings
 from flowsql.connector import JSON, Needs, PreflightContext, Role, Severity
-from flowsql.errors import ConfigError, FlowSQLError, PreflightError, SqlError
+from flowsql.errors import ConfigError, FlowSQLError, PreflightError, SqlError, StateError
 from flowsql.library.masking import short_text
 from flowsql.library.result import Result, rows_result
 from flowsql.logical import Binder, BoundTable, connector_table
@@ -75,8 +75,11 @@ def _check_start(job: Job, folder: JobFolder) -> tuple[Report, Mapping[str, JSON
         return Report([], [Found(Severity.NOTE, "", None, note)]), {}
     try:
         found = job.origin().checkpoint
-    except FlowSQLError as error:
+    except StateError as error:
         return Report([], [found_error(error)]), {}
+    except (FlowSQLError, OSError):
+        # Of a target, or of the folder: said where these are looked at.
+        return Report(), {}
     if found is None:
         return Report(), {}
     note = PreflightError(
