@@ -74,7 +74,7 @@ def _check_start(job: Job, folder: JobFolder) -> tuple[Report, Mapping[str, JSON
         )
         return Report([], [Found(Severity.NOTE, "", None, note)]), {}
     try:
-        found = job.origin().checkpoint
+        found = job.origin(folder).checkpoint
     except StateError as error:
         return Report([], [found_error(error)]), {}
     except (FlowSQLError, OSError):

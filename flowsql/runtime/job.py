@@ -229,9 +229,12 @@ class Job:
             return False
         return record is not None and record.finished
 
-    def origin(self) -> Start:
-        """Where a start would begin; looks only, and raises what a start would."""
-        return self._choose(JobFolder(self._settings.checkpoint_dir, self.id))
+    def origin(self, folder: JobFolder | None) -> Start:
+        """Where a start in a folder begins; looks only, and raises what a start would."""
+        starting = Starting(self.id, self._plan, folder, self._codec or _default_codec())
+        return starting.choose(
+            path=self._settings.recovery_path, fresh=self._fresh, resume=self._resume
+        )
 
     @property
     def running(self) -> bool:
@@ -333,15 +336,9 @@ class Job:
 
         return {"status": self.status, "stop": stop, "checkpoint": checkpoint}
 
-    def _choose(self, folder: JobFolder | None) -> Start:
-        starting = Starting(self.id, self._plan, folder, self._codec or _default_codec())
-        return starting.choose(
-            path=self._settings.recovery_path, fresh=self._fresh, resume=self._resume
-        )
-
     def _run_attempts(self) -> None:
         codec = self._codec or _default_codec()
-        start = self._choose(self._folder)
+        start = self.origin(self._folder)
         # A stored plan has no places in the text: where it is the one planned now, that one runs.
         same = self._plan.plan == start.plan
         plan = self._plan if same else replace(self._plan, plan=start.plan)
