@@ -1,12 +1,14 @@
-"""Where the programs of a PostgreSQL server are found, by major version.
+"""Where the programs of servers are found.
 
-15 is Debian's package where it is installed; every other version, and 15 elsewhere, is taken from
+Of PostgreSQL, by major version: 15 is Debian's package where it is installed; every other version, and 15 elsewhere, is taken from
 Maven Central once and kept in the user's cache folder (`FLOWSQL_TEST_CACHE` names another).
+So is the REST catalog of Iceberg, which needs Java.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import platform
 import shutil
@@ -18,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["NEWEST", "VERSIONS", "ServerUnavailable", "binaries"]
+__all__ = ["NEWEST", "VERSIONS", "ServerUnavailable", "binaries", "catalog_classes"]
 
 # The newest release of each major version that was published as an archive of programs.
 _RELEASES = {
@@ -33,6 +35,8 @@ _RELEASES = {
 VERSIONS = tuple(_RELEASES)
 NEWEST = VERSIONS[-1]
 
+_ICEBERG = "1.10.1"
+_CATALOG_JAR = "iceberg-open-api"
 _GROUP = "io.zonky.test.postgres"
 _MACHINES = {"x86_64": "linux-amd64", "aarch64": "linux-arm64v8"}
 
@@ -71,15 +75,50 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
+def catalog_classes() -> str:
+    """The class path of `RestCatalog`, the REST catalog of Iceberg's own."""
+    java = Path(__file__).with_name("RestCatalog.java")
+    version = hashlib.sha256(java.read_bytes()).hexdigest()[:12]
+    folder = _cache() / "iceberg-rest" / _ICEBERG
+    classes = folder / version
+    with _only_one(folder):
+        folder.mkdir(exist_ok=True)
+        jar = folder / f"{_CATALOG_JAR}-{_ICEBERG}.jar"
+        if not jar.exists():
+            with _copied(f"org.apache.iceberg:{_CATALOG_JAR}:{_ICEBERG}", folder) as found:
+                found.rename(jar)
+        if not classes.exists():
+            compiler = shutil.which("javac")
+            if compiler is None:
+                raise ServerUnavailable("javac, which compiles the catalog, is not installed")
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                subprocess.run([compiler, "-cp", jar, "-d", f"{work}/made", java], check=True)
+                Path(work, "made").rename(classes)
+    return f"{jar}:{classes}"
+
+
 def _fetch(release: str, folder: Path) -> None:
     machine = _MACHINES.get(platform.machine())
     if platform.system() != "Linux" or machine is None:
         raise ServerUnavailable(f"no PostgreSQL programs for {platform.system()} here")
+    artifact = f"{_GROUP}:embedded-postgres-binaries-{machine}:{release}"
+    with _copied(artifact, folder.parent) as found:
+        unpacked = found.with_name("unpacked")
+        with zipfile.ZipFile(found) as jar:
+            inner = next(name for name in jar.namelist() if name.endswith(".txz"))
+            with jar.open(inner) as packed, tarfile.open(fileobj=packed, mode="r|xz") as tar:
+                tar.extractall(unpacked, filter="tar")
+        unpacked.rename(folder)
+    folder.chmod(0o755)
+
+
+@contextmanager
+def _copied(artifact: str, folder: Path) -> Iterator[Path]:
+    """A jar of Maven Central, in a folder beside that goes at the end."""
     maven = shutil.which("mvn")
     if maven is None:
-        raise ServerUnavailable("mvn, which fetches PostgreSQL's programs, is not installed")
-    artifact = f"{_GROUP}:embedded-postgres-binaries-{machine}:{release}"
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        raise ServerUnavailable(f"mvn, which fetches {artifact}, is not installed")
+    with tempfile.TemporaryDirectory(dir=folder) as work:
         asked = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={artifact}"]
         # Without a work tree around it Maven would look for a project file.
         done = subprocess.run(
@@ -92,10 +131,4 @@ def _fetch(release: str, folder: Path) -> None:
         jars = list(Path(work).glob("*.jar"))
         if done.returncode or not jars:
             raise ServerUnavailable(f"could not fetch {artifact}: {done.stdout.strip()[-500:]}")
-        unpacked = Path(work) / "unpacked"
-        with zipfile.ZipFile(jars[0]) as jar:
-            inner = next(name for name in jar.namelist() if name.endswith(".txz"))
-            with jar.open(inner) as packed, tarfile.open(fileobj=packed, mode="r|xz") as tar:
-                tar.extractall(unpacked, filter="tar")
-        unpacked.rename(folder)
-    folder.chmod(0o755)
+        yield jars[0]
