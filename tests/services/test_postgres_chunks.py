@@ -200,7 +200,7 @@ def test_keys_are_placed_by_a_server_that_was_away(
     with contextlib.closing(KeyJudge(at)) as judge:
         for _ in range(2):
             assert judge.places(table.key, pa.array(keys), lows).tolist() == wanted
-            assert postgres.cut_connections("application_name = 'flowsql'") == 1
+            assert postgres.cut_connections("application_name = 'flowsql'")
         assert judge.places(table.key, pa.array([], pa.string()), lows).tolist() == []
     postgres.execute(f"DROP TABLE {name}")
 

@@ -296,14 +296,23 @@ def test_what_is_not_in_the_log(
     server.execute(f"CREATE UNLOGGED TABLE {name}_u (id int, v text)")
     server.execute(f"CREATE TABLE {name}_p (id int, v text) PARTITION BY LIST (id)")
     server.execute(f"CREATE UNLOGGED TABLE {name}_part PARTITION OF {name}_p FOR VALUES IN (1)")
+    server.execute(
+        f"CREATE FOREIGN DATA WRAPPER {name}; CREATE SERVER {name} FOREIGN DATA WRAPPER {name};"
+        f"CREATE FOREIGN TABLE {name}_f (id int, v text) SERVER {name};"
+        f"CREATE TABLE {name}_w (id int, v text) PARTITION BY LIST (id);"
+        f"CREATE FOREIGN TABLE {name}_away PARTITION OF {name}_w FOR VALUES IN (1) SERVER {name}"
+    )
     for matched, refused in (
         (f"{name}_v", f'"public.{name}_v" is a view'),
         (f"{name}_m", "is a materialized view"),
         (f"{name}_u", f"ALTER TABLE public.{name}_u SET LOGGED"),
         (f"{name}(_u)?", f'"public.{name}_u" is an unlogged table'),
+        (f"{name}_f", "is a foreign table"),
+        (f"{name}(_f)?", f'"public.{name}_f" is a foreign table'),
         (f"{name}_p", f'"public.{name}_part" is an unlogged table'),
+        (f"{name}_w", f'"public.{name}_away" is a foreign table'),
     ):
-        if matched == f"{name}_p" and server.version < 13:
+        if matched in {f"{name}_p", f"{name}_w"} and server.version < 13:
             continue
         with pytest.raises(ConfigError) as caught:
             follow(server_table(server, "id INT, v STRING", name, table_name=matched)).start()
@@ -311,7 +320,8 @@ def test_what_is_not_in_the_log(
     follower = follow(server_table(server, "id INT, v STRING", name, table_name=f"{name}(_v)?"))
     follower.start().until(lambda f: len(f.changes) == 2).kill()
     server.execute(f"DROP MATERIALIZED VIEW {name}_m")
-    server.execute(f"DROP TABLE {name}_u, {name}_p")
+    server.execute(f"DROP TABLE {name}_u, {name}_p, {name}_w")
+    server.execute(f"DROP FOREIGN DATA WRAPPER {name} CASCADE")
 
 
 def test_a_part_that_is_published_as_the_whole(
