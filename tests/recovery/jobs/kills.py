@@ -195,7 +195,7 @@ class Record:
 
 def wait_for_progress(child: Child, progress: Callable[[], object], before: object) -> None:
     """Until what it tells is another, or the child is over, or for a while."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while child.wait(0.005) is None and time.monotonic() < end:
         if progress() != before:
             return
