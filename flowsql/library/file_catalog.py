@@ -60,14 +60,16 @@ from flowsql.sql import (
 )
 from flowsql.types import quote_identifier
 
-__all__ = ["FileStore", "open_store"]
+__all__ = ["CATALOG_OPTIONS", "STORE_TYPES", "FileStore", "open_store"]
 
-_TYPES = ("file", "generic_in_memory")
+STORE_TYPES = ("file", "generic_in_memory")
 _TYPE = Option("type", OptionType.STRING, "The kind of the catalog.", required=True)
 _DEFAULT = Option(
     "default-database", OptionType.STRING, "The database that USE CATALOG chooses.", "default"
 )
 _PATH = Option("path", OptionType.STRING, "The folder of a `file` catalog.", required=True)
+# Of all catalogs, whatever their type; first that.
+CATALOG_OPTIONS = (_TYPE, _DEFAULT)
 _SUFFIX = ".sql"
 _FUNCTIONS = "functions"
 
@@ -87,13 +89,13 @@ def open_store(name: str, given: Mapping[str, str], *, lasting: bool = True) -> 
     """
     where = f'catalog "{name}"'
     kind = given.get("type")
-    types = (*_TYPES, *catalog_kind_names())
+    types = (*STORE_TYPES, *catalog_kind_names())
     if kind is None:
         raise ConfigError(
             f"{where} has no type",
             hint=f"Add WITH ('type' = {' | '.join(repr(t) for t in types)}).",
         )
-    if kind not in _TYPES:
+    if kind not in STORE_TYPES:
         external = find_catalog_kind(kind)
         if external is not None:
             return _external_store(name, external, given, lasting=lasting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flowsql.changelog import ChangelogMode
@@ -11,8 +11,11 @@ from flowsql.connector import (
     Connector,
     ConnectorContext,
     ConnectorTable,
+    Finding,
+    Needs,
     OptionValues,
     Predicate,
+    PreflightContext,
     Role,
     Sink,
     Source,
@@ -72,6 +75,20 @@ class IcebergConnector(Connector):
             return SnapshotSource(table, position)
         inserts_only = self.scan_mode(table) is ChangelogMode.APPEND
         return StreamSource(table, position, context, inserts_only=inserts_only)
+
+    def preflight(
+        self,
+        tables: Sequence[ConnectorTable],
+        needs: Mapping[str, Needs],
+        context: PreflightContext,
+    ) -> Sequence[Finding] | None:
+        (table,) = tables
+        if context.quick:
+            # A start looks for the table at once, and says what is wrong.
+            return ()
+        with needing_client():
+            from flowsql_connectors.iceberg.preflight import check_table  # noqa: PLC0415
+        return check_table(table, needs[table.name].role)
 
     def sink_modes(self, table: ConnectorTable) -> frozenset[ChangelogMode]:
         if not table.primary_key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,16 @@ from functools import cache
 
 from flowsql.cli.repl.highlight import KEYWORDS
 from flowsql.config import ENGINE_OPTIONS, Option, OptionType
-from flowsql.connector.plugins import connector_names, find_connector
+from flowsql.connector.plugins import (
+    catalog_kind_names,
+    connector_names,
+    find_catalog_kind,
+    find_connector,
+)
 from flowsql.errors import FlowSQLError, SqlError
 from flowsql.expr import all_aggregates, all_functions, all_table_functions
 from flowsql.formats import FORMAT_OPTION, find_format, format_names
+from flowsql.library.file_catalog import CATALOG_OPTIONS, STORE_TYPES
 from flowsql.sql.keywords import NO_FUNCTION, RESERVED
 from flowsql.sql.tokens import Kind, Token, tokenize
 
@@ -79,6 +86,7 @@ class Completions:
         tables: names of tables and views.
         columns: (name, type) of a table's columns; none where there is no such table.
         options: the options of a table; none where there is no such table.
+        within: what may follow `catalog.`, `database.` or `catalog.database.`.
     """
 
     def __init__(
@@ -86,17 +94,21 @@ class Completions:
         tables: Callable[[], Sequence[str]],
         columns: Callable[[str], Sequence[tuple[str, str]]],
         options: Callable[[str], Mapping[str, str]] = lambda _: {},
+        within: Callable[[Sequence[str]], Sequence[str]] = lambda _: (),
     ) -> None:
         self._find_options = options
+        self._find_within = within
         self._find_tables = tables
         self._find_columns = columns
         self._known: Sequence[str] | None = None
         self._columns_of: dict[str, Sequence[tuple[str, str]]] = {}
+        self._within: dict[tuple[str, ...], Sequence[str]] = {}
 
     def forget(self) -> None:
         """Tables may have changed."""
         self._known = None
         self._columns_of.clear()
+        self._within.clear()
 
     def _tables(self) -> Sequence[str]:
         if self._known is None:
@@ -143,6 +155,12 @@ class Completions:
             return _matching(word, _STARTS, "statement")
         last = before[-1]
         if last.key == "." and len(before) > 1:
+            at, parts = _name_before(before)
+            opener = before[at].key if at >= 0 else ""
+            if opener in {*_TABLE_WORDS, "USE"} or (opener == "," and _in_from(before[: at + 1])):
+                if parts not in self._within:
+                    self._within[parts] = self._find_within(parts)
+                return _matching_names(word, ((n, "") for n in self._within[parts]))
             table = _aliases(whole).get(before[-2].value)
             return _matching_names(word, self._columns(table)) if table else []
         if last.key in _AFTER and len(before) <= 2:
@@ -192,7 +210,10 @@ class Completions:
         table = self._find_options(whose) if whose else {}
         if whose and tokens[0].key == "ALTER" and "RESET" in {t.key for t in tokens}:
             return _keys(typed, (o for o in _table_options(table) if o.key in table))
-        options = _table_options({**table, **given})
+        if [t.key for t in tokens[:2]] == ["CREATE", "CATALOG"]:
+            options = _catalog_options(given)
+        else:
+            options = _table_options({**table, **given})
         if whose:
             options = [o for o in options if o.key != "connector"]
         if tokens[-1].key in {"(", ","}:
@@ -320,6 +341,16 @@ def _pairs(tokens: Sequence[Token]) -> dict[str, str]:
     }
 
 
+def _name_before(tokens: Sequence[Token]) -> tuple[int, tuple[str, ...]]:
+    """What stands in front of the dot at the end, as a name, and where the token before it is."""
+    parts: list[str] = []
+    at = len(tokens) - 1
+    while at > 0 and tokens[at].key == "." and tokens[at - 1].kind in {Kind.WORD, Kind.QUOTED}:
+        parts.insert(0, tokens[at - 1].value)
+        at -= 2
+    return at, tuple(parts)
+
+
 def _name_in_front(tokens: Sequence[Token], at: int) -> str:
     """The name, with its dots, that ends in front of a token."""
     parts: list[str] = []
@@ -347,14 +378,25 @@ def _table_options(given: Mapping[str, str]) -> list[Option]:
     return [o for o in {o.key: o for o in options}.values() if not o.refused]
 
 
+def _catalog_options(given: Mapping[str, str]) -> list[Option]:
+    """What a catalog with these options may have."""
+    options = list(CATALOG_OPTIONS)
+    with contextlib.suppress(FlowSQLError):
+        kind = find_catalog_kind(given.get("type", ""))
+        options += kind.options if kind is not None else ()
+    return [o for o in options if not o.refused and "#" not in o.key]
+
+
 def _keys(typed: str, options: Iterable[Option]) -> list[Candidate]:
     return [Candidate(f"{o.key}'", -len(typed), o.doc) for o in options if o.key.startswith(typed)]
 
 
 def _values(typed: str, key: str, options: Iterable[Option]) -> list[Candidate]:
     option = next((o for o in options if o.matches(key)), None)
-    if key == "connector":
-        choices: Sequence[str] = connector_names()
+    if option is CATALOG_OPTIONS[0]:
+        choices: Sequence[str] = (*STORE_TYPES, *catalog_kind_names())
+    elif key == "connector":
+        choices = connector_names()
     elif option is FORMAT_OPTION:
         choices = format_names()
     elif option is None:

@@ -180,7 +180,7 @@ class _Engine:
         # Who looks at a screen wants to see rows as they are read.
         session.config.setdefault("pipeline.snapshot-output", "progressive")
         shell = Shell(session, self._console, live=self._live, debug=self._debug)
-        return shell, Completions(shell.tables, shell.columns, shell.options)
+        return shell, Completions(shell.tables, shell.columns, shell.options, shell.within)
 
     def _live(self, *args: Any, **kwargs: Any) -> Outcome:
         from flowsql.cli.repl.view import LiveView  # noqa: PLC0415

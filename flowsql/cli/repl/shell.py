@@ -155,6 +155,16 @@ class Shell:
         """Names of the tables and views of the present database."""
         return [name for (name,) in self._ask("SHOW TABLES")]
 
+    def within(self, parts: Sequence[str]) -> list[str]:
+        """What may follow these names and a dot: databases of a catalog, tables of a database."""
+        name = _quoted(".".join(parts))
+        tables = [n for (n,) in self._ask(f"SHOW TABLES FROM {name}")]
+        if len(parts) > 1:
+            return tables
+        catalogs = {n for (n,) in self._ask("SHOW CATALOGS")}
+        databases = self._ask(f"SHOW DATABASES IN {name}") if parts[0] in catalogs else []
+        return [*(n for (n,) in databases), *tables]
+
     def options(self, table: str) -> dict[str, str]:
         """The options of a table as they were declared; none where there is no such table."""
         found = self._ask(f"SHOW CREATE TABLE {_quoted(table)}")

@@ -56,8 +56,8 @@ class OpenedTable:
 
     def __init__(self, declared: ConnectorTable) -> None:
         self.declared = declared
-        self.load()
-        self.deleted = DeletedRows(self.table.io)
+        table = self.load()
+        self.deleted = DeletedRows(table.io)
 
     def load(self) -> Table:
         """The table as it is now."""

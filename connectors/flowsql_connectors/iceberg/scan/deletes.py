@@ -32,12 +32,12 @@ class DeletedRows:
 
     Used by several threads.
 
-    Args:
-        io: opens files.
+    Attributes:
+        io: opens files; another one when what the catalog grants has run out.
     """
 
     def __init__(self, io: FileIO) -> None:
-        self._io = io
+        self.io = io
         self._kept: OrderedDict[str, dict[str, Positions]] = OrderedDict()
         self._rows = 0
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class DeletedRows:
                 f'delete file "{key}" of format {delete.file_format.value} cannot be read',
                 hint="Rewrite the table's deletes with the engine that wrote them.",
             )
-        positions = read(self._io, key)
+        positions = read(self.io, key)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = positions

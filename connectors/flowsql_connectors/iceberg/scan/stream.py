@@ -327,6 +327,7 @@ class SnapshotReader:
             self._idle.wait(min(wait, timeout))
             return
         table = self._opened.load()
+        self._opened.deleted.io = table.io
         self._next_look = time.monotonic() + self._interval
         declared = self._opened.declared
         head = branch_head(table, declared)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from flowsql.cli.repl.complete import Completions, declared_options
@@ -107,6 +109,49 @@ def test_tables_are_remembered_until_forgotten() -> None:
     completions.forget()
     texts(completions, "SELECT pr| FROM bid")
     assert asked == ["bid", "bid"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT * FROM lake.|", ["shop", "`a b`"]),
+        ("SELECT * FROM lake.s|", ["shop"]),
+        ("SELECT * FROM bid, lake.shop.|", ["orders"]),
+        ("SELECT * FROM bid JOIN `lake`.shop.o| ON", ["orders"]),
+        ("INSERT INTO lake.shop.or|", ["orders"]),
+        ("USE lake.|", ["shop", "`a b`"]),
+        ("SELECT lake.| FROM bid", []),
+        ("SELECT * FROM nowhere.|", []),
+    ],
+)
+def test_names_within_catalogs_and_databases(text: str, expected: list[str]) -> None:
+    """Asked for once."""
+    there = {("lake",): ["shop", "a b"], ("lake", "shop"): ["orders"]}
+    asked: list[tuple[str, ...]] = []
+
+    def within(parts: Sequence[str]) -> Sequence[str]:
+        asked.append(tuple(parts))
+        return there.get(tuple(parts), ())
+
+    completions = Completions(list, lambda _: (), within=within)
+    assert texts(completions, text) == expected
+    assert texts(completions, text) == expected
+    assert len(asked) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("CREATE CATALOG c WITH ('ty|", ["type'"]),
+        ("CREATE CATALOG c WITH ('type' = 'ice|", ["iceberg'"]),
+        ("CREATE CATALOG c WITH ('type' = 'iceberg', 'catalog-t|", ["catalog-type'"]),
+        ("CREATE CATALOG c WITH ('type' = 'iceberg', 'catalog-type' = 'r|", ["rest'"]),
+        ("CREATE CATALOG c WITH ('type' = 'nobody', 'catalog-t|", []),
+    ],
+)
+def test_options_of_a_catalog(completions: Completions, text: str, first: list[str]) -> None:
+    """Those that its type has."""
+    assert texts(completions, text) == first
 
 
 @pytest.mark.parametrize(

@@ -384,3 +384,19 @@ def test_a_snapshot_that_expired_meanwhile_is_told(lake: Lake) -> None:
     table.refresh().maintenance.expire_snapshots().by_id(old).commit()
     with pytest.raises(ConnectorError, match="which was being read, has expired"):
         CONNECTOR.open_source([declared], position, context)
+
+
+def test_a_check_finds_what_stands_in_the_way(lake: Lake, session: Session) -> None:
+    """Before a job is started; nothing is made."""
+    table = lake.make()
+    add(table, [1])
+    assert "ERROR" not in str(session.execute("CHECK TABLE t").fetchall())
+    commit(table, equality_file(table, [1]))
+    assert "by equality" in str(session.execute("CHECK TABLE t").fetchall())
+    own = Session()
+    given = ", ".join(f"'{k}' = '{v}'" for k, v in lake.declared("u").items())
+    own.execute(f"CREATE TABLE u (id BIGINT) WITH ({given})")
+    found = str(own.execute("CHECK TABLE u").fetchall())
+    assert 'table "u" does not exist in database "default"' in found
+    assert "is not there yet" in found
+    assert [t[-1] for t in lake.catalog.list_tables("default")] == ["t"]
