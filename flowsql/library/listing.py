@@ -179,9 +179,15 @@ class Listing:
     def _is_view(self, parts: tuple[str, ...]) -> bool:
         """False as well where it cannot be read."""
         try:
+            path = self._catalog.path(parts)
+            if self._catalog.temporary(path) is None and not self._keeps_views(path.catalog):
+                return False
             return isinstance(self._catalog.find(parts), CatalogView)
         except FlowSQLError:
             return False
+
+    def _keeps_views(self, catalog: str) -> bool:
+        return self._catalog.opened(catalog).store.views
 
     def _create(self, statement: ShowCreate) -> str:
         name = statement.name

@@ -1,4 +1,4 @@
-"""Tables of Iceberg's own REST catalog on an S3 server: made, written, read and followed."""
+"""Tables of Iceberg's own REST catalog, and of Glue's likeness, on an S3 server."""
 
 from __future__ import annotations
 
@@ -127,3 +127,27 @@ def test_storage_that_cannot_be_reached_is_told(server: LakeServer, session: Ses
     with pytest.raises(ConnectorError) as caught:
         session.execute(f"SELECT * FROM astray.{database}.t").fetchall()
     assert "s3.endpoint" in (caught.value.hint or "")
+
+
+def test_a_catalog_of_glue(server: LakeServer) -> None:
+    """As far as what stands for it here is like it."""
+    given = {k: v for k, v in server.options.items() if k.startswith("s3.")}
+    given |= {
+        "type": "iceberg",
+        "catalog-type": "glue",
+        "warehouse": "s3://lake/glue",
+        "glue.endpoint": server.endpoint,
+        "glue.region": "us-east-1",
+        "glue.access-key-id": "test",
+        "glue.secret-access-key": "testtest",
+    }
+    session = flowsql.connect()
+    text = ", ".join(f"'{k}' = '{v}'" for k, v in given.items())
+    session.execute(f"CREATE CATALOG g WITH ({text})")
+    session.execute("USE CATALOG g")
+    session.execute("CREATE TABLE t (id BIGINT)")
+    session.execute("INSERT INTO t VALUES (1), (2)").wait(120)
+    session.execute("ALTER TABLE t ADD name STRING")
+    assert sorted(session.execute("SELECT * FROM t").fetchall()) == [(1, None), (2, None)]
+    session.execute("DROP TABLE t")
+    assert session.execute("SHOW TABLES").fetchall() == []

@@ -94,10 +94,13 @@ class LakeServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, command: Sequence[str]) -> None:
+        # It dies with the tests, however these die.
+        servant = shutil.which("setpriv")
+        prefix = [servant, "--pdeathsig", "KILL"] if servant else []
         with (self._folder / "server.log").open("ab") as log:
             self._running.append(
                 subprocess.Popen(
-                    command,
+                    [*prefix, *command],
                     cwd=self._folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

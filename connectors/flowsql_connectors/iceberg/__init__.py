@@ -27,7 +27,7 @@ statistics, no row fulfils the conditions of the query, and row groups of others
 position or deletion vector are left out; snapshots with equality deletes are refused.
 
 **Streaming.** With `'streaming' = 'true'` a scan looks for new snapshots every `monitor-interval`; what
-one changed comes in one step. A table that is declared without a PRIMARY KEY is read as one that only grows: a
+one changed comes whole within a step. A table that is declared without a PRIMARY KEY is read as one that only grows: a
 snapshot that takes rows away ends the job. With one it is read with its updates and deletions, whoever made
 them: rows that a snapshot deleted by position, and those of files that it removed, are taken back; a
 compaction changes nothing. A snapshot that expired before it was read ends the job, never a gap.

@@ -172,7 +172,9 @@ def open_catalog(address: CatalogAddress, *, make: bool = False) -> Catalog:
     key = (address.name, address.kind, tuple(sorted(address.properties.items())))
     if address.file is not None and not address.file.exists():
         with _lock:
-            _opened.pop(key, None)
+            gone = _opened.pop(key, None)
+        if gone is not None:
+            gone.close()
         if not make:
             raise ConnectorError(
                 f'catalog "{address.name}" does not exist: there is no file "{address.file}"',

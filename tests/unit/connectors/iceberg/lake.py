@@ -28,9 +28,20 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         self.warehouse = folder / "lake"
         self.warehouse.mkdir()
-        uri = f"sqlite:///{self.warehouse}/catalog.db"
-        self.catalog = SqlCatalog("lake", uri=uri, warehouse=str(self.warehouse))
+        self._opened: list[SqlCatalog] = []
+        self.catalog = self.others()
         self.catalog.create_namespace("default")
+
+    def others(self, name: str = "lake") -> SqlCatalog:
+        """As another program would open it, under some name; closed with this."""
+        uri = f"sqlite:///{self.warehouse}/catalog.db"
+        self._opened.append(SqlCatalog(name, uri=uri, warehouse=str(self.warehouse)))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        """Let go of its file."""
+        for catalog in self._opened:
+            catalog.close()
 
     def make(self, name: str = "t", schema: Any = COLUMNS, **more: Any) -> Table:
         """A table without rows."""

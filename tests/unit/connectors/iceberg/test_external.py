@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,9 +22,11 @@ from .lake import Lake
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def lake(tmp_path: Path) -> Iterator[Lake]:
     """A catalog that others made."""
-    return Lake(tmp_path)
+    made = Lake(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -74,7 +78,8 @@ def test_a_held_session_keeps_what_it_declared_when_it_is_told(tmp_path: Path) -
     session.execute("ALTER TABLE c.`default`.t RENAME TO u")
     session.execute("ALTER TABLE c.`default`.u ADD b INT")
     session.keep()
-    table = SqlCatalog("c", uri=f"sqlite:///{tmp_path}/w/catalog.db").load_table("default.u")
+    with contextlib.closing(SqlCatalog("c", uri=f"sqlite:///{tmp_path}/w/catalog.db")) as kept:
+        table = kept.load_table("default.u")
     assert [f.name for f in table.schema().fields] == ["id", "b"]
 
 
@@ -237,7 +242,7 @@ def test_secrets_stay_as_they_are_written(
         f"CREATE CATALOG c WITH ({lake.options}, 's3.secret-access-key' = '${{LAKE_KEY}}')"
     )
     session.execute(f"CREATE CATALOG d WITH ({lake.options}, 'token' = 'hidden')")
-    SqlCatalog("c", uri=f"sqlite:///{lake.warehouse}/catalog.db").create_table(
+    lake.others("c").create_table(
         "default.t", lake.catalog.load_table("default.t").schema(), f"{lake.warehouse}/x"
     )
     (shown,) = names(session, "SHOW CREATE TABLE c.`default`.t")
@@ -280,8 +285,19 @@ def test_a_catalog_that_cannot_be_reached_is_told_when_it_is_made(tmp_path: Path
         )
 
 
+def test_views_are_the_session_s(lake: Lake, session: Session) -> None:
+    """A temporary one stands beside the catalog's tables, which are not looked into for others."""
+    lake.make()
+    session.execute("CREATE TEMPORARY VIEW v AS SELECT id FROM t")
+    assert names(session, "SHOW VIEWS") == ["v"]
+    assert names(session, "SHOW TABLES") == ["t", "v"]
+
+
 def test_create_table_as_fills_it(lake: Lake, session: Session) -> None:
     """And leaves none behind where it fails."""
+    session.execute("CREATE TABLE d AS SELECT 1 AS a, 'x' AS b").wait(60)
+    assert rows(session, "SELECT * FROM d") == [(1, "x")]
+    session.execute("DROP TABLE d")
     with pytest.raises(FlowSQLError):
         session.execute("CREATE TABLE c AS SELECT 1 AS a, MULTISET[1] AS b, NO_SUCH(1) AS c")
     assert names(session, "SHOW TABLES") == []

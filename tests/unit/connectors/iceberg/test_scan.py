@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -49,9 +50,11 @@ from .lake import (
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def lake(tmp_path: Path) -> Iterator[Lake]:
     """A catalog with a database."""
-    return Lake(tmp_path)
+    made = Lake(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ from .lake import (
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def lake(tmp_path: Path) -> Iterator[Lake]:
     """A catalog with a database."""
-    return Lake(tmp_path)
+    made = Lake(tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture
