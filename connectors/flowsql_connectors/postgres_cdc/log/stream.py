@@ -164,7 +164,7 @@ class LogStream:
         while len(frames) < _AT_ONCE and total < _AT_ONCE_BYTES:
             size, data = get(1)
             if size > 0:
-                frame = bytes(data)
+                frame = data.tobytes()
                 frames.append(frame)
                 total += size
                 if frame[0] == _KEEPALIVE:
