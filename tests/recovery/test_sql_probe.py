@@ -112,10 +112,15 @@ def test_every_step_through_restarts(
     # A process takes longer to start, and is to be killed at work.
     longest, kills = (0.6, KILLS) if reader == "thread" else (8.0, KILLS // 2)
     record = kill_often(job, kills, random.Random(11), longest=longest)
+    since = 0 if mode == "consistent" else record.consistent
+    assert since is not None
     child = job.start()
 
+    def given() -> list[Pair]:
+        return [pair for at, kind, pair in probe.log() if kind[0] == "+" and at > since]
+
     def many() -> bool:
-        return len({pair for _, _, pair in probe.log()}) > WANTED + 50
+        return len(set(given())) > WANTED + 50
 
     job.until(child, many)
     probe.close()
@@ -124,9 +129,7 @@ def test_every_step_through_restarts(
     job.stop(child)
     log = probe.log()
     check_paired([(kind, pair) for _, kind, pair in log])
-    since = 0 if mode == "consistent" else record.consistent
-    assert since is not None
-    pairs = [pair for checkpoint, kind, pair in log if kind[0] == "+" and checkpoint > since]
+    pairs = given()
     probe.check(pairs)
     assert len(set(pairs)) >= WANTED
     job.check_tidy()

@@ -238,13 +238,15 @@ def kill_often(
             child.wait(chance.uniform(0, 0.05))
         else:
             child.come_to_work()
+            # Beside much other work a run takes longer to get anywhere.
+            reach = max(longest, min(4.0, longest * child.slowness))
             if named:
-                child.wait(2 * longest)
+                child.wait(2 * reach)
             else:
                 if chance.random() < patient:
                     # However slow the machine is, some runs get somewhere.
                     wait_for_progress(child, told, at)
-                child.wait(chance.uniform(0, longest))
+                child.wait(chance.uniform(0, reach))
         if chance.random() < graceful and child.wait(0) is None:
             os.kill(child.pid, signal.SIGTERM)
             child.wait(chance.uniform(0, 0.15))

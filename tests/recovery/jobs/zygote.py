@@ -100,6 +100,15 @@ class Child:
         """All it has printed."""
         return self._output.read_text()
 
+    @property
+    def slowness(self) -> float:
+        """How many times as long its work takes as on a machine that does nothing else."""
+        try:
+            ran, waited = Path(f"/proc/{self.pid}/schedstat").read_text().split()[:2]
+        except OSError:  # it is over, or the system does not tell
+            return 1.0
+        return 1 + int(waited) / max(1, int(ran))
+
     def wait(self, timeout: float) -> int | None:
         """Its exit code, or None where it still runs."""
         if self.code is None:

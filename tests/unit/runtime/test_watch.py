@@ -239,7 +239,7 @@ def test_no_checkpoint_for_too_long(tmp_path: Path) -> None:
     """Longer than interval, pause and timeout together; one that is completed mends it."""
     disk = FullDisk()
     job = Bench(tmp_path).job(
-        endless(2000), tolerable_failed_checkpoints=1_000_000, checkpoint_timeout=200
+        endless(2000), tolerable_failed_checkpoints=1_000_000, checkpoint_timeout=1000
     )
     with observe_files(disk):
         job.start()
