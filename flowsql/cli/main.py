@@ -198,6 +198,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--fresh", action="store_true", help="begin anew, without a checkpoint")
 
+    run.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="neither plan nor status lines: of the log only warnings and errors",
+    )
+
     explain = commands.add_parser("explain", help="show the plans of a file", allow_abbrev=False)
     _add_file(explain)
 
@@ -323,6 +330,7 @@ def _run(options: argparse.Namespace) -> int:
                 start=options.start,
                 fresh=options.fresh,
                 debug=options.debug,
+                quiet=options.quiet,
             )
         case "slots":
             from flowsql.cli.slots import drop_slot, list_slots  # noqa: PLC0415

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from flowsql.cli.announce import opening
 from flowsql.cli.console import Console, forget_terminal
 from flowsql.cli.repl.commands import Part, read_file, scripts
 from flowsql.cli.results import EXPANDED, ResultPrinter, display_option, left_out
@@ -97,6 +98,7 @@ def run_file(
     start: str | None = None,
     fresh: bool = False,
     debug: bool = False,
+    quiet: bool = False,
     form: str = "table",
 ) -> int:
     """Run every statement of a file; jobs run side by side until all are over.
@@ -111,6 +113,7 @@ def run_file(
             left as they are where others are not, and none begins a first or a new run.
         fresh: jobs begin anew even where there is a checkpoint.
         debug: show stack traces.
+        quiet: show neither plans nor how jobs do, and of the log only warnings and errors.
         form: of results: `table`, `csv` or `json`.
 
     Returns:
@@ -121,7 +124,9 @@ def run_file(
     """
     text = read_text(file)
     name = name_of(file, text)
-    return run_text(text, name, settings, start=start, fresh=fresh, debug=debug, form=form)
+    return run_text(
+        text, name, settings, start=start, fresh=fresh, debug=debug, quiet=quiet, form=form
+    )
 
 
 def run_text(
@@ -132,6 +137,7 @@ def run_text(
     start: str | None = None,
     fresh: bool = False,
     debug: bool = False,
+    quiet: bool = False,
     form: str = "table",
 ) -> int:
     """As `run_file`, of statements that stand in no file.
@@ -143,11 +149,15 @@ def run_text(
         start: as in `run_file`.
         fresh: as in `run_file`.
         debug: show stack traces.
+        quiet: as in `run_file`.
         form: of results.
     """
     tune()
     _utf8(lambda: text, "the text")
     console = Console()
+    if quiet:
+        console.interactive = False
+        settings = {"log.level": "warning", **settings}
     session = Session(
         settings,
         name=name or f"sql-{_digest(text)}",
@@ -288,6 +298,14 @@ class _Run:
 
     def _announce(self, job: Job, at_commit: Sequence[str]) -> None:
         settings = self._session.settings
+        step, checkpoint = job.place()
+        form, least = self._console.log_options()
+        if self._console.interactive and form == "text":
+            starts = Line(f'job "{job.id}" starts', "info", job.id, step, checkpoint, named=True)
+            if starts.wanted(least):
+                shown = opening(job, settings, at_commit, self._console.width)
+                self._console.tell("\n".join([starts.as_text(), *shown]))
+            return
         said = f'job "{job.id}" starts, its state is in "{settings.checkpoint_dir / job.id}"'
         if at_commit:
             tables = ", ".join(f'"{name.rpartition(".")[2]}"' for name in at_commit)
@@ -297,9 +315,6 @@ class _Run:
                 f"; {tables} show{'s' * (len(at_commit) == 1)} rows {when} "
                 "(execution.checkpointing.interval)"
             )
-        if self._console.interactive:
-            said += "; Ctrl-C stops it with a last checkpoint"
-        step, checkpoint = job.place()
         self._console.log(Line(said, job=job.id, step=step, checkpoint=checkpoint, named=True))
 
     # Jobs
@@ -397,7 +412,9 @@ class _Stopping:
     def _stop(self) -> None:
         if any(job.running for job in self._session.jobs):
             again = "; Ctrl-C again ends it at once" if self._console.interactive else ""
-            self._console.log(f"stopping with a last checkpoint{again}")
+            kept = any(job.plan.streaming for job in self._session.jobs if job.running)
+            how = " with a last checkpoint" if kept else ""
+            self._console.log(f"stopping{how}{again}")
         self._session.stop()
 
 

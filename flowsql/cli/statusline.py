@@ -38,7 +38,7 @@ _MISHAPS = (
     ("pending_rows", "pending"),
 )
 # Parts in the order in which they are given up where a line is too narrow even for short words.
-_LEAST = ("watermark", "checkpoint", "state", "lag", "rates", "snapshot", "mishaps")
+_LEAST = ("bar", "watermark", "checkpoint", "state", "lag", "rates", "snapshot", "mishaps")
 _SHORTEST = 3
 
 
@@ -51,7 +51,8 @@ def status_line(status: JSON, width: int | None = None) -> str:
             fits. None for any.
     """
     if width is None:
-        return _join(_parts(status, 0))
+        # In a log a bar says nothing that the number does not.
+        return _join({name: part for name, part in _parts(status, 0).items() if name != "bar"})
     parts = _parts(status, 0)
     for level in range(1, _SHORTEST + 1):
         if len(_join(parts)) <= width:
@@ -151,6 +152,12 @@ def _snapshot(status: JSON, level: int) -> Iterator[tuple[str, str]]:
     reading = [s["snapshot"] for s in sources if s.get("phase") == "snapshot"]
     if reading:
         yield "snapshot", f"snapshot {progress_text(reading, tight=level > 0)}"
+        yield from _bar(reading, level)
+    known = [s for s in sources if not s.get("done")]
+    ending = [s["progress"] for s in known if s.get("progress")]
+    if ending and len(ending) == len(known):
+        yield "snapshot", f"reading {progress_text(ending, tight=level > 0)}"
+        yield from _bar(ending, level)
     lost = [s["reconnecting"] for s in sources if s.get("reconnecting")]
     over = [s["kept_bytes"] for s in sources if s.get("over_budget")]
     if over:
@@ -158,6 +165,16 @@ def _snapshot(status: JSON, level: int) -> Iterator[tuple[str, str]]:
         yield "budget", f"log {kept} over budget" if level < _SHORTEST else f"log {kept}!"
     if lost:
         yield "lost", reconnecting_text(max(lost, key=lambda s: s["attempt"]))
+
+
+def _bar(reading: Sequence[JSON], level: int) -> Iterator[tuple[str, str]]:
+    """`[####----------------]`, where the end is known."""
+    total = sum(s["total"] or 0 for s in reading)
+    if total and all(s["total"] is not None for s in reading):
+        width = 20 if level == 0 else 10
+        # It is full when all is read, not before.
+        done = min(width - 1, width * sum(s["rows"] for s in reading) // total)
+        yield "bar", f"[{'#' * done}{'-' * (width - done)}]"
 
 
 def source_table(status: JSON) -> list[str]:

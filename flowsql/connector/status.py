@@ -21,6 +21,7 @@ class SourceStatus:
         over_budget: that is more than the user allows.
         lag_ms: how far the reader is behind the source.
         snapshot_rows: about how many rows the whole snapshot has, those that were read included.
+        read_bytes, total_bytes: of a source that ends, how much is read, and how much there is.
         attempt: the connection is lost: number of the attempt to come, from 1; else 0.
         next_attempt_ms: until then.
         trouble: why the connection was lost, a fact.
@@ -35,6 +36,8 @@ class SourceStatus:
     over_budget: bool = False
     lag_ms: int | None = None
     snapshot_rows: int | None = None
+    read_bytes: int | None = None
+    total_bytes: int | None = None
     attempt: int = 0
     next_attempt_ms: int | None = None
     trouble: str | None = None

@@ -49,6 +49,15 @@ class Request:
         self.path, self.error = path, error
         self.done.set()
 
+    def outcome(self, job: str, timeout: float | None) -> Path:
+        """Wait for the folder that was asked for; raises StateError if it was not made."""
+        if not self.done.wait(timeout):
+            raise StateError(f'job "{job}" took no checkpoint in time')
+        if self.error is not None:
+            raise self.error
+        assert self.path is not None
+        return self.path
+
 
 class _Writing:
     """A checkpoint on its way to the disk."""

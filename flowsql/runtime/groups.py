@@ -18,7 +18,7 @@ from flowsql.connector import (
     Split,
 )
 from flowsql.runtime.clock import monotonic
-from flowsql.runtime.progress import SnapshotProgress
+from flowsql.runtime.progress import SnapshotProgress, reading_progress
 from flowsql.runtime.readers import ReaderThread
 from flowsql.runtime.units import Finished, Unit
 
@@ -103,6 +103,7 @@ class SourceGroup:
         self.rows = 0
         self.bytes = 0
         self.lag_ms: int | None = None
+        self._began = 0.0
         self._snapshot = SnapshotProgress()
         self._chunks = 0
 
@@ -130,6 +131,7 @@ class SourceGroup:
 
     def start(self) -> None:
         """Start the readers, and the search for further splits."""
+        self._began = monotonic()
         if self._chunks:
             self._snapshot.begin()
         self._distribute(list(self.splits.values()))
@@ -290,6 +292,11 @@ class SourceGroup:
         if self._chunks or self._snapshot.rows:
             total = _first(s.snapshot_rows for s in told)
             status["snapshot"] = self._snapshot.status(total, over=not self._snapshotting())
+        size = _first(s.total_bytes for s in told)
+        if size and not self.done and self._began:
+            read = sum(s.read_bytes for s in said if s is not None and s.read_bytes is not None)
+            seconds = monotonic() - self._began
+            status["progress"] = reading_progress(self.rows, read, size, seconds)
         if lost is not None and lost.attempt:
             # How far it is behind nobody knows until it is there again.
             status |= {"lag_bytes": None, "lag_ms": None}

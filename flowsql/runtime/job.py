@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flowsql.config import EngineSettings
 from flowsql.connector import JSON, Attempt, ConnectorContext
 from flowsql.errors import FlowSQLError, StateError
+from flowsql.physical import PhysicalPlan
 from flowsql.physical.specs import Scan
 from flowsql.runtime.checkpoints import Checkpointer, Request
 from flowsql.runtime.clock import Clock, SystemClock, monotonic
@@ -157,7 +158,7 @@ class Job:
         """
         request = Request(None if path is None else Path(path).absolute())
         self._ask_to_stop(drain=drain, request=request)
-        made = _outcome(self.id, request, timeout)
+        made = request.outcome(self.id, timeout)
         self.wait()
         return made
 
@@ -214,6 +215,11 @@ class Job:
         return self.board.status(self._execution, self._checkpointer)
 
     @property
+    def plan(self) -> PhysicalPlan:
+        """What it runs: once it has started, the plan that its checkpoint holds."""
+        return self._plan.plan
+
+    @property
     def bounded(self) -> bool:
         """It ends by itself: everything that it reads does."""
         reads = {n.spec.table for n in self._plan.plan.nodes if isinstance(n.spec, Scan)}
@@ -247,7 +253,7 @@ class Job:
                 raise StateError(f'job "{self.id}" is over')
             self._requests.append(request)
         self._wake()
-        return _outcome(self.id, request, timeout)
+        return request.outcome(self.id, timeout)
 
     def _wake(self) -> None:
         execution = self._execution
@@ -341,7 +347,7 @@ class Job:
         start = self.origin(self._folder)
         # A stored plan has no places in the text: where it is the one planned now, that one runs.
         same = self._plan.plan == start.plan
-        plan = self._plan if same else replace(self._plan, plan=start.plan)
+        plan = self._plan = self._plan if same else replace(self._plan, plan=start.plan)
         takes = self._persistent and self._settings.checkpoint_interval > 0
         restarts = Restarts(self._settings.restart, checkpoints=takes)
         while True:
@@ -576,16 +582,6 @@ class Job:
             # A query leaves nothing behind.
             self.forget()
         self._settled.set()
-
-
-def _outcome(job: str, request: Request, timeout: float | None) -> Path:
-    """The folder that was asked for; raises StateError if it was not made."""
-    if not request.done.wait(timeout):
-        raise StateError(f'job "{job}" took no checkpoint in time')
-    if request.error is not None:
-        raise request.error
-    assert request.path is not None
-    return request.path
 
 
 def _default_build() -> Build:

@@ -48,7 +48,7 @@ NAMES: Final = {
     "watermark": "lowest event time of the tables that have one, milliseconds since 1970",
     "watermark_lag_ms": "how far the watermark is behind the clock",
     "sources": "by source group: connector, tables, phase, rows, bytes, splits, queued bytes and their limit, position, slot, "
-    "lag, consistent, progress of its snapshot, reconnecting",
+    "lag, consistent, `snapshot` and `progress`: how far its snapshot, or the whole of a source that ends, is; reconnecting",
     "splits": "by split of a table with event time: watermark, its lag, idle; the 256 furthest behind",
     "operators": "by operator: rows in and out, p50 and p99 of its part of a step, all of them as `seconds`, watermark, state",
     "sinks": "by target table: rows written",

@@ -5,7 +5,26 @@ from __future__ import annotations
 from flowsql.connector import JSON
 from flowsql.runtime.clock import monotonic
 
-__all__ = ["SnapshotProgress"]
+__all__ = ["SnapshotProgress", "reading_progress"]
+
+
+def reading_progress(rows: int, read: int, total: int, seconds: float) -> JSON:
+    """As `SnapshotProgress.status`, of a source of known size; the number of all rows is a guess.
+
+    Args:
+        rows: that the engine has.
+        read: bytes that the readers have read.
+        total: bytes that there are.
+        seconds: since they began.
+    """
+    share = min(1.0, read / total) if total else 1.0
+    rate = rows / seconds if seconds > 0 else 0.0
+    return {
+        "rows": rows,
+        "total": round(rows / share) if share > 0 else None,
+        "rows_per_second": round(rate, 1),
+        "left_ms": round((1 - share) / share * seconds * 1000) if share > 0 else None,
+    }
 
 
 class SnapshotProgress:

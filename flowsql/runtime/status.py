@@ -107,8 +107,11 @@ class StatusBoard:
             if store.tables
         }
         self._titles = {o.id: o.title for o in graph.nodes}
+        self._note_rates(execution, now)
+
+    def _note_rates(self, execution: Execution, now: float) -> None:
         rows_in = sum(g.rows for g in execution.groups)
-        rows_out = sum(o.rows_out for o in graph.outlets)
+        rows_out = sum(o.rows_out for o in execution.graph.outlets)
         self._rates = (self._rate_in.update(now, rows_in), self._rate_out.update(now, rows_out))
 
     def largest_table(self) -> tuple[int, str]:
@@ -139,6 +142,10 @@ class StatusBoard:
             "memory_limit": self._memory,
         }
         if execution is not None:
+            now = monotonic()
+            if self.state == "running" and now - self._looked > 2 * _LOOK_EVERY:
+                # Amid a long step: a batch job has no other.
+                self._note_rates(execution, now)
             status |= self._of_execution(execution)
         if checkpointer is not None:
             summary = dict(checkpointer.summary)

@@ -15,7 +15,16 @@ import numpy as np
 import pyarrow as pa
 
 from flowsql.changelog import MAX_ROWS, Changes
-from flowsql.connector import JSON, BadRecord, ConnectorTable, Piece, Poll, Reader, Split
+from flowsql.connector import (
+    JSON,
+    BadRecord,
+    ConnectorTable,
+    Piece,
+    Poll,
+    Reader,
+    SourceStatus,
+    Split,
+)
 from flowsql.errors import ConnectorError
 from flowsql.formats import BulkReader, Decoded, Decoder, find_format
 from flowsql.types import arrow_schema, arrow_type
@@ -49,6 +58,8 @@ class FilesystemReader(Reader):
         self._file: _File | None = None
         self._positions: dict[str, JSON] = {}
         self._idle = threading.Event()
+        # Bytes of files that are read to their end.
+        self._done = 0
 
     def assign(self, splits: Sequence[tuple[Split, JSON | None]]) -> None:
         for split, position in splits:
@@ -78,6 +89,7 @@ class FilesystemReader(Reader):
             chunk = file.read(room)
             if chunk is None:
                 finished[split.id] = Stamp.read(split.payload).json()
+                self._done += split.payload["size"]
                 file.close()
                 self._file = self._split = None
                 continue
@@ -103,6 +115,14 @@ class FilesystemReader(Reader):
 
     def position(self, split: str) -> JSON:
         return self._positions[split]
+
+    def status(self) -> SourceStatus | None:
+        if self._watched:
+            return None
+        begun = 0.0
+        if self._file is not None and self._split is not None:
+            begun = self._file.share() * self._split.payload["size"]
+        return SourceStatus(read_bytes=self._done + round(begun))
 
     def close(self) -> None:
         if self._file is not None:
@@ -185,6 +205,9 @@ class _File(Protocol):
     def position(self) -> JSON:
         """Where the next `read` begins."""
 
+    def share(self) -> float:
+        """About how much of the file is read."""
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -220,6 +243,9 @@ class _BulkFile:
 
     def position(self) -> JSON:
         return {"row": self._row}
+
+    def share(self) -> float:
+        return self._row / max(1, self._bulk.rows)
 
     def close(self) -> None:
         self._batches = None
@@ -294,6 +320,9 @@ class _TextFile:
         if block.record >= block.decoded.records:
             return {"offset": self._offset, "line": self._line, "skip": 0}
         return {"offset": block.offset, "line": block.line, "skip": block.record}
+
+    def share(self) -> float:
+        return min(1.0, self._offset / max(1, self._held.stamp.size))
 
     def close(self) -> None:
         self._held.handle.close()

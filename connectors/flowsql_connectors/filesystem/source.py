@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from flowsql.connector import JSON, ConnectorTable, Reader, Source, Split
+from flowsql.connector import JSON, ConnectorTable, Reader, Source, SourceStatus, Split
 from flowsql.errors import ConnectorError
 from flowsql.formats import find_format
 from flowsql_connectors.filesystem.connector import file_table
@@ -77,6 +77,7 @@ class FilesystemSource(Source):
             self._finished = dict.fromkeys(stored) if isinstance(stored, list) else dict(stored)
             self._begun = set(position.get("given", ()))
         self._given: set[str] = set()
+        self._total = 0
         # Files that may still be written: what they were like, and since when.
         self._young: dict[str, tuple[Stamp, float]] = {}
         self._first = True
@@ -120,6 +121,7 @@ class FilesystemSource(Source):
         splits = []
         for mtime, identity, path, stamp in found:
             self._given.add(identity)
+            self._total += stamp.size
             payload: JSON = {
                 "path": path,
                 "mtime_ms": mtime // 1_000_000,
@@ -129,6 +131,9 @@ class FilesystemSource(Source):
             owner = "changelog" if self._ordered else None
             splits.append(Split(identity, (self._table.name,), payload, owner=owner))
         return splits
+
+    def status(self) -> SourceStatus | None:
+        return SourceStatus(total_bytes=self._total) if self.bounded else None
 
     def _place(self, identity: str) -> _Place:
         """Sorts files of changes: by path, numbers in it by their value; partitions by name first."""

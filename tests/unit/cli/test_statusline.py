@@ -188,6 +188,30 @@ def test_a_snapshot_in_one_line() -> None:
     assert "snapshot" not in status_line(SALES | {"sources": [STREAM]})
 
 
+def test_a_bar_where_a_terminal_has_room() -> None:
+    """It is the first part that is given up, and full only when all is read."""
+    status = SALES | {"sources": [SNAPSHOT]}
+    assert "(20.0k/s, 30.0 s left)  [########------------]  watermark" in status_line(status, 240)
+    assert "  snapshot 40% 30s left  [####------]  " in status_line(status, 110)
+    assert "[" not in status_line(status, 60)
+    assert "[" not in status_line(status)
+    end = SNAPSHOT["snapshot"] | {"rows": 1_200_000, "total": 1_200_000, "left_ms": None}
+    late = SALES | {"sources": [SNAPSHOT | {"snapshot": end}]}
+    assert "[###################-]" in status_line(late, 240)
+
+
+def test_how_far_sources_that_end_are() -> None:
+    """All together; not where one of them never ends."""
+    done = {"phase": "done", "done": True}
+    half = {"rows": 500, "total": 1000, "rows_per_second": 100.0, "left_ms": 5000}
+    file = {"phase": "stream", "done": False, "progress": half}
+    status = SALES | {"sources": [file, file, done]}
+    assert "  reading 50 % of 2000 (200/s, 5.0 s left)  " in status_line(status)
+    assert "  reading 50% 5s left  [#####-----]  " in status_line(status, 110)
+    endless = {"phase": "stream", "done": False}
+    assert "reading" not in status_line(SALES | {"sources": [file, endless]}, 200)
+
+
 def test_a_lost_connection_in_one_line() -> None:
     """It stays however narrow the line is."""
     status = SALES | {"sources": [STREAM | {"reconnecting": LOST}]}
