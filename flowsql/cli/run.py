@@ -393,6 +393,10 @@ class _Stopping:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         now = time.monotonic()
+        if number == signal.SIGHUP and self.asked and self._first is None:
+            # What was written to the terminal found it gone before: all is stopping, or stopped.
+            forget_terminal()
+            return
         if self._first is not None:
             # A shell that is left may send on what its terminal said already.
             if number == signal.SIGHUP or now - self._first < _SECOND_SIGNAL_S:

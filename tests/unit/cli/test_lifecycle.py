@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from flowsql.cli.console import Console
 from flowsql.cli.main import main
+from flowsql.cli.run import _Stopping
 from flowsql.connector import Attempt
 from flowsql.errors import ConnectorError, FlowSQLError, Span, SqlError
 from flowsql.runtime.execution import Execution
@@ -238,3 +241,17 @@ def test_carets_stand_below_their_words_in_a_narrow_terminal() -> None:
     assert len(line) <= 79
     assert line[carets.index("^") : carets.rindex("^") + 1] == "wrong"
     assert len(str(error).splitlines()[1]) > 100
+
+
+def test_a_hangup_that_comes_behind_the_end_of_its_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who wrote to it found it gone before: all has stopped by then, and well."""
+    monkeypatch.setattr("flowsql.cli.run.forget_terminal", lambda: None)
+    with connect() as session:
+        stopping = _Stopping(session, Console())
+        stopping.ask()
+        stopping._handle(signal.SIGHUP, None)
+        assert stopping.code == 0
+        with pytest.raises(KeyboardInterrupt):
+            stopping._handle(signal.SIGINT, None)
