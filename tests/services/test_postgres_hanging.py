@@ -119,3 +119,23 @@ def test_a_commit_that_hangs_before_a_slot_that_is_there(
         _start(server, follower, commit)
     follower.until(lambda f: f.polls and f.polls[-1].consistent)
     follower.until_holds(server, "t")
+
+
+def test_what_a_query_makes_for_itself(server: PostgresServer, follow: Follow) -> None:
+    """It is there and gone at once, whatever the role's commits wait for otherwise."""
+    make(server, "t", rows=3)
+    server.execute(
+        "CREATE ROLE reader SUPERUSER LOGIN; ALTER ROLE reader SET synchronous_commit = on"
+    )
+    table = server_table(server, "id INT, v STRING", "t", username="reader")
+    follower = follow(table, lasting=False)
+    query = threading.Thread(
+        target=lambda: follower.start().until_holds(server, "t").kill(), daemon=True
+    )
+    query.start()
+    query.join(60)
+    ended = not query.is_alive()
+    _wait_for(server, "")
+    query.join(60)
+    assert ended
+    assert server.execute("SELECT 1 FROM pg_publication") == []

@@ -193,3 +193,27 @@ def test_a_snapshot_job_leaves_nothing(postgres_version: PostgresServer, name: s
     assert 'publication "flowsql_' in said
     assert "it goes when the snapshot is read" in said
     assert (_slots(server), _left(server)) == ([], [])
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_snapshot_job_killed_before_its_first_checkpoint(
+    postgres_version: PostgresServer, name: str, follow: Follow, *, moved: bool
+) -> None:
+    """The same run finds its slot and makes it anew; one that somebody has read since is not its."""
+    server = postgres_version
+    make(server, name, rows=3)
+    table = server_table(server, "id INT, v STRING", name, scan__startup__mode="snapshot")
+    slot = table.options["slot.name"]
+    killed = follow(table).start()
+    assert _slots(server) == [slot]
+    if moved:
+        server.execute(f"SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")
+    again = follow(table).start()
+    assert any("is there already" in told for told in again.told) is moved
+    again.until(lambda f: f.source.complete and len(f.changes) == 3)
+    again.source.end()
+    assert _slots(server) == ([slot] if moved else [])
+    assert len(_left(server)) == moved
+    again.kill()
+    killed.kill()
+    assert (_slots(server), _left(server)) == ([], [])

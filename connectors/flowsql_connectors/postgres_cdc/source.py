@@ -92,7 +92,7 @@ class PostgresSource(Source):
         options = tables[0].options
         self._options = options
         self._job_tables, self._modes = tables, modes
-        self._context = context
+        self._context, self._run = context, context.attempt.run
         self._server = Server(tables[0])
         self._mode: str = options["scan.startup.mode"]
         self.bounded = self._mode == "snapshot"
@@ -135,7 +135,7 @@ class PostgresSource(Source):
             self._open(tables, modes, position)
             self._cutter = Cutter(self._server, [t for t in self._tables.values() if not t.cut])
         except BaseException:
-            self._undo()
+            self._close(begun=False)
             raise
 
     def discover(self) -> Sequence[Split]:
@@ -254,6 +254,12 @@ class PostgresSource(Source):
         return ({"acknowledged": self._acknowledged},)
 
     def close(self) -> None:
+        # Where only the snapshot is read, what follows begins anew, with a slot of its own; this
+        # one would keep the log for ever.
+        self._close(begun=not self.bounded)
+
+    def _close(self, *, begun: bool) -> None:
+        """Let go of everything; what was made for a start that did not get to begin goes."""
         self._cutter.close()
         if self._watch is not None:
             self._watch.close()
@@ -264,8 +270,8 @@ class PostgresSource(Source):
             self._replication.close()
             self._replication = None
         self._connection.close()
-        if self.bounded and self._made_slot:
-            # What follows begins anew, with a slot of its own; this one would keep the log for ever.
+        if self._made_slot and not begun:
+            self._made_slot = False
             with contextlib.suppress(psycopg.Error), contextlib.closing(self._server.open()) as c:
                 slots.drop_slot(c, self._slot)
 
@@ -448,6 +454,9 @@ class PostgresSource(Source):
             self._server, replication, self._slot, temporary=False, export=export
         )
         self._made_slot = self._own_slot = True
+        if self._own_publication:
+            made = (self._run, self._start)
+            own.mark(self._server, self._connection, self._publication, self._slot, made)
         if self._snapshot is not None and not slots.is_standby(self._server, self._connection):
             exported = Exported(self._server, self._connection, self._snapshot, self._tables)
             self._hanging = exported.hanging
@@ -468,7 +477,7 @@ class PostgresSource(Source):
             ((level,),) = self._server.rows(self._connection, "SHOW wal_level")
             if level != "logical":
                 why = f"wal_level is {level}"
-            elif slots.find_slot(self._server, self._connection, self._slot) is not None:
+            elif not own.free_slot(self._server, self._connection, self._slot, self._run):
                 why = f'replication slot "{self._slot}" is there already'
             else:
                 self._publish(create=True)
@@ -586,14 +595,3 @@ class PostgresSource(Source):
         if self._replication is not None and not self._temporary:
             self._replication.close()
             self._replication = None
-
-    def _undo(self) -> None:
-        """What was made for a start that failed goes."""
-        if self._replication is not None:
-            self._replication.close()
-            self._replication = None
-        if self._made_slot:
-            with contextlib.suppress(psycopg.Error):
-                slots.drop_slot(self._connection, self._slot)
-            self._made_slot = False
-        self.close()

@@ -19,10 +19,12 @@ Connection = psycopg.Connection[Any]
 
 # What a role or database may be set to, and what reading a large table cannot do with.
 # Policies that hide rows of a snapshot would not hide them in the log: they are an error. What a server
-# leaves out of the log it says in a warning; and what is made there is made for who asked for it.
+# leaves out of the log it says in a warning; and what is made there is made for who asked for it, and
+# needed by nobody before the log behind it is: no standby is waited for.
 _UNHURRIED: Final = (
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
     " -c row_security=off -c client_min_messages=warning -c default_transaction_read_only=off"
+    " -c synchronous_commit=local"
 )
 # Those that a server must know already, by the version since which it does.
 _LATER: Final = ((140_000, "idle_session_timeout"), (170_000, "transaction_timeout"))

@@ -5,6 +5,10 @@ its reader lives a session of the reader holds an advisory lock named after it: 
 can see the publication, given back by the server itself when the session ends, however it does. One
 that has neither its lock nor its slot was left by a reader that was killed, and whoever reads next
 drops it.
+
+A lasting slot cannot be marked, so the publication that goes with it tells, once the slot is there,
+by which run it was made and where it begins: a run that was killed before its first checkpoint finds
+by this that nobody will go on with the slot.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.connections import Connection, Server, lsn_text
+from flowsql_connectors.postgres_cdc.server.slot_checks import idle_slot
+from flowsql_connectors.postgres_cdc.server.slots import drop_slot, find_slot
 
 __all__ = [
     "claim",
@@ -25,21 +31,27 @@ __all__ = [
     "draw_name",
     "drop_left",
     "drop_own",
+    "free_slot",
     "is_ours",
     "left_behind",
     "mark",
 ]
 
 _MARK: Final = 'made by flowsql for slot "{}", goes with it'
+_MADE: Final = ", run {} from {}"
 _NAMES: Final = "flowsql_[0-9a-f]{12}"
 _MARKED: Final = """
 SELECT p.pubname::text FROM pg_publication p
 CROSS JOIN LATERAL substring(obj_description(p.oid, 'pg_publication')
-  FROM '^made by flowsql for slot "([a-z0-9_]+)", goes with it$') slot
-WHERE p.pubname ~ '^flowsql_[0-9a-f]{12}$' AND slot IS NOT NULL
+  FROM '^made by flowsql for slot "([a-z0-9_]+)", goes with it') slot
+WHERE p.pubname ~ '^flowsql_[0-9a-f]{12}$' AND slot IS NOT NULL AND NOT pg_is_in_recovery()
   AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.slot_name = slot)
   AND pg_has_role(p.pubowner, 'USAGE')
 ORDER BY 1
+"""
+_BEGUN: Final = """
+SELECT pubname::text FROM pg_publication
+WHERE pubname ~ '^flowsql_[0-9a-f]{12}$' AND obj_description(oid, 'pg_publication') = %s
 """
 _CLAIMED: Final = """
 SELECT (classid::int8 << 32) | objid::int8 FROM pg_locks
@@ -67,12 +79,48 @@ def claim(server: Server, connection: Connection, name: str) -> None:
     server.rows(connection, "SELECT pg_advisory_lock(%s)", _key(name))
 
 
-def mark(server: Server, connection: Connection, name: str, slot: str) -> None:
-    """Say whose publication it is; in the transaction that made it."""
+def mark(
+    server: Server,
+    connection: Connection,
+    name: str,
+    slot: str,
+    made: tuple[str, int] | None = None,
+) -> None:
+    """Say whose publication it is.
+
+    Args:
+        server: where.
+        connection: to it; in the transaction that made the publication.
+        name: of the publication.
+        slot: that it is read through.
+        made: the run that has made the slot, and the log position where it begins.
+    """
     text = sql.SQL("COMMENT ON PUBLICATION {} IS {}").format(
-        sql.Identifier(name), sql.Literal(_MARK.format(slot))
+        sql.Identifier(name), sql.Literal(_text(slot, made))
     )
     server.rows(connection, text)
+
+
+def free_slot(server: Server, connection: Connection, slot: str, run: str) -> bool:
+    """Whether a run without a checkpoint may make a slot of that name.
+
+    What an earlier start of it has made, and nobody has read, is dropped. Raises ConnectorError.
+    """
+    found = find_slot(server, connection, slot)
+    if found is None:
+        return True
+    begun = server.rows(connection, _BEGUN, _text(slot, (run, found.confirmed)))
+    if not begun:
+        return False
+    # The server may not have noticed yet that its reader was killed.
+    idle_slot(server, connection, slot)
+    try:
+        drop_slot(connection, slot)
+    except psycopg.Error as error:
+        raise server.error(error, f'did not drop replication slot "{slot}"') from None
+    for (name,) in begun:
+        drop_own(server, connection, name)
+    return True
 
 
 def left_behind(server: Server, connection: Connection) -> list[str]:
@@ -127,6 +175,10 @@ def _drop(connection: Connection, name: str) -> bool:
             connection.execute(_PATIENT)
             connection.execute("SELECT pg_advisory_unlock(%s)", [_key(name)])
     return False
+
+
+def _text(slot: str, made: tuple[str, int] | None) -> str:
+    return _MARK.format(slot) + ("" if made is None else _MADE.format(made[0], lsn_text(made[1])))
 
 
 def _key(name: str) -> int:

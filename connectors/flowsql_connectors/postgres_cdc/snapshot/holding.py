@@ -60,8 +60,7 @@ class SnapshotHolder:
                 " primary in 'hostname'.",
                 final=True,
             )
-        # Transactional, so that it is written at once; no standby is waited for.
-        self._server.rows(connection, "SET synchronous_commit = local")
+        # Transactional, so that it is written at once.
         ((bound,),) = self._server.rows(
             connection, "SELECT pg_logical_emit_message(true, 'flowsql', 'bound')::text"
         )
@@ -134,7 +133,6 @@ def wait_for_running(
         return
     # A snapshot's own end is behind what has ended, not behind what has begun.
     name = "pg_current_xact_id" if _new(connection) else "txid_current"
-    server.rows(connection, "SET synchronous_commit = local")
     ((text,),) = server.rows(connection, f"SELECT {name}()::text")
     highest = int(text)
     _wait(
