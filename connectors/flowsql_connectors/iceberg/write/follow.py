@@ -100,6 +100,8 @@ class Follower:
                 claimed = claims.take(keys, location, positions)
                 rest = np.flatnonzero(~claimed)
                 self._place((location, number), positions[rest], keys.take(rest), waiting)
+                # As behind a step: the index grows in slices.
+                index.settle()
         vanished = np.flatnonzero(waiting)
         if len(vanished):
             index.free(vanished)
@@ -119,9 +121,10 @@ class Follower:
             positions = np.arange(first, first + len(stored[0]))
             keys = self._index.keys_of(stored)
             if deleted is not None:
-                alive = ~np.isin(positions, deleted)
-                if not alive.all():
-                    positions, keys = positions[alive], keys.take(np.flatnonzero(alive))
+                inside = deleted[slice(*np.searchsorted(deleted, (first, first + len(positions))))]
+                if len(inside):
+                    rest = np.delete(np.arange(len(positions)), inside - first)
+                    positions, keys = positions[rest], keys.take(rest)
             if len(positions):
                 yield positions, keys
 

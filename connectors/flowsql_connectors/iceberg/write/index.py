@@ -109,7 +109,10 @@ class RowIndex:
     def in_files(self, numbers: Ints) -> Ints:
         """The slots of all rows in some files."""
         live = self._keys.live()
-        return live[np.isin(self._places.read(live, "file"), numbers)]
+        there = np.zeros(self._files.capacity, np.bool_)
+        there[numbers[numbers >= 0]] = True
+        files = self._places.read(live, "file")
+        return live[there[np.maximum(files, 0)] & (files >= 0)]
 
     def settle(self) -> None:
         """Between two steps: what was freed may be used again."""
