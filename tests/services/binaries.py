@@ -20,7 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["NEWEST", "VERSIONS", "ServerUnavailable", "binaries", "catalog_classes"]
+__all__ = [
+    "NEWEST",
+    "VERSIONS",
+    "ServerUnavailable",
+    "binaries",
+    "cache_folder",
+    "catalog_classes",
+    "only_one",
+]
 
 # The newest release of each major version that was published as an archive of programs.
 _RELEASES = {
@@ -50,14 +58,14 @@ def binaries(version: int) -> Path:
     debian = Path(f"/usr/lib/postgresql/{version}/bin")
     if (debian / "postgres").exists():
         return debian
-    folder = _cache() / "postgres" / _RELEASES[version]
-    with _only_one(folder):
+    folder = cache_folder() / "postgres" / _RELEASES[version]
+    with only_one(folder):
         if not (folder / "bin" / "postgres").exists():
             _fetch(_RELEASES[version], folder)
     return folder / "bin"
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """A folder of the user; for root one that the server's own user may enter."""
     if named := os.environ.get("FLOWSQL_TEST_CACHE"):
         return Path(named)
@@ -67,7 +75,7 @@ def _cache() -> Path:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def only_one(folder: Path) -> Iterator[None]:
     """Two test runs at once fetch once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
@@ -79,9 +87,9 @@ def catalog_classes() -> str:
     """The class path of `RestCatalog`, the REST catalog of Iceberg's own."""
     java = Path(__file__).with_name("RestCatalog.java")
     version = hashlib.sha256(java.read_bytes()).hexdigest()[:12]
-    folder = _cache() / "iceberg-rest" / _ICEBERG
+    folder = cache_folder() / "iceberg-rest" / _ICEBERG
     classes = folder / version
-    with _only_one(folder):
+    with only_one(folder):
         folder.mkdir(exist_ok=True)
         jar = folder / f"{_CATALOG_JAR}-{_ICEBERG}.jar"
         if not jar.exists():
