@@ -124,6 +124,15 @@ def test_rows_that_come_and_go_with_partitions(
     server.execute(f"DROP TABLE IF EXISTS {name}_a, {name}_c")
 
 
+def test_an_only_partition(postgres: PostgresServer, name: str, follow: Follow) -> None:
+    """Whether the table or the partition was truncated is not known: the log tells of one only."""
+    _make(postgres, name)
+    postgres.execute(f"DROP TABLE {name}_b")
+    follower = _following(follow, postgres, name)
+    postgres.execute(f"TRUNCATE {name}_a")
+    assert f'partition "public.{name}_a" of table' in _refusal(follower).message
+
+
 def test_partitions_that_lack_nothing(
     postgres_version: PostgresServer, name: str, follow: Follow
 ) -> None:

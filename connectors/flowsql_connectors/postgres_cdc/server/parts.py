@@ -5,7 +5,7 @@ that is truncated alone loses them, and the log, which is written under the name
 none of that. The catalogue has: a partition's link to the whole has a version, its rows a file of
 their own. What may be harmless is looked at: one that is new and empty, or was made as a partition,
 brings nothing; one in another file that still has rows from before the last look was rewritten
-(VACUUM FULL), not truncated; where all have other files by one transaction, the log tells of it.
+(VACUUM FULL), not truncated; where all of several have other files by one transaction, the log tells of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import UndefinedTable
 
 from flowsql.connector import JSON
 from flowsql.errors import ConnectorError
@@ -175,8 +176,8 @@ def _emptied(
     """Partitions that may have lost rows of which the log does not tell."""
     rows = {oid: p for oid, p in parts.items() if p.file and str(oid) in known}
     changed = [p for oid, p in rows.items() if known[str(oid)][0] != p.file]
-    if len(changed) == len(rows) and len({p.version for p in changed}) == 1:
-        # The whole was truncated, which the log tells.
+    if len(changed) == len(rows) > 1 and len({p.version for p in changed}) == 1:
+        # The whole was truncated, which the log tells; an only partition may have been by itself.
         return
     for part in changed:
         if not _holds(connection, part, _OLD, horizon):
@@ -192,8 +193,9 @@ def _holds(connection: Connection, part: _Part, query: str, *values: str) -> boo
     try:
         row = connection.execute(asked).fetchone()
         return row is not None and bool(row[0])
-    except psycopg.Error:
-        if connection.broken or connection.closed:
+    except psycopg.Error as error:
+        if connection.broken or connection.closed or isinstance(error, UndefinedTable):
+            # It went, or got another name, behind the look: the next one is right.
             raise
         return not values
     finally:
