@@ -20,6 +20,7 @@ from flowsql_connectors.postgres_cdc.snapshot.cutting import Cutter
 from flowsql_connectors.postgres_cdc.snapshot.judging import KeyJudge
 
 from flowsql.connector import JSON
+from flowsql.errors import ConnectorError
 from tests.services.following import server_table
 from tests.services.postgres import PostgresServer
 from tests.services.proxy import CuttingProxy
@@ -202,6 +203,8 @@ def test_keys_are_placed_by_a_server_that_was_away(
             assert judge.places(table.key, pa.array(keys), lows).tolist() == wanted
             assert postgres.cut_connections("application_name = 'flowsql'")
         assert judge.places(table.key, pa.array([], pa.string()), lows).tolist() == []
+        with pytest.raises(ConnectorError, match="refused a statement"):
+            judge.places(table.key, pa.array(["\0"]), lows)
     postgres.execute(f"DROP TABLE {name}")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowsql.cli.main import main
+from flowsql.errors import ConnectorError
 from tests.services.following import Follow, make, server_table
 from tests.services.postgres import PostgresServer
 
@@ -217,3 +218,22 @@ def test_a_snapshot_job_killed_before_its_first_checkpoint(
     again.kill()
     killed.kill()
     assert (_slots(server), _left(server)) == ([], [])
+
+
+def test_a_snapshot_job_that_has_to_do_without_its_slot(
+    postgres: PostgresServer, name: str, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has made until then goes at once."""
+
+    def failing(*_: object) -> None:
+        raise ConnectorError("the connection was lost")
+
+    monkeypatch.setattr("flowsql_connectors.postgres_cdc.source.Exported", failing)
+    make(postgres, name, rows=3)
+    follower = follow(
+        server_table(postgres, "id INT, v STRING", name, scan__startup__mode="snapshot")
+    )
+    follower.start()
+    assert any("could not go on, but would begin anew: the conn" in t for t in follower.told)
+    assert (_slots(postgres), _left(postgres)) == ([], [])
+    follower.until_holds(postgres, name)

@@ -458,7 +458,7 @@ class PostgresSource(Source):
             made = (self._run, self._start)
             own.mark(self._server, self._connection, self._publication, self._slot, made)
         if self._snapshot is not None and not slots.is_standby(self._server, self._connection):
-            exported = Exported(self._server, self._connection, self._snapshot, self._tables)
+            exported = Exported(self._server, self._snapshot, self._tables)
             self._hanging = exported.hanging
             for name, table in self._tables.items():
                 table.files = exported.files[name]
@@ -485,16 +485,16 @@ class PostgresSource(Source):
                 return True
         except ConnectorError as error:
             why = error.message
-        self._drop_publication()
+        self._let_go_of_server()
         self._context.tell(
             f"a restart in the middle of the snapshot could not go on, but would begin anew: {why}"
         )
         return False
 
     def _let_go_of_server(self) -> None:
-        """The snapshot is with the sinks: nothing is asked of the server any more."""
+        """Nothing is asked of what was made in the server any more."""
         if self._own_slot:
-            self._own_slot = False
+            self._own_slot = self._made_slot = False
             trouble = drop_idle_slot(self._server, self._slot)
             if trouble is not None:
                 self._context.tell(trouble)

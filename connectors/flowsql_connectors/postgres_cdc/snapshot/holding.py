@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
@@ -83,7 +84,6 @@ class Exported:
 
     Args:
         server: a primary.
-        connection: another one than the slot was made on, that commits by itself.
         name: of the snapshot.
         tables: by the name that splits use.
 
@@ -92,21 +92,17 @@ class Exported:
         files: of each table; see `files_of`.
     """
 
-    def __init__(
-        self,
-        server: Server,
-        connection: Connection,
-        name: str,
-        tables: Mapping[str, SourceTable],
-    ) -> None:
-        server.rows(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        server.rows(connection, sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name)))
-        sees = Snapshot.read(_current_snapshot(server, connection), 0)
-        self.files = {
-            table: files_of(server, connection, t.source.oid) for table, t in tables.items()
-        }
-        server.rows(connection, "COMMIT")
-        others = Snapshot.read(_current_snapshot(server, connection), 0)
+    def __init__(self, server: Server, name: str, tables: Mapping[str, SourceTable]) -> None:
+        with contextlib.closing(server.connect()) as connection:
+            server.rows(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            imported = sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name))
+            server.rows(connection, imported)
+            sees = Snapshot.read(_current_snapshot(server, connection), 0)
+            self.files = {
+                table: files_of(server, connection, t.source.oid) for table, t in tables.items()
+            }
+            server.rows(connection, "COMMIT")
+            others = Snapshot.read(_current_snapshot(server, connection), 0)
         # What they do not see is among these, or behind all of which anything has ended.
         hidden = others.running.union(range(others.highest, sees.highest))
         self.hanging = sorted(x for x in hidden if sees.sees(x))

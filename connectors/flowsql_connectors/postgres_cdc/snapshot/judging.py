@@ -87,8 +87,8 @@ class KeyJudge:
         if self._connection is not None:
             try:
                 return self._connection.execute(query, values).fetchall()
-            except psycopg.OperationalError:
-                # The server may be back.
+            except psycopg.Error:
+                # The server may be back; what it refuses it refuses again.
                 self.close()
         self._connection = self._server.connect()
         return self._server.rows(self._connection, query, *values)
