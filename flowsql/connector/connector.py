@@ -179,6 +179,11 @@ class Connector(ABC):
         del table
         return frozenset({ChangelogMode.APPEND})
 
+    def sink_keeps(self, table: ConnectorTable, mode: ChangelogMode) -> str | None:
+        """What the sink's writer keeps in the job's state, and what it costs, for EXPLAIN."""
+        del table, mode
+        return None
+
     def group(self, table: ConnectorTable) -> Hashable:
         """Tables of a job with equal groups are opened together; the default: each alone."""
         return table.name

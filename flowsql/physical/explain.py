@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import assert_never
 
 from flowsql.changelog import ChangelogMode
 from flowsql.config import show_duration
 from flowsql.expr import AggregateCall, Literal, render
-from flowsql.logical import LogicalPlan, call_text, codes_text, tree
+from flowsql.logical import Insert, LogicalPlan, call_text, codes_text, tree
 from flowsql.physical import specs as p
 from flowsql.physical.plan import PhysicalNode, PhysicalPlan
 from flowsql.physical.state_specs import stored_columns
@@ -43,7 +43,7 @@ def explain(
         *(s.tree() for s in optimized),
         "",
         "== Execution Plan ==",
-        explain_plan(plan, changelog="CHANGELOG_MODE" in details),
+        explain_plan(plan, changelog="CHANGELOG_MODE" in details, keeps=_kept(optimized, plan)),
     ]
     if "ESTIMATED_COST" in details:
         parts += ["", "== Estimated Cost ==", "not estimated: plans do not depend on statistics"]
@@ -52,6 +52,19 @@ def explain(
     if "JSON_EXECUTION_PLAN" in details:
         parts += ["", "== Physical Execution Plan ==", explain_json(plan)]
     return "\n".join(parts)
+
+
+def _kept(statements: Sequence[LogicalPlan], plan: PhysicalPlan) -> dict[str, str]:
+    """What writers keep in state, by their node."""
+    targets = {s.target.name: s.target for s in statements if isinstance(s, Insert)}
+    found = {}
+    for node in plan.nodes:
+        target = targets.get(node.spec.table) if isinstance(node.spec, p.Sink) else None
+        if target is not None and isinstance(node.spec, p.Sink):
+            text = target.connector.sink_keeps(target.settings, node.spec.mode)
+            if text is not None:
+                found[node.id] = text
+    return found
 
 
 def explain_json(plan: PhysicalPlan) -> str:
@@ -78,8 +91,16 @@ def explain_json(plan: PhysicalPlan) -> str:
     return json.dumps({"nodes": shown}, ensure_ascii=False, indent=2)
 
 
-def explain_plan(plan: PhysicalPlan, *, changelog: bool = True) -> str:
-    """The trees of a physical plan, one a sink; a node that is shared says so below its first."""
+def explain_plan(
+    plan: PhysicalPlan, *, changelog: bool = True, keeps: Mapping[str, str] | None = None
+) -> str:
+    """The trees of a physical plan, one a sink; a node that is shared says so below its first.
+
+    Args:
+        plan: the plan.
+        changelog: with what its nodes carry and keep.
+        keeps: what writers keep, by the ids of their nodes.
+    """
     nodes = {n.id: n for n in plan.nodes}
     read = {i for n in plan.nodes for i in n.inputs}
     roots = [n for n in plan.nodes if n.id not in read]
@@ -97,6 +118,8 @@ def explain_plan(plan: PhysicalPlan, *, changelog: bool = True) -> str:
             return f"Reused {mark}: {type(node.spec).__name__}"
         if mark is not None:
             text = f"{mark} {text}"
+        if keeps and node.id in keeps:
+            text = f"{text}  keeps=[{keeps[node.id]}]"
         return f"{text}  {_properties(node)}".rstrip() if changelog else text
 
     def children(node: PhysicalNode) -> list[PhysicalNode]:

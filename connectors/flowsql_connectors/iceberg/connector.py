@@ -22,6 +22,7 @@ from flowsql.connector import (
     Taken,
 )
 from flowsql.errors import ConfigError
+from flowsql.types import BinaryType, CharType, DecimalType, VarBinaryType, VarCharType
 from flowsql_connectors.iceberg.catalogs import check_catalog_options, needing_client
 from flowsql_connectors.iceberg.options import OPTIONS, upserts
 from flowsql_connectors.iceberg.schema import check_types
@@ -29,6 +30,9 @@ from flowsql_connectors.iceberg.schema import check_types
 __all__ = ["IcebergConnector"]
 
 _VERSION: Final = 2
+# Of a key's place, its cell in the hash table and its marks.
+_INDEX_BYTES: Final = 26
+_TEXTS: Final = (CharType, VarCharType, BinaryType, VarBinaryType)
 _FROM_ID: Final = "incremental_from_snapshot_id"
 _FROM_TIME: Final = "incremental_from_snapshot_timestamp"
 _OF_ONE_SNAPSHOT: Final = ("snapshot-id", "as-of-timestamp", "tag")
@@ -96,6 +100,16 @@ class IcebergConnector(Connector):
         if upserts(table.options):
             return frozenset({ChangelogMode.UPSERT})
         return frozenset({ChangelogMode.APPEND, ChangelogMode.RETRACT})
+
+    def sink_keeps(self, table: ConnectorTable, mode: ChangelogMode) -> str | None:
+        """The index of keys, unless rows are only added."""
+        if mode is ChangelogMode.APPEND:
+            return None
+        types = [table.schema.types[table.schema.index(k)] for k in table.primary_key]
+        texts = any(isinstance(t, _TEXTS) for t in types)
+        size = _INDEX_BYTES + sum(16 if isinstance(t, (*_TEXTS, DecimalType)) else 8 for t in types)
+        more = " and texts of more than 12 bytes" if texts else ""
+        return f"an index of ({', '.join(table.primary_key)}), about {size} B a key{more}"
 
     def sink(self, table: ConnectorTable) -> Sink:
         with needing_client():
