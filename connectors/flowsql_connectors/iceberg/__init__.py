@@ -24,13 +24,14 @@ described, made, altered, dropped and queried as `lake.db.t`. docs/iceberg.md te
 `as-of-timestamp`, `tag` or `branch`, which a hint may give: `SELECT * FROM t /*+ OPTIONS('tag' = 'v1') */`. It
 goes on with the same snapshot after a restart. Files are passed over in which, by their partition and
 statistics, no row fulfils the conditions of the query, and row groups of others. Rows that are deleted by
-position or deletion vector are left out; snapshots with equality deletes are refused.
+position, deletion vector or equality are left out.
 
 **Streaming.** With `'streaming' = 'true'` a scan looks for new snapshots every `monitor-interval`; what
 one changed comes whole within a step. A table that is declared without a PRIMARY KEY is read as one that only grows: a
 snapshot that takes rows away ends the job. With one it is read with its updates and deletions, whoever made
 them: rows that a snapshot deleted by position, and those of files that it removed, are taken back; a
-compaction changes nothing. A snapshot that expired before it was read ends the job, never a gap.
+compaction changes nothing; equality deletes end the job, as only a look at all rows could tell what they took
+away. A snapshot that expired before it was read ends the job, never a gap.
 """
 
 from __future__ import annotations

@@ -16,13 +16,14 @@ from flowsql_connectors.iceberg.catalogs import (
     telling,
 )
 from flowsql_connectors.iceberg.scan.deletes import DeletedRows
-from flowsql_connectors.iceberg.scan.plan import chosen_snapshot, files_of
+from flowsql_connectors.iceberg.scan.equality import EqualDeletes
+from flowsql_connectors.iceberg.scan.plan import ReadFile, chosen_snapshot, files_of
 from flowsql_connectors.iceberg.scan.predicates import file_filter
 from flowsql_connectors.iceberg.scan.rows import FileRows, RowForm, reading
 from flowsql_connectors.iceberg.schema import check_declared
 
 if TYPE_CHECKING:
-    from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.table import Table
 
 __all__ = ["FORMAT", "FileReader", "OpenedTable", "SnapshotSource", "check_position"]
 
@@ -74,17 +75,20 @@ class OpenedTable:
         address = catalog_address(self.declared.options)
         return telling(address, None, table_identifier(self.declared))
 
-    def files(self, snapshot: int | None) -> list[FileScanTask]:
+    def files(self, snapshot: int | None) -> list[ReadFile]:
         """The files of a snapshot that are read; raises ConnectorError."""
         with self.telling():
-            return files_of(self.table, snapshot, self.wanted, self.declared.name)
+            return files_of(self.table, snapshot, self.wanted)
 
-    def rows(self, task: FileScanTask, row: int) -> FileRows:
+    def rows(self, task: ReadFile, row: int) -> FileRows:
         """The rows of a file from this one on."""
         path = task.file.file_path
         with reading(self.declared, path):
-            without = self.deleted.of(path, task.delete_files)
-        return FileRows(self.form, self.table.io, task.file, without=without, row=row)
+            without = self.deleted.of(path, task.deletes)
+            equal = None
+            if task.equal:
+                equal = EqualDeletes(self.table.io, self.table.metadata, task.equal)
+        return FileRows(self.form, self.table.io, task.file, without=without, equal=equal, row=row)
 
 
 class SnapshotSource(Source):
@@ -108,7 +112,7 @@ class SnapshotSource(Source):
                     "has expired",
                     hint="Begin anew with another 'pipeline.name'.",
                 )
-        self._tasks: dict[str, FileScanTask] = {}
+        self._tasks: dict[str, ReadFile] = {}
         self._discovered = False
 
     def discover(self) -> Sequence[Split]:
@@ -144,7 +148,7 @@ class FileReader(Reader):
     def __init__(
         self,
         opened: OpenedTable,
-        tasks: Mapping[str, FileScanTask],
+        tasks: Mapping[str, ReadFile],
         *,
         consistent: bool = True,
     ) -> None:

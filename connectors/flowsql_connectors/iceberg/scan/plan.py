@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pyiceberg.expressions import BooleanExpression
-from pyiceberg.manifest import ManifestContent, ManifestEntryStatus
+from pyiceberg.manifest import (
+    INITIAL_SEQUENCE_NUMBER,
+    DataFileContent,
+    ManifestContent,
+    ManifestEntryStatus,
+)
 from pyiceberg.table import ManifestGroupPlanner, Table
+from pyiceberg.table.delete_file_index import DeleteFileIndex
 from pyiceberg.table.snapshots import Operation, Snapshot
 
 from flowsql.connector import ConnectorTable
@@ -17,11 +23,11 @@ from flowsql.errors import ConnectorError, nearest
 from flowsql_connectors.iceberg.scan.deletes import DeletedRows, Positions
 
 if TYPE_CHECKING:
-    from pyiceberg.manifest import DataFile
-    from pyiceberg.table import FileScanTask
+    from pyiceberg.manifest import DataFile, ManifestEntry
 
 __all__ = [
     "Change",
+    "ReadFile",
     "branch_head",
     "changes_of",
     "chosen_snapshot",
@@ -111,36 +117,74 @@ def _known(table: Table) -> str:
     )
 
 
-def files_of(
-    table: Table, snapshot: int | None, wanted: BooleanExpression, name: str
-) -> list[FileScanTask]:
-    """The data files of a snapshot in which there may be wanted rows, with their deletes.
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A data file, and what deletes rows of it.
 
-    Raises:
-        ConnectorError: rows of it are deleted by equality.
+    Attributes:
+        file: which.
+        deletes: position deletes and deletion vectors.
+        equal: equality deletes.
     """
+
+    file: DataFile
+    deletes: frozenset[DataFile] = frozenset()
+    equal: tuple[DataFile, ...] = ()
+
+
+def files_of(table: Table, snapshot: int | None, wanted: BooleanExpression) -> list[ReadFile]:
+    """The data files of a snapshot in which there may be wanted rows, with their deletes."""
     if snapshot is None:
         return []
     # The current names of columns are meant, whatever they were called then.
     planner = ManifestGroupPlanner(table.metadata, table.io, wanted)
     found = table.snapshot_by_id(snapshot)
     assert found is not None
-    try:
-        tasks = list(planner.plan_files(found.manifests(table.io)))
-    except ValueError as error:
-        if "equality deletes" not in str(error):
-            raise
-        raise _by_equality(name, found) from None
-    return _in_order(tasks)
+    data: list[ManifestEntry] = []
+    equal: list[ManifestEntry] = []
+    places = DeleteFileIndex()
+    for entries in planner.plan_manifest_entries(found.manifests(table.io)):
+        for entry in entries:
+            match entry.data_file.content:
+                case DataFileContent.DATA:
+                    data.append(entry)
+                case DataFileContent.POSITION_DELETES:
+                    places.add_delete_file(entry, partition_key=entry.data_file.partition)
+                case DataFileContent.EQUALITY_DELETES:
+                    equal.append(entry)
+    files = [
+        ReadFile(
+            entry.data_file,
+            frozenset(
+                places.for_data_file(
+                    entry.sequence_number or INITIAL_SEQUENCE_NUMBER,
+                    entry.data_file,
+                    partition_key=entry.data_file.partition,
+                )
+            ),
+            tuple(d.data_file for d in equal if _applies(table, d, entry)),
+        )
+        for entry in data
+    ]
+    return sorted(files, key=lambda f: f.file.file_path)
+
+
+def _applies(table: Table, delete: ManifestEntry, data: ManifestEntry) -> bool:
+    """Whether an equality delete is for a data file: it is younger, and of its partition or of all."""
+    if (delete.sequence_number or 0) <= (data.sequence_number or 0):
+        return False
+    spec = delete.data_file.spec_id
+    if table.metadata.specs()[spec].is_unpartitioned():
+        return True
+    return (spec, delete.data_file.partition) == (data.data_file.spec_id, data.data_file.partition)
 
 
 def _by_equality(name: str, snapshot: Snapshot) -> ConnectorError:
     return ConnectorError(
-        f'snapshot {show_snapshot(snapshot)} of table "{name}" deletes rows by equality, which '
-        "cannot be read yet",
+        f'snapshot {show_snapshot(snapshot)} of table "{name}" deletes rows by equality: what it '
+        "changed cannot be told without reading the whole table",
         detail="Such deletes are written by Flink's upserts.",
-        hint="Let the engine that wrote it compact the table: Spark's rewrite_data_files with "
-        "'delete-file-threshold' = '1' applies them.",
+        hint="Read the table without 'streaming', or write it with position deletes.",
     )
 
 
@@ -203,7 +247,8 @@ def changes_of(
                 e.status == ManifestEntryStatus.ADDED and e.snapshot_id == snapshot.snapshot_id
             ),
         )
-        return [Change(t.file, removed=False) for t in _in_order(tasks)]
+        files = sorted((t.file for t in tasks), key=lambda f: f.file_path)
+        return [Change(file, removed=False) for file in files]
     parent = snapshot.parent_snapshot_id
     if not is_first(table, snapshot) and (parent is None or table.snapshot_by_id(parent) is None):
         raise ConnectorError(
@@ -211,32 +256,30 @@ def changes_of(
             "the one before it has expired",
             hint="Begin anew with another 'pipeline.name', and keep snapshots for longer.",
         )
-    before = {t.file.file_path: t for t in files_of(table, parent, wanted, name)}
-    after = {t.file.file_path: t for t in files_of(table, snapshot.snapshot_id, wanted, name)}
+    before = {f.file.file_path: f for f in files_of(table, parent, wanted)}
+    after = {f.file.file_path: f for f in files_of(table, snapshot.snapshot_id, wanted)}
+    if any(f.equal for f in (*before.values(), *after.values())):
+        raise _by_equality(name, snapshot)
     found = list(_differences(before, after, deleted))
     return [c for c in found if c.removed] + [c for c in found if not c.removed]
 
 
-def _in_order(tasks: Iterable[FileScanTask]) -> list[FileScanTask]:
-    return sorted(tasks, key=lambda t: t.file.file_path)
-
-
 def _differences(
-    before: dict[str, FileScanTask], after: dict[str, FileScanTask], deleted: DeletedRows
+    before: dict[str, ReadFile], after: dict[str, ReadFile], deleted: DeletedRows
 ) -> Iterator[Change]:
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
         if old is None:
             assert new is not None
-            yield Change(new.file, False, without=deleted.of(path, new.delete_files))
+            yield Change(new.file, False, without=deleted.of(path, new.deletes))
         elif new is None:
-            yield Change(old.file, True, without=deleted.of(path, old.delete_files))
+            yield Change(old.file, True, without=deleted.of(path, old.deletes))
         else:
-            known = {d.file_path for d in old.delete_files}
-            if known == {d.file_path for d in new.delete_files}:
+            known = {d.file_path for d in old.deletes}
+            if known == {d.file_path for d in new.deletes}:
                 continue
-            had = deleted.of(path, old.delete_files)
-            has = deleted.of(path, new.delete_files)
+            had = deleted.of(path, old.deletes)
+            has = deleted.of(path, new.deletes)
             gone = np.setdiff1d(has, had, assume_unique=True)
             back = np.setdiff1d(had, has, assume_unique=True)
             if len(gone):

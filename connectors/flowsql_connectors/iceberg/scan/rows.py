@@ -34,6 +34,7 @@ from flowsql.types import (
     arrow_type,
 )
 from flowsql_connectors.iceberg.scan.deletes import Positions
+from flowsql_connectors.iceberg.scan.equality import EqualDeletes
 
 __all__ = ["FileRows", "RowForm", "reading"]
 
@@ -92,6 +93,7 @@ class FileRows:
         file: which.
         without: rows that are left out, sorted.
         only: the only rows that are read, sorted; instead of `without`.
+        equal: leaves out more rows, by their values.
         row: the first row of the file that is read.
     """
 
@@ -103,12 +105,14 @@ class FileRows:
         *,
         without: Positions | None = None,
         only: Positions | None = None,
+        equal: EqualDeletes | None = None,
         row: int = 0,
     ) -> None:
         self._form = form
         self._path = file.file_path
         self._without = without
         self._only = only
+        self._equal = equal
         self.row = row
         if file.file_format != FileFormat.PARQUET:
             raise ConnectorError(
@@ -135,14 +139,15 @@ class FileRows:
             downcast_ns_timestamp_to_us=self._cut,
             format_version=metadata.format_version,
         )
+        read = form.ids | (set() if self._equal is None else self._equal.ids)
         self._missing = _get_column_projection_values(
             file,
-            form.projected,
+            metadata.schema() if self._equal is not None else form.projected,
             metadata.schema(),
             metadata.specs().get(file.spec_id),
             held.field_ids,
         )
-        self._held = prune_columns(held, form.ids, select_full_types=False)
+        self._held = prune_columns(held, read, select_full_types=False)
         # The number of rows is known only by reading some column.
         self._names = [x.name for x in self._held.fields] or self._file.schema_arrow.names[:1]
         self._groups = set(wanted_groups(self._file, list(self._comparable()), self._compared_as))
@@ -179,6 +184,9 @@ class FileRows:
                 batch = batch.slice(0, size)
             self.row = start + batch.num_rows
             chosen = self._chosen(start, batch)
+            if self._equal is not None:
+                kept = self._equal.kept(chosen, self._held, self._missing)
+                chosen = chosen.filter(pa.array(kept))
             if not chosen.num_rows:
                 return _nothing(self._form)
             if not self._form.row.fields:

@@ -43,6 +43,7 @@ from flowsql_connectors.iceberg.scan.batch import (
 )
 from flowsql_connectors.iceberg.scan.plan import (
     Change,
+    ReadFile,
     branch_head,
     changes_of,
     is_first,
@@ -51,7 +52,7 @@ from flowsql_connectors.iceberg.scan.plan import (
 from flowsql_connectors.iceberg.scan.rows import FileRows, reading
 
 if TYPE_CHECKING:
-    from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
 __all__ = ["StreamSource"]
@@ -90,7 +91,7 @@ class StreamSource(Source):
                 f'snapshot {self._scan} of table "{declared.name}", which was being read, has expired',
                 hint=_AFRESH,
             )
-        self._tasks: dict[str, FileScanTask] = {}
+        self._tasks: dict[str, ReadFile] = {}
         self._discovered = False
 
     def discover(self) -> Sequence[Split]:

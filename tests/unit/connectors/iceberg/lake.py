@@ -113,23 +113,30 @@ def delete_file(table: Table, rows: Mapping[str, Sequence[int]]) -> DataFile:
     return _file(DataFileContent.POSITION_DELETES, path, len(places))
 
 
-def equality_file(table: Table, ids: Sequence[int]) -> DataFile:
-    """A file of equality deletes of column `id`."""
+def equality_file(table: Table, rows: Mapping[str, Sequence[Any]], *partition: object) -> DataFile:
+    """A file of equality deletes: column → values; of a partition, by its values."""
     path = f"{table.location()}/data/equal-{next(_NUMBER)}.parquet"
-    field = pa.field("id", pa.int64(), False, {"PARQUET:field_id": "1"})
-    pq.write_table(pa.table([pa.array(ids, pa.int64())], schema=pa.schema([field])), path)
-    made = _file(DataFileContent.EQUALITY_DELETES, path, len(ids))
-    made._data[14] = [1]  # equality_ids
-    return made
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    form = table.schema().select(*rows).as_arrow()
+    columns = [pa.array(rows[f.name], f.type) for f in form]
+    pq.write_table(pa.Table.from_arrays(columns, schema=form), path)
+    ids = [f.field_id for f in table.schema().select(*rows).fields]
+    return _file(DataFileContent.EQUALITY_DELETES, path, len(columns[0]), ids, partition)
 
 
-def _file(content: DataFileContent, path: str, rows: int) -> DataFile:
+def _file(
+    content: DataFileContent,
+    path: str,
+    rows: int,
+    equality_ids: list[int] | None = None,
+    partition: Sequence[object] = (),
+) -> DataFile:
     """Without statistics: nothing is left out because of them."""
     made = DataFile.from_args(
         content=content,
         file_path=path,
         file_format=FileFormat.PARQUET,
-        partition=Record(),
+        partition=Record(*partition),
         record_count=rows,
         file_size_in_bytes=Path(path).stat().st_size,
         column_sizes={},
@@ -140,7 +147,7 @@ def _file(content: DataFileContent, path: str, rows: int) -> DataFile:
         upper_bounds={},
         key_metadata=None,
         split_offsets=[],
-        equality_ids=None,
+        equality_ids=equality_ids,
         sort_order_id=None,
     )
     made.spec_id = 0

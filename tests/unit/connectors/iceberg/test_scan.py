@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -107,14 +109,65 @@ def test_a_delete_applies_to_no_later_file(lake: Lake, session: Session) -> None
     assert ids(session, "SELECT id FROM t") == [1, 2]
 
 
-def test_rows_deleted_by_equality_are_refused(lake: Lake, session: Session) -> None:
-    """A scan without them would give rows that are gone."""
+def test_rows_deleted_by_equality_are_left_out(lake: Lake, session: Session) -> None:
+    """Of older files only; whichever columns are read."""
     table = lake.make()
-    add(table, [1, 2])
-    commit(table, equality_file(table, [1]))
-    with pytest.raises(ConnectorError, match="deletes rows by equality") as caught:
-        session.execute("SELECT * FROM t").fetchall()
-    assert "rewrite_data_files" in (caught.value.hint or "")
+    add(table, [1, 2, 3])
+    delete_rows(table, 2)
+    commit(table, equality_file(table, {"id": [1, 7]}))
+    add(table, [1, 4])
+    commit(table, equality_file(table, {"name": ["n3", "n4"]}))
+    assert ids(session, "SELECT id FROM t") == [1]
+    assert session.execute("SELECT name FROM t").fetchall() == [("n1",)]
+    assert ids(session, "SELECT COUNT(*) FROM (SELECT id FROM t WHERE name > 'n')") == [1]
+
+
+def test_an_equality_delete_of_a_partition_is_of_no_other(lake: Lake, session: Session) -> None:
+    """One without a partition is of all."""
+    schema = Schema(NestedField(1, "id", LongType()), NestedField(2, "city", StringType()))
+    spec = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "city"))
+    table = lake.make("t", schema, partition_spec=spec)
+    form = table.schema().as_arrow()
+    table.append(pa.table([[1, 2, 1, 2], ["a", "a", "b", "b"]], schema=form))
+    commit(table, equality_file(table, {"id": [1]}, "a"))
+    assert session.execute("SELECT id, city FROM t ORDER BY id, city").fetchall() == [
+        (1, "b"),
+        (2, "a"),
+        (2, "b"),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equality_deletes_of_any_columns(lake: Lake, session: Session, seed: int) -> None:
+    """NULL is equal to NULL; a file that lacks a column has NULL there."""
+    choose = random.Random(seed)
+    columns = {"a": LongType(), "b": StringType(), "c": DecimalType(5, 1)}
+    fields = [NestedField(i, n, k) for i, (n, k) in enumerate(columns.items(), 1)]
+    table = lake.make("t", Schema(*fields[:2]))
+    values: dict[str, list] = {
+        "a": [None, 1, 2, 3],
+        "b": [None, "x", "y"],
+        "c": [None, Decimal("1.5"), Decimal("2.5")],
+    }
+    rows: list[dict] = []
+    for step in range(8):
+        if step == 3:
+            with table.update_schema() as update:
+                update.add_column("c", DecimalType(5, 1))
+        known = [f.name for f in table.schema().fields]
+        if step % 3:
+            keys = choose.sample(known, choose.randint(1, len(known)))
+            gone = [{k: choose.choice(values[k]) for k in keys} for _ in range(3)]
+            commit(table, equality_file(table, {k: [g[k] for g in gone] for k in keys}))
+            rows = [r for r in rows if not any(all(r[k] == g[k] for k in keys) for g in gone)]
+        else:
+            new = [{k: choose.choice(values[k]) for k in known} for _ in range(30)]
+            table.append(pa.Table.from_pylist(new, schema=table.schema().as_arrow()))
+            rows += [{"c": None, **r} for r in new]
+    found = session.execute("SELECT a, b, c FROM t").fetchall()
+    assert Counter(found) == Counter((r["a"], r["b"], r["c"]) for r in rows)
+    some = session.execute("SELECT b FROM t WHERE a = 1").fetchall()
+    assert Counter(some) == Counter((r["b"],) for r in rows if r["a"] == 1)
 
 
 def test_time_travel(lake: Lake, session: Session) -> None:
@@ -394,8 +447,6 @@ def test_a_check_finds_what_stands_in_the_way(lake: Lake, session: Session) -> N
     table = lake.make()
     add(table, [1])
     assert "ERROR" not in str(session.execute("CHECK TABLE t").fetchall())
-    commit(table, equality_file(table, [1]))
-    assert "by equality" in str(session.execute("CHECK TABLE t").fetchall())
     own = Session()
     given = ", ".join(f"'{k}' = '{v}'" for k, v in lake.declared("u").items())
     own.execute(f"CREATE TABLE u (id BIGINT) WITH ({given})")

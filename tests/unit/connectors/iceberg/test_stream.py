@@ -250,7 +250,7 @@ def test_equality_deletes_end_the_job(lake: Lake, table: Table) -> None:
     add(table, [1])
     stream = Stream(lake)
     stream.step()
-    commit(table, equality_file(table, [1]))
+    commit(table, equality_file(table, {"id": [1]}))
     with pytest.raises(ConnectorError, match="by equality"):
         stream.step()
 
