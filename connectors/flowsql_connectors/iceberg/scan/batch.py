@@ -16,7 +16,7 @@ from flowsql_connectors.iceberg.catalogs import (
     telling,
 )
 from flowsql_connectors.iceberg.scan.deletes import DeletedRows
-from flowsql_connectors.iceberg.scan.equality import EqualDeletes
+from flowsql_connectors.iceberg.scan.equality import EqualDeletes, EqualFiles
 from flowsql_connectors.iceberg.scan.plan import ReadFile, chosen_snapshot, files_of
 from flowsql_connectors.iceberg.scan.predicates import file_filter
 from flowsql_connectors.iceberg.scan.rows import FileRows, RowForm, reading
@@ -59,6 +59,7 @@ class OpenedTable:
         self.declared = declared
         table = self.load()
         self.deleted = DeletedRows(table.io)
+        self._equal = EqualFiles(table.metadata)
 
     def load(self) -> Table:
         """The table as it is now."""
@@ -87,7 +88,7 @@ class OpenedTable:
             without = self.deleted.of(path, task.deletes)
             equal = None
             if task.equal:
-                equal = EqualDeletes(self.table.io, self.table.metadata, task.equal)
+                equal = EqualDeletes(self.table.io, self._equal, task.equal)
         return FileRows(self.form, self.table.io, task.file, without=without, equal=equal, row=row)
 
 

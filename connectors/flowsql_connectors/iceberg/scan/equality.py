@@ -6,7 +6,10 @@ every partition if it has none.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +24,43 @@ from pyiceberg.table.metadata import TableMetadata
 
 from flowsql.errors import ConnectorError
 
-__all__ = ["EqualDeletes"]
+__all__ = ["EqualDeletes", "EqualFiles"]
 
 _Codes = npt.NDArray[np.int64]
+_KEPT_ROWS: Final = 2_000_000
+
+
+class EqualFiles:
+    """Reads delete files; those that were read last are kept, as one is mostly of many data files.
+
+    Used by several threads.
+
+    Args:
+        metadata: of the table.
+    """
+
+    def __init__(self, metadata: TableMetadata) -> None:
+        self.metadata = metadata
+        self._kept: OrderedDict[str, list[pa.Array]] = OrderedDict()
+        self._rows = 0
+        self._lock = threading.Lock()
+
+    def read(self, io: FileIO, file: DataFile, wanted: Schema) -> list[pa.Array]:
+        """The columns of its `equality_ids`, which `wanted` are; raises ConnectorError."""
+        with self._lock:
+            known = self._kept.get(file.file_path)
+            if known is not None:
+                self._kept.move_to_end(file.file_path)
+                return known
+        columns = _read(io, self.metadata, file, wanted)
+        with self._lock:
+            if file.file_path not in self._kept:
+                self._kept[file.file_path] = columns
+                self._rows += len(columns[0])
+            while self._rows > _KEPT_ROWS and len(self._kept) > 1:
+                _, gone = self._kept.popitem(last=False)
+                self._rows -= len(gone[0])
+        return columns
 
 
 class EqualDeletes:
@@ -31,18 +68,18 @@ class EqualDeletes:
 
     Args:
         io: opens the files.
-        metadata: of the table.
+        source: reads them.
         files: delete files, all of which apply.
 
     Raises:
         ConnectorError: a file cannot be read, or names a column that the table has no more.
     """
 
-    def __init__(self, io: FileIO, metadata: TableMetadata, files: Iterable[DataFile]) -> None:
+    def __init__(self, io: FileIO, source: EqualFiles, files: Iterable[DataFile]) -> None:
         groups: dict[tuple[int, ...], list[DataFile]] = {}
         for file in files:
             groups.setdefault(tuple(sorted(file.equality_ids or ())), []).append(file)
-        self._keys = [_Keys(io, metadata, ids, group) for ids, group in sorted(groups.items())]
+        self._keys = [_Keys(io, source, ids, group) for ids, group in sorted(groups.items())]
         self.ids = {at for keys in self._keys for at in keys.schema.field_ids}
 
     def kept(
@@ -68,10 +105,11 @@ class _Keys:
     def __init__(
         self,
         io: FileIO,
-        metadata: TableMetadata,
+        source: EqualFiles,
         ids: Sequence[int],
         files: Sequence[DataFile],
     ) -> None:
+        metadata = source.metadata
         names = [metadata.schema().find_column_name(at) for at in ids]
         fields = [f for f in metadata.schema().fields if f.field_id in ids]
         if not ids or None in names or len(fields) != len(ids):
@@ -80,7 +118,7 @@ class _Keys:
             raise _unreadable(files[0], "it names a nested column")
         # A column that takes no NULL may be missing in an older file nevertheless.
         self.schema = Schema(*(f.model_copy(update={"required": False}) for f in fields))
-        parts = [_read(io, metadata, file, self.schema) for file in files]
+        parts = [source.read(io, file, self.schema) for file in files]
         columns = [
             pa.concat_arrays([part[i] for part in parts]) for i in range(len(self.schema.fields))
         ]
