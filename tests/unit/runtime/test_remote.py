@@ -157,7 +157,7 @@ def test_a_process_reads_as_a_thread_does(files: Callable[[], RemoteReader]) -> 
     ]
     assert set(poll.finished) == {"a.csv", "b.csv"}
     assert reader.poll(100, 0.01) is None
-    assert reader.status() is None
+    assert reader.status() == SourceStatus(read_bytes=12)
     pid = reader.pid
     reader.close()
     reader.close()
