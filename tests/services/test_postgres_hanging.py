@@ -121,6 +121,26 @@ def test_a_commit_that_hangs_before_a_slot_that_is_there(
     follower.until_holds(server, "t")
 
 
+def test_a_transaction_that_is_open_while_the_slot_is_made(
+    server: PostgresServer, follow: Follow
+) -> None:
+    """The server waits for its end, however long that takes: whose it is is said."""
+    make(server, "t", rows=3)
+    follower = follow(server_table(server, "id INT, v STRING", "t"), lasting=False)
+    with ExitStack() as stack:
+        writer = _Writer(server, stack)
+        start = threading.Thread(target=follower.start, daemon=True)
+        start.start()
+        _until(lambda: follower.told or not start.is_alive())
+        (told,) = follower.told
+        assert "when the transactions that are open have ended; it waits for: process " in told
+        assert f"process {writer.connection.info.backend_pid} (" in told
+        writer.connection.commit()
+        start.join(60)
+        assert not start.is_alive()
+    follower.until_holds(server, "t")
+
+
 def test_what_a_query_makes_for_itself(server: PostgresServer, follow: Follow) -> None:
     """It is there and gone at once, whatever the role's commits wait for otherwise."""
     make(server, "t", rows=3)

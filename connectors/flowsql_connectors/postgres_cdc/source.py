@@ -254,8 +254,7 @@ class PostgresSource(Source):
         return ({"acknowledged": self._acknowledged},)
 
     def close(self) -> None:
-        # Where only the snapshot is read, what follows begins anew, with a slot of its own; this
-        # one would keep the log for ever.
+        # What begins a snapshot job anew makes a slot of its own; this would keep the log for ever.
         self._close(begun=not self.bounded)
 
     def _close(self, *, begun: bool) -> None:
@@ -424,9 +423,7 @@ class PostgresSource(Source):
             if not self._logged:
                 self._hold_snapshot()
         elif self._temporary:
-            self._start, self._snapshot = slots.create_slot(
-                self._server, replication, self._slot, temporary=True, export=snapshot
-            )
+            self._create_slot(replication, export=snapshot)
         elif (found := self._idle_slot()) is None:
             self._make_slot(replication, export=snapshot)
         else:
@@ -434,25 +431,20 @@ class PostgresSource(Source):
             if self._mode == "latest-offset":
                 if self._newly_published:
                     # What began before has changes that were not published.
-                    self._wait_for_running()
+                    wait_for_running(self._server, self._connection, self._slot, self._context.tell)
                 self._start = max(self._start, end_of_log(self._server, self._connection))
             elif snapshot:
-                self._wait_for_running()
+                wait_for_running(self._server, self._connection, self._slot, self._context.tell)
                 self._take_snapshot()
         self._acknowledged = self._start
         for table in self._tables.values():
             table.cut = not snapshot
 
-    def _wait_for_running(self) -> None:
-        wait_for_running(self._server, self._connection, self._slot, self._context.tell)
-
     def _idle_slot(self) -> slots.SlotState | None:
         return idle_slot(self._server, self._connection, self._slot, self._context.tell)
 
     def _make_slot(self, replication: Connection, *, export: bool) -> None:
-        self._start, self._snapshot = slots.create_slot(
-            self._server, replication, self._slot, temporary=False, export=export
-        )
+        self._create_slot(replication, export=export)
         self._made_slot = self._own_slot = True
         if self._own_publication:
             made = (self._run, self._start)
@@ -466,6 +458,16 @@ class PostgresSource(Source):
         self._context.tell(
             f'replication slot "{self._slot}" was made in PostgreSQL server "{self._server}":'
             f" it keeps the log for this job until {until}"
+        )
+
+    def _create_slot(self, replication: Connection, *, export: bool) -> None:
+        self._start, self._snapshot = slots.create_slot(
+            self._server,
+            replication,
+            self._slot,
+            temporary=self._temporary,
+            export=export,
+            tell=self._context.tell,
         )
 
     def _try_slot(self, replication: Connection) -> bool:
@@ -495,8 +497,7 @@ class PostgresSource(Source):
         """Nothing is asked of what was made in the server any more."""
         if self._own_slot:
             self._own_slot = self._made_slot = False
-            trouble = drop_idle_slot(self._server, self._slot)
-            if trouble is not None:
+            if (trouble := drop_idle_slot(self._server, self._slot)) is not None:
                 self._context.tell(trouble)
         self._drop_publication()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +42,7 @@ _READER: Final = """
 SELECT application_name, usename::text, COALESCE(host(client_addr), client_hostname)
 FROM pg_stat_activity WHERE pid = %s
 """
+_LOOK: Final = 1.0  # seconds
 _STANDBY_SINCE: Final = 160_000
 _FAILOVER_SINCE: Final = 170_000
 
@@ -169,12 +173,29 @@ def find_slot(server: Server, connection: Connection, name: str) -> SlotState | 
 
 
 def create_slot(
-    server: Server, replication: Connection, name: str, *, temporary: bool, export: bool
+    server: Server,
+    replication: Connection,
+    name: str,
+    *,
+    temporary: bool,
+    export: bool,
+    tell: Callable[[str], None],
 ) -> tuple[int, str | None]:
     """A new slot: the log position it starts at, and the snapshot of the tables there.
 
     The snapshot lives until the connection runs its next command. A slot that stays is one that
     standbys keep as well, where the server can have such: a job goes on there after a failover.
+
+    Args:
+        server: where.
+        replication: a connection for it; a temporary slot lives as long.
+        name: of the slot.
+        temporary: it is for who makes it alone.
+        export: the snapshot is wanted.
+        tell: for people: whose end the server waits for; by another thread.
+
+    Raises:
+        ConnectorError: the server makes none.
     """
     how = sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT")
     if (
@@ -188,13 +209,39 @@ def create_slot(
         sql.SQL("TEMPORARY" if temporary else ""),
         how,
     )
+    made = threading.Event()
+    given = (server, replication.info.backend_pid, name, made, tell)
+    threading.Thread(target=_tell_whom_it_waits_for, args=given, daemon=True).start()
     try:
         cursor = replication.execute(statement.as_bytes(replication))
         row = cursor.fetchone()
     except psycopg.Error as error:
         raise server.error(error, f'did not create replication slot "{name}"') from None
+    finally:
+        made.set()
     assert row is not None
     return lsn_number(row[1]), row[2]
+
+
+def _tell_whom_it_waits_for(
+    server: Server, pid: int, name: str, made: threading.Event, tell: Callable[[str], None]
+) -> None:
+    """Once, where a slot is not made at once: a transaction that is open may stay so for days."""
+    while not made.wait(_LOOK):
+        with (
+            contextlib.suppress(psycopg.Error, ConnectorError),
+            contextlib.closing(server.open()) as connection,
+        ):
+            found = server.rows(connection, "SELECT unnest(pg_blocking_pids(%s))", pid)
+            known = [reader_of(server, connection, other) for (other,) in found if other]
+            # One that is prepared has no process.
+            who = ", ".join(known) or "one that is prepared (pg_prepared_xacts)"
+            if found and not made.is_set():
+                tell(
+                    f'PostgreSQL server "{server}" makes replication slot "{name}" when the'
+                    f" transactions that are open have ended; it waits for: {who}"
+                )
+                return
 
 
 def is_standby(server: Server, connection: Connection) -> bool:
