@@ -9,10 +9,11 @@ WORKERS ?= logical
 PYTEST := $(BIN)/pytest -n $(WORKERS) --maxprocesses 8
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test test-all rewrite bench demo reference grammar clean
+.PHONY: help install check fix test test-all rewrite bench demo demo-postgres reference grammar clean
 
 help:
-	@echo "make demo      run the example job live on data it makes itself, then look at its result"
+	@echo "make demo      a shop's changes joined and windowed into Iceberg, killed once, then compared"
+	@echo "make demo-postgres  the same out of a real PostgreSQL that it starts"
 	@echo "make test      install what the tests need into $(VENV) and run them"
 	@echo "make test-all  the same with every slow test: more kills, more generated queries"
 	@echo "make check     format, lint, types, layer contracts"
@@ -62,6 +63,9 @@ grammar: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/python sql_examples/demo/run.py
+
+demo-postgres: $(INSTALLED)
+	$(BIN)/python sql_examples/demo/run.py --postgres
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,54 +1,39 @@
--- The job of `make demo`: bids and auctions arrive as Parquet files in watched folders; one job
--- joins them and counts by minute, and writes both results exactly once.
-SET 'pipeline.name' = 'demo';
+-- The job of the demo: order lines with their products' prices of now in an Iceberg table, what was
+-- paid in each minute in Parquet files, both exactly once.
+SET 'pipeline.name' = 'shop';
 SET 'execution.checkpointing.interval' = '2 s';
 
-CREATE TABLE bid (
-  auction BIGINT,
-  bidder BIGINT,
-  price BIGINT,
-  channel STRING,
-  ts TIMESTAMP(3),
-  WATERMARK FOR ts AS ts - INTERVAL '4' SECOND
+CREATE TABLE order_lines (
+  order_id BIGINT,
+  product STRING,
+  total DECIMAL(20, 2),
+  status STRING,
+  PRIMARY KEY (order_id) NOT ENFORCED
 ) WITH (
-  'connector' = 'filesystem',
-  'path' = 'bid',
-  'format' = 'parquet',
-  'source.monitor-interval' = '1s'
+  'connector' = 'iceberg',
+  'catalog-name' = 'demo',
+  'catalog-type' = 'jdbc',
+  'uri' = 'jdbc:sqlite:catalog.db',
+  'warehouse' = 'warehouse',
+  'catalog-database' = 'shop',
+  'format-version' = '2',
+  'write.upsert.enabled' = 'true'
 );
 
-CREATE TABLE auction (
-  id BIGINT,
-  item STRING,
-  seller BIGINT,
-  category BIGINT,
-  PRIMARY KEY (id) NOT ENFORCED
-) WITH (
-  'connector' = 'filesystem',
-  'path' = 'auction',
-  'format' = 'parquet',
-  'source.monitor-interval' = '1s'
-);
-
-CREATE TABLE sales (auction BIGINT, item STRING, price BIGINT)
-WITH ('connector' = 'filesystem', 'path' = 'sales', 'format' = 'parquet');
-
-CREATE TABLE per_minute (
+CREATE TABLE revenue_per_minute (
   window_start TIMESTAMP(3),
   window_end TIMESTAMP(3),
-  bidder BIGINT,
-  bids BIGINT,
-  highest BIGINT
-) WITH ('connector' = 'filesystem', 'path' = 'per_minute', 'format' = 'parquet');
+  payments BIGINT,
+  revenue DECIMAL(38, 2)
+) WITH ('connector' = 'filesystem', 'path' = 'revenue', 'format' = 'parquet');
 
 EXECUTE STATEMENT SET BEGIN
-  INSERT INTO sales
-  SELECT b.auction, a.item, b.price
-  FROM bid AS b JOIN auction AS a ON b.auction = a.id
-  WHERE a.category = 10;
+  INSERT INTO order_lines
+  SELECT o.order_id, p.name, o.quantity * p.price, o.status
+  FROM orders AS o JOIN products AS p ON o.product_id = p.product_id;
 
-  INSERT INTO per_minute
-  SELECT window_start, window_end, bidder, COUNT(*), MAX(price)
-  FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
-  GROUP BY window_start, window_end, bidder;
+  INSERT INTO revenue_per_minute
+  SELECT window_start, window_end, COUNT(*), SUM(amount)
+  FROM TABLE(TUMBLE(TABLE payments, DESCRIPTOR(paid_at), INTERVAL '1' MINUTE))
+  GROUP BY window_start, window_end;
 END;

@@ -1,19 +1,28 @@
 -- A look at what the demo's job has written.
 SET 'execution.runtime-mode' = 'batch';
 
-CREATE TABLE sales (auction BIGINT, item STRING, price BIGINT)
-WITH ('connector' = 'filesystem', 'path' = 'sales', 'format' = 'parquet');
+CREATE TABLE order_lines (
+  order_id BIGINT,
+  product STRING,
+  total DECIMAL(20, 2),
+  status STRING,
+  PRIMARY KEY (order_id) NOT ENFORCED
+) WITH (
+  'connector' = 'iceberg',
+  'catalog-name' = 'demo',
+  'catalog-type' = 'jdbc',
+  'uri' = 'jdbc:sqlite:catalog.db',
+  'warehouse' = 'warehouse',
+  'catalog-database' = 'shop'
+);
 
-CREATE TABLE per_minute (
+CREATE TABLE revenue_per_minute (
   window_start TIMESTAMP(3),
   window_end TIMESTAMP(3),
-  bidder BIGINT,
-  bids BIGINT,
-  highest BIGINT
-) WITH ('connector' = 'filesystem', 'path' = 'per_minute', 'format' = 'parquet');
+  payments BIGINT,
+  revenue DECIMAL(38, 2)
+) WITH ('connector' = 'filesystem', 'path' = 'revenue', 'format' = 'parquet');
 
-SELECT item, COUNT(*) AS bids, MAX(price) AS highest FROM sales GROUP BY item;
+SELECT product, COUNT(*) AS orders, SUM(total) AS total FROM order_lines GROUP BY product;
 
-SELECT window_start, COUNT(*) AS bidders, SUM(bids) AS bids, MAX(highest) AS highest
-FROM per_minute
-GROUP BY window_start;
+SELECT window_start, payments, revenue FROM revenue_per_minute;

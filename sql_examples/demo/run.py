@@ -1,103 +1,171 @@
-"""`make demo`: a live job over files that another process keeps writing, then a look at its result.
+"""`make demo` and `make demo-postgres`: a database's log, joined and windowed, into Iceberg and Parquet.
 
-Three processes: a writer that puts a Parquet file of bids and one of auctions into watched folders
-every half second, as an upstream system would; `flowsql run job.sql`; and this one, which stops the
-job after a while (`flowsql stop --drain`) and shows what it wrote.
+Three processes: a shop that trades (`shop.py`), in files of changes or, with `--postgres`, in a real
+PostgreSQL that this starts; `flowsql run job.sql`, which is killed in the middle and goes on where
+it was; and this one, which ends the job and reads what it wrote, in flowsql and without it.
 """
 
 from __future__ import annotations
 
-import random
+import argparse
+import contextlib
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import duckdb
+import shop
+from pyiceberg.catalog import load_catalog
 
 HERE = Path(__file__).parent
 FLOWSQL = Path(sys.executable).with_name("flowsql")
-ITEMS = ("bicycle", "camera", "lamp", "piano", "stamp")
-SECONDS = 20
-BIDS_A_FILE = 20_000
+# Checkpoints after which the job is killed.
+ENOUGH = 3
 
-
-def write_files(folder: Path, seconds: float) -> None:
-    """Writes files until the time is over; one file stands for ten seconds of event time."""
-    chance = random.Random(7)
-    now = datetime(2026, 1, 1, 10)  # noqa: DTZ001 (event time has no zone)
-    stop = time.monotonic() + seconds
-    number = 0
-    while time.monotonic() < stop:
-        ids = range(number * 50, number * 50 + 50)
-        auctions = pa.table(
-            {
-                "id": pa.array(ids, pa.int64()),
-                "item": [chance.choice(ITEMS) for _ in ids],
-                "seller": pa.array([chance.randrange(100) for _ in ids], pa.int64()),
-                "category": pa.array([chance.randrange(8, 12) for _ in ids], pa.int64()),
-            }
-        )
-        times = sorted(chance.random() for _ in range(BIDS_A_FILE))
-        bids = pa.table(
-            {
-                "auction": pa.array(
-                    [chance.randrange(ids.stop) for _ in times],
-                    pa.int64(),
-                ),
-                "bidder": pa.array([chance.randrange(500) for _ in times], pa.int64()),
-                "price": pa.array([chance.randrange(1, 10_000) for _ in times], pa.int64()),
-                "channel": [chance.choice(("web", "app")) for _ in times],
-                "ts": pa.array(
-                    [now + timedelta(seconds=10 * t) for t in times], pa.timestamp("ms")
-                ),
-            }
-        )
-        for name, table in (("auction", auctions), ("bid", bids)):
-            # A file is seen once it is whole: written under a hidden name, then renamed.
-            hidden = folder / name / f".{number:05}.parquet"
-            pq.write_table(table, hidden)
-            hidden.rename(hidden.with_name(hidden.name[1:]))
-        number += 1
-        now += timedelta(seconds=10)
-        time.sleep(0.5)
-
-
-def ask(folder: Path, *arguments: str) -> str:
-    """What a command says of the running job, below the command."""
-    done = subprocess.run(
-        [FLOWSQL, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    return f"$ flowsql {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+_LINES = """
+SELECT o.order_id, p.name AS product, CAST(o.quantity * p.price AS DECIMAL(20, 2)) AS total, o.status
+FROM orders AS o JOIN products AS p ON o.product_id = p.product_id
+"""
+_REVENUE = """
+SELECT time_bucket(INTERVAL '1 minute', paid_at) AS window_start, COUNT(*) AS payments, SUM(amount) AS revenue
+FROM payments GROUP BY window_start
+"""
 
 
 def main() -> int:
     """Runs the demo; its exit code."""
-    folder = Path(tempfile.mkdtemp(prefix="flowsql-demo-"))
-    for table in ("bid", "auction"):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--postgres", action="store_true", help="a real server, not files")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that the shop trades")
+    parser.add_argument("--folder", type=Path, help="for all of it, empty; else a new one")
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="flowsql-demo-"))
+    source = "postgres.sql" if asked.postgres else "files.sql"
+    text = (HERE / source).read_text(), (HERE / "job.sql").read_text()
+    (folder / "job.sql").write_text("\n".join(text))
+    for table in shop.TABLES:
         (folder / table).mkdir()
-    print(f"data and results in {folder}; the job runs for {SECONDS} s\n", flush=True)
-    with subprocess.Popen([sys.executable, __file__, "--write", folder]) as writer:
-        job = subprocess.Popen([FLOWSQL, "run", HERE / "job.sql"], cwd=folder)
-        time.sleep(SECONDS)
-        # Shown later: the job draws its status line on this terminal as long as it runs.
-        status = ask(folder, "status", "demo")
-        writer.wait()
-        stop = ask(folder, "stop", "--drain", "demo")
-        code = job.wait(timeout=30)
-    print(f"\nmeanwhile, from another process:\n\n{status}\n{stop}", flush=True)
-    print("$ flowsql run look.sql", flush=True)
-    looked = subprocess.run([FLOWSQL, "run", HERE / "look.sql"], cwd=folder, check=False)
-    print(f"\ndata, results and checkpoints are still there: {folder}")
-    print(f"when you have seen enough: rm -r {folder}")
-    return code or looked.returncode
+    _say(f"A shop trades for {asked.seconds:.0f} s; data, results and state are in {folder}.")
+    with _database() if asked.postgres else contextlib.nullcontext("") as dsn:
+        command = [sys.executable, HERE / "shop.py", folder, str(asked.seconds)]
+        with subprocess.Popen([*command, dsn] if dsn else command) as trading:
+            code = _run(folder, trading)
+    if code == 0:
+        _look(folder)
+        code = _compare(folder)
+    _say(f"When you have seen enough: rm -r {folder}")
+    return code
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[str]:
+    """A PostgreSQL server with the shop's tables; the job learns of it by the environment."""
+    sys.path.insert(0, str(HERE.parents[1]))
+    from tests.services.postgres import PostgresServer  # noqa: PLC0415 - not for the other demo
+
+    with PostgresServer(15) as server:
+        with server.connect() as connection:
+            shop.make_tables(connection)
+        os.environ |= {"PG_PORT": str(server.port), "PG_PASSWORD": "secret"}
+        yield server.dsn()
+
+
+def _run(folder: Path, trading: subprocess.Popen[bytes]) -> int:
+    """The job, killed once, until the shop has closed and all is written."""
+    with _job(folder) as job:
+        while _checkpoint(folder) < ENOUGH:
+            if job.poll() is not None:
+                return job.returncode
+            time.sleep(0.1)
+    _say("Killed (kill -9) in the middle of its work. Once more: it goes on where it was.")
+    with _job(folder) as job:
+        trading.wait()
+        while _differences(folder, "FROM lines", _LINES)[1]:
+            if job.poll() is not None:
+                return job.returncode
+            time.sleep(0.5)
+        # Windows whose minute is not over are written, too.
+        stop = [FLOWSQL, "stop", "--drain", "shop"]
+        while job.poll() is None and _quiet(stop, folder) != 0:
+            time.sleep(0.5)
+        return job.wait(60)
+
+
+def _quiet(command: list[Path | str], folder: Path) -> int:
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode
+
+
+@contextlib.contextmanager
+def _job(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs the job; what still runs in the end is killed."""
+    _say("$ flowsql run job.sql")
+    with subprocess.Popen([FLOWSQL, "run", "job.sql"], cwd=folder) as job:
+        try:
+            yield job
+        finally:
+            job.kill()
+
+
+def _checkpoint(folder: Path) -> int:
+    """The number of the last one."""
+    found = folder.glob(".flowsql/shop/checkpoints/chk-*/manifest.json")
+    return max((int(path.parent.name.removeprefix("chk-")) for path in found), default=0)
+
+
+def _look(folder: Path) -> None:
+    _say("$ flowsql run look.sql")
+    subprocess.run([FLOWSQL, "run", HERE / "look.sql"], cwd=folder, check=True)
+
+
+def _compare(folder: Path) -> int:
+    """What other programs read, beside the same queries over the shop's own tables."""
+    _say("The Iceberg table as pyiceberg reads it, asked in DuckDB:")
+    asked = "SELECT status, COUNT(*) AS orders, SUM(total) AS total FROM lines GROUP BY ALL"
+    print(_other_programs(folder).sql(asked))
+    code = 0
+    for what, found, wanted in (
+        ("order lines in Iceberg", "FROM lines", _LINES),
+        ("minutes in Parquet", "SELECT window_start, payments, revenue FROM revenue", _REVENUE),
+    ):
+        number, differ = _differences(folder, found, wanted)
+        print(f"{number:,} {what}; {differ} differ from the same query over the shop's own tables")
+        code = code or int(differ > 0 or number == 0)
+    return code
+
+
+def _differences(folder: Path, found: str, wanted: str) -> tuple[int, int]:
+    """How many rows were found, and how many of them or of those wanted have no counterpart."""
+    duck = _other_programs(folder)
+    ((number, differ),) = duck.execute(
+        f"SELECT (SELECT COUNT(*) FROM ({found})), COUNT(*) FROM"
+        f" (({found} EXCEPT ALL {wanted}) UNION ALL ({wanted} EXCEPT ALL {found}))"
+    ).fetchall()
+    return number, differ
+
+
+def _other_programs(folder: Path) -> duckdb.DuckDBPyConnection:
+    """DuckDB, with what the job wrote and what the shop's tables hold in the end."""
+    properties = {
+        "uri": f"sqlite:///{folder}/catalog.db",
+        "warehouse": f"file://{folder}/warehouse",
+    }
+    table = load_catalog("demo", type="sql", **properties).load_table("shop.order_lines")
+    duck = duckdb.connect()
+    duck.register("lines", table.scan().to_arrow())
+    for name in shop.TABLES:
+        duck.execute(f"CREATE VIEW {name} AS FROM '{folder}/end/{name}.parquet'")
+    if any(folder.glob("revenue/*.parquet")):
+        duck.execute(f"CREATE VIEW revenue AS FROM '{folder}/revenue/*.parquet'")
+    return duck
+
+
+def _say(text: str) -> None:
+    print(f"\n{text}\n", flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--write"]:
-        write_files(Path(sys.argv[2]), SECONDS - 2)
-    else:
-        sys.exit(main())
+    sys.exit(main())
