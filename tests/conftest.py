@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.services.fixtures import (  # noqa: F401 (fixtures of every test)
@@ -28,6 +29,12 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "support" / "plugin"))
 
 _CASES_LINE = "recorded cases"
+
+# How long examples take to make says how much else the machine does, not what the code is worth.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
