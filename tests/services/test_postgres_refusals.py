@@ -138,6 +138,7 @@ def test_refusals_at_the_start(postgres_version: PostgresServer, name: str, foll
         password="s3cret", connect__max_retries="0",
     )  # fmt: skip
     assert "s3cret" not in text
+    assert "Hint: Check 'username'" in text
     refused(
         "id INT, v STRING", "has no publication", ConnectorError,
         debezium__publication__autocreate__mode="disabled",

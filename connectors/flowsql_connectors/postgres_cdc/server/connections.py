@@ -177,6 +177,7 @@ _CURES: Final[Sequence[tuple[str, str]]] = (
     ("could not translate host name", "Check 'hostname'."),
     ("failed to resolve host", "Check 'hostname'."),
     ("FATAL:  database", "Check 'database-name'."),
+    ("FATAL:  role", "Check 'username': a role of that name that may LOGIN must be there."),
     ("timeout expired", "Check 'hostname' and 'port', and that no firewall is in the way."),
     (
         "does not support SSL",
