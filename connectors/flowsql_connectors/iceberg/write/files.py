@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.schema import Schema
 from pyiceberg.typedef import Record
+
+from flowsql.errors import ConnectorError
 
 __all__ = ["FileSettings", "ParquetFile"]
 
@@ -62,6 +65,9 @@ class FileSettings:
 class ParquetFile:
     """A file being written.
 
+    Once something went wrong with it, nobody can tell what it holds: every later call fails, and
+    the rows are written anew behind a restart of the job.
+
     Attributes:
         location: of the file.
         rows: written so far.
@@ -78,6 +84,7 @@ class ParquetFile:
         self.location = location
         self.rows = 0
         self._settings = settings
+        self._lost = False
         self._stream: Any = io.new_output(location).create()
         self._writer = pq.ParquetWriter(
             self._stream,
@@ -93,7 +100,8 @@ class ParquetFile:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """One row group."""
-        self._writer.write_batch(batch, row_group_size=max(1, batch.num_rows))
+        with self._whole():
+            self._writer.write_batch(batch, row_group_size=max(1, batch.num_rows))
         self.rows += batch.num_rows
 
     def close(
@@ -104,9 +112,10 @@ class ParquetFile:
         content: DataFileContent = DataFileContent.DATA,
     ) -> DataFile:
         """The file, complete and durable, as the table is told of it."""
-        self._writer.close()
-        size = self.size
-        self._stream.close()
+        with self._whole():
+            self._writer.close()
+            size = self.size
+            self._stream.close()
         found = data_file_statistics_from_parquet_metadata(
             parquet_metadata=self._writer.writer.metadata,
             stats_columns=compute_statistics_plan(schema, dict(self._settings.metrics)),
@@ -126,7 +135,21 @@ class ParquetFile:
         file.spec_id = spec_id
         return file
 
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        if self._lost:
+            raise ConnectorError(
+                f'"{self.location}" could not be written before, and is lost',
+                hint="Make room or give the right to write; the job's restart writes its rows again.",
+            )
+        try:
+            yield
+        except BaseException:
+            self._lost = True
+            raise
+
     def discard(self) -> None:
         """Let go of the file, which stays behind unfinished."""
         self._writer.is_open = False
-        self._stream.close()
+        with contextlib.suppress(OSError):
+            self._stream.close()

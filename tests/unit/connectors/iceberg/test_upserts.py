@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from flowsql_connectors.iceberg.storage import _LocalOutput
 from pyiceberg.table import Table
 
 from flowsql.errors import ConnectorError
@@ -187,3 +188,31 @@ def test_others_commit_between_the_looking_and_the_commit(
     table.commit()
     table.check()
     assert len(calls) == 3
+
+
+def test_a_disk_that_takes_no_more_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a file is never taken for a whole one; a restart writes the rows again."""
+    table = KeyedTable(tmp_path)
+    table.step(*(("+I", k, "a") for k in range(5)))
+    table.checkpoint()
+    table.step(("+U", 1, "b"), ("-D", 2, None))
+
+    def full(self: _LocalOutput, data: object) -> int:
+        if self.tell():
+            raise OSError(28, "No space left on device")
+        return real(self, data)
+
+    real = _LocalOutput.write
+    with monkeypatch.context() as patch:
+        patch.setattr(_LocalOutput, "write", full)
+        with pytest.raises(ConnectorError, match="No space left on device"):
+            table.prepare()
+    with pytest.raises(ConnectorError, match="could not be written before, and is lost"):
+        table.prepare()
+    table.restart()
+    table.check()
+    table.step(("+U", 1, "b"), ("-D", 2, None))
+    table.checkpoint()
+    table.check()
