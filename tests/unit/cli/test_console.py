@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import sys
 
@@ -38,6 +37,12 @@ def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return made
 
 
+def give_size(monkeypatch: pytest.MonkeyPatch, columns: int, lines: int) -> None:
+    """The terminal is so large, as the environment says."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", str(lines))
+
+
 def test_status_lines_stay_below_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that was printed is taken away with them."""
     terminal = terminal_of(monkeypatch)
@@ -58,7 +63,7 @@ def test_status_lines_stay_below_everything(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_status_line_is_cut_to_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that wraps would not be taken away whole."""
     terminal = terminal_of(monkeypatch)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((11, 5)))
+    give_size(monkeypatch, 11, 5)
     console = Console()
     console.show(["0123456789abc"])
     assert terminal.screen() == ["0123456789"]
@@ -67,7 +72,7 @@ def test_a_status_line_is_cut_to_the_width(monkeypatch: pytest.MonkeyPatch) -> N
 def test_more_lines_than_the_terminal_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has scrolled away could not be taken away."""
     terminal = terminal_of(monkeypatch)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 5)))
+    give_size(monkeypatch, 80, 5)
     console = Console()
     console.show(["a", "b", "c", "d"])
     assert terminal.screen() == ["a", "b", "..."]
@@ -78,11 +83,10 @@ def test_more_lines_than_the_terminal_holds(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_terminal_that_became_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
     """The terminal has wrapped the line: all its rows are taken away."""
     terminal = terminal_of(monkeypatch)
-    size = [80]
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((size[0], 24)))
+    give_size(monkeypatch, 80, 24)
     console = Console()
     console.show(["x" * 70, "y"])
-    size[0] = 30
+    give_size(monkeypatch, 30, 24)
     console.show(["x"])
     assert terminal.getvalue().count("\x1b[F\x1b[2K") == 4
     # A screen that is erased whole comes back in some terminals.
