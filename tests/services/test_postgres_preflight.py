@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import flowsql
 from flowsql.connector import Severity
-from flowsql.errors import ConfigError, FlowSQLError
+from flowsql.errors import ConfigError, ConnectorError, FlowSQLError
 from flowsql.runtime.preflight import Found, Report
 from tests.services.fixtures import POSTGRES_VERSIONS, started
 from tests.services.postgres import PostgresServer
@@ -209,6 +210,24 @@ def test_a_start_that_fails_tells_all(server: PostgresServer, tmp_path: Path) ->
             assert text.count(cure) == 1, text
         assert "secret-word" not in text
         assert not (tmp_path / "jobs").exists()
+
+
+def test_a_start_that_fails_as_the_server_stops(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first thing is told, where the look for others fails as well."""
+
+    def away(*_: object) -> None:
+        raise psycopg.errors.AdminShutdown("terminating connection")
+
+    monkeypatch.setattr("flowsql_connectors.postgres_cdc.preflight._Check.run", away)
+    server.execute("CREATE TABLE shut (id int PRIMARY KEY, v text)")
+    with _session(server) as session:
+        session.execute(f"SET 'execution.checkpointing.dir' = '{tmp_path}/jobs'")
+        _declare(session, "s", "id INT, v STRING", "shut", "reader")
+        job = session.execute("INSERT INTO o SELECT id, v FROM s")
+        with pytest.raises(ConnectorError, match=r"refused a statement|did not create"):
+            job.wait(60)
 
 
 def test_tables_that_a_publication_would_close(server: PostgresServer) -> None:

@@ -117,8 +117,13 @@ def with_all(
     """
     looked = PreflightContext(checkpoints=context.lasting, streaming=context.streaming)
     by_name = {t.name: t for t in tables}
+    try:
+        findings = list(find_obstacles(tables, modes, context.needs, looked))
+    except (FlowSQLError, psycopg.Error):
+        # The server goes away: there is nothing more to tell.
+        return error
     found: list[FlowSQLError] = []
-    for finding in find_obstacles(tables, modes, context.needs, looked):
+    for finding in findings:
         if finding.severity is not Severity.ERROR or finding.fact == error.message:
             continue
         other = ConnectorError(
