@@ -219,18 +219,19 @@ def test_a_snapshot_job_killed_before_its_first_checkpoint(
     table = server_table(server, "id INT, v STRING", name, scan__startup__mode="snapshot")
     slot = table.options["slot.name"]
     killed = follow(table).start()
-    assert _slots(server, name) == [slot]
+    assert slot in _slots(server, name)
     if moved:
         server.execute(f"SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")
     again = follow(table).start()
     assert any("is there already" in told for told in again.told) is moved
     again.until(lambda f: f.source.complete and len(f.changes) == 3)
     again.source.end()
-    assert _slots(server, name) == ([slot] if moved else [])
+    assert (slot in _slots(server, name)) is moved
     assert len(_left(server, name)) == moved
     again.kill()
     killed.kill()
-    assert (_slots(server, name), _left(server, name)) == ([], [])
+    assert slot not in _slots(server, name)
+    assert _left(server, name) == []
 
 
 def test_a_snapshot_job_that_has_to_do_without_its_slot(
@@ -248,5 +249,6 @@ def test_a_snapshot_job_that_has_to_do_without_its_slot(
     )
     follower.start()
     assert any("could not go on, but would begin anew: the conn" in t for t in follower.told)
-    assert (_slots(postgres, name), _left(postgres, name)) == ([], [])
+    assert f"slot_{name}" not in _slots(postgres, name)
+    assert _left(postgres, name) == []
     follower.until_holds(postgres, name)
