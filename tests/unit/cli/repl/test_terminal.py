@@ -128,9 +128,9 @@ def test_ctrl_c_ends_the_live_table(terminal: Terminal) -> None:
     """It leaves what was seen; what stands behind it is run."""
     terminal.run(DATAGEN)
     terminal.run("SELECT COUNT(*) AS n FROM g; SELECT 40 + 2 AS a;")
-    terminal.wait("rows 1-1 of 1")
+    terminal.wait("q leave")
     terminal.press("\x03")
-    terminal.wait("1 rows so far; the query was ended")
+    terminal.wait("rows so far")
     terminal.wait("| 42 |")
     terminal.run("quit")
     assert terminal.ended() == 0
