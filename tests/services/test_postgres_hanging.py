@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
+from flowsql_connectors.postgres_cdc.server.connections import Server
+from flowsql_connectors.postgres_cdc.server.slots import find_slot
 
+from flowsql.errors import ConnectorError
 from tests.services.fixtures import started
 from tests.services.following import Follow, Follower, make, server_table
 from tests.services.postgres import PostgresServer
@@ -139,6 +142,36 @@ def test_a_transaction_that_is_open_while_the_slot_is_made(
         start.join(60)
         assert not start.is_alive()
     follower.until_holds(server, "t")
+
+
+def test_a_connection_that_is_cut_while_the_slot_is_made(
+    server: PostgresServer, follow: Follow
+) -> None:
+    """It is told as that; and a slot that is being made is not taken for one that is lost."""
+    make(server, "t", rows=3)
+    table = server_table(server, "id INT, v STRING", "t")
+    at = Server(table)
+    with ExitStack() as stack:
+        writer = _Writer(server, stack)
+        asking = stack.enter_context(closing(at.connect()))
+        failed: list[ConnectorError] = []
+
+        def start() -> None:
+            try:
+                follow(table).start()
+            except ConnectorError as error:
+                failed.append(error)
+
+        starting = threading.Thread(target=start, daemon=True)
+        starting.start()
+        _until(lambda: server.execute(_WAITS_FOR.format(writer.xid)))
+        made = find_slot(at, asking, "slot_t")
+        assert made is not None
+        assert made.lost is None
+        assert made.active_pid is not None
+        server.cut_connections("backend_type = 'walsender'")
+        starting.join(60)
+        assert failed[0].message.endswith("ended the connection")
 
 
 def test_what_a_query_makes_for_itself(server: PostgresServer, follow: Follow) -> None:

@@ -129,7 +129,7 @@ class PostgresConnector(Connector):
         try:
             return PostgresSource(tables, modes, position, context)
         except FlowSQLError as error:
-            away = error.message.endswith("does not answer")
+            away = error.message.endswith(("does not answer", "ended the connection"))
             if away or error.final or position is not None or not context.needs:
                 raise
             raise with_all(error, tables, modes, context) from error.__cause__

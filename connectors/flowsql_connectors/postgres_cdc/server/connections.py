@@ -122,7 +122,7 @@ class Server:
             cursor = connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            raise self._of_statement(error) from None
+            raise self.failed(error, "refused a statement") from None
 
     def records(self, connection: Connection, query: Any, *values: Any) -> list[dict[str, Any]]:
         """The rows of a statement by column names; raises ConnectorError."""
@@ -130,13 +130,14 @@ class Server:
             with connection.cursor(row_factory=dict_row) as cursor:
                 return cursor.execute(query, values or None).fetchall()
         except psycopg.Error as error:
-            raise self._of_statement(error) from None
+            raise self.failed(error, "refused a statement") from None
 
-    def _of_statement(self, error: psycopg.Error) -> ConnectorError:
+    def failed(self, error: psycopg.Error, what: str) -> ConnectorError:
+        """Ours for a statement that failed: as told, or as the server went away amid it."""
         gone = isinstance(error, psycopg.OperationalError) and (
             error.sqlstate is None or error.sqlstate.startswith(("57P", "08"))
         )
-        return self.error(error, "ended the connection" if gone else "refused a statement")
+        return self.error(error, "ended the connection" if gone else what)
 
 
 def may_pass(error: psycopg.Error) -> bool:

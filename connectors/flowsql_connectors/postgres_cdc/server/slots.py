@@ -159,7 +159,9 @@ def find_slot(server: Server, connection: Connection, name: str) -> SlotState | 
             final=True,
         )
     lost = row.get("invalidation_reason")
-    if lost is None and (row.get("wal_status") == "lost" or row["confirmed_flush_lsn"] is None):
+    # Without a position and with a reader it is being made.
+    empty = row["confirmed_flush_lsn"] is None and row["active_pid"] is None
+    if lost is None and (row.get("wal_status") == "lost" or empty):
         lost = "wal_removed"
     return SlotState(
         lsn_number(row["confirmed_flush_lsn"] or "0/0"),
@@ -216,7 +218,7 @@ def create_slot(
         cursor = replication.execute(statement.as_bytes(replication))
         row = cursor.fetchone()
     except psycopg.Error as error:
-        raise server.error(error, f'did not create replication slot "{name}"') from None
+        raise server.failed(error, f'did not create replication slot "{name}"') from None
     finally:
         made.set()
     assert row is not None
