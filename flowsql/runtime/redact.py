@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from flowsql.connector import Connector, ConnectorTable
@@ -10,6 +11,7 @@ from flowsql.errors import ConnectorError, FlowSQLError, InternalError, StateErr
 __all__ = ["Redactor"]
 
 _MASK = "'******'"
+_MIN_LENGTH = 4  # a shorter value may be part of any word of a message
 
 
 class Redactor:
@@ -33,14 +35,14 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text with every secret masked."""
         for secret in self._secrets:
-            text = text.replace(secret, _MASK)
+            text = _replaced(text, secret, _MASK)
         return text
 
     def _starred(self, sql: str) -> str:
         """SQL text with as many stars as a secret has characters: positions stay true."""
         for secret in self._secrets:
             for written in (secret.replace("'", "''"), secret):
-                sql = sql.replace(written, "*" * len(written))
+                sql = _replaced(sql, written, "*" * len(written))
         return sql
 
     def error(self, error: BaseException) -> FlowSQLError:
@@ -67,3 +69,10 @@ class Redactor:
             )
         made.__cause__ = error
         return made
+
+
+def _replaced(text: str, secret: str, mask: str) -> str:
+    """The text with the mask for the secret; for a short one only where it is no part of a word."""
+    if len(secret) >= _MIN_LENGTH:
+        return text.replace(secret, mask)
+    return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", lambda _: mask, text)

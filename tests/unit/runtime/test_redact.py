@@ -55,3 +55,14 @@ def test_foreign_exceptions_get_a_class(raised: Exception, kind: type[FlowSQLErr
     made = redactor("s3cret").error(raised)
     assert type(made) is kind
     assert "s3cret" not in str(made)
+
+
+def test_a_short_secret_leaves_the_words_of_a_statement_alone() -> None:
+    """What is to be run in the server must stay what it is, and the secret still be masked."""
+    hint = "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB';"
+    error = ConnectorError("password=x is wrong", detail="'x'", hint=hint, sql="max = 'x'")
+    shown = redactor("x").error(error)
+    assert shown.hint == hint
+    assert shown.message == "password='******' is wrong"
+    assert shown.detail == "''******''"
+    assert shown.sql == "max = '*'"
