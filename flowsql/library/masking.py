@@ -31,6 +31,9 @@ def attach_text(error: FlowSQLError, sql: str) -> FlowSQLError:
         assert part.sql is not None
         part.sql, values = _starred(part.sql, _secret_keys(part.sql))
 
+        # A user or a database may be called as the password is: stars there would tell so.
+        values = {v for v in values if f"'{v}'" not in part.sql}
+
         def star(text: str, values: set[str] = values) -> str:
             for value in values:
                 text = text.replace(value, "******")

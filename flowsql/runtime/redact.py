@@ -23,18 +23,20 @@ class Redactor:
 
     def __init__(self, tables: Iterable[tuple[Connector, ConnectorTable]]) -> None:
         secrets: set[str] = set()
+        plain: set[str] = set()
         for connector, table in tables:
             for option in connector.options:
-                if option.secret and "#" not in option.key:
-                    value = table.options.get(option.key)
-                    if value is not None and str(value):
-                        secrets.add(str(value))
+                value = table.options.get(option.key)
+                if value is not None and str(value) and "#" not in option.key:
+                    (secrets if option.secret else plain).add(str(value))
         # Longest first: one secret may be part of another.
         self._secrets = sorted(secrets, key=len, reverse=True)
+        # A user or a database may be called as the password is: a mask there would tell so.
+        self._in_messages = [s for s in self._secrets if s not in plain]
 
     def text(self, text: str) -> str:
         """The text with every secret masked."""
-        for secret in self._secrets:
+        for secret in self._in_messages:
             text = _replaced(text, secret, _MASK)
         return text
 

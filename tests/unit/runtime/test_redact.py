@@ -66,3 +66,12 @@ def test_a_short_secret_leaves_the_words_of_a_statement_alone() -> None:
     assert shown.message == "password='******' is wrong"
     assert shown.detail == "''******''"
     assert shown.sql == "max = '*'"
+
+
+def test_a_password_that_is_the_users_name_leaves_that_name_alone() -> None:
+    """A mask in its place would say that they are the same."""
+    error = ConnectorError('"ann" could not log in')
+    error.sql = "WITH ('password' = 'ann')"
+    shown = redactor("ann").error(error)
+    assert shown.message == '"ann" could not log in'
+    assert shown.sql == "WITH ('password' = '***')"
