@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowsql.config import Option, OptionType, OptionValues, parse_options
 from flowsql.connector.connector import Connector
-from flowsql.connector.context import Attempt, ConnectorContext
+from flowsql.connector.context import Attempt, ConnectorContext, StartInterrupted
 from flowsql.connector.durable import (
     DurableFile,
     DurableObserver,
@@ -96,6 +96,7 @@ __all__ = [
     "Source",
     "SourceStatus",
     "Split",
+    "StartInterrupted",
     "StateSpec",
     "Taken",
     "ValueRange",

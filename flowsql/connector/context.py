@@ -9,7 +9,11 @@ from pathlib import Path
 from flowsql.changelog import ChangelogMode
 from flowsql.connector.preflight import Needs
 
-__all__ = ["Attempt", "ConnectorContext"]
+__all__ = ["Attempt", "ConnectorContext", "StartInterrupted"]
+
+
+class StartInterrupted(Exception):  # noqa: N818 - not a failure
+    """The job was asked to stop while a start waited for something that may never come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ def _say_nothing(line: str) -> None:
     del line
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class ConnectorContext:
     """Handed to `open_source` and `Sink.open`.
@@ -50,6 +58,8 @@ class ConnectorContext:
             in its server for it goes with it.
         tell: says something that the user should know, a line; called by `open_source`,
             `Source.discover` and `Sink.open` only.
+        stopping: whether the job is asked to stop: what waits for long in a start looks now and
+            then, undoes what it made and raises StartInterrupted; called from any thread.
         needs: full name of a table → what the plan needs of it; for `open_source`.
         sink: which of the job's sinks is opened, stable over restarts; for `Sink.open`.
         mode: what that sink will be given.
@@ -62,6 +72,7 @@ class ConnectorContext:
     streaming: bool = True
     lasting: bool = True
     tell: Callable[[str], None] = _say_nothing
+    stopping: Callable[[], bool] = _never
     needs: Mapping[str, Needs] = field(default_factory=dict)
     sink: str = ""
     mode: ChangelogMode = ChangelogMode.APPEND

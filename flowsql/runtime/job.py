@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowsql.config import EngineSettings
-from flowsql.connector import JSON, Attempt, ConnectorContext
+from flowsql.connector import JSON, Attempt, ConnectorContext, StartInterrupted
 from flowsql.errors import FlowSQLError, StateError
 from flowsql.physical import PhysicalPlan
 from flowsql.physical.specs import Scan
@@ -25,7 +25,7 @@ from flowsql.runtime.log import Line
 from flowsql.runtime.memory import check_state
 from flowsql.runtime.redact import Redactor
 from flowsql.runtime.restart import Restarts, may_pass
-from flowsql.runtime.start import PlanCodec, Start, Starting, latest
+from flowsql.runtime.start import PlanCodec, Start, Starting, latest, without_last_checkpoint
 from flowsql.runtime.status import StatusBoard
 
 if TYPE_CHECKING:
@@ -353,12 +353,15 @@ class Job:
         while True:
             try:
                 self._attempt(plan, start, codec)
+            except StartInterrupted:
+                self.board.state = "stopped"
+                return
             except BaseException as raised:
                 error = self._redactor.error(raised)
                 self._abandon(error)
                 again = self._restart(error, restarts, start)
                 if again is None and self._stop is not None and self._keeps(error):
-                    raise self._without_last_checkpoint(error, start) from raised
+                    raise without_last_checkpoint(self.id, self._folder, start, error) from raised
                 if again is None:
                     self._say_why_not(error, restarts)
                     raise error from raised
@@ -396,26 +399,6 @@ class Job:
     def _keeps(self, error: FlowSQLError) -> bool:
         """Whether it keeps checkpoints, and such an error is what it had no last one for."""
         return self._persistent and may_pass(error)
-
-    def _without_last_checkpoint(self, error: FlowSQLError, start: Start) -> StateError:
-        """What a job that is asked to stop says where it cannot keep its last rows."""
-        detail = "The next start begins anew: there is no checkpoint."
-        if self._folder is not None:
-            try:
-                found = latest(self._folder, start.record.run) or start.checkpoint
-            except StateError as damaged:
-                detail = f"The next start is refused: {damaged.message}."
-            else:
-                if found is not None:
-                    detail = (
-                        f"The next start goes on from checkpoint {found.manifest.checkpoint} at "
-                        f'"{found.folder}", and reads again what came after it.'
-                    )
-        return StateError(
-            f'job "{self.id}" was stopped without a last checkpoint: {error.message}',
-            detail=detail,
-            hint=error.hint,
-        )
 
     def _attempt(self, plan: JobPlan, start: Start, codec: PlanCodec) -> None:
         """From opening to the last commit."""
@@ -482,7 +465,12 @@ class Job:
             plan,
             self._settings,
             ConnectorContext(
-                attempt, spool, files, lasting=self._folder is not None, tell=self._say
+                attempt,
+                spool,
+                files,
+                lasting=self._folder is not None,
+                tell=self._say,
+                stopping=self._stop_event.is_set,
             ),
             pending,
             self._clock,

@@ -25,7 +25,7 @@ from flowsql.runtime.targets import (
     named,
 )
 
-__all__ = ["PlanCodec", "Start", "Starting", "latest"]
+__all__ = ["PlanCodec", "Start", "Starting", "latest", "without_last_checkpoint"]
 
 
 class PlanCodec(Protocol):
@@ -460,3 +460,26 @@ def latest(folder: JobFolder, run: str) -> Checkpoint | None:
             found.check()
             return found
     return None
+
+
+def without_last_checkpoint(
+    job: str, folder: JobFolder | None, start: Start, error: FlowSQLError
+) -> StateError:
+    """What a job that is asked to stop says where an error keeps it from its last checkpoint."""
+    detail = "The next start begins anew: there is no checkpoint."
+    if folder is not None:
+        try:
+            found = latest(folder, start.record.run) or start.checkpoint
+        except StateError as damaged:
+            detail = f"The next start is refused: {damaged.message}."
+        else:
+            if found is not None:
+                detail = (
+                    f"The next start goes on from checkpoint {found.manifest.checkpoint} at "
+                    f'"{found.folder}", and reads again what came after it.'
+                )
+    return StateError(
+        f'job "{job}" was stopped without a last checkpoint: {error.message}',
+        detail=detail,
+        hint=error.hint,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -181,6 +182,41 @@ def _run(server: PostgresServer, name: str, mode: str = "snapshot") -> subproces
             stderr=log,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
+
+
+@pytest.mark.parametrize("reads", ["SELECT id FROM t", _JOB], ids=["query", "job"])
+def test_ctrl_c_while_the_server_waits_for_others(
+    postgres_version: PostgresServer, name: str, reads: str
+) -> None:
+    """A slot is made once all open transactions have ended: a start that waits for that ends."""
+    server = postgres_version
+    make(server, name, rows=3)
+    text = _TABLE.format(port=server.port, name=name, mode="initial")
+    with server.connect(autocommit=False) as other, Path("log").open("wb") as log:
+        other.execute("SELECT txid_current()")
+        started = subprocess.Popen(
+            [sys.executable, "-m", "flowsql.cli.main", "-e", f"{text} {reads}"],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            _until(
+                lambda: (
+                    started.poll() is not None
+                    or b"the transactions that are open" in Path("log").read_bytes()
+                )
+            )
+            assert started.poll() is None, Path("log").read_text()
+            started.send_signal(signal.SIGINT)
+            assert started.wait(60) == 0, Path("log").read_text()
+        finally:
+            started.kill()
+            started.wait()
+        assert _slots(server, name) == []
+        assert _left(server, name) == []
+        other.rollback()
+    said = Path("log").read_text()
+    assert "Error" not in said
 
 
 def test_a_snapshot_job_leaves_nothing(postgres: PostgresServer, name: str) -> None:

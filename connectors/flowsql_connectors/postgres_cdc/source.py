@@ -431,10 +431,10 @@ class PostgresSource(Source):
             if self._mode == "latest-offset":
                 if self._newly_published:
                     # What began before has changes that were not published.
-                    wait_for_running(self._server, self._connection, self._slot, self._context.tell)
+                    wait_for_running(self._server, self._connection, self._slot, self._context)
                 self._start = max(self._start, end_of_log(self._server, self._connection))
             elif snapshot:
-                wait_for_running(self._server, self._connection, self._slot, self._context.tell)
+                wait_for_running(self._server, self._connection, self._slot, self._context)
                 self._take_snapshot()
         self._acknowledged = self._start
         for table in self._tables.values():
@@ -467,7 +467,7 @@ class PostgresSource(Source):
             self._slot,
             temporary=self._temporary,
             export=export,
-            tell=self._context.tell,
+            context=self._context,
         )
 
     def _try_slot(self, replication: Connection) -> bool:
@@ -539,7 +539,7 @@ class PostgresSource(Source):
 
     def _take_snapshot(self) -> None:
         """The snapshot for what is unread, with the bound behind all that it sees."""
-        wait_for_commits(self._server, self._connection, self._hanging, self._context.tell)
+        wait_for_commits(self._server, self._connection, self._hanging, self._context)
         self._hanging = []
         holder = self._hold_snapshot()
         self._snapshots.append(holder.bounded(self._connection))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from flowsql.connector import ConnectorContext, StartInterrupted
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.server.connections import (
     Connection,
@@ -181,7 +181,7 @@ def create_slot(
     *,
     temporary: bool,
     export: bool,
-    tell: Callable[[str], None],
+    context: ConnectorContext,
 ) -> tuple[int, str | None]:
     """A new slot: the log position it starts at, and the snapshot of the tables there.
 
@@ -194,10 +194,11 @@ def create_slot(
         name: of the slot.
         temporary: it is for who makes it alone.
         export: the snapshot is wanted.
-        tell: for people: whose end the server waits for; by another thread.
+        context: told, by another thread, whose end the server waits for.
 
     Raises:
         ConnectorError: the server makes none.
+        StartInterrupted: the job is asked to stop while the server waits.
     """
     how = sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT")
     if (
@@ -212,11 +213,13 @@ def create_slot(
         how,
     )
     made = threading.Event()
-    given = (server, replication.info.backend_pid, name, made, tell)
-    threading.Thread(target=_tell_whom_it_waits_for, args=given, daemon=True).start()
+    given = (server, replication, name, made, context)
+    threading.Thread(target=_look_after, args=given, daemon=True).start()
     try:
         cursor = replication.execute(statement.as_bytes(replication))
         row = cursor.fetchone()
+    except psycopg.errors.QueryCanceled:
+        raise StartInterrupted from None
     except psycopg.Error as error:
         raise server.failed(error, f'did not create replication slot "{name}"') from None
     finally:
@@ -225,25 +228,44 @@ def create_slot(
     return lsn_number(row[1]), row[2]
 
 
-def _tell_whom_it_waits_for(
-    server: Server, pid: int, name: str, made: threading.Event, tell: Callable[[str], None]
+def _look_after(
+    server: Server,
+    replication: Connection,
+    name: str,
+    made: threading.Event,
+    context: ConnectorContext,
 ) -> None:
-    """Once, where a slot is not made at once: a transaction that is open may stay so for days."""
+    """Where a slot is not made at once: a transaction that is open may stay so for days."""
+    told = False
     while not made.wait(_LOOK):
-        with (
-            contextlib.suppress(psycopg.Error, ConnectorError),
-            contextlib.closing(server.open()) as connection,
-        ):
-            found = server.rows(connection, "SELECT unnest(pg_blocking_pids(%s))", pid)
-            known = [reader_of(server, connection, other) for (other,) in found if other]
-            # One that is prepared has no process.
-            who = ", ".join(known) or "one that is prepared (pg_prepared_xacts)"
-            if found and not made.is_set():
-                tell(
-                    f'PostgreSQL server "{server}" makes replication slot "{name}" when the'
-                    f" transactions that are open have ended; it waits for: {who}"
-                )
-                return
+        if context.stopping():
+            with contextlib.suppress(psycopg.Error):
+                replication.cancel_safe(timeout=_LOOK)
+        if not told:
+            with contextlib.suppress(psycopg.Error, ConnectorError):
+                told = _tell_whom_it_waits_for(server, replication, name, made, context)
+
+
+def _tell_whom_it_waits_for(
+    server: Server,
+    replication: Connection,
+    name: str,
+    made: threading.Event,
+    context: ConnectorContext,
+) -> bool:
+    """Whether it waits for anybody."""
+    pid = replication.info.backend_pid
+    with contextlib.closing(server.open()) as connection:
+        found = server.rows(connection, "SELECT unnest(pg_blocking_pids(%s))", pid)
+        known = [reader_of(server, connection, other) for (other,) in found if other]
+    # One that is prepared has no process.
+    who = ", ".join(known) or "one that is prepared (pg_prepared_xacts)"
+    if found and not made.is_set():
+        context.tell(
+            f'PostgreSQL server "{server}" makes replication slot "{name}" when the'
+            f" transactions that are open have ended; it waits for: {who}"
+        )
+    return bool(found)
 
 
 def is_standby(server: Server, connection: Connection) -> bool:

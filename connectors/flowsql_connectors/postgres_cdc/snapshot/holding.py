@@ -9,6 +9,7 @@ from typing import Final
 
 from psycopg import sql
 
+from flowsql.connector import ConnectorContext, StartInterrupted
 from flowsql.errors import ConnectorError
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server, lsn_number
 from flowsql_connectors.postgres_cdc.server.slots import is_standby
@@ -109,7 +110,7 @@ class Exported:
 
 
 def wait_for_running(
-    server: Server, connection: Connection, slot: str, tell: Callable[[str], None]
+    server: Server, connection: Connection, slot: str, context: ConnectorContext
 ) -> None:
     """Until no transaction runs that may stand in the log before the slot's position.
 
@@ -119,10 +120,11 @@ def wait_for_running(
         server: where.
         connection: to it, that commits by itself.
         slot: that is there.
-        tell: for people, where it takes time.
+        context: told where it takes time.
 
     Raises:
         ConnectorError: they are open for more than a minute.
+        StartInterrupted: the job is asked to stop.
     """
     if is_standby(server, connection):
         # Where the rows are wanted as well that is refused.
@@ -133,10 +135,9 @@ def wait_for_running(
     highest = int(text)
     _wait(
         lambda: int(_current_snapshot(server, connection).split(":")[0]) >= highest,
-        lambda: tell(
-            f'PostgreSQL server "{server}" has open transactions: a first start on a slot that is'
-            " there waits for their end"
-        ),
+        context,
+        f'PostgreSQL server "{server}" has open transactions: a first start on a slot that is'
+        " there waits for their end",
         ConnectorError(
             f'transactions of PostgreSQL server "{server}" have been open for more than a'
             " minute, and a first start on a slot that is there waits for them",
@@ -147,7 +148,7 @@ def wait_for_running(
 
 
 def wait_for_commits(
-    server: Server, connection: Connection, hanging: Collection[int], tell: Callable[[str], None]
+    server: Server, connection: Connection, hanging: Collection[int], context: ConnectorContext
 ) -> None:
     """Until everybody sees what only a slot's own snapshot saw.
 
@@ -155,17 +156,17 @@ def wait_for_commits(
         server: where.
         connection: to it, that commits by itself.
         hanging: see `Exported`.
-        tell: for people, where it takes time.
+        context: told where it takes time.
 
     Raises:
         ConnectorError: they hang for more than a minute.
+        StartInterrupted: the job is asked to stop.
     """
     _wait(
         lambda: not hanging or _all_seen(server, connection, hanging),
-        lambda: tell(
-            f'PostgreSQL server "{server}" has transactions that wait for a standby since before'
-            " the snapshot of the tables began: it goes on when they are over"
-        ),
+        context,
+        f'PostgreSQL server "{server}" has transactions that wait for a standby since before'
+        " the snapshot of the tables began: it goes on when they are over",
         ConnectorError(
             f'transactions of PostgreSQL server "{server}" have waited for a standby for more'
             " than a minute, and a snapshot that was read in part waits for them",
@@ -175,15 +176,19 @@ def wait_for_commits(
     )
 
 
-def _wait(over: Callable[[], bool], tell: Callable[[], None], error: ConnectorError) -> None:
+def _wait(
+    over: Callable[[], bool], context: ConnectorContext, why: str, error: ConnectorError
+) -> None:
     begun = time.monotonic()
     told = False
     while not over():
         waited = time.monotonic() - begun
         if waited > _RUNNING_PATIENCE:
             raise error
+        if context.stopping():
+            raise StartInterrupted
         if waited > _SHORT and not told:
-            tell()
+            context.tell(why)
             told = True
         time.sleep(0.05)
 
