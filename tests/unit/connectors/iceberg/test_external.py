@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,22 +18,6 @@ from flowsql.errors import ConfigError, ConnectorError, FlowSQLError, SqlError
 from flowsql.session import Session
 
 from .lake import Lake
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    """A catalog that others made."""
-    made = Lake(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def session(lake: Lake) -> Session:
-    """In its database `default`."""
-    opened = lake.session()
-    opened.execute("USE CATALOG lake")
-    return opened
 
 
 def rows(session: Session, sql: str) -> list[tuple]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -49,22 +48,6 @@ from .lake import (
     file_of,
     head,
 )
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    """A catalog with a database."""
-    made = Lake(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def session(lake: Lake) -> Session:
-    """In its database."""
-    opened = lake.session()
-    opened.execute("USE CATALOG lake")
-    return opened
 
 
 def ids(session: Session, sql: str) -> list[int]:

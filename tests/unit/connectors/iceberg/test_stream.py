@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,14 +27,6 @@ from .lake import (
     file_of,
     head,
 )
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    """A catalog with a database."""
-    made = Lake(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
