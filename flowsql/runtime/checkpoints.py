@@ -124,6 +124,7 @@ class Checkpointer:
         notify: called by the writing thread when it is over.
         keep: folder for savepoints that are given none; needed where there is a store.
         tell: takes lines for the log, and how important they are.
+        before: of the attempt before in this process: its counts go on.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Checkpointer:
         notify: Callable[[], None],
         keep: Path | None = None,
         tell: Callable[[str, str], None] = lambda *_: None,
+        before: Checkpointer | None = None,
     ) -> None:
         self._execution = execution
         self._attempt = attempt
@@ -159,10 +161,11 @@ class Checkpointer:
         self.store = store
         self.keep = keep
         self.last = last
-        self.completed = 0
-        self.failed = 0
+        self.completed: int = 0 if before is None else before.completed
+        self.failed: int = 0 if before is None else before.failed
         self.requests: list[Request] = []
-        self.summary: JSON = {}
+        self.summary: JSON = {} if before is None else dict(before.summary)
+        self.summary.pop("last_error", None)
 
     # -- when -------------------------------------------------------------------------------
 

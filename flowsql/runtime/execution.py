@@ -27,6 +27,7 @@ from flowsql.errors import DataError, InternalError
 from flowsql.expr import StepClock
 from flowsql.physical.specs import BadRecordPolicy, Scan, Sink
 from flowsql.runtime.clock import Clock, monotonic
+from flowsql.runtime.counts import Counts
 from flowsql.runtime.graph import Build, CollectCall, Graph, JobPlan, build_graph
 from flowsql.runtime.groups import ReaderLimits, SourceGroup, group_name
 from flowsql.runtime.measures import Durations
@@ -81,10 +82,12 @@ class Execution:
         step_number: of the last step.
         over: nothing is left: every source is read to its end, and time with it.
         committed: sink that keeps a marker → the last checkpoint of this job committed to it.
+        before: what earlier attempts of the process counted.
     """
 
-    def __init__(self, given: Surroundings) -> None:
+    def __init__(self, given: Surroundings, before: Counts | None = None) -> None:
         self._given = given
+        self.before = before or {}
         self.ready = threading.Condition()
         self.step_number = 0
         self.over = False

@@ -412,7 +412,8 @@ class Job:
             folder.store.clean(start.checkpoint)
         else:
             self.board.begun(attempt)
-        execution = Execution(self._surroundings(plan, attempt))
+        before = None if self._execution is None else self.board.counts(self._execution)
+        execution = Execution(self._surroundings(plan, attempt), before)
         self._execution = execution
         try:
             execution.open(start.checkpoint)
@@ -427,9 +428,10 @@ class Job:
                 notify=execution.wake,
                 keep=self._kept_in(),
                 tell=self._say,
+                before=self._checkpointer,
             )
             first = not self.board.opened
-            self.board.started()
+            self.board.started(execution)
             if first:
                 self.on_start()
                 if start.notice:

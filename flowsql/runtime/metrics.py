@@ -37,8 +37,8 @@ NAMES: Final = {
     "restarts": "restarts after failures, by this process",
     "metrics": "address at which Prometheus finds these numbers, where `metrics.port` is set",
     "step": "number of the last step",
-    "rows_in": "rows read by this attempt",
-    "rows_out": "rows given to sinks by this attempt",
+    "rows_in": "rows read by this process; what is read again after a restart counts again",
+    "rows_out": "rows given to sinks by this process",
     "bytes_in": "size of the rows read, as Arrow keeps them",
     "bytes_out": "size of the rows given to sinks, as Arrow keeps them",
     "rows_in_per_second": "over the last seconds",
@@ -57,10 +57,11 @@ NAMES: Final = {
     "memory": "bytes by owner: `state` tables, `queues` of rows read ahead, `output` of the running step, `readers` in processes of their own; "
     "`arrow` and `process`, all of it, are of the whole process",
     "memory_limit": "`memory.process`",
-    "late_rows": "rows that came after their time",
+    "late_rows": "rows that came after their time; like the next two it goes on from a checkpoint",
     "bad_records": "records that could not be decoded",
     "orphan_retractions": "retractions of rows that state does not hold",
-    "checkpoint": "the last checkpoint: number, age, duration, bytes; how many were completed and failed by this attempt, how many "
+    "counted": "how many of these three this process found",
+    "checkpoint": "the last checkpoint: number, age, duration, bytes; how many were completed and failed by this process, how many "
     "are being written",
     "pending_rows": "rows held back until a snapshot is consistent",
 }
@@ -224,9 +225,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("flowsql_job_num_bytes_out_total", _C, _JOB, "bytes_out", "Size of the rows given to sinks, as Arrow keeps them.", flink="numBytesOut"),
     Metric("flowsql_job_current_watermark_seconds", _G, _JOB, "watermark", "Lowest event time of the tables that have one, since 1970; none before the first and after the last.", _MS, "currentInputWatermark"),
     Metric("flowsql_job_watermark_lag_seconds", _G, _JOB, "watermark_lag_ms", "How far the watermark is behind the clock.", _MS, "watermarkLag"),
-    Metric("flowsql_job_num_late_records_dropped_total", _C, _JOB, "late_rows", "Rows that came after their time.", flink="numLateRecordsDropped"),
-    Metric("flowsql_job_num_records_in_errors_total", _C, _JOB, "bad_records", "Records that could not be decoded and were left out or set aside.", flink="numRecordsInErrors"),
-    Metric("flowsql_job_num_orphan_retractions_total", _C, _JOB, "orphan_retractions", "Retractions of rows that state does not hold."),
+    Metric("flowsql_job_num_late_records_dropped_total", _C, _JOB, "counted.late_rows", "Rows that came after their time.", flink="numLateRecordsDropped"),
+    Metric("flowsql_job_num_records_in_errors_total", _C, _JOB, "counted.bad_records", "Records that could not be decoded and were left out or set aside.", flink="numRecordsInErrors"),
+    Metric("flowsql_job_num_orphan_retractions_total", _C, _JOB, "counted.orphan_retractions", "Retractions of rows that state does not hold."),
     Metric("flowsql_job_pending_output_records", _G, _JOB, "pending_rows", "Rows held back until a snapshot is consistent."),
     Metric("flowsql_job_number_of_completed_checkpoints_total", _C, _JOB, "checkpoint.completed", "Checkpoints that were completed.", flink="numberOfCompletedCheckpoints"),
     Metric("flowsql_job_number_of_failed_checkpoints_total", _C, _JOB, "checkpoint.failed", "Checkpoints that failed.", flink="numberOfFailedCheckpoints"),

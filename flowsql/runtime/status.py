@@ -12,6 +12,7 @@ from flowsql.connector import JSON, Attempt
 from flowsql.errors import FlowSQLError
 from flowsql.runtime.checkpoints import Checkpointer
 from flowsql.runtime.clock import SystemClock, monotonic
+from flowsql.runtime.counts import KEPT, Counts, counts_of, go_on, since
 from flowsql.runtime.execution import Execution
 from flowsql.runtime.measures import Rate
 from flowsql.runtime.memory import memory_by_owner
@@ -56,6 +57,7 @@ class StatusBoard:
         self.steps = 0
         self.opened = False
         self.ended: str | None = None
+        self._restored: dict[str, int] | None = None
         self.url: str | None = None
 
     def begun(self, attempt: Attempt) -> None:
@@ -64,10 +66,17 @@ class StatusBoard:
         self._rates = (0.0, 0.0)
         self._rate_in, self._rate_out = Rate(), Rate()
 
-    def started(self) -> None:
+    def started(self, execution: Execution) -> None:
         """It was opened."""
+        if not self.opened:
+            found = self._of_execution(execution)
+            self._restored = {key: found[key] for key in KEPT}
         self.opened = True
         self._error = None
+
+    def counts(self, execution: Execution) -> Counts:
+        """What an attempt that is over has counted, with those before it."""
+        return counts_of(self._of_execution(execution), execution.before)
 
     def restarting(self, error: FlowSQLError) -> None:
         """It failed and will be tried again."""
@@ -147,6 +156,8 @@ class StatusBoard:
                 # Amid a long step: a batch job has no other.
                 self._note_rates(execution, now)
             status |= self._of_execution(execution)
+            if self._restored is not None:
+                status["counted"] = since(status, self._restored)
         if checkpointer is not None:
             summary = dict(checkpointer.summary)
             ended = summary.pop("ended", None)
@@ -188,7 +199,7 @@ class StatusBoard:
         for operator in graph.operators:
             for name, count in operator.context.counters.as_dict().items():
                 counters[name] = counters.get(name, 0) + count
-        return {
+        status: JSON = {
             "step": execution.step_number,
             "step_ms": execution.durations.percentiles(),
             "step_seconds": execution.durations.histogram(),
@@ -219,6 +230,8 @@ class StatusBoard:
             "bad_records": execution.bad_records,
             "pending_rows": sum(o.pending.rows for o in graph.outlets if o.pending is not None),
         }
+        go_on(status, execution.before)
+        return status
 
 
 def _times(scans: Iterable[ScanNode]) -> list[int]:
