@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,15 +48,16 @@ def main() -> int:
     source = "postgres.sql" if asked.postgres else "files.sql"
     text = (HERE / source).read_text(), (HERE / "job.sql").read_text()
     (folder / "job.sql").write_text("\n".join(text))
+    shutil.copy(HERE / "look.sql", folder)
     for table in shop.TABLES:
         (folder / table).mkdir()
-    _say(f"A shop trades for {asked.seconds:.0f} s; data, results and state are in {folder}.")
+    _say(f"A shop trades for {asked.seconds:.0f} seconds. All of it is in {folder}")
     with _database() if asked.postgres else contextlib.nullcontext("") as dsn:
         command = [sys.executable, HERE / "shop.py", folder, str(asked.seconds)]
         with subprocess.Popen([*command, dsn] if dsn else command) as trading:
             code = _run(folder, trading)
     if code == 0:
-        _look(folder)
+        _flowsql(folder, "run", "look.sql")
         code = _compare(folder)
     _say(f"When you have seen enough: rm -r {folder}")
     return code
@@ -65,9 +67,14 @@ def main() -> int:
 def _database() -> Iterator[str]:
     """A PostgreSQL server with the shop's tables; the job learns of it by the environment."""
     sys.path.insert(0, str(HERE.parents[1]))
-    from tests.services.postgres import PostgresServer  # noqa: PLC0415 - not for the other demo
+    from tests.services import binaries  # noqa: PLC0415 - not for the other demo
+    from tests.services.postgres import PostgresServer  # noqa: PLC0415
 
-    with PostgresServer(15) as server:
+    try:
+        started = PostgresServer(15)
+    except binaries.ServerUnavailable as reason:
+        sys.exit(f"This needs PostgreSQL 15 (Debian: apt install postgresql-15): {reason}")
+    with started as server:
         with server.connect() as connection:
             shop.make_tables(connection)
         os.environ |= {"PG_PORT": str(server.port), "PG_PASSWORD": "secret"}
@@ -81,7 +88,8 @@ def _run(folder: Path, trading: subprocess.Popen[bytes]) -> int:
             if job.poll() is not None:
                 return job.returncode
             time.sleep(0.1)
-    _say("Killed (kill -9) in the middle of its work. Once more: it goes on where it was.")
+    _say("Killed (kill -9) in the middle of its work.")
+    _flowsql(folder, "status")
     with _job(folder) as job:
         trading.wait()
         while _differences(folder, "FROM lines", _LINES)[1]:
@@ -89,6 +97,7 @@ def _run(folder: Path, trading: subprocess.Popen[bytes]) -> int:
                 return job.returncode
             time.sleep(0.5)
         # Windows whose minute is not over are written, too.
+        _say("The shop has closed, and all is read: flowsql stop --drain shop")
         stop = [FLOWSQL, "stop", "--drain", "shop"]
         while job.poll() is None and _quiet(stop, folder) != 0:
             time.sleep(0.5)
@@ -116,9 +125,9 @@ def _checkpoint(folder: Path) -> int:
     return max((int(path.parent.name.removeprefix("chk-")) for path in found), default=0)
 
 
-def _look(folder: Path) -> None:
-    _say("$ flowsql run look.sql")
-    subprocess.run([FLOWSQL, "run", HERE / "look.sql"], cwd=folder, check=True)
+def _flowsql(folder: Path, *arguments: str) -> None:
+    _say(" ".join(["$ flowsql", *arguments]))
+    subprocess.run([FLOWSQL, *arguments], cwd=folder, check=True)
 
 
 def _compare(folder: Path) -> int:
@@ -132,7 +141,7 @@ def _compare(folder: Path) -> int:
         ("minutes in Parquet", "SELECT window_start, payments, revenue FROM revenue", _REVENUE),
     ):
         number, differ = _differences(folder, found, wanted)
-        print(f"{number:,} {what}; {differ} differ from the same query over the shop's own tables")
+        print(f"{number:,} {what}: {differ} differ from that query over the shop's tables")
         code = code or int(differ > 0 or number == 0)
     return code
 

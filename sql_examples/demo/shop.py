@@ -1,9 +1,10 @@
 """A shop that trades: orders are placed, paid, sent or given up, prices change.
 
-`python shop.py FOLDER SECONDS [DSN]` tells of it in one of two ways, a few hundred changes twice a
-second, the same at each run: as a change log of its database, in messages of Debezium, files in
-`FOLDER/orders`, `FOLDER/products` and `FOLDER/payments`; or, with a DSN, in a PostgreSQL database,
-each half second one transaction. What the tables hold in the end are Parquet files in `FOLDER/end`.
+`python shop.py FOLDER SECONDS [DSN]` tells of its last minutes in fast motion, thousands of changes
+twice a second, the same at each run but for their times, in one of two ways: as a change log of its
+database, in messages of Debezium, files in `FOLDER/orders`, `FOLDER/products` and `FOLDER/payments`;
+or, with a DSN, in a PostgreSQL database, each half second one transaction. What the tables hold in
+the end are Parquet files in `FOLDER/end`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ TABLES = {
 PRODUCTS = ("bicycle", "camera", "lamp", "piano", "stamp", "kettle", "violin", "ladder")
 PAUSE = 0.5  # seconds
 ORDERS_AT_ONCE = 2_000
-OPENED = datetime(2026, 1, 1, 10)  # noqa: DTZ001 (event time has no zone)
+BUSINESS = timedelta(seconds=11)  # between two pauses
 
 _IN_POSTGRES = {
     "int64": "bigint",
@@ -65,22 +66,26 @@ Change = tuple[str, Row | None, Row]
 class _Shop:
     """Its tables by key.
 
+    Args:
+        opened: when it begins to trade, in UTC.
+
     Attributes:
         changes: (table, row before, row) of all that was changed since they were taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opened: datetime) -> None:
         self.rows: dict[str, dict[int, Row]] = {name: {} for name in TABLES}
         self.changes: list[Change] = []
         self._chance = random.Random(7)
-        self._now = OPENED
+        self._now = opened.replace(tzinfo=None)  # the tables' times have no zone
         for number, name in enumerate(PRODUCTS):
             price = Decimal(self._chance.randrange(100, 90_000)) / 100
             self._put("products", {"product_id": number, "name": name, "price": price})
 
     def trade(self) -> None:
-        """Eleven seconds of business."""
+        """A while of business."""
         chance = self._chance
+        end = self._now + BUSINESS
         orders = self.rows["orders"]
         for number in range(len(orders), len(orders) + ORDERS_AT_ONCE):
             order = {
@@ -94,7 +99,7 @@ class _Shop:
         for number in chance.sample(range(len(orders)), ORDERS_AT_ONCE // 2):
             self._now += timedelta(milliseconds=20_000 // ORDERS_AT_ONCE)
             self._go_on(orders[number])
-        self._now += timedelta(seconds=1)
+        self._now = end
         product = self.rows["products"][chance.randrange(len(PRODUCTS))]
         price = product["price"] + Decimal(chance.randrange(-200, 250)) / 100
         self._put("products", {**product, "price": max(Decimal("1.00"), price)})
@@ -179,7 +184,7 @@ def in_postgres(dsn: str) -> Callable[[int, list[Change]], None]:
 
 def main(folder: Path, seconds: float, tell: Callable[[int, list[Change]], None]) -> None:
     """Trade for a while."""
-    shop = _Shop()
+    shop = _Shop(datetime.now(UTC) - seconds / PAUSE * BUSINESS)
     end = time.monotonic() + seconds
     number = 0
     while time.monotonic() < end:

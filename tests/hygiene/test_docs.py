@@ -16,9 +16,11 @@ from flowsql.connector import Connector
 from flowsql.connector.plugins import installed_connectors
 from flowsql.formats import find_format, format_names
 from flowsql.logical import TABLE_OPTIONS
+from tests.support.pages import check_commands, check_statements
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")})
+PYTHON_PAGES = ("concepts", "library", "python-functions")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 
@@ -136,25 +138,22 @@ def test_make_help_names_every_target() -> None:
         assert f"make {target}" in shown
 
 
-def test_the_readme_shows_what_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first example of README.md gives the output that stands there; so does the library's."""
-    text = (ROOT / "README.md").read_text()
-    rows = re.findall(r"(?m)^    (\w+,\d,.*)$", text)
-    (job,) = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    shown, mistaken = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bids.csv").write_text("".join(f"{row}\n" for row in rows))
-    assert shown == _run(job)
-    assert mistaken == _run(job.replace("MAX(price)", "MAX(prise)"))
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert code.rstrip().endswith(f"# {told.stdout.strip()}")
+@pytest.mark.parametrize("page", ["README", "docs/concepts"])
+def test_commands_show_what_happens(page: str, tmp_path: Path) -> None:
+    """With the files that stand there, in the order that they stand in."""
+    check_commands(ROOT / f"{page}.md", tmp_path)
 
 
-@pytest.mark.parametrize("page", ["library", "python-functions"])
-def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["docs/sql", "docs/connectors"])
+def test_statements_show_what_happens(page: str, tmp_path: Path) -> None:
+    """All of the page, run as one file."""
+    check_statements(ROOT / f"{page}.md", tmp_path)
+
+
+@pytest.mark.parametrize("page", ["README", *(f"docs/{page}" for page in PYTHON_PAGES)])
+def test_python_shows_what_happens(page: str, tmp_path: Path) -> None:
     """Its blocks run one after the other and print what stands behind `#` and below them."""
-    text = (ROOT / "docs" / f"{page}.md").read_text()
+    text = (ROOT / f"{page}.md").read_text()
     blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.DOTALL)
     expected = ""
     for kind, block in blocks:
@@ -165,14 +164,3 @@ def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == (expected, "")
-
-
-def _run(job: str) -> str:
-    Path("bids.sql").write_text(job)
-    done = subprocess.run(
-        [Path(sys.executable).with_name("flowsql"), "run", "bids.sql"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout + done.stderr

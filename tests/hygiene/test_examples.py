@@ -76,3 +76,11 @@ def test_an_example_says_what_it_teaches(example: Path) -> None:
     header = [line for line in lines[:12] if line.startswith("--")]
     assert len(header) >= 2
     assert any(f"flowsql run sql_examples/{example.name}" in line for line in header)
+
+
+def test_the_list_has_every_example() -> None:
+    """In order."""
+    listed = re.findall(
+        r"(?m)^\| \[(\S+\.sql)\]", (ROOT / "sql_examples" / "README.md").read_text()
+    )
+    assert listed == [e.name for e in EXAMPLES]
