@@ -24,11 +24,13 @@ class Attempt:
         job: the job's id.
         run: drawn at a fresh start, kept by every resume.
         number: counts the processes that ran this run, from 1.
+        dead: other runs of the job that surely no process goes on with.
     """
 
     job: str
     run: str
     number: int
+    dead: frozenset[str] = frozenset()
 
     def name(self, checkpoint: int) -> str:
         """`<job id>/<run>/<attempt>/<checkpoint>`."""

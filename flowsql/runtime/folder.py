@@ -46,12 +46,19 @@ class JobRecord:
         attempt: how often it was started.
         finished: it is over; the next start is a new run.
         past: runs of this job that are over, oldest first.
+        aside: runs that were left for another one before they were over.
     """
 
     run: str
     attempt: int
     finished: bool = False
     past: list[str] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+
+    @property
+    def dead(self) -> frozenset[str]:
+        """Other runs, which no process goes on with: this folder has one owner."""
+        return frozenset({*self.past, *self.aside} - {self.run})
 
 
 class JobFolder:
@@ -152,6 +159,7 @@ class JobFolder:
     def write_record(self, record: JobRecord) -> None:
         """Replace `job.json`, durably; raises StateError."""
         record.past = record.past[-_KEPT_RUNS:]
+        record.aside = record.aside[-_KEPT_RUNS:]
         temporary = self.path / "job.json.tmp"
         try:
             write_file(temporary, json.dumps(asdict(record)).encode(), mode=0o600)

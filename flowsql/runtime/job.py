@@ -403,7 +403,8 @@ class Job:
     def _attempt(self, plan: JobPlan, start: Start, codec: PlanCodec) -> None:
         """From opening to the last commit."""
         folder = self._folder
-        attempt = Attempt(self.id, start.record.run, start.record.attempt)
+        record = start.record
+        attempt = Attempt(self.id, record.run, record.attempt, record.dead)
         self._resumed = None if start.checkpoint is None else start.checkpoint.manifest.checkpoint
         if folder is not None:
             folder.write_record(start.record)

@@ -164,7 +164,8 @@ class Starting:
             attempt = max(attempt, record.attempt) if record.run == manifest.run else attempt
             if record.finished and record.run not in past and record.run != manifest.run:
                 past = [*past, record.run]
-        resumed = JobRecord(manifest.run, attempt + 1, past=[r for r in past if r != manifest.run])
+        past = [r for r in past if r != manifest.run]
+        resumed = JobRecord(manifest.run, attempt + 1, past=past, aside=self._aside())
         number = manifest.checkpoint
         notice = f'resuming from checkpoint {number} at "{found.folder}"'
         if manifest.job != self._job:
@@ -184,12 +185,17 @@ class Starting:
             return Start(None, first, self._last, plan, self._added())
         if not fresh and not record.finished:
             # Killed before its first checkpoint: the same run begins again.
-            again = JobRecord(record.run, record.attempt + 1, past=record.past)
+            again = JobRecord(record.run, record.attempt + 1, past=record.past, aside=record.aside)
             notice = ["beginning again: it ended before its first checkpoint", self._added()]
             return Start(None, again, self._last, plan, "; ".join(n for n in notice if n))
         past = [*record.past, *([record.run] if record.finished else [])]
-        new = JobRecord(new_run(), 1, past=past)
+        new = JobRecord(new_run(), 1, past=past, aside=self._aside())
         return Start(None, new, self._last, plan, self._new_run_notice(record))
+
+    def _aside(self) -> list[str]:
+        """Runs that nobody goes on with once this start goes on with another one."""
+        record = self._record
+        return [] if record is None else [*(r for r in record.aside if r != record.run), record.run]
 
     def _new_run_notice(self, record: JobRecord) -> str:
         """That everything is read and written once more, and where that can be seen."""

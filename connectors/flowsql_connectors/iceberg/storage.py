@@ -117,8 +117,10 @@ class DurableFileIO(PyArrowFileIO):
         remove(local, missing_ok=False)
 
 
-def list_files(io: PyArrowFileIO, folder: str) -> dict[str, int]:
-    """All files below a folder, by location in the folder's own spelling → bytes; may be empty.
+def list_files(io: PyArrowFileIO, folder: str) -> dict[str, float]:
+    """All files below a folder: location, in the folder's own spelling → when it was changed.
+
+    The times are seconds since 1970. There may be no files.
 
     Raises:
         OSError: it cannot be listed.
@@ -130,7 +132,7 @@ def list_files(io: PyArrowFileIO, folder: str) -> dict[str, int]:
     start = len(path.rstrip("/"))
     head = folder.rstrip("/")
     return {
-        head + info.path[start:]: info.size
+        head + info.path[start:]: info.mtime_ns / 1e9
         for info in found
         if info.type == pyarrow.fs.FileType.File
     }

@@ -42,13 +42,20 @@ class Content:
 
 
 def save(
-    content: Content, metadata: TableMetadata, context: ConnectorContext, stem: str, checkpoint: int
+    content: Content,
+    metadata: TableMetadata,
+    context: ConnectorContext,
+    names: tuple[str, str],
+    checkpoint: int,
 ) -> JSON:
-    """The token of a checkpoint; `stem` begins the names of its files."""
+    """The token of a checkpoint; `names` are the sink's and what those of its files begin with."""
+    sink, stem = names
     attempt = context.attempt
     token: JSON = {
         "format": _FORMAT,
         "connector": "iceberg",
+        "job": attempt.job,
+        "sink": sink,
         "run": attempt.run,
         "checkpoint": checkpoint,
         "table": str(metadata.table_uuid),

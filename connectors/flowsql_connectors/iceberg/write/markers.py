@@ -66,10 +66,12 @@ class Marker:
 def branch_snapshots(metadata: TableMetadata, branch: str) -> Iterator[Snapshot]:
     """The snapshots of a branch, newest first, as far back as they are kept."""
     at = metadata.snapshot_by_name(branch)
+    # The client looks through all of them for one.
+    by_id = {s.snapshot_id: s for s in metadata.snapshots}
     while at is not None:
         yield at
         parent = at.parent_snapshot_id
-        at = None if parent is None else metadata.snapshot_by_id(parent)
+        at = None if parent is None else by_id.get(parent)
 
 
 def last_marker(
@@ -92,9 +94,8 @@ def last_marker(
 def marked_jobs(metadata: TableMetadata, branch: str) -> list[str]:
     """The jobs whose rows a branch has, in order of their names."""
     found = {m.job for s in branch_snapshots(metadata, branch) if (m := _of_snapshot(s))}
-    return sorted(
-        found | {m.job for m in _of_properties(metadata) if last_marker(metadata, branch, m.job)}
-    )
+    others = {m.job for m in _of_properties(metadata)} - found
+    return sorted(found | {job for job in others if last_marker(metadata, branch, job)})
 
 
 def _of_snapshot(snapshot: Snapshot) -> Marker | None:

@@ -5,7 +5,10 @@
 <metadata>/<sink>-<run>-<attempt>-<opening>-<n>-m<k>.avro                  manifests
 <metadata>/snap-<snapshot>-0-<sink>-<run>-<attempt>-<opening>-<n>.avro     lists of manifests
 
-`<sink>` is made of the job's id and the sink's, and holds no hyphen.
+`<sink>` is made of the job's id, the sink's and the table's, and holds no hyphen: several tables
+may share a folder. What is made before there is a table begins with the first two.
+
+A name is never given twice, and so tells a file whatever the spelling of its folder.
 """
 
 from __future__ import annotations
@@ -19,9 +22,20 @@ from typing import Final
 
 from flowsql.connector import Attempt
 
-__all__ = ["FileNames", "attempt_of", "sink_tag"]
+__all__ = [
+    "UNFINISHED",
+    "FileNames",
+    "attempt_of",
+    "base_name",
+    "run_part",
+    "sink_tag",
+    "table_tag",
+]
 
+# Ends the names of metadata that are being written.
+UNFINISHED: Final = ".unfinished"
 _READABLE: Final = 32
+_TABLE: Final = 12
 
 
 def sink_tag(job: str, sink: str) -> str:
@@ -30,12 +44,26 @@ def sink_tag(job: str, sink: str) -> str:
     return f"{re.sub('[^A-Za-z0-9]', '_', job)[:_READABLE]}_{digest}"
 
 
+def table_tag(tag: str, table: str) -> str:
+    """What the names of a sink's files begin with in one table; `table` is its UUID."""
+    return f"{tag}_{re.sub('[^A-Za-z0-9]', '', table)[:_TABLE]}"
+
+
+def run_part(run: str) -> str:
+    """How a run stands in names."""
+    return re.sub("[^A-Za-z0-9]", "_", run)
+
+
+def base_name(location: str) -> str:
+    """The last part of a location."""
+    return location.rpartition("/")[2]
+
+
 class FileNames:
     """Gives names, none twice, however often one process opens the sink."""
 
     def __init__(self, tag: str, attempt: Attempt) -> None:
-        run = re.sub("[^A-Za-z0-9]", "_", attempt.run)
-        self._stem = f"{tag}-{run}-{attempt.number}-{secrets.token_hex(4)}"
+        self._stem = f"{tag}-{run_part(attempt.run)}-{attempt.number}-{secrets.token_hex(4)}"
         self._numbers: Iterator[int] = itertools.count()
 
     def new(self, suffix: str) -> str:
@@ -45,6 +73,6 @@ class FileNames:
 
 def attempt_of(location: str, tag: str) -> tuple[str, int] | None:
     """(run, attempt) of the process that made a file of this sink; None of anybody else's."""
-    name = location.rpartition("/")[2]
+    name = base_name(location)
     found = re.fullmatch(rf"(?:snap-\d+-0-)?{re.escape(tag)}-([^-]+)-(\d+)-.*", name)
     return None if found is None else (found[1], int(found[2]))

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from flowsql.connector import Attempt, Committed, ConnectorTable
+from flowsql.connector import JSON, Attempt, Committed, ConnectorTable
 from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.catalogs import (
     CatalogAddress,
@@ -19,7 +19,7 @@ from flowsql_connectors.iceberg.schema import check_declared, iceberg_schema, pa
 from flowsql_connectors.iceberg.storage import metadata_named
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, commit_delta
 from flowsql_connectors.iceberg.write.markers import Marker, last_marker, marked_jobs
-from flowsql_connectors.iceberg.write.names import FileNames, sink_tag
+from flowsql_connectors.iceberg.write.names import FileNames, sink_tag, table_tag
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -80,7 +80,8 @@ class Target:
         table: as it was known last.
         attempt: whose work this is.
         sink: which of the job's sinks.
-        tag: what the names of its files begin with.
+        sink_tag: what the names of files begin with that are made before there is a table.
+        tag: what the names of its files in this very table begin with.
         names: gives them.
         branch: that is written.
     """
@@ -89,13 +90,16 @@ class Target:
         self.declared = declared
         self.attempt = attempt
         self.sink = sink or declared.name
-        self.tag = sink_tag(attempt.job, self.sink)
-        self.names = FileNames(self.tag, attempt)
+        self.sink_tag = sink_tag(attempt.job, self.sink)
+        # Until it is known which table it is.
+        self.names = FileNames(self.sink_tag, attempt)
         self.branch: str = declared.options["branch"]
         self._address: CatalogAddress = catalog_address(declared.options)
         self._identifier = table_identifier(declared)
         self._catalog: Catalog = open_catalog(self._address, make=True)
         self.table: Table = self._found_or_made()
+        self.tag = table_tag(self.sink_tag, str(self.metadata.table_uuid))
+        self.names = FileNames(self.tag, attempt)
 
     @property
     def metadata(self) -> TableMetadata:
@@ -128,17 +132,22 @@ class Target:
         with telling(self._address, self._catalog, self._identifier):
             yield
 
-    def is_done(self, run: str, checkpoint: int, metadata: TableMetadata | None = None) -> bool:
+    def marker(self, token: JSON) -> Marker:
+        """What says that a token's rows are there.
+
+        A job that goes on from a checkpoint of another one has that one's tokens, which it may
+        have committed itself.
+        """
+        job, sink = token.get("job", self.attempt.job), token.get("sink", self.sink)
+        return Marker(job, token["run"], sink, token["checkpoint"])
+
+    def is_done(self, marker: Marker, metadata: TableMetadata | None = None) -> bool:
         """Whether the table has a checkpoint's rows."""
-        found = last_marker(metadata or self.metadata, self.branch, self.attempt.job, self.sink)
-        return found is not None and found.covers(run, checkpoint)
+        found = last_marker(metadata or self.metadata, self.branch, marker.job, marker.sink)
+        return found is not None and found.covers(marker.run, marker.checkpoint)
 
     def commit(
-        self,
-        delta: Delta,
-        run: str,
-        checkpoint: int,
-        check: Callable[[TableMetadata], None],
+        self, delta: Delta, marker: Marker, check: Callable[[TableMetadata], None]
     ) -> int | None:
         """Commit a checkpoint's files, with its marker.
 
@@ -150,7 +159,6 @@ class Target:
         """
         from pyiceberg.exceptions import CommitFailedException  # noqa: PLC0415 - the client
 
-        marker = Marker(self.attempt.job, run, self.sink, checkpoint)
         marked = Delta(delta.added, delta.removed, delta.replaces, marker.summary)
         with self.telling(), metadata_named(self._unfinished):
             try:
@@ -159,7 +167,7 @@ class Target:
                     marked,
                     check=check,
                     name=lambda: self.names.new(""),
-                    settings=marker.setting(self.tag),
+                    settings=marker.setting(sink_tag(marker.job, marker.sink)),
                     branch=self.branch,
                 )
             except Conflict:

@@ -65,7 +65,8 @@ class IcebergWriter(Writer):
         if not made:
             return None
         stem = self.target.names.new(f"-{checkpoint}")
-        token = content.save(made, self.target.metadata, self.context, stem, checkpoint)
+        names = (self.target.sink, stem)
+        token = content.save(made, self.target.metadata, self.context, names, checkpoint)
         self.taken(made, token)
         return token
 
@@ -73,19 +74,19 @@ class IcebergWriter(Writer):
         target = self.target
         target.refresh()
         check_table(content.checked(token), target)
-        run, checkpoint = token["run"], token["checkpoint"]
+        marker = target.marker(token)
 
         def check(metadata: TableMetadata) -> None:
-            if target.is_done(run, checkpoint, metadata):
+            if target.is_done(marker, metadata):
                 raise Conflict("it is there already")
             self.check(metadata)
 
         for _ in range(_MOST_TRIES):
-            if target.is_done(run, checkpoint):
+            if target.is_done(marker):
                 self.committed(token, None)
                 return
             delta = self.delta(token)
-            if target.commit(delta, run, checkpoint, check) is not None:
+            if target.commit(delta, marker, check) is not None:
                 self.committed(token, delta)
                 return
         raise ConnectorError(

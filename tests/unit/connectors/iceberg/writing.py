@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,28 @@ class KeyedTable:
         writer: the present one.
         rows: what all changes so far amount to.
         kept: what those of the last manifest do.
+
+    Args:
+        root: folder of everything.
+        job, run, dead: whose process it is.
+        after: whose last manifest it goes on from.
+        options: of the table, with underscores.
     """
 
-    def __init__(self, root: Path, *, run: str = "r1", **options: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        job: str = "job",
+        run: str = "r1",
+        dead: Sequence[str] = (),
+        after: KeyedTable | None = None,
+        **options: str,
+    ) -> None:
         self.root = root
+        self._job = job
         self._run = run
+        self._dead = frozenset(dead)
         out = root / "out"
         self.folder = IcebergFolder(out, "t")
         given = {
@@ -61,6 +79,10 @@ class KeyedTable:
         self._tokens: list[dict[str, Any]] = []
         self._segments: Any = None
         self._checkpoint = 0
+        if after is not None:
+            self.kept = dict(after.kept)
+            self._tokens, self._segments = list(after._tokens), after._segments
+            self._checkpoint = after._checkpoint
         self.writer: Writer
         self.store: StateStore
         self.start()
@@ -69,9 +91,8 @@ class KeyedTable:
         """A process, from the last manifest."""
         self._attempt += 1
         context = attempt_context(self.root / "job")
-        context = replace(
-            context, attempt=Attempt("job", self._run, self._attempt), mode=ChangelogMode.UPSERT
-        )
+        attempt = Attempt(self._job, self._run, self._attempt, self._dead)
+        context = replace(context, attempt=attempt, mode=ChangelogMode.UPSERT)
         sink = find_connector("iceberg").sink(self.declared)
         self.writer = sink.open(context, [json.loads(json.dumps(t)) for t in self._tokens])
         self.store = StateStore.open(self.writer.state)
