@@ -2,7 +2,7 @@
 
 Of PostgreSQL, by major version: 15 is Debian's package where it is installed; every other version, and 15 elsewhere, is taken from
 Maven Central once and kept in the user's cache folder (`FLOWSQL_TEST_CACHE` names another).
-So is the REST catalog of Iceberg, which needs Java.
+So are the REST catalog of Iceberg and the metastore of Hive, which need Java.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "binaries",
     "cache_folder",
     "catalog_classes",
+    "metastore_classes",
     "only_one",
 ]
 
@@ -85,24 +86,44 @@ def only_one(folder: Path) -> Iterator[None]:
 
 def catalog_classes() -> str:
     """The class path of `RestCatalog`, the REST catalog of Iceberg's own."""
-    java = Path(__file__).with_name("RestCatalog.java")
-    version = hashlib.sha256(java.read_bytes()).hexdigest()[:12]
     folder = cache_folder() / "iceberg-rest" / _ICEBERG
-    classes = folder / version
     with only_one(folder):
         folder.mkdir(exist_ok=True)
         jar = folder / f"{_CATALOG_JAR}-{_ICEBERG}.jar"
         if not jar.exists():
             with _copied(f"org.apache.iceberg:{_CATALOG_JAR}:{_ICEBERG}", folder) as found:
                 found.rename(jar)
-        if not classes.exists():
-            compiler = shutil.which("javac")
-            if compiler is None:
-                raise ServerUnavailable("javac, which compiles the catalog, is not installed")
+        return _compiled("RestCatalog", str(jar), folder)
+
+
+def metastore_classes() -> str:
+    """The class path of `HiveMetastore`."""
+    wanted = Path(__file__).with_name("metastore.xml")
+    version = hashlib.sha256(wanted.read_bytes()).hexdigest()[:12]
+    folder = cache_folder() / "hive-metastore" / version
+    with only_one(folder):
+        folder.mkdir(exist_ok=True)
+        jars = folder / "jars"
+        if not jars.exists():
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                subprocess.run([compiler, "-cp", jar, "-d", f"{work}/made", java], check=True)
-                Path(work, "made").rename(classes)
-    return f"{jar}:{classes}"
+                shutil.copy(wanted, Path(work, "pom.xml"))
+                _maven(Path(work), "the metastore", "dependency:copy-dependencies")
+                Path(work, "made").rename(jars)
+        return _compiled("HiveMetastore", f"{jars}/*", folder)
+
+
+def _compiled(name: str, jars: str, folder: Path) -> str:
+    """A class of ours with what it needs, as a class path."""
+    java = Path(__file__).with_name(f"{name}.java")
+    classes = folder / hashlib.sha256(java.read_bytes()).hexdigest()[:12]
+    if not classes.exists():
+        compiler = shutil.which("javac")
+        if compiler is None:
+            raise ServerUnavailable(f"javac, which compiles {java.name}, is not installed")
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            subprocess.run([compiler, "-cp", jars, "-d", f"{work}/made", java], check=True)
+            Path(work, "made").rename(classes)
+    return f"{jars}:{classes}"
 
 
 def _fetch(release: str, folder: Path) -> None:
@@ -123,20 +144,22 @@ def _fetch(release: str, folder: Path) -> None:
 @contextmanager
 def _copied(artifact: str, folder: Path) -> Iterator[Path]:
     """A jar of Maven Central, in a folder beside that goes at the end."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        _maven(Path(work), artifact, "dependency:copy", f"-Dartifact={artifact}")
+        yield next(Path(work, "made").glob("*.jar"))
+
+
+def _maven(work: Path, what: str, *asked: str) -> None:
+    """Run Maven in a folder that has no other project than it needs; jars come to `made`."""
     maven = shutil.which("mvn")
     if maven is None:
-        raise ServerUnavailable(f"mvn, which fetches {artifact}, is not installed")
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        asked = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={artifact}"]
-        # Without a work tree around it Maven would look for a project file.
-        done = subprocess.run(
-            [*asked, f"-DoutputDirectory={work}"],
-            cwd=work,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        jars = list(Path(work).glob("*.jar"))
-        if done.returncode or not jars:
-            raise ServerUnavailable(f"could not fetch {artifact}: {done.stdout.strip()[-500:]}")
-        yield jars[0]
+        raise ServerUnavailable(f"mvn, which fetches {what}, is not installed")
+    done = subprocess.run(
+        [maven, "-q", "-B", *asked, f"-DoutputDirectory={work}/made"],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode or not list(Path(work, "made").glob("*.jar")):
+        raise ServerUnavailable(f"could not fetch {what}: {done.stdout.strip()[-500:]}")

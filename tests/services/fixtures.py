@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POSTGRES_VERSIONS",
+    "needing_servers",
     "postgres",
     "postgres_servers",
     "postgres_version",
@@ -29,17 +31,24 @@ POSTGRES_VERSIONS = tuple(
 )
 
 
-def started(version: int, settings: Mapping[str, str] | None = None) -> PostgresServer:
-    """A new server for the caller alone; the test is skipped where this machine cannot have it."""
-    from tests.services.postgres import PostgresServer
-
+@contextmanager
+def needing_servers() -> Iterator[None]:
+    """Where this machine cannot have a server that is asked for within, the test is skipped."""
     try:
-        return PostgresServer(version, settings)
+        yield
     except ServerUnavailable as reason:
         # A change is not accepted without what only a server can tell.
         if os.environ.get("CI"):
             raise
         pytest.skip(str(reason))
+
+
+def started(version: int, settings: Mapping[str, str] | None = None) -> PostgresServer:
+    """A new server for the caller alone."""
+    from tests.services.postgres import PostgresServer
+
+    with needing_servers():
+        return PostgresServer(version, settings)
 
 
 def since(version: int) -> pytest.MarkDecorator:

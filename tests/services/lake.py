@@ -1,75 +1,90 @@
-"""Iceberg's own REST catalog over an S3 server: both on this machine, for one test run."""
+"""Catalogs of Iceberg tables on this machine, each started when it is first asked for.
+
+| kind | is | its files |
+| --- | --- | --- |
+| `rest` | the REST catalog of Iceberg's own | on an S3 server |
+| `hive` | a metastore of Hive | in a folder |
+| `glue` | what stands for Amazon's Glue in the S3 server's program | on the S3 server |
+| `jdbc` | PostgreSQL | on the S3 server |
+"""
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import boto3
 
-from tests.services.binaries import ServerUnavailable, catalog_classes
+from tests.services.binaries import catalog_classes, metastore_classes
+from tests.services.postgres import PostgresServer
+from tests.services.processes import Servant, free_port, java
 
-__all__ = ["LakeServer"]
+__all__ = ["KINDS", "Lake"]
 
-_PATIENCE = 120.0  # seconds
+KINDS = ("rest", "hive", "glue", "jdbc")
+
 _KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "testtest"}
 _BUCKET = "lake"
 
 
-class LakeServer:
-    """A catalog and a bucket, both empty at first.
+class Lake:
+    """An S3 server with one bucket, and the catalogs.
+
+    Args:
+        postgres: starts or gives the server that keeps the `jdbc` catalog.
 
     Raises:
-        ServerUnavailable: Java, or the catalog's classes, are not to be had.
+        ServerUnavailable: at any use, where a server is not to be had.
     """
 
-    def __init__(self) -> None:
-        java = shutil.which("java")
-        if java is None:
-            raise ServerUnavailable("java, which runs the catalog, is not installed")
-        classes = catalog_classes()
-        self._folder = Path(tempfile.mkdtemp(prefix="flowsql-lake-"))
-        self._running: list[subprocess.Popen[bytes]] = []
-        s3, rest = _free_port(), _free_port()
-        self.endpoint = f"http://127.0.0.1:{s3}"
-        self.uri = f"http://127.0.0.1:{rest}"
-        try:
-            self._start([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(s3)])
-            self._wait(self.endpoint)
-            self.bucket().create()
-            arguments = [str(rest), f"s3://{_BUCKET}/warehouse", self.endpoint]
-            self._start(
-                [
-                    java,
-                    "-Xmx384m",
-                    "-XX:TieredStopAtLevel=1",
-                    "-cp",
-                    classes,
-                    "RestCatalog",
-                    *arguments,
-                ]
+    def __init__(self, postgres: Callable[[], PostgresServer]) -> None:
+        self._postgres = postgres
+        self._running: list[Servant] = []
+        self.folder = Path(tempfile.mkdtemp(prefix="flowsql-lake-"))
+
+    def close(self) -> None:
+        """Stop all, and forget what they kept."""
+        for servant in self._running:
+            servant.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def options(self, kind: str) -> dict[str, str]:
+        """WITH of CREATE CATALOG."""
+        given: dict[str, str] = getattr(self, f"_{kind}")
+        return {"type": "iceberg", "catalog-type": kind, **given}
+
+    def properties(self, kind: str) -> dict[str, str]:
+        """For plain pyiceberg."""
+        given = dict(self.options(kind))
+        del given["type"], given["catalog-type"]
+        if kind == "jdbc":
+            given["uri"] = given["uri"].replace(
+                "jdbc:postgresql://", "postgresql+psycopg://postgres@"
             )
-            self._wait(f"{self.uri}/v1/config")
-        except BaseException:
-            self.close()
-            raise
+        return given
+
+    # -- storage ------------------------------------------------------------------------------
+
+    @cached_property
+    def endpoint(self) -> str:
+        """Of S3."""
+        port = free_port()
+        self._start([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
+        found = f"http://127.0.0.1:{port}"
+        boto3.resource("s3", endpoint_url=found, region_name="us-east-1", **_KEYS).create_bucket(
+            Bucket=_BUCKET
+        )
+        return found
 
     @property
-    def options(self) -> dict[str, str]:
-        """WITH of CREATE CATALOG."""
+    def storage(self) -> dict[str, str]:
+        """The options that find S3."""
         return {
-            "type": "iceberg",
-            "catalog-type": "rest",
-            "uri": self.uri,
             "s3.endpoint": self.endpoint,
             "s3.access-key-id": "test",
             "s3.secret-access-key": "testtest",
@@ -77,49 +92,71 @@ class LakeServer:
             "s3.region": "us-east-1",
         }
 
-    def bucket(self) -> boto3.resources.base.ServiceResource:
-        """What is stored."""
-        made = boto3.resource("s3", endpoint_url=self.endpoint, region_name="us-east-1", **_KEYS)
-        return made.Bucket(_BUCKET)
+    def files(self, location: str) -> list[str]:
+        """The locations of all files below one, in its spelling."""
+        if not location.startswith("s3://"):
+            # Hive writes file:/a, others file:///a.
+            folder = "/" + location.removeprefix("file:").lstrip("/")
+            head = location.removesuffix(folder)
+            return [f"{head}{p}" for p in Path(folder).rglob("*") if p.is_file()]
+        bucket, _, below = location.removeprefix("s3://").partition("/")
+        made: Any = boto3.resource(
+            "s3", endpoint_url=self.endpoint, region_name="us-east-1", **_KEYS
+        )
+        found = made.Bucket(bucket).objects.filter(Prefix=f"{below}/")
+        # The client's file system leaves marks of folders.
+        return [f"s3://{bucket}/{o.key}" for o in found if not o.key.endswith("/")]
 
-    def files(self, below: str) -> list[str]:
-        """The names of what is stored below a folder of the warehouse."""
-        return [o.key for o in self.bucket().objects.filter(Prefix=f"warehouse/{below}/")]
+    # -- catalogs -----------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Stop both, and forget what they kept."""
-        for process in self._running:
-            process.send_signal(signal.SIGKILL)
-            process.wait(_PATIENCE)
-        shutil.rmtree(self._folder, ignore_errors=True)
+    @cached_property
+    def rest_port(self) -> int:
+        """Of the REST catalog."""
+        port = free_port()
+        arguments = (str(port), f"s3://{_BUCKET}/rest", self.endpoint)
+        self._start(java(catalog_classes(), "RestCatalog", *arguments), port)
+        return port
 
-    def _start(self, command: Sequence[str]) -> None:
-        # It dies with the tests, however these die.
-        servant = shutil.which("setpriv")
-        prefix = [servant, "--pdeathsig", "KILL"] if servant else []
-        with (self._folder / "server.log").open("ab") as log:
-            self._running.append(
-                subprocess.Popen(
-                    [*prefix, *command],
-                    cwd=self._folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            )
+    @cached_property
+    def _rest(self) -> dict[str, str]:
+        return {"uri": f"http://127.0.0.1:{self.rest_port}", **self.storage}
 
-    def _wait(self, address: str) -> None:
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end and self._running[-1].poll() is None:
-            with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
-                return
-            time.sleep(0.05)
-        log = (self._folder / "server.log").read_text(errors="replace")
-        raise RuntimeError(f"{address} did not answer: {log[-2000:]}")
+    @cached_property
+    def hive_port(self) -> int:
+        """Of the metastore."""
+        port = free_port()
+        arguments = (str(port), f"file://{self.folder}/hive")
+        self._start(java(metastore_classes(), "HiveMetastore", *arguments), port)
+        return port
 
+    @cached_property
+    def _hive(self) -> dict[str, str]:
+        return {
+            "uri": f"thrift://127.0.0.1:{self.hive_port}",
+            "warehouse": f"file://{self.folder}/hive",
+        }
 
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+    @cached_property
+    def _glue(self) -> dict[str, str]:
+        return {
+            "warehouse": f"s3://{_BUCKET}/glue",
+            "glue.endpoint": self.endpoint,
+            "glue.region": "us-east-1",
+            "glue.access-key-id": "test",
+            "glue.secret-access-key": "testtest",
+            **self.storage,
+        }
+
+    @cached_property
+    def _jdbc(self) -> dict[str, str]:
+        server = self._postgres()
+        server.execute("CREATE DATABASE lake")
+        return {
+            "uri": f"jdbc:postgresql://127.0.0.1:{server.port}/lake",
+            "jdbc.user": "postgres",
+            "warehouse": f"s3://{_BUCKET}/jdbc",
+            **self.storage,
+        }
+
+    def _start(self, command: list[str], port: int) -> None:
+        self._running.append(Servant(command, port))

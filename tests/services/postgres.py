@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any, Self
 import psycopg
 
 from tests.services.binaries import binaries
+from tests.services.processes import free_port
 
 __all__ = ["PostgresServer"]
 
@@ -56,7 +56,7 @@ class PostgresServer:
         data: Path | None = None,
     ) -> None:
         self.version = version
-        self.port = _free_port()
+        self.port = free_port()
         self.settings = {**_SETTINGS, **(settings or {})}
         self._bin = binaries(version)
         self._folder = Path(tempfile.mkdtemp(prefix=f"flowsql-postgres-{version}-"))
@@ -267,9 +267,3 @@ def _servant() -> pwd.struct_passwd | None:
 def _children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in found.split()]
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])

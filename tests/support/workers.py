@@ -21,7 +21,7 @@ __all__ = ["Scheduling", "longest_first"]
 _ALONE = "test_every_way_to_run_a_query_agrees"
 
 # Folders whose tests share more than their file does.
-_TOGETHER = ("tests/services/",)
+_TOGETHER = ("tests/services/", "tests/lake/")
 
 # Where the long tests stand, the longest group first.
 _LONG = (
@@ -29,6 +29,7 @@ _LONG = (
     "tests/property/queries/",
     "tests/cases/",
     "tests/recovery/",
+    "tests/lake/",
     "tests/scripts/",
     "tests/property/",
 )

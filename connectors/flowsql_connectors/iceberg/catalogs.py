@@ -37,7 +37,16 @@ __all__ = [
 
 _SQLITE: Final = "jdbc:sqlite:"
 _POSTGRES: Final = "jdbc:postgresql:"
-_PASSED_ON: Final = ("header.#", "rest.#", "s3.#", "client.#", "glue.#", "gcs.#", "adls.#")
+_PASSED_ON: Final = (
+    "header.#",
+    "rest.#",
+    "s3.#",
+    "client.#",
+    "glue.#",
+    "hive.#",
+    "gcs.#",
+    "adls.#",
+)
 _REST_KEYS: Final = ("credential", "token", "oauth2-server-uri", "scope", "audience", "resource")
 _NEEDS_URI: Final = {"rest": "http://host:8181", "hive": "thrift://host:9083"}
 _MOST_LISTED = 10
@@ -265,13 +274,12 @@ def needing_client() -> Iterator[None]:
 
 
 def _connect(address: CatalogAddress) -> Catalog:
-    from pyiceberg.catalog import AVAILABLE_CATALOGS, CatalogType  # noqa: PLC0415 - the client
     from pyiceberg.exceptions import NotInstalledError  # noqa: PLC0415 - the client
 
+    from flowsql_connectors.iceberg.clients import opened  # noqa: PLC0415 - the client
+
     try:
-        # Not by `load_catalog`: it would mix in what stands in files and variables of the user's.
-        properties = {**address.properties, "py-io-impl": _FILE_IO}
-        return AVAILABLE_CATALOGS[CatalogType(address.kind)](address.name, properties)
+        return opened(address.name, address.kind, {**address.properties, "py-io-impl": _FILE_IO})
     except NotInstalledError as error:
         raise _missing(address, error) from None
 

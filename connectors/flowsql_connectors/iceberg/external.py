@@ -233,6 +233,8 @@ class _Catalog(ExternalCatalog):
             catalog.rename_table((*space, name), (*space, new))
 
     def drop_table(self, database: str, name: str) -> None:
+        from flowsql_connectors.iceberg.clients import purge  # noqa: PLC0415 - the client
+
         catalog = open_catalog(self._address)
         identifier = (*namespace_of(database), name)
         with telling(self._address, catalog, identifier):
@@ -241,7 +243,7 @@ class _Catalog(ExternalCatalog):
                 # Others may use its files.
                 catalog.drop_table(identifier)
             else:
-                catalog.purge_table(identifier)
+                purge(catalog, identifier)
 
 
 def _said(database: ExternalDatabase) -> dict[str, str]:

@@ -82,6 +82,11 @@ CATALOG_OPTIONS: Final = (
         "Settings of Glue: `glue.id`, `glue.region`, `glue.endpoint` and others.",
     ),
     Option(
+        "hive.#",
+        OptionType.STRING,
+        "Settings of Hive: `hive.hive2-compatible`, `hive.kerberos-authentication` and others.",
+    ),
+    Option(
         "gcs.oauth2.token", OptionType.STRING, "The token for Google Cloud Storage.", secret=True
     ),
     Option("gcs.#", OptionType.STRING, "Settings of Google Cloud Storage."),

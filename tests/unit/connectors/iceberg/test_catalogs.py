@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,33 +191,32 @@ def test_a_server_that_is_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "pip"),
+    ("options", "lacking"),
     [
-        ({"catalog_type": "glue", "warehouse": "s3://x"}, 'pip install "pyiceberg[glue]"'),
-        ({"catalog_type": "hive", "uri": "thrift://h:1"}, 'pip install "pyiceberg[hive]"'),
+        ({"catalog_type": "glue", "warehouse": "s3://x"}, "boto3"),
+        ({"catalog_type": "hive", "uri": "thrift://h:1"}, "thrift"),
     ],
 )
 def test_a_missing_package_is_named_with_the_line_that_installs_it(
-    options: dict[str, str], pip: str, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, str], lacking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A missing package is named with the line that installs it."""
-    import pyiceberg.catalog as client
-    from pyiceberg.exceptions import NotInstalledError
-
-    def fails(name: str, conf: object) -> None:
-        raise NotInstalledError("not installed")
-
-    kind = client.CatalogType(options["catalog_type"])
-    monkeypatch.setitem(client.AVAILABLE_CATALOGS, kind, fails)
+    kind = options["catalog_type"]
+    for module in (f"pyiceberg.catalog.{kind}", f"flowsql_connectors.iceberg.{kind}"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    for module in [m for m in sys.modules if m.partition(".")[0] == lacking]:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, lacking, None)
     with pytest.raises(ConnectorError) as caught:
         open_catalog(address(**options))
-    assert caught.value.hint == f"Run: {pip}"
+    assert caught.value.hint == f'Run: pip install "pyiceberg[{kind}]"'
 
 
 def test_without_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the client."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setitem(__import__("sys").modules, "pyiceberg.catalog", None)
+    monkeypatch.delitem(sys.modules, "flowsql_connectors.iceberg.clients", raising=False)
+    monkeypatch.setitem(sys.modules, "pyiceberg.catalog", None)
     with pytest.raises(ConnectorError) as caught:
         open_catalog(catalog_address(declared(warehouse=str(tmp_path)).options), make=True)
     assert caught.value.message == 'catalog "demo" needs pyiceberg, which is not installed'
