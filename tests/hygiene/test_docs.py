@@ -16,7 +16,8 @@ from flowsql.connector import Connector
 from flowsql.connector.plugins import installed_connectors
 from flowsql.formats import find_format, format_names
 from flowsql.logical import TABLE_OPTIONS
-from tests.support.pages import check_commands, check_statements
+from flowsql.sql import parse_script
+from tests.support.pages import blocks, check_commands, check_statements
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")})
@@ -150,16 +151,32 @@ def test_statements_show_what_happens(page: str, tmp_path: Path) -> None:
     check_statements(ROOT / f"{page}.md", tmp_path)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_statements_can_be_read(page: Path) -> None:
+    """Also those that need a server, or tables of the reader's own."""
+    for block in blocks(page):
+        if block.kind == "sql":
+            parse_script(block.text)
+
+
+def test_the_first_job_with_postgres_can_be_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tables and its query fit together."""
+    monkeypatch.setenv("DB_PASSWORD", "one")
+    (job,) = [b.text for b in blocks(ROOT / "docs" / "postgres.md") if b.kind == "sql"]
+    with flowsql.connect() as session:
+        assert session.prepare(job)
+
+
 @pytest.mark.parametrize("page", ["README", *(f"docs/{page}" for page in PYTHON_PAGES)])
 def test_python_shows_what_happens(page: str, tmp_path: Path) -> None:
     """Its blocks run one after the other and print what stands behind `#` and below them."""
     text = (ROOT / f"{page}.md").read_text()
-    blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.DOTALL)
+    found = re.findall(r"```(python|text)\n(.*?)```", text, re.DOTALL)
     expected = ""
-    for kind, block in blocks:
+    for kind, block in found:
         shown = re.findall(r"(?m)^ *print\(.*\)  # (.*)$", block)
         expected += block if kind == "text" else "".join(f"{line}\n" for line in shown)
-    code = "\n".join(block for kind, block in blocks if kind == "python")
+    code = "\n".join(block for kind, block in found if kind == "python")
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
