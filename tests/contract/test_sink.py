@@ -173,6 +173,24 @@ def test_two_jobs_do_not_touch_each_other(case: SinkCase) -> None:
     assert pairs([1, 2]) == case.visible()
 
 
+def test_jobs_that_begin_from_one_savepoint(case: SinkCase) -> None:
+    """Its rows are those of the job that took it, which may have committed them meanwhile."""
+    writer = case.open(job="a")
+    writer.write(rows(1, 2))
+    saved = writer.prepare(1)
+    writer.commit(saved)
+    writer.write(rows(3))
+    writer.commit(writer.prepare(2))
+    writer.close()
+    for number, job in enumerate(["b", "c"], 4):
+        heir = case.open(saved, job=job)
+        heir.commit(saved)
+        heir.write(rows(number))
+        heir.commit(heir.prepare(2))
+        heir.close()
+    assert case.visible() == pairs([1, 2, 3, 4, 5])
+
+
 def test_a_foreign_token_is_refused(case: SinkCase) -> None:
     """A token names its connector and its format."""
     writer = case.open()

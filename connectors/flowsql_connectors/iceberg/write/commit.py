@@ -33,7 +33,7 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 
-__all__ = ["Conflict", "Delta", "commit_delta"]
+__all__ = ["Conflict", "Delta", "FilesByManifest", "commit_delta"]
 
 # Java's defaults of `commit.manifest.min-count-to-merge` and `commit.manifest.target-size-bytes`.
 _MERGED: Final = 100
@@ -60,6 +60,25 @@ class Delta:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
+class FilesByManifest:
+    """Which manifest tells of which files: none changes once it is written, so each is read once."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, frozenset[str]] = {}
+
+    def get(self, manifest: str) -> frozenset[str] | None:
+        """The files of a manifest; None where they are not known."""
+        return self._files.get(manifest)
+
+    def note(self, manifest: str, files: Iterable[str]) -> None:
+        """A manifest was read."""
+        self._files[manifest] = frozenset(files)
+
+    def keep(self, manifests: set[str]) -> None:
+        """These are all that the table has."""
+        self._files = {m: found for m, found in self._files.items() if m in manifests}
+
+
 class _DeletesWriter(ManifestWriterV2):
     """A manifest of delete files."""
 
@@ -78,9 +97,11 @@ class _Producer(_FastAppendFiles):
         self,
         transaction: Transaction,
         delta: Delta,
+        *,
         check: Callable[[TableMetadata], None],
         name: Callable[[], str],
         branch: str,
+        holds: FilesByManifest,
     ) -> None:
         super().__init__(
             operation=_operation(delta),
@@ -92,6 +113,7 @@ class _Producer(_FastAppendFiles):
         self._delta = delta
         self._check = check
         self._name = name
+        self._holds = holds
         self._found: list[DataFile] = []
         # Stands in the names of manifests and of their list, where the client has a UUID.
         self.commit_uuid = name()  # type: ignore[assignment]
@@ -108,8 +130,10 @@ class _Producer(_FastAppendFiles):
         self._found = []
         there = self._existing_manifests()
         if self._delta.removed:
-            there = [m for old in there for m in self._without_removed(old)]
-        return self._added() + self._merged(there)
+            there = [self._without_removed(old) for old in there]
+        made = self._added() + self._merged(there)
+        self._holds.keep({m.manifest_path for m in made})
+        return made
 
     def _added(self) -> list[ManifestFile]:
         groups: dict[tuple[int, bool], list[DataFile]] = defaultdict(list)
@@ -123,12 +147,16 @@ class _Producer(_FastAppendFiles):
             made.append(writer.to_manifest_file())
         return made
 
-    def _without_removed(self, manifest: ManifestFile) -> list[ManifestFile]:
+    def _without_removed(self, manifest: ManifestFile) -> ManifestFile:
         """The manifest, written anew if it holds a file that is removed."""
-        entries = self.fetch_manifest_entry(manifest)
         removed = self._delta.removed
+        known = self._holds.get(manifest.manifest_path)
+        if known is not None and removed.isdisjoint(known):
+            return manifest
+        entries = self.fetch_manifest_entry(manifest)
+        self._holds.note(manifest.manifest_path, (e.data_file.file_path for e in entries))
         if not any(e.data_file.file_path in removed for e in entries):
-            return [manifest]
+            return manifest
         deletes = manifest.content == ManifestContent.DELETES
         with self._writer(self.spec(manifest.partition_spec_id), deletes=deletes) as writer:
             for entry in entries:
@@ -136,7 +164,7 @@ class _Producer(_FastAppendFiles):
                 if gone:
                     self._found.append(entry.data_file)
                 (writer.delete if gone else writer.existing)(entry)
-        return [writer.to_manifest_file()]
+        return writer.to_manifest_file()
 
     def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
         """Small manifests made one once there are many."""
@@ -231,6 +259,7 @@ def commit_delta(
     name: Callable[[], str],
     settings: Mapping[str, str],
     branch: str,
+    holds: FilesByManifest | None = None,
 ) -> int:
     """Commit to a branch of the table, as it is known now or as it has become meanwhile.
 
@@ -242,6 +271,7 @@ def commit_delta(
         name: for each attempt's manifests.
         settings: properties that the table gets in the same commit.
         branch: its name.
+        holds: what is known of its manifests from one commit to the next.
 
     Returns:
         The id of the snapshot.
@@ -252,7 +282,9 @@ def commit_delta(
     transaction: Any = table.transaction()
     if settings:
         transaction.set_properties(dict(settings))
-    producer = _Producer(transaction, delta, check, name, branch)
+    producer = _Producer(
+        transaction, delta, check=check, name=name, branch=branch, holds=holds or FilesByManifest()
+    )
     producer.commit()
     transaction.commit_transaction()
     return producer.snapshot_id

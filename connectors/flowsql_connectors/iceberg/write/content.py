@@ -13,12 +13,13 @@ import pyarrow as pa
 from flowsql.connector import JSON, ConnectorContext, fsync_dir, remove, write_file
 from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.write.descriptors import file_json, file_of
+from flowsql_connectors.iceberg.write.markers import Marker
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table.metadata import TableMetadata
 
-__all__ = ["Content", "checked", "forget", "load", "save", "stored_files"]
+__all__ = ["Content", "checked", "forget", "load", "marker_of", "save", "stored_files"]
 
 _FORMAT: Final = 1
 
@@ -42,22 +43,16 @@ class Content:
 
 
 def save(
-    content: Content,
-    metadata: TableMetadata,
-    context: ConnectorContext,
-    names: tuple[str, str],
-    checkpoint: int,
+    content: Content, metadata: TableMetadata, context: ConnectorContext, stem: str, marker: Marker
 ) -> JSON:
-    """The token of a checkpoint; `names` are the sink's and what those of its files begin with."""
-    sink, stem = names
-    attempt = context.attempt
+    """The token of a checkpoint, which `marker` names; `stem` begins the names of its files."""
     token: JSON = {
         "format": _FORMAT,
         "connector": "iceberg",
-        "job": attempt.job,
-        "sink": sink,
-        "run": attempt.run,
-        "checkpoint": checkpoint,
+        "job": marker.job,
+        "run": marker.run,
+        "sink": marker.sink,
+        "checkpoint": marker.checkpoint,
         "table": str(metadata.table_uuid),
     }
     specs, schema = metadata.specs(), metadata.schema()
@@ -98,6 +93,15 @@ def checked(token: JSON) -> JSON:
             detail=f"It was written by {token.get('connector')!r}, format {token.get('format')!r}.",
         )
     return token
+
+
+def marker_of(token: JSON) -> Marker:
+    """What the table's commit of a token says.
+
+    A savepoint may be begun from by a job of another name: its rows stay those of the one that
+    made it, which may have committed them meanwhile.
+    """
+    return Marker(token["job"], token["run"], token["sink"], token["checkpoint"])
 
 
 def load(token: JSON, metadata: TableMetadata, context: ConnectorContext) -> Content:

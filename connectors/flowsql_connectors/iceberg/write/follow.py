@@ -94,9 +94,10 @@ class Follower:
         lost = index.in_files(numbers) if gone else np.zeros(0, np.int64)
         waiting = np.zeros(int(lost.max()) + 1 if len(lost) else 0, np.bool_)
         waiting[lost] = True
+        deleted = self.live.deleted(new, self._target.table.io)
         for location in new:
             number = index.file(location)
-            for positions, keys in self._rows(location):
+            for positions, keys in self._rows(location, deleted.get(location)):
                 claimed = claims.take(keys, location, positions)
                 rest = np.flatnonzero(~claimed)
                 self._place((location, number), positions[rest], keys.take(rest), waiting)
@@ -109,10 +110,9 @@ class Follower:
         index.settle()
         return claims.moved() if gone else None
 
-    def _rows(self, location: str) -> Iterator[tuple[Ints, Keys]]:
-        """Positions and keys of a new file's rows that are not deleted."""
+    def _rows(self, location: str, deleted: Ints | None) -> Iterator[tuple[Ints, Keys]]:
+        """Positions and keys of a new file's rows, without those at positions `deleted`."""
         io = self._target.table.io
-        deleted = self.live.deleted([location], io).get(location)
         for first, columns in self.live.rows(location, self._ids, self._names, io):
             stored = [
                 column if column.type == arrow_type(kind) else column.cast(arrow_type(kind))

@@ -58,36 +58,44 @@ class Marker:
         kept = [self.job, self.run, self.sink, self.checkpoint]
         return {_PROPERTY + tag: json.dumps(kept)}
 
-    def covers(self, run: str, checkpoint: int) -> bool:
-        """Whether that checkpoint's rows are there as well."""
-        return self.run == run and self.checkpoint >= checkpoint
+    def covers(self, other: Marker) -> bool:
+        """Whether the rows of the other one, of the same sink and run, are there as well."""
+        return self.run == other.run and self.checkpoint >= other.checkpoint
 
 
 def branch_snapshots(metadata: TableMetadata, branch: str) -> Iterator[Snapshot]:
     """The snapshots of a branch, newest first, as far back as they are kept."""
+    # The client looks for each among all.
+    known = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
     at = metadata.snapshot_by_name(branch)
-    # The client looks through all of them for one.
-    by_id = {s.snapshot_id: s for s in metadata.snapshots}
     while at is not None:
         yield at
         parent = at.parent_snapshot_id
-        at = None if parent is None else by_id.get(parent)
+        at = None if parent is None else known.get(parent)
 
 
 def last_marker(
-    metadata: TableMetadata, branch: str, job: str, sink: str | None = None
+    metadata: TableMetadata,
+    branch: str,
+    job: str,
+    sink: str | None = None,
+    run: str | None = None,
 ) -> Marker | None:
-    """The newest marker of a job, or of one of its sinks; None where the branch has none."""
+    """The newest marker of a job, or of one of its sinks or runs; None where the branch has none."""
+
+    def wanted(found: Marker) -> bool:
+        return found.job == job and sink in {None, found.sink} and run in {None, found.run}
+
     whole = False
     for snapshot in branch_snapshots(metadata, branch):
-        found = _of_snapshot(snapshot)
-        if found is not None and found.job == job and sink in {None, found.sink}:
-            return found
+        marker = _of_snapshot(snapshot)
+        if marker is not None and wanted(marker):
+            return marker
         whole = snapshot.parent_snapshot_id is None
     # From the first snapshot on there is none: what a property says was rolled back.
     if whole:
         return None
-    kept = [m for m in _of_properties(metadata) if m.job == job and sink in {None, m.sink}]
+    kept = [m for m in _of_properties(metadata) if wanted(m)]
     return max(kept, key=lambda m: m.checkpoint, default=None)
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from flowsql.connector import JSON, Attempt, Committed, ConnectorTable
+from flowsql.connector import Attempt, Committed, ConnectorTable
 from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.catalogs import (
     CatalogAddress,
@@ -17,7 +17,7 @@ from flowsql_connectors.iceberg.catalogs import (
 )
 from flowsql_connectors.iceberg.schema import check_declared, iceberg_schema, partition_spec
 from flowsql_connectors.iceberg.storage import metadata_named
-from flowsql_connectors.iceberg.write.commit import Conflict, Delta, commit_delta
+from flowsql_connectors.iceberg.write.commit import Conflict, Delta, FilesByManifest, commit_delta
 from flowsql_connectors.iceberg.write.markers import Marker, last_marker, marked_jobs
 from flowsql_connectors.iceberg.write.names import FileNames, sink_tag, table_tag
 
@@ -94,6 +94,7 @@ class Target:
         # Until it is known which table it is.
         self.names = FileNames(self.sink_tag, attempt)
         self.branch: str = declared.options["branch"]
+        self._holds = FilesByManifest()
         self._address: CatalogAddress = catalog_address(declared.options)
         self._identifier = table_identifier(declared)
         self._catalog: Catalog = open_catalog(self._address, make=True)
@@ -132,22 +133,35 @@ class Target:
         with telling(self._address, self._catalog, self._identifier):
             yield
 
-    def marker(self, token: JSON) -> Marker:
-        """What says that a token's rows are there.
-
-        A job that goes on from a checkpoint of another one has that one's tokens, which it may
-        have committed itself.
-        """
-        job, sink = token.get("job", self.attempt.job), token.get("sink", self.sink)
-        return Marker(job, token["run"], sink, token["checkpoint"])
-
     def is_done(self, marker: Marker, metadata: TableMetadata | None = None) -> bool:
-        """Whether the table has a checkpoint's rows."""
-        found = last_marker(metadata or self.metadata, self.branch, marker.job, marker.sink)
-        return found is not None and found.covers(marker.run, marker.checkpoint)
+        """Whether the table has a checkpoint's rows.
+
+        Raises:
+            ConnectorError: that cannot be told.
+        """
+        known = metadata or self.metadata
+        job, sink, run = marker.job, marker.sink, marker.run
+        found = last_marker(known, self.branch, job, sink, run)
+        if found is not None:
+            return found.covers(marker)
+        if (job, run) != (self.attempt.job, self.attempt.run):
+            later = last_marker(known, self.branch, job, sink)
+            if later is not None and later.snapshot is None:
+                raise ConnectorError(
+                    f'whether table "{self.declared.name}" has the rows of checkpoint '
+                    f'{marker.checkpoint} of job "{job}", from which this job begins, cannot be told',
+                    detail="A later run of that job wrote the table, and the snapshots before it "
+                    "expired.",
+                    hint="Begin from a checkpoint of the later run, or anew into another table.",
+                    final=True,
+                )
+        return False
 
     def commit(
-        self, delta: Delta, marker: Marker, check: Callable[[TableMetadata], None]
+        self,
+        delta: Delta,
+        marker: Marker,
+        check: Callable[[TableMetadata], None],
     ) -> int | None:
         """Commit a checkpoint's files, with its marker.
 
@@ -169,6 +183,7 @@ class Target:
                     name=lambda: self.names.new(""),
                     settings=marker.setting(sink_tag(marker.job, marker.sink)),
                     branch=self.branch,
+                    holds=self._holds,
                 )
             except Conflict:
                 return None

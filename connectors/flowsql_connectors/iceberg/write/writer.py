@@ -12,6 +12,7 @@ from flowsql_connectors.iceberg.write.arrow import FileForm
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta
 from flowsql_connectors.iceberg.write.content import Content
 from flowsql_connectors.iceberg.write.files import FileSettings
+from flowsql_connectors.iceberg.write.markers import Marker
 from flowsql_connectors.iceberg.write.rows import AppendedRows
 from flowsql_connectors.iceberg.write.target import Target
 
@@ -65,8 +66,9 @@ class IcebergWriter(Writer):
         if not made:
             return None
         stem = self.target.names.new(f"-{checkpoint}")
-        names = (self.target.sink, stem)
-        token = content.save(made, self.target.metadata, self.context, names, checkpoint)
+        attempt = self.target.attempt
+        marker = Marker(attempt.job, attempt.run, self.target.sink, checkpoint)
+        token = content.save(made, self.target.metadata, self.context, stem, marker)
         self.taken(made, token)
         return token
 
@@ -74,7 +76,7 @@ class IcebergWriter(Writer):
         target = self.target
         target.refresh()
         check_table(content.checked(token), target)
-        marker = target.marker(token)
+        marker = content.marker_of(token)
 
         def check(metadata: TableMetadata) -> None:
             if target.is_done(marker, metadata):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from flowsql_connectors.iceberg.storage import _LocalOutput
+from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 
 from flowsql.errors import ConnectorError
@@ -19,7 +22,7 @@ KEYS = 40
 def summary(table: KeyedTable, name: str) -> int:
     """A number of the newest snapshot's summary."""
     found = table.folder.table.current_snapshot().summary
-    return int(found[name])
+    return int(found[name] or 0)
 
 
 def one_step(table: KeyedTable, chance: random.Random) -> None:
@@ -215,4 +218,31 @@ def test_a_disk_that_takes_no_more_loses_nothing(
     table.check()
     table.step(("+U", 1, "b"), ("-D", 2, None))
     table.checkpoint()
+    table.check()
+
+
+def test_a_manifest_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many commits take delete files out: their cost does not follow the table's files."""
+    reads: Counter[str] = Counter()
+    fetch = ManifestFile.fetch_manifest_entry
+
+    def counted(self: ManifestFile, *given: Any, **named: Any) -> Any:
+        reads[self.manifest_path] += 1
+        return fetch(self, *given, **named)
+
+    table = KeyedTable(tmp_path)
+    for file in range(4):
+        table.step(*[("+I", 100 * file + i, "first") for i in range(15)])
+        table.checkpoint()
+    monkeypatch.setattr(ManifestFile, "fetch_manifest_entry", counted)
+    removing = 0
+    for number in range(13):
+        # The tenth deletion in a file takes its older delete files out: in one after the other.
+        keys = [100 * file + number - file for file in range(4) if file <= number]
+        table.step(*[("-D", key, "") for key in keys])
+        table.checkpoint()
+        removing += summary(table, "removed-delete-files") > 0
+    assert removing == 4
+    # Once to see what it holds, and once more where it is written anew.
+    assert max(reads.values()) <= 2
     table.check()
