@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 FLOWSQL = Path(sys.executable).with_name("flowsql")
 # Checkpoints after which the job is killed.
 ENOUGH = 3
+# Seconds after which a job that should long be there is not waited for any more.
+PATIENCE = 60.0
 
 _LINES = """
 SELECT o.order_id, p.name AS product, CAST(o.quantity * p.price AS DECIMAL(20, 2)) AS total, o.status
@@ -84,24 +86,26 @@ def _database() -> Iterator[str]:
 def _run(folder: Path, trading: subprocess.Popen[bytes]) -> int:
     """The job, killed once, until the shop has closed and all is written."""
     with _job(folder) as job:
-        while _checkpoint(folder) < ENOUGH:
-            if job.poll() is not None:
-                return job.returncode
-            time.sleep(0.1)
+        _wait(job, lambda: _checkpoint(folder) >= ENOUGH)
+        if job.poll() is not None:
+            return job.returncode
     _say("Killed (kill -9) in the middle of its work.")
     _flowsql(folder, "status")
     with _job(folder) as job:
         trading.wait()
-        while _differences(folder, "FROM lines", _LINES)[1]:
-            if job.poll() is not None:
-                return job.returncode
-            time.sleep(0.5)
+        _wait(job, lambda: _differences(folder, "FROM lines", _LINES)[1] == 0)
         # Windows whose minute is not over are written, too.
-        _say("The shop has closed, and all is read: flowsql stop --drain shop")
+        _say("The shop has closed: flowsql stop --drain shop")
         stop = [FLOWSQL, "stop", "--drain", "shop"]
-        while job.poll() is None and _quiet(stop, folder) != 0:
-            time.sleep(0.5)
-        return job.wait(60)
+        _wait(job, lambda: _quiet(stop, folder) == 0)
+        return job.wait(PATIENCE)
+
+
+def _wait(job: subprocess.Popen[bytes], done: Callable[[], bool]) -> None:
+    """Until it is done, the job has ended, or patience has: what is wrong is told by what follows."""
+    end = time.monotonic() + PATIENCE
+    while job.poll() is None and time.monotonic() < end and not done():
+        time.sleep(0.2)
 
 
 def _quiet(command: list[Path | str], folder: Path) -> int:
