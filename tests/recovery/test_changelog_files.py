@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import flowsql
-from flowsql.connector import observe_files
-from flowsql.runtime.job import Job
-from tests.recovery.disk import Loss, Recorder, crashes
+from tests.recovery.disk import Loss
+from tests.recovery.jobs.crashed import CrashedJob
 
 CUTS = 120 if os.environ.get("FLOWSQL_TEST_ALL") else 16
 FILES, MESSAGES = 12, 40
@@ -65,14 +63,6 @@ def write_feed(folder: Path) -> Counter:
     return Counter((o, n, totals[o]) for o, n in counts.items())
 
 
-def run(script: str) -> None:
-    """From whatever the disk holds to the end of the feed."""
-    with flowsql.connect() as session:
-        job = session.execute(script)
-        assert isinstance(job, Job)
-        assert job.wait(60)
-
-
 def folded(folder: Path) -> Counter:
     """The table that files of changes come to, read in the order of their names."""
     found: Counter = Counter()
@@ -95,17 +85,9 @@ def test_after_any_crash_the_changes_are_right(
     """No change is lost, none is there twice, and none comes before what it takes away."""
     monkeypatch.setattr("flowsql.runtime.readers._POLL_ROWS", 25)
     disk_root = tmp_path / "disk"
-    disk_root.mkdir()
     expected = write_feed(tmp_path / "feed")
-    script = SCRIPT.format(disk=disk_root, root=tmp_path)
-    recorder = Recorder()
-    with observe_files(recorder):
-        run(script)
-    assert folded(disk_root / "log") == expected
-    assert len(list((disk_root / "log").glob("part-*.json"))) > 3
-    operations = [o for o in recorder.operations if o.path.startswith(str(disk_root))]
-    for crash in crashes(operations, disk_root, loss, CUTS):
-        record = disk_root / "jobs" / "record" / "job.json"
-        if not (record.exists() and json.loads(record.read_text())["finished"]):
-            run(script)
+    job = CrashedJob(SCRIPT.format(disk=disk_root, root=tmp_path), disk_root, "record")
+    for crash in job.crashes(loss, CUTS):
+        job.run_again()
         assert folded(disk_root / "log") == expected, crash
+        assert len(list((disk_root / "log").glob("part-*.json"))) > 3, crash

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-import flowsql
-from flowsql.connector import observe_files
-from flowsql.runtime.job import Job
-from tests.recovery.disk import Loss, Recorder, crashes
+from tests.recovery.disk import Loss
+from tests.recovery.jobs.crashed import CrashedJob
 
 CUTS = 120 if os.environ.get("FLOWSQL_TEST_ALL") else 16
 FILES, ROWS = 8, 60
@@ -51,14 +48,6 @@ def write_feed(folder: Path) -> dict[str, Counter]:
     return hours
 
 
-def run(script: str) -> None:
-    """From whatever the disk holds to the end of the feed."""
-    with flowsql.connect() as session:
-        job = session.execute(script)
-        assert isinstance(job, Job)
-        assert job.wait(60)
-
-
 def rows_of(folder: Path) -> Counter:
     """The rows that a reader finds in a partition."""
     texts = [p.read_text() for p in folder.glob("part-*.csv")]
@@ -77,21 +66,13 @@ def test_a_mark_is_true_after_any_crash(
     """At every moment, and after the restart every partition has its mark."""
     monkeypatch.setattr("flowsql.runtime.readers._POLL_ROWS", 25)
     disk_root = tmp_path / "disk"
-    disk_root.mkdir()
     hours = write_feed(tmp_path / "feed")
-    script = SCRIPT.format(disk=disk_root, root=tmp_path)
-    recorder = Recorder()
-    with observe_files(recorder):
-        run(script)
+    job = CrashedJob(SCRIPT.format(disk=disk_root, root=tmp_path), disk_root, "hours")
     log = disk_root / "log"
-    assert marked(log) == sorted(hours)
-    operations = [o for o in recorder.operations if o.path.startswith(str(disk_root))]
-    for crash in crashes(operations, disk_root, loss, CUTS):
+    for crash in job.crashes(loss, CUTS):
         told = marked(log)
         for hour in told:
             assert rows_of(log / f"h={hour}") == hours[hour], crash
-        record = disk_root / "jobs" / "hours" / "job.json"
-        if not (record.exists() and json.loads(record.read_text())["finished"]):
-            run(script)
+        job.run_again()
         assert marked(log) == sorted(hours), crash
         assert {h: rows_of(log / f"h={h}") for h in hours} == hours, crash

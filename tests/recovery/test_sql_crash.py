@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-import flowsql
-from flowsql.connector import observe_files
-from flowsql.runtime.job import Job
-from tests.recovery.disk import Loss, Recorder, crashes
+from tests.recovery.disk import Loss
+from tests.recovery.jobs.crashed import CrashedJob
 from tests.recovery.jobs.market import Market
 
 CUTS = 150 if os.environ.get("FLOWSQL_TEST_ALL") else 24
 FILES = 40
-
-
-def run(market: Market) -> None:
-    """From whatever the disk holds to the end of the files."""
-    with flowsql.connect() as session:
-        job = session.execute(market.file.read_text())
-        assert isinstance(job, Job)
-        assert job.wait(60)
 
 
 @pytest.mark.parametrize("loss", [Loss.DATA, Loss.ALL])
@@ -40,17 +29,11 @@ def test_after_any_crash_the_tables_are_right(
     text = text.replace(",\n    'source.monitor-interval' = '20 ms'", "")
     for name in ("jobs", "sales", "per_minute"):
         text = text.replace(f"{tmp_path}/{name}'", f"{disk_root}/{name}'")
-    market.file.write_text("SET 'pipeline.step.max-rows' = '100';" + text)
-    recorder = Recorder()
-    with observe_files(recorder):
-        run(market)
-    operations = [o for o in recorder.operations if o.path.startswith(str(disk_root))]
+    job = CrashedJob("SET 'pipeline.step.max-rows' = '100';" + text, disk_root, "market")
     sales, per_minute = market.expected_sales(), market.expected_per_minute(None)
     written = Market(tmp_path)
     written.root = disk_root
-    for crash in crashes(operations, disk_root, loss, CUTS):
-        record = disk_root / "jobs" / "market" / "job.json"
-        if not (record.exists() and json.loads(record.read_text())["finished"]):
-            run(market)
+    for crash in job.crashes(loss, CUTS):
+        job.run_again()
         assert written.sales() == sales, crash
         assert written.per_minute() == per_minute, crash

@@ -25,14 +25,6 @@ CREATE TABLE by_owner (id BIGINT, n BIGINT, balance BIGINT, PRIMARY KEY (id) NOT
 """
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Forks the jobs."""
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
     """Whose owners go to Iceberg."""

@@ -19,14 +19,6 @@ from tests.recovery.jobs.zygote import Zygote
 KILLS = 500 if os.environ.get("FLOWSQL_TEST_ALL") else 50
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Forks the jobs."""
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def market(tmp_path: Path) -> Iterator[Market]:
     """Empty."""

@@ -26,14 +26,6 @@ if os.environ.get("FLOWSQL_TEST_ALL"):
 WANTED = 500
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Forks the jobs."""
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def reader() -> str:
     """Where readers run."""

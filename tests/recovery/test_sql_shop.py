@@ -18,14 +18,6 @@ ROUNDS = 20 if os.environ.get("FLOWSQL_TEST_ALL") else 2
 KILLS = 25
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Forks the jobs."""
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
     """With owners, and an account for most."""

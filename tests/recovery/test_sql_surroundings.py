@@ -22,14 +22,6 @@ from tests.recovery.jobs.zygote import Zygote
 GIVE_UP = ("-D", "restart-strategy.type=none")
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    """Forks the jobs."""
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.close()
-
-
 class Stand:
     """The market with some files in it, and its job."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowsql.connector import ConnectorTable
+from tests.recovery.jobs.fixtures import zygote  # noqa: F401 (a fixture)
 from tests.services.following import Follow, Follower, clean
 from tests.services.postgres import PostgresServer
 

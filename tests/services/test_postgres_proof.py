@@ -11,26 +11,23 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.recovery.jobs.kills import SqlJob, kill_often
+from tests.recovery.jobs.kills import kill_often
 from tests.recovery.jobs.probe import check_paired
-from tests.recovery.jobs.zygote import REPOSITORY, Child, Zygote
+from tests.recovery.jobs.zygote import REPOSITORY, Zygote
 from tests.services.fixtures import started
+from tests.services.plague import LOST, Plague, PlaguedJob, again_until
 from tests.services.postgres import PostgresServer
 from tests.services.proxy import CuttingProxy
 from tests.services.writing import make_tables
@@ -77,11 +74,6 @@ INSERT INTO probe SELECT SUM(balance), SUM(version)
   FROM (SELECT * FROM accounts_a UNION ALL SELECT * FROM accounts_b);
 END;
 """
-# What a run may end with by itself: it was reading the snapshot when the server went away.
-_LOST = (
-    r"server \S+ (cannot be reached|does not answer|ended the (connection|reading of a table)"
-    r"|has let go of the snapshot)"
-)
 
 
 class _World:
@@ -113,20 +105,15 @@ class _World:
              str(_EVERY)],
             cwd=REPOSITORY, stdout=subprocess.PIPE,
         )  # fmt: skip
-        self.faults: Counter[str] = Counter()
-        self.plagued = threading.Event()
-        self.left_alone = threading.Event()
-        self._runs = 0
-        self._over = threading.Event()
-        self._plague = threading.Thread(target=self._be_plagued)
-        self._plague.start()
+        self.plague = Plague(
+            server, proxy, kills=_KILLS, restarts=_RESTARTS, cuts=_CUTS, longest=_LONGEST
+        )
 
     def close(self) -> None:
         """Everything that was started ends."""
         self._writer.kill()
         self._writer.communicate()
-        self._over.set()
-        self._plague.join()
+        self.plague.close()
 
     def stop_writing(self) -> tuple[int, float]:
         """How many transactions it made in how many seconds; the last one is shown as one."""
@@ -137,36 +124,6 @@ class _World:
         # The transactions that overlapped with it may have ended later.
         self.server.execute("CALL keep_busy(0.01, 100, 0, 0)")
         return made, float(out)
-
-    def note_run(self) -> None:
-        """One more was started."""
-        self._runs += 1
-
-    def _be_plagued(self) -> None:
-        """Restarts and cuts in any order: one with every other run, and some once there is one."""
-        chance = random.Random(5)
-        ways = ["fast", "immediate", "kill"]
-        faults = [ways[i % 3] for i in range(_RESTARTS)] + ["cut"] * _CUTS
-        chance.shuffle(faults)
-        early = len(faults) * 2 // 3
-        for number, fault in enumerate(faults):
-            due = 1 + number * _KILLS // early if number < early else sys.maxsize
-            while self._runs < due and not self.left_alone.is_set():
-                if self._over.wait(0.02):
-                    return
-            if self._over.wait(chance.uniform(0, _LONGEST) if number < early else 0.6):
-                return
-            if fault != "cut":
-                self.server.restart(fault)
-            elif number % 2:
-                self.proxy.cut()
-            else:
-                # In the middle of a message, most likely.
-                self.proxy.cut_after(chance.randrange(100_000))
-            self.faults[fault] += 1
-        self.plagued.set()
-        # A server ends with the thread that started it.
-        self._over.wait()
 
     def pairs(self) -> list[tuple[int, str, tuple[Any, ...]]]:
         """(checkpoint, kind, pair) of every change of the probe, in order."""
@@ -217,19 +174,6 @@ def _decimal(value: Any) -> Decimal | None:
     return None if value is None else Decimal(value)
 
 
-class _Job(SqlJob):
-    """Reads in a process of its own, as it does by itself, and in that of the engine in turns."""
-
-    def __init__(self, zygote: Zygote, world: _World) -> None:
-        super().__init__(zygote, world.folder / "job.sql", world.folder / "jobs", "bank")
-        self._world = world
-        self._readers = cycle(["process", "thread"])
-
-    def start(self, *arguments: str, **faults: object) -> Child:
-        self._world.note_run()
-        return super().start("-D", f"pipeline.reader={next(self._readers)}", *arguments, **faults)
-
-
 @pytest.fixture(params=_VERSIONS)
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[_World]:
     """On a server of its own, which restarts."""
@@ -239,31 +183,22 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[_World]:
         made.close()
 
 
-@pytest.fixture
-def zygote(tmp_path: Path) -> Iterator[Zygote]:
-    """Forks the jobs."""
-    folder = tmp_path / "zygote"
-    folder.mkdir()
-    made = Zygote(folder)
-    yield made
-    made.close()
-
-
 @pytest.mark.timeout(300 + 20 * _KILLS)
 def test_whatever_dies_when(
     world: _World, zygote: Zygote, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tables are equal at the end, and no sum was shown that was not that of a commit."""
-    job = _Job(zygote, world)
+    folder = world.folder
+    job = PlaguedJob(world.plague, zygote, folder / "job.sql", folder / "jobs", "bank")
     chance = random.Random(int(os.environ.get("FLOWSQL_SEED") or world.server.version))
-    how: dict[str, Any] = {"longest": _LONGEST, "patient": 0.8, "forgiven": _LOST}
+    how: dict[str, Any] = {"longest": _LONGEST, "patient": 0.8, "forgiven": LOST}
     early = kill_often(job, _KILLS // 2, chance, **how)
     # The rest of them die while only the log is read.
-    _again_until(job, job.start(), lambda: _consistent(job)).kill()
+    again_until(job, job.start(), job.has_snapshot).kill()
     late = kill_often(job, _KILLS - _KILLS // 2, chance, progress=world.shown, **how)
-    world.left_alone.set()
-    child = _again_until(
-        job, job.start(), lambda: world.plagued.is_set() and world.distinct() > _WANTED + 50
+    world.plague.left_alone.set()
+    child = again_until(
+        job, job.start(), lambda: world.plague.over.is_set() and world.distinct() > _WANTED + 50
     )
     made, seconds = world.stop_writing()
     tables = ("accounts_a", "accounts_b", "things")
@@ -285,28 +220,11 @@ def test_whatever_dies_when(
     assert versions[-1] == last
     assert len(set(versions)) >= _WANTED
     job.check_tidy()
-    assert world.faults.total() == _RESTARTS + _CUTS
+    assert world.plague.faults.total() == _RESTARTS + _CUTS
     assert len({*early.resumed, *late.resumed}) >= _KILLS // 10
     with capsys.disabled():
         print(
             f"\n{made} transactions, {made / seconds:.0f} a second; {len(pairs)} pairs,"
-            f" {len(set(versions))} distinct; {dict(world.faults)}; {early}; then {late}"
+            f" {len(set(versions))} distinct; {dict(world.plague.faults)}; {early}; then {late}"
         )
     assert made / seconds >= _LEAST or os.getloadavg()[1] > 4 * (os.cpu_count() or 1)
-
-
-def _consistent(job: SqlJob) -> bool:
-    """Whether a checkpoint was taken behind the snapshot."""
-    manifest = job.manifest()
-    return manifest is not None and all(s["consistent"] for s in manifest.sources.values())
-
-
-def _again_until(job: SqlJob, child: Child, reached: Callable[[], bool]) -> Child:
-    """Wait until `reached()`; a run that lost the server amid the snapshot is followed by another."""
-    end = time.monotonic() + 300
-    while not reached():
-        assert time.monotonic() < end, child.text
-        if child.wait(0.05) is not None:
-            assert re.search(_LOST, child.text), child.text
-            child = job.start()
-    return child

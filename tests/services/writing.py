@@ -12,15 +12,14 @@ changes of every kind, and others in transactions that overlap with all those.
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.services.busy import Busy
 
 __all__ = ["make_tables"]
 
@@ -54,37 +53,23 @@ def make_tables(connection: psycopg.Connection[Any], accounts: int, things: int)
 
 
 class _Writers:
-    """Two connections that are busy until it is over.
+    """What is asked of the server.
 
     Args:
-        dsn: of the server.
         rate: transactions a second.
         large: rows of a large one.
         every: seconds between large ones.
     """
 
-    def __init__(self, dsn: str, rate: float, large: int, every: float) -> None:
-        self._dsn = dsn
+    def __init__(self, rate: float, large: int, every: float) -> None:
         self._rate = rate
         self._large = large
         self._every = every
         self._large_at = time.monotonic() + 1
         self._sizes = -1
-        self._over = False
 
-    def run(self) -> float:
-        """Until SIGTERM; for how many seconds the server was there."""
-        signal.signal(signal.SIGTERM, self._end)
-        other = threading.Thread(target=self._call, args=(lambda: f"CALL linger({_AT_ONCE})",))
-        other.start()
-        there = self._call(self._usual)
-        other.join()
-        return there
-
-    def _end(self, *_: object) -> None:
-        self._over = True
-
-    def _usual(self) -> str:
+    def usual(self) -> str:
+        """Transactions for a while, a large one among them if it is time."""
         large = 0
         if time.monotonic() >= self._large_at:
             large = self._large
@@ -92,27 +77,12 @@ class _Writers:
             self._sizes += 1
         return f"CALL keep_busy({_AT_ONCE}, {self._rate}, {large}, {self._sizes})"
 
-    def _call(self, statement: Callable[[], str]) -> float:
-        connection: psycopg.Connection[Any] | None = None
-        there = 0.0
-        while not self._over:
-            try:
-                if connection is None:
-                    connection = psycopg.connect(self._dsn, autocommit=True, connect_timeout=5)
-                began = time.monotonic()
-                try:
-                    connection.execute(statement().encode())
-                finally:
-                    there += time.monotonic() - began
-            except psycopg.OperationalError:
-                # The server is away.
-                if connection is not None:
-                    connection.close()
-                    connection = None
-                time.sleep(0.05)
-        return there
+    def lingering(self) -> str:
+        """Transactions that stay open for a while."""
+        return f"CALL linger({_AT_ONCE})"
 
 
 if __name__ == "__main__":
     _dsn, _rate, _large, _every = sys.argv[1:]
-    print(_Writers(_dsn, float(_rate), int(_large), float(_every)).run(), flush=True)
+    _writers = _Writers(float(_rate), int(_large), float(_every))
+    print(Busy(_dsn).run(_writers.usual, _writers.lingering), flush=True)

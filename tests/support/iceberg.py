@@ -10,17 +10,18 @@ from pyiceberg.table import Table
 
 
 class IcebergFolder:
-    """The table `default.<name>` of the catalog `lake` in `catalog.db`."""
+    """The table `default.<name>` of a catalog in `catalog.db`."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, catalog: str = "lake") -> None:
         self.folder = folder
         self.name = name
+        self._catalog = catalog
 
     @property
     def catalog(self) -> SqlCatalog:
         """As another program would open it."""
         file = self.folder / "catalog.db"
-        return SqlCatalog("lake", uri=f"sqlite:///{file}", warehouse=str(self.folder))
+        return SqlCatalog(self._catalog, uri=f"sqlite:///{file}", warehouse=str(self.folder))
 
     @property
     def table(self) -> Table | None:

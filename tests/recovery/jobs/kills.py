@@ -10,7 +10,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,34 @@ class Record:
             f"from {len(set(self.resumed))} checkpoints, {self.snapshots} amid a snapshot, {self.failed} failed; "
             f"died at: {spread}"
         )
+
+
+def kill_at_each(
+    job: SqlJob, points: Iterable[str], chance: random.Random, *, forgiven: str | None = None
+) -> Record:
+    """Start the job for each point, and wait until it dies there.
+
+    Args:
+        job: comes to every point again and again, whenever it runs.
+        points: see `Faults`; without a number it dies at one of the first times.
+        chance: says at which.
+        forgiven: a run that fails saying what matches is followed by another.
+    """
+    record = Record()
+    for point in points:
+        while True:
+            number = "" if ":" in point else f":{chance.choice([1, 1, 1, 2, 3])}"
+            child = job.start(kill_at=f"{point}{number}")
+            code = child.wait(120)
+            if code == 1 and forgiven and re.search(forgiven, child.text):
+                record.failed += 1
+                continue
+            assert code is not None, f"it never came to {point}\n{child.text}"
+            assert code == -signal.SIGKILL, f"exit code {code}, waiting for {point}\n{child.text}"
+            break
+        record.note(child)
+        record.named += 1
+    return record
 
 
 def wait_for_progress(child: Child, progress: Callable[[], object], before: object) -> None:

@@ -45,7 +45,8 @@ class Faults:
 
     Args:
         page: where the last moment is noted.
-        kill_at: `before-fsync:7` ends the process before the seventh fsync.
+        kill_at: `before-fsync:7` ends the process before the seventh fsync, `before-fsync@/out/:7`
+            before the seventh of a file whose path has that part.
         fail: `(kind, part of the path, errno, n)`: such operations are refused after the first n.
     """
 
@@ -57,10 +58,11 @@ class Faults:
         self._spared = 0 if fail is None else fail[3]
         self._lock = threading.Lock()
         moment, _, number = (kill_at or ":0").rpartition(":")
-        self._moment, self._left = moment, int(number)
+        self._moment, _, self._part = moment.partition("@")
+        self._left = int(number)
 
     def before(self, operation: FileOperation) -> None:
-        self._come_to(f"before-{operation.kind}")
+        self._come_to(f"before-{operation.kind}", operation)
         if self._fail is not None:
             kind, part, number, _ = self._fail
             if operation.kind == kind and part in operation.path:
@@ -69,12 +71,12 @@ class Faults:
                     raise OSError(number, os.strerror(number))
 
     def after(self, operation: FileOperation) -> None:
-        self._come_to(f"after-{operation.kind}")
+        self._come_to(f"after-{operation.kind}", operation)
 
-    def _come_to(self, moment: str) -> None:
+    def _come_to(self, moment: str, operation: FileOperation) -> None:
         with self._lock:
             self._page[:_PAGE] = moment.encode().ljust(_PAGE)
-            if moment == self._moment:
+            if moment == self._moment and self._part in operation.path:
                 self._left -= 1
                 if self._left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)

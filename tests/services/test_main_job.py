@@ -1,0 +1,136 @@
+"""The main job over a real server that is written to all the time, with everything dying.
+
+Orders joined with products into an Iceberg table by key, payments counted by the minute into files.
+In the end the table, read by DuckDB, is the query over the server's tables; the files are it for
+every minute that is over; nothing came late; and nobody's leftovers lie about.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recovery.jobs.kills import kill_at_each, kill_often
+from tests.recovery.jobs.zygote import Zygote
+from tests.services.fixtures import started
+from tests.services.main_job import NAME, MainJob
+from tests.services.plague import LOST, Plague, PlaguedJob, again_until
+from tests.services.postgres import PostgresServer
+from tests.services.proxy import CuttingProxy
+
+_ALL = bool(os.environ.get("FLOWSQL_TEST_ALL"))
+# Each has a server and a table of its own.
+_VERSIONS = (12, 14, 15, 17, 18) if _ALL else (15,)
+_KILLS = int(os.environ.get("FLOWSQL_MAIN_JOB_KILLS") or (100 if _ALL else 26))
+_ROUNDS = 4 if _ALL else 1  # of a kill at each named point
+_RESTARTS = 4
+_CUTS = 8
+_RATE = 2_000  # transactions a second
+_LEAST = 1_000 if _ALL else 0  # of them that are made unless others keep the machine busy
+_ORDERS = 20_000 if _ALL else 4_000  # from the beginning
+_LONGEST = 1.0 if _ALL else 0.4  # seconds of a run that is killed at no named moment
+_INTERVAL = "200ms"
+
+
+def _points(part: str, *kinds: str) -> list[str]:
+    sides = ("before", "after") if _ALL else ("before",)
+    return [f"{side}-{kind}@{part}" for kind in kinds for side in sides]
+
+
+# What every run does sooner or later; after one is before the next, nearly.
+_POINTS = [
+    *(f"{side}-{kind}" for kind in ("prepare", "commit", "acknowledge") for side in ("before", "after")),
+    *_points("/jobs", "create", "write", "fsync", "fsync_dir", "replace", "link", "remove", "mkdir", "rmdir"),
+    *_points("order_lines/data", "create", "write", "fsync", "fsync_dir"),
+    *_points("order_lines/metadata", "create", "write", "fsync", "replace", "fsync_dir"),
+    *_points("/revenue", "create", "write", "fsync", "replace", "fsync_dir"),
+]  # fmt: skip
+# A start removes what a run has left that died before its file was whole.
+_LEFT = {
+    "before-fsync@order_lines/data": "remove@order_lines/data:1",
+    "before-fsync@/revenue": "remove@/revenue:1",
+}
+
+
+def _in_some_order(chance: random.Random) -> list[str]:
+    """All points."""
+    found = []
+    for point in chance.sample(_POINTS, len(_POINTS)):
+        found.append(point)
+        if point in _LEFT:
+            found += [f"{side}-{_LEFT[point]}" for side in ("before", "after")]
+    return found
+
+
+class _World:
+    """A shop, what befalls its server, and the job."""
+
+    def __init__(
+        self, folder: Path, server: PostgresServer, proxy: CuttingProxy, zygote: Zygote
+    ) -> None:
+        self.shop = MainJob(folder, server, proxy.port, orders=_ORDERS, interval=_INTERVAL)
+        self.plague = Plague(
+            server, proxy, kills=_KILLS + _ROUNDS * len(_POINTS), restarts=_RESTARTS, cuts=_CUTS,
+            longest=_LONGEST,
+        )  # fmt: skip
+        self.job = PlaguedJob(self.plague, zygote, self.shop.file, self.shop.jobs, NAME)
+
+    def close(self) -> None:
+        """Whatever happened."""
+        self.shop.close()
+        self.plague.close()
+
+
+@pytest.fixture(params=_VERSIONS)
+def world(tmp_path: Path, request: pytest.FixtureRequest, zygote: Zygote) -> Iterator[_World]:
+    """On a server of its own, which restarts."""
+    with started(request.param) as server, CuttingProxy(server.port) as proxy:
+        made = _World(tmp_path, server, proxy, zygote)
+        yield made
+        made.close()
+
+
+@pytest.mark.timeout(600 + 20 * _KILLS)
+def test_whatever_dies_when(world: _World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both results are exact, and nothing else is left."""
+    shop, job = world.shop, world.job
+    chance = random.Random(int(os.environ.get("FLOWSQL_SEED") or 6))
+    shop.start_trading(_RATE)
+    how: dict[str, Any] = {"longest": _LONGEST, "patient": 0.8, "forgiven": LOST}
+    early = kill_often(job, _KILLS // 3, chance, **how)
+    # The rest of them die while only the log is read.
+    again_until(job, job.start(), job.has_snapshot).kill()
+    points = [p for _ in range(_ROUNDS) for p in _in_some_order(chance)]
+    named = kill_at_each(job, points, chance)
+    late = kill_often(job, _KILLS - _KILLS // 3, chance, **how)
+    world.plague.left_alone.set()
+    child = again_until(job, job.start(), world.plague.over.is_set)
+    made, seconds, watermark = shop.stop_trading()
+    job.until(child, lambda: shop.watermark() == watermark, 300)
+    status = shop.status()
+    job.stop(child)
+    lines, minutes = shop.check_lines(), shop.check_revenue(watermark)
+    shop.check_tidy()
+    job.check_tidy()
+    assert {status[n] for n in ("late_rows", "orphan_retractions", "bad_records")} == {0}
+    # One run more, which ends event time.
+    child = job.start()
+    job.until(child, lambda: shop.watermark() == watermark)
+    job.stop(child, drain=True)
+    assert shop.check_lines() == lines
+    assert shop.check_revenue(None) > minutes
+    shop.check_tidy()
+    job.check_tidy()
+    with capsys.disabled():
+        kills = early.kills + named.kills + late.kills
+        print(
+            f"\n{made} transactions, {made / seconds:.0f} a second; {kills} kills, "
+            f"{dict(world.plague.faults)}; {shop.described()}; {lines} order lines, {minutes} minutes;"
+            f" {early}; then at {len(set(points))} points; then {late}"
+        )
+    assert made / seconds >= _LEAST or os.getloadavg()[1] > 4 * (os.cpu_count() or 1)
