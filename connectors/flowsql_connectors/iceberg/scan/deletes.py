@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, FileFormat
-from pyiceberg.table.deletion_vector import deletion_vectors_from_puffin_file
+from pyiceberg.table.deletion_vector import DeletionVector, deletion_vectors_from_puffin_file
 from pyiceberg.table.puffin import PuffinFile
 
 from flowsql.errors import ConnectorError
@@ -96,9 +96,19 @@ def _read_puffin(io: FileIO, path: str) -> dict[str, Positions]:
     with io.new_input(path).open() as handle:
         content = handle.read()
     return {
-        vector.referenced_data_file: np.asarray(vector.to_vector(), np.int64)
+        vector.referenced_data_file: _rows_of(vector)
         for vector in deletion_vectors_from_puffin_file(PuffinFile(content))
     }
+
+
+def _rows_of(vector: DeletionVector) -> Positions:
+    # The client's own way to them makes a Python number of each.
+    parts = [
+        np.frombuffer(bits.to_array(), np.uint32).astype(np.int64) + (high << 32)
+        for high, bits in enumerate(vector._bitmaps)  # noqa: SLF001 - why is said above
+        if bits
+    ]
+    return np.concatenate(parts) if parts else _NONE
 
 
 _READERS: Final[dict[FileFormat, Callable[[FileIO, str], dict[str, Positions]]]] = {

@@ -110,12 +110,12 @@ class _Keys:
         files: Sequence[DataFile],
     ) -> None:
         metadata = source.metadata
-        names = [metadata.schema().find_column_name(at) for at in ids]
-        fields = [f for f in metadata.schema().fields if f.field_id in ids]
-        if not ids or None in names or len(fields) != len(ids):
-            raise _unreadable(files[0], "it names columns that the table does not have")
-        if any(not f.field_type.is_primitive for f in fields):
-            raise _unreadable(files[0], "it names a nested column")
+        # Columns may have been dropped since; files hold them nevertheless.
+        schemas = (*metadata.schemas, metadata.schema())
+        known = {f.field_id: f for schema in schemas for f in schema.fields}
+        if not ids or any(at not in known or not known[at].field_type.is_primitive for at in ids):
+            raise _unreadable(files[0], "it names a nested column, or one that nobody knows")
+        fields = [known[at] for at in ids]
         # A column that takes no NULL may be missing in an older file nevertheless.
         self.schema = Schema(*(f.model_copy(update={"required": False}) for f in fields))
         parts = [source.read(io, file, self.schema) for file in files]

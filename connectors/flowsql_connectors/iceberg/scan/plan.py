@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -138,12 +139,18 @@ def files_of(table: Table, snapshot: int | None, wanted: BooleanExpression) -> l
         return []
     # The current names of columns are meant, whatever they were called then.
     planner = ManifestGroupPlanner(table.metadata, table.io, wanted)
+    deletes = _DeletesPlanner(table.metadata, table.io, wanted)
     found = table.snapshot_by_id(snapshot)
     assert found is not None
+    manifests = found.manifests(table.io)
     data: list[ManifestEntry] = []
     equal: list[ManifestEntry] = []
     places = DeleteFileIndex()
-    for entries in planner.plan_manifest_entries(found.manifests(table.io)):
+    planned = (
+        planner.plan_manifest_entries([m for m in manifests if m.content == ManifestContent.DATA]),
+        deletes.plan_manifest_entries([m for m in manifests if m.content != ManifestContent.DATA]),
+    )
+    for entries in chain.from_iterable(planned):
         for entry in entries:
             match entry.data_file.content:
                 case DataFileContent.DATA:
@@ -167,6 +174,13 @@ def files_of(table: Table, snapshot: int | None, wanted: BooleanExpression) -> l
         for entry in data
     ]
     return sorted(files, key=lambda f: f.file.file_path)
+
+
+class _DeletesPlanner(ManifestGroupPlanner):
+    """Chooses by partitions only: statistics are of what a file holds, not of the rows it deletes."""
+
+    def _build_metrics_evaluator(self) -> Callable[[DataFile], bool]:
+        return lambda _: True
 
 
 def _applies(table: Table, delete: ManifestEntry, data: ManifestEntry) -> bool:

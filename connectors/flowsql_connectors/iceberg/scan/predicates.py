@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from pyiceberg import expressions as e
@@ -25,6 +25,7 @@ __all__ = ["file_filter"]
 
 _MOST_VALUES: Final = 200
 _MICROSECONDS: Final = 6
+_EVERY_DIGIT: Final = Context(prec=200)
 
 # By the client's own notation; its types know another one only.
 _NULL: Final[Any] = e.IsNull
@@ -119,9 +120,11 @@ def _stored(kind: DataType, value: Any) -> Any:
             return LongLiteral(value * 1000)
         case DateType() | TimestampType() | LocalZonedTimestampType():
             return LongLiteral(value)
-        case DecimalType(scale=scale):
-            shown = Decimal(value).quantize(Decimal(1).scaleb(-scale))
-            return shown if shown == value else None
+        case DecimalType(precision=precision, scale=scale):
+            # A constant may have more digits than the context of the client's caller.
+            shown = Decimal(value).quantize(Decimal(1).scaleb(-scale), context=_EVERY_DIGIT)
+            fits = shown == value and len(shown.as_tuple().digits) <= precision
+            return shown if fits else None
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
