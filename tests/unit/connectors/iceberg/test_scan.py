@@ -14,7 +14,7 @@ import pytest
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.transforms import DayTransform, IdentityTransform
+from pyiceberg.transforms import BucketTransform, DayTransform, IdentityTransform
 from pyiceberg.types import (
     DateType,
     DecimalType,
@@ -118,6 +118,46 @@ def test_an_equality_delete_of_a_partition_is_of_no_other(lake: Lake, session: S
         (2, "a"),
         (2, "b"),
     ]
+
+
+def test_a_delete_is_not_left_out_by_what_else_its_file_holds(lake: Lake, session: Session) -> None:
+    """Some write whole rows, of which only the key counts: what is known of the rest is of old rows."""
+    table = lake.make()
+    add(table, [1, 2])
+    whole = equality_file(table, {"id": [1], "name": ["zz"]})
+    whole[14] = [table.schema().find_field("id").field_id]
+    whole[10] = whole[11] = {table.schema().find_field("name").field_id: b"zz"}
+    commit(table, whole)
+    assert ids(session, "SELECT id FROM t WHERE name < 'o'") == [2]
+
+
+def test_equality_deletes_outlive_their_columns(lake: Lake, session: Session) -> None:
+    """A column that is dropped is still in the files."""
+    table = lake.make(schema=pa.schema([("id", pa.int64()), ("name", pa.string())]))
+    add(table, [1, 2, 3])
+    commit(table, equality_file(table, {"name": ["n2"]}))
+    with table.update_schema() as update:
+        update.delete_column("name")
+    assert ids(session, "SELECT id FROM t") == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("d < 12345678901234567890123456789012345.5", [1]),
+        ("d > -12345678901234567890123456789012345.5", [1]),
+        ("d = 1000", []),
+    ],
+)
+def test_constants_of_more_digits_than_the_column(
+    lake: Lake, session: Session, condition: str, expected: list[int]
+) -> None:
+    """Choose no file that its partition speaks for."""
+    schema = Schema(NestedField(1, "id", LongType()), NestedField(2, "d", DecimalType(5, 2)))
+    spec = PartitionSpec(PartitionField(2, 1000, BucketTransform(3), "d_bucket"))
+    table = lake.make("t", schema, partition_spec=spec)
+    table.append(pa.table([[1], [Decimal("1.25")]], schema=table.schema().as_arrow()))
+    assert ids(session, f"SELECT id FROM t WHERE {condition}") == expected
 
 
 @pytest.mark.parametrize("seed", range(6))
