@@ -33,7 +33,7 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 
-__all__ = ["Conflict", "Delta", "FilesByManifest", "commit_delta"]
+__all__ = ["Conflict", "Delta", "Landed", "commit_delta"]
 
 # Java's defaults of `commit.manifest.min-count-to-merge` and `commit.manifest.target-size-bytes`.
 _MERGED: Final = 100
@@ -52,31 +52,29 @@ class Delta:
         added: data files and delete files.
         removed: locations of files, of either kind, that are taken out.
         replaces: no row changes: files are only arranged in another way.
+        properties: of the snapshot.
+        holding: the manifests that name what is removed, in the snapshot that `check` lets pass;
+            None where they are to be looked for.
     """
 
     added: tuple[DataFile, ...] = ()
     removed: frozenset[str] = frozenset()
     replaces: bool = False
     properties: Mapping[str, str] = field(default_factory=dict)
+    holding: frozenset[str] | None = None
 
 
-class FilesByManifest:
-    """Which manifest tells of which files: none changes once it is written, so each is read once."""
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A commit that was made.
 
-    def __init__(self) -> None:
-        self._files: dict[str, frozenset[str]] = {}
+    Attributes:
+        snapshot: its id.
+        manifests: all of it, by location; those that the commit wrote with their files.
+    """
 
-    def get(self, manifest: str) -> frozenset[str] | None:
-        """The files of a manifest; None where they are not known."""
-        return self._files.get(manifest)
-
-    def note(self, manifest: str, files: Iterable[str]) -> None:
-        """A manifest was read."""
-        self._files[manifest] = frozenset(files)
-
-    def keep(self, manifests: set[str]) -> None:
-        """These are all that the table has."""
-        self._files = {m: found for m, found in self._files.items() if m in manifests}
+    snapshot: int
+    manifests: Mapping[str, list[DataFile] | None]
 
 
 class _DeletesWriter(ManifestWriterV2):
@@ -97,11 +95,9 @@ class _Producer(_FastAppendFiles):
         self,
         transaction: Transaction,
         delta: Delta,
-        *,
         check: Callable[[TableMetadata], None],
         name: Callable[[], str],
         branch: str,
-        holds: FilesByManifest,
     ) -> None:
         super().__init__(
             operation=_operation(delta),
@@ -113,8 +109,9 @@ class _Producer(_FastAppendFiles):
         self._delta = delta
         self._check = check
         self._name = name
-        self._holds = holds
         self._found: list[DataFile] = []
+        self._written: dict[str, list[DataFile]] = {}
+        self.manifests: dict[str, list[DataFile] | None] = {}
         # Stands in the names of manifests and of their list, where the client has a UUID.
         self.commit_uuid = name()  # type: ignore[assignment]
 
@@ -127,12 +124,15 @@ class _Producer(_FastAppendFiles):
         self._check(self._transaction._table.metadata)  # noqa: SLF001 - the point of this module
 
     def _manifests(self) -> list[ManifestFile]:
-        self._found = []
+        self._found, self._written = [], {}
         there = self._existing_manifests()
         if self._delta.removed:
-            there = [self._without_removed(old) for old in there]
+            there = [m for old in there for m in self._without_removed(old)]
+        if self._delta.replaces and len(self._found) < len(self._delta.removed):
+            # Their rows would be there twice.
+            raise Conflict("files that are replaced are not there")
         made = self._added() + self._merged(there)
-        self._holds.keep({m.manifest_path for m in made})
+        self.manifests = {m.manifest_path: self._written.get(m.manifest_path) for m in made}
         return made
 
     def _added(self) -> list[ManifestFile]:
@@ -144,19 +144,18 @@ class _Producer(_FastAppendFiles):
             with self._writer(self.spec(spec_id), deletes=deletes) as writer:
                 for file in files:
                     writer.add_entry(self._entry(file, ManifestEntryStatus.ADDED))
-            made.append(writer.to_manifest_file())
+            made.append(self._complete(writer, files))
         return made
 
-    def _without_removed(self, manifest: ManifestFile) -> ManifestFile:
+    def _without_removed(self, manifest: ManifestFile) -> list[ManifestFile]:
         """The manifest, written anew if it holds a file that is removed."""
-        removed = self._delta.removed
-        known = self._holds.get(manifest.manifest_path)
-        if known is not None and removed.isdisjoint(known):
-            return manifest
+        holding = self._delta.holding
+        if holding is not None and manifest.manifest_path not in holding:
+            return [manifest]
         entries = self.fetch_manifest_entry(manifest)
-        self._holds.note(manifest.manifest_path, (e.data_file.file_path for e in entries))
+        removed = self._delta.removed
         if not any(e.data_file.file_path in removed for e in entries):
-            return manifest
+            return [manifest]
         deletes = manifest.content == ManifestContent.DELETES
         with self._writer(self.spec(manifest.partition_spec_id), deletes=deletes) as writer:
             for entry in entries:
@@ -164,7 +163,13 @@ class _Producer(_FastAppendFiles):
                 if gone:
                     self._found.append(entry.data_file)
                 (writer.delete if gone else writer.existing)(entry)
-        return writer.to_manifest_file()
+        left = [e.data_file for e in entries if e.data_file.file_path not in removed]
+        return [self._complete(writer, left)]
+
+    def _complete(self, writer: ManifestWriter, files: list[DataFile]) -> ManifestFile:
+        made = writer.to_manifest_file()
+        self._written[made.manifest_path] = files
+        return made
 
     def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
         """Small manifests made one once there are many."""
@@ -193,7 +198,7 @@ class _Producer(_FastAppendFiles):
                 with self._writer(self.spec(spec_id), deletes=deletes) as writer:
                     for entry in entries:
                         writer.existing(entry)
-                manifests.append(writer.to_manifest_file())
+                manifests.append(self._complete(writer, [e.data_file for e in entries]))
         return manifests
 
     def _entry(self, file: DataFile, status: ManifestEntryStatus) -> ManifestEntry:
@@ -259,8 +264,7 @@ def commit_delta(
     name: Callable[[], str],
     settings: Mapping[str, str],
     branch: str,
-    holds: FilesByManifest | None = None,
-) -> int:
+) -> Landed:
     """Commit to a branch of the table, as it is known now or as it has become meanwhile.
 
     Args:
@@ -271,10 +275,6 @@ def commit_delta(
         name: for each attempt's manifests.
         settings: properties that the table gets in the same commit.
         branch: its name.
-        holds: what is known of its manifests from one commit to the next.
-
-    Returns:
-        The id of the snapshot.
 
     Raises:
         CommitFailedException: other commits came first again and again; nothing was changed.
@@ -282,9 +282,7 @@ def commit_delta(
     transaction: Any = table.transaction()
     if settings:
         transaction.set_properties(dict(settings))
-    producer = _Producer(
-        transaction, delta, check=check, name=name, branch=branch, holds=holds or FilesByManifest()
-    )
+    producer = _Producer(transaction, delta, check, name, branch)
     producer.commit()
     transaction.commit_transaction()
-    return producer.snapshot_id
+    return Landed(producer.snapshot_id, producer.manifests)

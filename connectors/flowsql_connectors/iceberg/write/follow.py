@@ -1,13 +1,16 @@
 """Keeps the index true to a table that others write as well.
 
 Others may have replaced files (a compaction, an overwrite), taken rows out or added some. What
-counts is which data files there are now: rows in files that are gone are looked for, by their keys,
-in the files that are new. The first look at a table that has rows is the same thing, from nothing.
+counts is which data files there are now, and how many rows of each are not deleted: rows in files
+that are gone are looked for, by their keys, in the files that are new. A file with more or fewer
+rows than it should have (others deleted some by their places, or took deletes back) counts as gone
+and as new. The first look at a table that has rows is the same thing, from nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -18,7 +21,7 @@ from flowsql.changelog import Keys
 from flowsql.errors import ConnectorError
 from flowsql.formats import value_text
 from flowsql.types import arrow_type
-from flowsql_connectors.iceberg.write.deletes import delete_table
+from flowsql_connectors.iceberg.write.deletes import by_file, delete_table
 from flowsql_connectors.iceberg.write.index import RowIndex
 from flowsql_connectors.iceberg.write.live import LiveFiles
 from flowsql_connectors.iceberg.write.target import Target
@@ -55,14 +58,27 @@ class Follower:
         """Whether nothing changed since, as far as the target knows."""
         return self.ready and self.seen == self._target.head
 
+    def load(self) -> None:
+        """See which files the newest snapshot has."""
+        target = self._target
+        with target.telling():
+            self.live.load(target.metadata, target.table.io, target.branch)
+
     def look(
-        self, coming: set[str], pending: Sequence[pa.Table | None]
+        self,
+        coming: set[str],
+        pending: Sequence[pa.Table | None],
+        *,
+        leaving: Collection[str] = (),
+        again: Collection[str] = (),
     ) -> list[pa.Table | None] | None:
-        """Make the index say where the rows of the newest snapshot are.
+        """Make the index say where the rows of the snapshot that was loaded are.
 
         Args:
             coming: files that the index knows and that are not yet in the table.
             pending: rows to delete that the table has still.
+            leaving: files of the table whose rows are in files that are coming.
+            again: files of the table that the index knows, to be read all the same.
 
         Returns:
             The pending rows with their places by now, without those that are gone; None where all
@@ -71,15 +87,28 @@ class Follower:
         Raises:
             ConnectorError: others wrote a row with a key of ours.
         """
-        target = self._target
+        target, live = self._target, self.live.data
         with target.telling():
-            self.live.load(target.metadata, target.table.io, target.branch)
             known = set(self._index.all_locations()) - coming
-            gone = sorted(known - set(self.live.data))
-            new = sorted(set(self.live.data) - known - coming)
+            there = live.keys() & known
+            differing = self._differing(there - set(leaving) - set(again), pending)
+            twice = {*differing, *(p for p in again if p in live)}
+            gone = sorted((known - live.keys()) | twice)
+            new = sorted((live.keys() - known - coming) | twice)
             moved = self._moved(gone, new, pending) if gone or new else None
         self.seen, self.ready = target.head, True
         return moved
+
+    def _differing(self, locations: set[str], pending: Sequence[pa.Table | None]) -> list[str]:
+        """Files that do not have as many rows as the index knows and will be deleted."""
+        if not locations:
+            return []
+        rows = Counter({p: n for p, n in self._index.counts().items() if p in locations})
+        for deleted in pending:
+            if deleted is not None:
+                rows.update({p: len(n) for p, n in by_file(deleted).items() if p in locations})
+        expected = {path: rows[path] for path in locations}
+        return self.live.differing(expected, self._target.table.io)
 
     def committed(self) -> None:
         """The newest snapshot is our own, and `live` was told of it."""
@@ -97,7 +126,7 @@ class Follower:
         deleted = self.live.deleted(new, self._target.table.io)
         for location in new:
             number = index.file(location)
-            for positions, keys in self._rows(location, deleted.get(location)):
+            for positions, keys in self._rows(location, deleted.pop(location, None)):
                 claimed = claims.take(keys, location, positions)
                 rest = np.flatnonzero(~claimed)
                 self._place((location, number), positions[rest], keys.take(rest), waiting)
@@ -106,12 +135,12 @@ class Follower:
         vanished = np.flatnonzero(waiting)
         if len(vanished):
             index.free(vanished)
-        index.forget_files(gone)
+        index.forget_files(sorted(set(gone) - set(new)))
         index.settle()
         return claims.moved() if gone else None
 
     def _rows(self, location: str, deleted: Ints | None) -> Iterator[tuple[Ints, Keys]]:
-        """Positions and keys of a new file's rows, without those at positions `deleted`."""
+        """Positions and keys of a new file's rows that are not deleted."""
         io = self._target.table.io
         for first, columns in self.live.rows(location, self._ids, self._names, io):
             stored = [

@@ -106,6 +106,13 @@ class RowIndex:
         self._places.write(slots, "file", np.int32(file))
         self._places.write(slots, "position", positions.astype(np.int32))
 
+    def counts(self) -> dict[str, int]:
+        """How many rows each file has, by location."""
+        files = self._places.read(self._keys.live(), "file")
+        numbers = self._files.live()
+        counts = np.bincount(files[files >= 0], minlength=self._files.capacity)[numbers]
+        return dict(zip(self.locations(numbers), counts.tolist(), strict=True))
+
     def in_files(self, numbers: Ints) -> Ints:
         """The slots of all rows in some files."""
         live = self._keys.live()

@@ -12,7 +12,7 @@ from pyiceberg.manifest import DataFile, DataFileContent
 from flowsql.changelog import Changes
 from flowsql.connector import JSON, ConnectorContext
 from flowsql_connectors.iceberg.write import content
-from flowsql_connectors.iceberg.write.commit import Conflict, Delta
+from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed
 from flowsql_connectors.iceberg.write.content import Content
 from flowsql_connectors.iceberg.write.deletes import by_file, not_in, write_deletes
 from flowsql_connectors.iceberg.write.follow import Follower
@@ -78,20 +78,21 @@ class KeyedWriter(IcebergWriter):
         if not self._follower.is_current:
             self._look()
         made = self._prepared[_name(token)]
-        removed = {*made.removed, *self._follower.live.useless}
-        return Delta(tuple(made.files), frozenset(removed))
+        live = self._follower.live
+        removed = frozenset({*made.removed, *live.useless})
+        return Delta(tuple(made.files), removed, holding=live.holding(removed))
 
     def check(self, metadata: TableMetadata) -> None:
         head = metadata.snapshot_by_name(self.target.branch)
         if (None if head is None else head.snapshot_id) != self._follower.seen:
             raise Conflict("others have committed")
 
-    def committed(self, token: JSON, delta: Delta | None) -> None:
+    def committed(self, token: JSON, delta: Delta | None, landed: Landed | None) -> None:
         made = self._prepared.pop(_name(token), None)
         if made is not None:
             self._merging -= set(made.removed)
-        if delta is not None:
-            self._follower.live.committed(delta.added, list(delta.removed))
+        if delta is not None and landed is not None:
+            self._follower.live.committed(delta.added, delta.removed, landed.manifests)
             self._follower.committed()
 
     def abort(self, token: JSON) -> None:
@@ -108,6 +109,7 @@ class KeyedWriter(IcebergWriter):
         waiting = list(self._prepared.values())
         coming = {f.file_path for made in waiting for f in made.files} | self._rows.open_locations()
         pending = [made.deleted for made in waiting]
+        self._follower.load()
         moved = self._follower.look(coming, [*pending, self._rows.deleted()])
         if moved is None:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -52,6 +52,19 @@ def read_positions(io: Any, deletes: DataFile) -> pa.Table:
         return pq.read_table(source, columns=["file_path", "pos"])
 
 
+def _positions(io: Any, deletes: DataFile) -> dict[str, Ints]:
+    """The positions in a delete file by data file."""
+    table = read_positions(io, deletes)
+    paths = table.column("file_path").combine_chunks().dictionary_encode()
+    if isinstance(paths, pa.ChunkedArray):
+        paths = paths.combine_chunks()
+    positions = table.column("pos").to_numpy()
+    codes = paths.indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(positions[order], np.cumsum(np.bincount(codes))[:-1]) if len(codes) else []
+    return dict(zip(paths.dictionary.to_pylist(), parts, strict=True))
+
+
 class LiveFiles:
     """The files of one snapshot.
 
@@ -59,6 +72,9 @@ class LiveFiles:
         data: by location.
         shared: delete files that may be about several data files.
         useless: locations of delete files whose data file is gone.
+
+    Delete files that are about one data file are read when they are asked for; what others delete
+    is kept, as it has to be known of every file.
     """
 
     def __init__(self) -> None:
@@ -66,6 +82,7 @@ class LiveFiles:
         self.shared: list[DataFile] = []
         self.useless: list[str] = []
         self._read: dict[str, list[DataFile]] = {}
+        self._shared_rows: dict[str, dict[str, Ints]] = {}
 
     def load(self, metadata: TableMetadata, io: Any, branch: str) -> None:
         """Look at the newest snapshot; manifests that were read before are not read again.
@@ -108,8 +125,31 @@ class LiveFiles:
         else:
             self.useless.append(deletes.file_path)
 
-    def committed(self, added: Sequence[DataFile], removed: Sequence[str]) -> None:
+    def holding(self, removed: Collection[str]) -> frozenset[str] | None:
+        """The manifests that name some files; None where that is not known of all."""
+        left = set(removed)
+        found = set()
+        for path, files in self._read.items():
+            if not left:
+                break
+            named = {f.file_path for f in files if f.file_path in left}
+            if named:
+                found.add(path)
+                left -= named
+        return None if left else frozenset(found)
+
+    def committed(
+        self,
+        added: Sequence[DataFile],
+        removed: Collection[str],
+        manifests: Mapping[str, list[DataFile] | None],
+    ) -> None:
         """A commit of ours has changed the snapshot."""
+        self._read = {
+            path: self._read.get(path, []) if files is None else files
+            for path, files in manifests.items()
+            if files is not None or path in self._read
+        }
         gone = set(removed)
         if gone:
             self.useless = [p for p in self.useless if p not in gone]
@@ -124,22 +164,50 @@ class LiveFiles:
             if file.content != DataFileContent.DATA:
                 self._note(file)
 
-    def deleted(self, locations: Sequence[str], io: Any) -> dict[str, Ints]:
-        """Positions that are deleted of some data files; those of which none is are left out."""
-        wanted = set(locations)
-        sources = [d for p in locations for d in self.data[p].deletes] + self.shared
-        found: dict[str, list[Ints]] = {}
-        for source in sources:
-            table = read_positions(io, source)
-            paths = table.column("file_path").combine_chunks().dictionary_encode()
-            if isinstance(paths, pa.ChunkedArray):
-                paths = paths.combine_chunks()
-            positions = table.column("pos").to_numpy()
-            codes = paths.indices.to_numpy()
-            for code, path in enumerate(paths.dictionary.to_pylist()):
-                if path in wanted:
-                    found.setdefault(path, []).append(positions[codes == code])
-        return {path: np.unique(np.concatenate(parts)) for path, parts in found.items()}
+    def deleted(self, locations: Collection[str], io: Any) -> dict[str, Ints]:
+        """Positions that are deleted of some data files; those of which none is are left out.
+
+        They are sorted, and each is there once.
+        """
+        shared = self._of_shared(io)
+        found: dict[str, Ints] = {}
+        for path in locations:
+            read = [_positions(io, source) for source in self.data[path].deletes]
+            parts = [rows[path] for rows in (*read, *shared) if path in rows]
+            if parts:
+                found[path] = np.unique(np.concatenate(parts))
+        return found
+
+    def differing(self, expected: Mapping[str, int], io: Any) -> list[str]:
+        """Data files that do not have as many rows that are not deleted as they should.
+
+        Args:
+            expected: location → rows.
+            io: reads the deletes of files whose counts do not fit.
+        """
+        asked = [
+            path
+            for path, rows in expected.items()
+            if self.shared or rows != self._counted(self.data[path])
+        ]
+        deleted = self.deleted(asked, io)
+        return [
+            path
+            for path in asked
+            if self.data[path].file.record_count - len(deleted.get(path, ())) != expected[path]
+        ]
+
+    @staticmethod
+    def _counted(live: LiveFile) -> int:
+        return live.file.record_count - sum(d.record_count for d in live.deletes)
+
+    def _of_shared(self, io: Any) -> list[dict[str, Ints]]:
+        """What the shared delete files delete, by data file."""
+        known = self._shared_rows
+        self._shared_rows = {
+            d.file_path: known.get(d.file_path) or _positions(io, d) for d in self.shared
+        }
+        return list(self._shared_rows.values())
 
     def rows(
         self, location: str, ids: Sequence[int], names: Sequence[str], io: Any

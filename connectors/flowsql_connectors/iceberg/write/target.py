@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flowsql.connector import Attempt, Committed, ConnectorTable
@@ -17,7 +18,7 @@ from flowsql_connectors.iceberg.catalogs import (
 )
 from flowsql_connectors.iceberg.schema import check_declared, iceberg_schema, partition_spec
 from flowsql_connectors.iceberg.storage import metadata_named
-from flowsql_connectors.iceberg.write.commit import Conflict, Delta, FilesByManifest, commit_delta
+from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed, commit_delta
 from flowsql_connectors.iceberg.write.markers import Marker, last_marker, marked_jobs
 from flowsql_connectors.iceberg.write.names import FileNames, sink_tag, table_tag
 
@@ -94,7 +95,6 @@ class Target:
         # Until it is known which table it is.
         self.names = FileNames(self.sink_tag, attempt)
         self.branch: str = declared.options["branch"]
-        self._holds = FilesByManifest()
         self._address: CatalogAddress = catalog_address(declared.options)
         self._identifier = table_identifier(declared)
         self._catalog: Catalog = open_catalog(self._address, make=True)
@@ -158,22 +158,19 @@ class Target:
         return False
 
     def commit(
-        self,
-        delta: Delta,
-        marker: Marker,
-        check: Callable[[TableMetadata], None],
-    ) -> int | None:
+        self, delta: Delta, marker: Marker, check: Callable[[TableMetadata], None]
+    ) -> Landed | None:
         """Commit a checkpoint's files, with its marker.
 
         Returns:
-            The snapshot, or None where `check` found that another commit stands against it.
+            What was made, or None where `check` found that another commit stands against it.
 
         Raises:
             ConnectorError: it could not be committed.
         """
         from pyiceberg.exceptions import CommitFailedException  # noqa: PLC0415 - the client
 
-        marked = Delta(delta.added, delta.removed, delta.replaces, marker.summary)
+        marked = replace(delta, properties=marker.summary)
         with self.telling(), metadata_named(self._unfinished):
             try:
                 return commit_delta(
@@ -183,7 +180,6 @@ class Target:
                     name=lambda: self.names.new(""),
                     settings=marker.setting(sink_tag(marker.job, marker.sink)),
                     branch=self.branch,
-                    holds=self._holds,
                 )
             except Conflict:
                 return None

@@ -9,7 +9,7 @@ from flowsql.connector import JSON, ConnectorContext, Writer
 from flowsql.errors import ConnectorError, InternalError
 from flowsql_connectors.iceberg.write import content
 from flowsql_connectors.iceberg.write.arrow import FileForm
-from flowsql_connectors.iceberg.write.commit import Conflict, Delta
+from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed
 from flowsql_connectors.iceberg.write.content import Content
 from flowsql_connectors.iceberg.write.files import FileSettings
 from flowsql_connectors.iceberg.write.markers import Marker
@@ -58,8 +58,8 @@ class IcebergWriter(Writer):
     def check(self, metadata: TableMetadata) -> None:
         """Raise Conflict where `delta` must be asked again, as others have committed."""
 
-    def committed(self, token: JSON, delta: Delta | None) -> None:
-        """A token is in the table; `delta` is None where it was before."""
+    def committed(self, token: JSON, delta: Delta | None, landed: Landed | None) -> None:
+        """A token is in the table, by a commit that was made now; Nones where it was before."""
 
     def prepare(self, checkpoint: int) -> JSON | None:
         made = self.gathered()
@@ -85,11 +85,12 @@ class IcebergWriter(Writer):
 
         for _ in range(_MOST_TRIES):
             if target.is_done(marker):
-                self.committed(token, None)
+                self.committed(token, None, None)
                 return
             delta = self.delta(token)
-            if target.commit(delta, marker, check) is not None:
-                self.committed(token, delta)
+            landed = target.commit(delta, marker, check)
+            if landed is not None:
+                self.committed(token, delta, landed)
                 return
         raise ConnectorError(
             f'could not commit to table "{target.declared.name}": other writers came first '

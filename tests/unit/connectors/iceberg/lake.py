@@ -164,7 +164,7 @@ def commit(table: Table, *added: DataFile, removed: Iterable[str] = ()) -> int:
         name=lambda: f"m{next(_NUMBER)}",
         settings={},
         branch="main",
-    )
+    ).snapshot
 
 
 def delete_rows(table: Table, *ids: int) -> int:
