@@ -7,12 +7,14 @@ import contextlib
 import errno
 import gc
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import NoReturn
 
 from flowsql.cli.console import Console
 from flowsql.errors import ConfigError, ConnectorError, FlowSQLError, InternalError
@@ -148,8 +150,17 @@ def _failed(error: FlowSQLError, *, debug: bool) -> int:
     return error.exit_code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names the command where a file stands in its place."""
+
+    def error(self, message: str) -> NoReturn:
+        if file := re.search(r"invalid choice: '(.+\.sql)'", message):
+            message = f"{file[1]!r} is no command; a file is run by: flowsql run {file[1]}"
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="flowsql",
         description="Flink SQL in one Python process. Without a command: a prompt, or the statements "
         "that come through a pipe.",
@@ -253,7 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_slots(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_slots(commands: argparse._SubParsersAction[_Parser]) -> None:
     slots = commands.add_parser(
         "slots",
         help="show what servers keep of their logs for jobs, or make them let go",

@@ -24,6 +24,7 @@ from flowsql_connectors.iceberg.catalogs import (
     catalog_address,
     check_catalog_options,
     namespace_of,
+    needing_client,
     open_catalog,
     telling,
 )
@@ -65,6 +66,8 @@ class IcebergCatalogKind(CatalogKind):
 
     def open(self, name: str, options: OptionValues, written: Mapping[str, str]) -> ExternalCatalog:
         catalog = _Catalog(catalog_address(options, name), written)
+        with needing_client():
+            import pyiceberg  # noqa: F401, PLC0415 - told first, not by what is asked first
         catalog.databases()
         return catalog
 

@@ -473,6 +473,14 @@ def test_a_stack_trace_is_asked_for(start: Start) -> None:
     assert (plain.returncode, debug.returncode) == (2, 2)
 
 
+def test_a_file_in_place_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command is named."""
+    with pytest.raises(SystemExit):
+        main(["job.sql"])
+    shown = capsys.readouterr().err
+    assert shown.endswith("'job.sql' is no command; a file is run by: flowsql run job.sql\n")
+
+
 def test_the_first_row_comes_soon(start: Start) -> None:
     """Values to print: a second at most, of the clock or, beside other work, of the processor."""
     sql = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -284,3 +285,10 @@ def test_create_table_as_fills_it(lake: Lake, session: Session) -> None:
     with pytest.raises(FlowSQLError):
         session.execute("CREATE TABLE c AS SELECT 1 AS a, MULTISET[1] AS b, NO_SUCH(1) AS c")
     assert names(session, "SHOW TABLES") == []
+
+
+def test_a_catalog_needs_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one whose file is not made yet."""
+    monkeypatch.setitem(sys.modules, "pyiceberg", None)
+    with flowsql.connect() as session, pytest.raises(ConnectorError, match="needs pyiceberg"):
+        session.execute(f"CREATE CATALOG c WITH ('type' = 'iceberg', 'warehouse' = '{tmp_path}')")
