@@ -23,9 +23,10 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConfigError
 from flowsql.types import BinaryType, CharType, DecimalType, VarBinaryType, VarCharType
-from flowsql_connectors.iceberg.catalogs import check_catalog_options, needing_client
+from flowsql_connectors.iceberg.address import check_catalog_options
 from flowsql_connectors.iceberg.options import OPTIONS, upserts
 from flowsql_connectors.iceberg.schema import check_types
+from flowsql_connectors.iceberg.telling import needing_client
 
 __all__ = ["IcebergConnector"]
 

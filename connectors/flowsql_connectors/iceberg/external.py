@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from flowsql.connector import (
@@ -19,22 +19,23 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConnectorError
 from flowsql.types import Field, RowType
-from flowsql_connectors.iceberg.catalogs import (
+from flowsql_connectors.iceberg.address import (
     CatalogAddress,
+    Identifier,
     catalog_address,
     check_catalog_options,
     namespace_of,
-    needing_client,
-    open_catalog,
-    telling,
 )
-from flowsql_connectors.iceberg.options import CATALOG_OPTIONS, OPTIONS, WRITE_OPTIONS
+from flowsql_connectors.iceberg.catalogs import open_catalog
+from flowsql_connectors.iceberg.options import CATALOG_OPTIONS, MADE_WITH, OPTIONS, WRITE_OPTIONS
 from flowsql_connectors.iceberg.schema import (
+    check_types,
     flink_type,
     iceberg_schema,
     iceberg_type,
     partition_spec,
 )
+from flowsql_connectors.iceberg.telling import needing_client, telling
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -50,6 +51,8 @@ _FORMAT: Final = "format-version"
 _PARTITIONING: Final = "partitioning"
 # What is said of a table by other means.
 _NO_PROPERTY: Final = frozenset({_FORMAT, _PARTITIONING, _COMMENT})
+# Kinds whose namespaces have levels.
+_LEVELS: Final = frozenset({"sql", "rest"})
 # SQL catalogs keep it for namespaces that have nothing else.
 _PLACEHOLDER: Final = "exists"
 
@@ -68,7 +71,7 @@ class IcebergCatalogKind(CatalogKind):
         catalog = _Catalog(catalog_address(options, name), written)
         with needing_client():
             import pyiceberg  # noqa: F401, PLC0415 - told first, not by what is asked first
-        catalog.databases()
+        catalog.reach()
         return catalog
 
 
@@ -87,6 +90,13 @@ class _Catalog(ExternalCatalog):
     def make(self) -> None:
         open_catalog(self._address, make=True)
 
+    def reach(self) -> None:
+        """Ask it something."""
+        catalog = self._there()
+        if catalog is not None:
+            with telling(self._address):
+                catalog.list_namespaces()
+
     def _there(self) -> Catalog | None:
         """The catalog, or None where its file is not made yet."""
         file = self._address.file
@@ -99,7 +109,14 @@ class _Catalog(ExternalCatalog):
         if catalog is None:
             return ()
         with telling(self._address):
-            return [".".join(n) for n in catalog.list_namespaces()]
+            return [".".join(n) for n in self._levels(catalog, ())]
+
+    def _levels(self, catalog: Catalog, above: Identifier) -> Iterator[Identifier]:
+        """The namespaces below one, each before those below it."""
+        for found in catalog.list_namespaces(above):
+            yield found
+            if self._address.kind in _LEVELS:
+                yield from self._levels(catalog, found)
 
     def database(self, name: str) -> ExternalDatabase | None:
         from pyiceberg.exceptions import NoSuchNamespaceError  # noqa: PLC0415 - the client
@@ -130,9 +147,16 @@ class _Catalog(ExternalCatalog):
             catalog.update_namespace_properties(namespace_of(name), gone, changed)
 
     def drop_database(self, name: str) -> None:
+        catalog = open_catalog(self._address)
+        with telling(self._address, catalog, namespace_of(name)):
+            below = [".".join(n) for n in self._levels(catalog, namespace_of(name))]
+        if below:
+            raise ConnectorError(
+                f'database "{name}" has others below it: {", ".join(below)}',
+                hint="Drop these first.",
+            )
         for table in self.tables(name):
             self.drop_table(name, table)
-        catalog = open_catalog(self._address)
         with telling(self._address, catalog, namespace_of(name)):
             catalog.drop_namespace(namespace_of(name))
 
@@ -170,12 +194,11 @@ class _Catalog(ExternalCatalog):
 
     def create_table(self, database: str, name: str, table: ExternalTable) -> None:
         declared = self._declared(database, name, table)
+        check_types(declared)
         catalog = open_catalog(self._address, make=True)
         identifier = (*namespace_of(database), name)
-        properties = {k: v for k, v in table.properties.items() if k not in _NO_PROPERTY}
+        properties = {**MADE_WITH, **_properties(table)}
         properties[_FORMAT] = str(declared.options[_FORMAT])
-        if table.comment is not None:
-            properties[_COMMENT] = table.comment
         with telling(self._address, catalog, identifier):
             schema = _commented(iceberg_schema(declared), table.columns)
             spec = partition_spec(declared, schema)
@@ -263,7 +286,9 @@ def _properties(table: ExternalTable) -> dict[str, str]:
 def _described(table: Table) -> ExternalTable:
     schema, spec = table.schema(), table.spec()
     properties = {
-        k: v for k, v in table.properties.items() if any(o.matches(k) for o in WRITE_OPTIONS)
+        k: v
+        for k, v in table.properties.items()
+        if any(o.matches(k) for o in WRITE_OPTIONS) and MADE_WITH.get(k) != v
     }
     if table.format_version != 2:
         properties[_FORMAT] = str(table.format_version)

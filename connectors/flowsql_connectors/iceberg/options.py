@@ -6,7 +6,19 @@ from typing import Final
 
 from flowsql.connector import Option, OptionType, OptionValues
 
-__all__ = ["CATALOG_OPTIONS", "OPTIONS", "READ_OPTIONS", "STRATEGIES", "WRITE_OPTIONS", "upserts"]
+__all__ = [
+    "CATALOG_OPTIONS",
+    "MADE_WITH",
+    "OPTIONS",
+    "READ_OPTIONS",
+    "STRATEGIES",
+    "WRITE_OPTIONS",
+    "upserts",
+]
+
+# Properties of every table that is made, unless it is said otherwise: a commit leaves no metadata
+# of long ago behind.
+MADE_WITH: Final = {"write.metadata.delete-after-commit.enabled": "true"}
 
 _NO_EFFECT: Final = "Accepted for Flink's sake: without effect here."
 _NO_STATISTICS: Final = "Accepted for Flink's sake: plans do not depend on statistics."

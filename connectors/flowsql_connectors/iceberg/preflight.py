@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.connector import ConnectorTable, Finding, Role, Severity
-from flowsql_connectors.iceberg.catalogs import (
-    catalog_address,
-    load_table,
-    open_catalog,
-    table_identifier,
-    telling,
-)
+from flowsql_connectors.iceberg.address import catalog_address, table_identifier
+from flowsql_connectors.iceberg.catalogs import load_table, open_catalog
 from flowsql_connectors.iceberg.scan.batch import OpenedTable
 from flowsql_connectors.iceberg.scan.plan import branch_head, chosen_snapshot
 from flowsql_connectors.iceberg.schema import check_declared
+from flowsql_connectors.iceberg.telling import telling
 
 __all__ = ["check_table"]
 

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from flowsql.changelog import Changes
 from flowsql.connector import JSON, ConnectorTable, Piece, Poll, Reader, Source, Split
 from flowsql.errors import ConnectorError
-from flowsql_connectors.iceberg.catalogs import (
-    catalog_address,
-    load_table,
-    table_identifier,
-    telling,
-)
+from flowsql_connectors.iceberg.address import catalog_address, table_identifier
+from flowsql_connectors.iceberg.catalogs import load_table
 from flowsql_connectors.iceberg.scan.deletes import DeletedRows
 from flowsql_connectors.iceberg.scan.equality import EqualDeletes, EqualFiles
 from flowsql_connectors.iceberg.scan.plan import ReadFile, chosen_snapshot, files_of
 from flowsql_connectors.iceberg.scan.predicates import file_filter
 from flowsql_connectors.iceberg.scan.rows import FileRows, RowForm, reading
 from flowsql_connectors.iceberg.schema import check_declared
+from flowsql_connectors.iceberg.telling import telling
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table

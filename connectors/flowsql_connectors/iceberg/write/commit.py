@@ -6,12 +6,13 @@ attempts. This is the only module that touches its private classes, whose versio
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pyiceberg.exceptions import ValidationException
+from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.manifest import (
     DataFile,
     DataFileContent,
@@ -284,5 +285,19 @@ def commit_delta(
         transaction.set_properties(dict(settings))
     producer = _Producer(transaction, delta, check, name, branch)
     producer.commit()
-    transaction.commit_transaction()
+    try:
+        transaction.commit_transaction()
+    except (CommitFailedException, ValidationException):
+        raise
+    except Exception:
+        # The answer may be lost, and not the commit.
+        if not _has(table, producer.snapshot_id):
+            raise
     return Landed(producer.snapshot_id, producer.manifests)
+
+
+def _has(table: Table, snapshot: int) -> bool:
+    """Whether a snapshot is there, as far as the catalog can be asked."""
+    with contextlib.suppress(Exception):
+        return table.refresh().metadata.snapshot_by_id(snapshot) is not None
+    return False

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flowsql.connector import Attempt, Committed, ConnectorTable
 from flowsql.errors import ConnectorError
-from flowsql_connectors.iceberg.catalogs import (
-    CatalogAddress,
-    catalog_address,
-    open_catalog,
-    table_identifier,
-    telling,
-)
+from flowsql_connectors.iceberg.address import CatalogAddress, catalog_address, table_identifier
+from flowsql_connectors.iceberg.catalogs import open_catalog
+from flowsql_connectors.iceberg.options import MADE_WITH
 from flowsql_connectors.iceberg.schema import check_declared, iceberg_schema, partition_spec
 from flowsql_connectors.iceberg.storage import metadata_named
+from flowsql_connectors.iceberg.telling import telling
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed, commit_delta
 from flowsql_connectors.iceberg.write.markers import Marker, last_marker, marked_jobs
 from flowsql_connectors.iceberg.write.names import FileNames, sink_tag, table_tag
@@ -230,7 +227,7 @@ class Target:
         given: Mapping[str, Any] = self.declared.options
         made = {
             "format-version": str(_VERSION),
-            "write.metadata.delete-after-commit.enabled": "true",
+            **MADE_WITH,
             CREATED_BY: self.names.new(""),
         }
         for key in given:

@@ -8,13 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from flowsql_connectors.iceberg.catalogs import (
-    CatalogAddress,
-    catalog_address,
-    load_table,
-    open_catalog,
-    table_identifier,
-)
+from flowsql_connectors.iceberg.address import CatalogAddress, catalog_address, table_identifier
+from flowsql_connectors.iceberg.catalogs import load_table, open_catalog
 from flowsql_connectors.iceberg.options import OPTIONS
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField
@@ -104,9 +99,24 @@ def test_a_catalog_and_its_tables_are_found(tmp_path: Path) -> None:
             "'warehouse' is a local folder",
         ),
         (
-            {"uri": "jdbc:mysql://root:hidden@db/x"},
-            '"…@db/x" is no address of a catalog of type "jdbc"',
+            {"uri": "jdbc:mysql://root@db/x?user=root"},
+            '"jdbc:mysql://db/x" is no address of a catalog of type "jdbc"',
             "jdbc:sqlite: or jdbc:postgresql:",
+        ),
+        (
+            {"uri": "jdbc:postgresql://root:hidden@db/x"},
+            'option "uri" holds a password',
+            "'jdbc.password' = '${NAME}'",
+        ),
+        (
+            {"uri": "jdbc:postgresql://db/x?user=root&password=hidden"},
+            'option "uri" holds a password',
+            "'jdbc.password' = '${NAME}'",
+        ),
+        (
+            {"catalog_type": "rest", "uri": "http://root:hidden@db/"},
+            'option "uri" holds a password',
+            "'credential' or 'token' = '${NAME}'",
         ),
         ({"catalog_type": "rest"}, 'a catalog of type "rest" needs option "uri"', "8181"),
         ({"catalog_type": "hive"}, 'a catalog of type "hive" needs option "uri"', "thrift://"),
@@ -186,7 +196,10 @@ def test_a_server_that_is_down() -> None:
         uri = f"http://127.0.0.1:{held.getsockname()[1]}"
         with pytest.raises(ConnectorError) as caught:
             open_catalog(address(catalog_type="rest", uri=uri))
-    assert caught.value.message.startswith(f'catalog "demo" at {uri} cannot be used: ')
+    assert (
+        caught.value.message
+        == f'catalog "demo" at {uri} did not answer: [Errno 111] Connection refused'
+    )
     assert caught.value.hint == "Check 'uri', and that the server runs."
 
 

@@ -202,7 +202,21 @@ def test_a_watermark_is_declared_beside_the_catalog(lake: Lake, session: Session
         ("DROP VIEW t", '"t" is a table', "DROP TABLE"),
         ("SELECT * FROM tt", 'table "tt" does not exist', 'Did you mean "t"?'),
         ("SELECT * FROM shop.t", 'database "shop" does not exist', "default"),
-        ("ALTER TABLE t ADD c INT NOT NULL", "cannot be used: ", None),
+        (
+            "ALTER TABLE t ADD c INT NOT NULL",
+            'table "default.t" refuses this: Incompatible change: cannot add required column: c',
+            None,
+        ),
+        (
+            "CREATE TABLE u (d DOUBLE, PRIMARY KEY (d) NOT ENFORCED)",
+            'column "d" of type DOUBLE cannot be in the PRIMARY KEY of table "u"',
+            "other columns",
+        ),
+        (
+            "ALTER TABLE t MODIFY id INT",
+            'table "default.t" refuses this: Cannot change column type: id: long -> int',
+            None,
+        ),
     ],
 )
 def test_what_the_catalog_cannot_keep_is_refused(
@@ -292,3 +306,13 @@ def test_a_catalog_needs_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pyiceberg", None)
     with flowsql.connect() as session, pytest.raises(ConnectorError, match="needs pyiceberg"):
         session.execute(f"CREATE CATALOG c WITH ('type' = 'iceberg', 'warehouse' = '{tmp_path}')")
+
+
+def test_databases_have_levels(session: Session) -> None:
+    """All are listed; one that has others below it is not dropped."""
+    session.execute("CREATE DATABASE `a.b`")
+    assert names(session, "SHOW DATABASES") == ["a", "a.b", "default"]
+    with pytest.raises(ConnectorError, match=r'database "a" has others below it: a\.b'):
+        session.execute("DROP DATABASE a CASCADE")
+    session.execute("DROP DATABASE `a.b`")
+    assert names(session, "SHOW DATABASES") == ["default"]
