@@ -1,5 +1,6 @@
 -- Writes Parquet files, partitioned by a column; they appear at a checkpoint, all or none.
 -- Run it with: flowsql run sql_examples/05_files.sql
+-- Look at it: ls measured/*
 CREATE TABLE sensor (
   id BIGINT,
   place INT,

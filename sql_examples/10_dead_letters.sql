@@ -2,6 +2,7 @@
 -- step and checkpoint as the good ones. Its four columns always have these names and types.
 -- First: printf '1,17.5\n2,warm\n3,18.2\n' > readings.csv
 -- Run it with: flowsql run sql_examples/10_dead_letters.sql
+-- Look at it: cat unreadable/*
 CREATE TABLE unreadable (
   table_name STRING,  -- the table that was read
   place STRING,       -- file and line

@@ -1,6 +1,7 @@
 -- Records the changes of an answer in files, exactly once, as messages of Debezium; and reads the
 -- changelog back as the table that it comes to.
 -- Run it with: flowsql run sql_examples/13_recorded_changelog.sql
+-- Look at it: cat spent/*
 -- The second statement starts when the first has ended.
 SET 'table.dml-sync' = 'true';
 

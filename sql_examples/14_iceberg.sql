@@ -1,7 +1,8 @@
 -- Keeps a table of Apache Iceberg up to date by key, exactly once, and reads it back. Any other program
 -- that knows Iceberg can read it too; the catalog is a file, warehouse/catalog.db.
--- Needs: pip install "flowsql[iceberg]"
+-- Needs the extra `iceberg`: pip install '.[iceberg]'
 -- Run it with: flowsql run sql_examples/14_iceberg.sql
+-- Look at it: find warehouse -type f
 -- The second statement starts when the first has ended.
 SET 'table.dml-sync' = 'true';
 

@@ -21,7 +21,7 @@ ENDLESS = [e for e in EXAMPLES if "Ctrl-C ends it" in e.read_text()]
 
 
 def shell(example: Path, word: str, folder: Path) -> None:
-    """Do what the header says behind `-- First:` or `-- Meanwhile:`."""
+    """Do what the header says behind `-- First:`, `-- Meanwhile:` or `-- Look at it:`."""
     for command in re.findall(rf"(?m)^-- {word}: (.*)$", example.read_text()):
         subprocess.run(["sh", "-c", command], cwd=folder, check=True)
 
@@ -41,6 +41,7 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    shell(example, "Look at it", tmp_path)
 
 
 @pytest.mark.parametrize("example", ENDLESS, ids=lambda p: p.stem)
