@@ -8,12 +8,14 @@
 | `flowsql.checkpoint-id` | the checkpoint whose rows the snapshot brings |
 
 The last of them is also a property of the table, `flowsql.committed.<sink>`: snapshots expire.
+Properties stay when snapshots are rolled back; so the property tells the snapshot's sequence number
+as well, and is believed only where that snapshot can have expired.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +37,7 @@ class Marker:
 
     Attributes:
         snapshot: that brought them; None where it expired.
+        sequence: its sequence number or a lower one, where a property tells of it.
     """
 
     job: str
@@ -42,6 +45,7 @@ class Marker:
     sink: str
     checkpoint: int
     snapshot: int | None = None
+    sequence: int | None = None
 
     @property
     def summary(self) -> dict[str, str]:
@@ -53,9 +57,14 @@ class Marker:
             _CHECKPOINT: str(self.checkpoint),
         }
 
-    def setting(self, tag: str) -> dict[str, str]:
-        """For the table; `tag` is the sink's."""
-        kept = [self.job, self.run, self.sink, self.checkpoint]
+    def setting(self, tag: str, sequence: int) -> dict[str, str]:
+        """For the table.
+
+        Args:
+            tag: the sink's.
+            sequence: the snapshot's number; it gets a higher one where others come first.
+        """
+        kept = [self.job, self.run, self.sink, self.checkpoint, sequence]
         return {_PROPERTY + tag: json.dumps(kept)}
 
     def covers(self, other: Marker) -> bool:
@@ -86,17 +95,31 @@ def last_marker(
     def wanted(found: Marker) -> bool:
         return found.job == job and sink in {None, found.sink} and run in {None, found.run}
 
-    whole = False
+    oldest: Snapshot | None = None
     for snapshot in branch_snapshots(metadata, branch):
         marker = _of_snapshot(snapshot)
         if marker is not None and wanted(marker):
             return marker
-        whole = snapshot.parent_snapshot_id is None
-    # From the first snapshot on there is none: what a property says was rolled back.
-    if whole:
+        oldest = snapshot
+    if oldest is None:
         return None
-    kept = [m for m in _of_properties(metadata) if wanted(m)]
+    there = {marker for s in metadata.snapshots if (marker := _of_snapshot(s)) is not None}
+    kept = [m for m in _of_properties(metadata) if wanted(m) and not _is_undone(m, oldest, there)]
     return max(kept, key=lambda m: m.checkpoint, default=None)
+
+
+def _is_undone(kept: Marker, oldest: Snapshot, there: Iterable[Marker]) -> bool:
+    """Whether what a property tells was rolled back: its snapshot is not on the branch.
+
+    Args:
+        kept: the property's.
+        oldest: of the branch's snapshots, as far back as they are kept.
+        there: the markers of all the table's snapshots.
+    """
+    if any(m.sink == kept.sink and m.covers(kept) and m.job == kept.job for m in there):
+        return True
+    # It would be on the branch; a table's first snapshot has number one.
+    return (oldest.sequence_number or 0) <= (1 if kept.sequence is None else kept.sequence)
 
 
 def marked_jobs(metadata: TableMetadata, branch: str) -> list[str]:
@@ -122,7 +145,8 @@ def _of_properties(metadata: TableMetadata) -> Iterator[Marker]:
         if not key.startswith(_PROPERTY):
             continue
         try:
-            job, run, sink, checkpoint = json.loads(text)
+            job, run, sink, checkpoint, *rest = json.loads(text)
+            sequence = int(rest[0]) if rest else None
         except (ValueError, TypeError):
             continue
-        yield Marker(str(job), str(run), str(sink), int(checkpoint))
+        yield Marker(str(job), str(run), str(sink), int(checkpoint), sequence=sequence)

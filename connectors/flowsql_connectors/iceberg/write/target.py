@@ -175,7 +175,9 @@ class Target:
                     marked,
                     check=check,
                     name=lambda: self.names.new(""),
-                    settings=marker.setting(sink_tag(marker.job, marker.sink)),
+                    settings=marker.setting(
+                        sink_tag(marker.job, marker.sink), self.table.last_sequence_number + 1
+                    ),
                     branch=self.branch,
                 )
             except Conflict:
