@@ -120,6 +120,8 @@ class BadCells:
                     text = text[:_SHOWN] + "…"
                 nature = field.type.with_nullable(nullable=True)
                 why = f'column "{field.name}": "{text}" cannot be read as {nature}'
+                if text.casefold() == field.name.casefold():
+                    why += " (a header line is a record like any other)"
                 self.reasons[row] = why if text else why + self._empty
 
 

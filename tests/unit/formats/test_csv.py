@@ -136,6 +136,15 @@ def test_reads_as_flink(columns: str, block: bytes, options: dict, rows: list) -
                 "column \"a\": \"\" cannot be read as INT ('csv.null-literal' = '' makes it NULL)",
             ),
         ),
+        (
+            "Price INT",
+            b"price\n3\n",
+            (
+                1,
+                'column "Price": "price" cannot be read as INT'
+                " (a header line is a record like any other)",
+            ),
+        ),
         ("a INT", b"0x10\n", (1, 'column "a": "0x10" cannot be read as INT')),
         ("a INT", b"1.5\n", (1, 'column "a": "1.5" cannot be read as INT')),
         ("a TINYINT", b"300\n", (1, 'column "a": "300" cannot be read as TINYINT')),
