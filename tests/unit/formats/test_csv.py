@@ -141,8 +141,10 @@ def test_reads_as_flink(columns: str, block: bytes, options: dict, rows: list) -
             b"price\n3\n",
             (
                 1,
-                'column "Price": "price" cannot be read as INT'
-                " (a header line is a record like any other)",
+                (
+                    'column "Price": "price" cannot be read as INT'
+                    " (a header line is a record like any other)"
+                ),
             ),
         ),
         ("a INT", b"0x10\n", (1, 'column "a": "0x10" cannot be read as INT')),
