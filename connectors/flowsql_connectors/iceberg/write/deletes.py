@@ -28,14 +28,22 @@ _SCHEMA: Final = Schema(
     NestedField(PATH_ID, "file_path", StringType(), required=True),
     NestedField(POSITION_ID, "pos", LongType(), required=True),
 )
+# The path is the same in every row, and so is given once. Positions are all different: as a
+# dictionary they take more time and more room.
+_PATHS: Final = pa.dictionary(pa.int32(), pa.string())
 _FORM: Final = pa.schema(
     [
         pa.field(
             f.name, t, nullable=False, metadata={PYARROW_PARQUET_FIELD_ID_KEY: str(f.field_id)}
         )
-        for f, t in zip(_SCHEMA.fields, (pa.string(), pa.int64()), strict=True)
+        for f, t in zip(_SCHEMA.fields, (_PATHS, pa.int64()), strict=True)
     ]
 )
+# Without the schema as Arrow has it readers find texts, not what Arrow calls a dictionary.
+_ENCODING: Final = {"use_dictionary": ["file_path"], "store_schema": False}
+# No data file has as many rows, and no checkpoint deletes in as many files as the rest can number.
+_POSITION_BITS: Final = 40
+_POSITION_MASK: Final = (1 << _POSITION_BITS) - 1
 # Readers choose delete files by the whole path.
 _METRICS: Final = {"write.metadata.metrics.default": "full"}
 
@@ -66,13 +74,15 @@ def by_file(deleted: pa.Table) -> dict[str, Ints]:
     codes = column.indices.to_numpy()
     positions = deleted.column("pos").to_numpy()
     paths = column.dictionary.to_pylist()
-    order = np.lexsort((positions, codes))
-    codes, positions = codes[order], positions[order]
+    # One word to sort by is quicker than two: the number of its file above each position.
+    words = (codes.astype(np.int64) << _POSITION_BITS) | positions
+    words.sort()
+    words = words[np.flatnonzero(np.diff(words, prepend=-1))]
+    codes, positions = words >> _POSITION_BITS, words & _POSITION_MASK
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     ends = np.append(starts[1:], len(codes))
     return {
-        paths[codes[s]]: np.unique(positions[s:e])
-        for s, e in zip(starts.tolist(), ends.tolist(), strict=True)
+        paths[codes[s]]: positions[s:e] for s, e in zip(starts.tolist(), ends.tolist(), strict=True)
     }
 
 
@@ -99,11 +109,9 @@ def write_deletes(
         settings: how files are written.
     """
     form = FileSettings(settings.target, settings.codec, settings.level, _METRICS)
-    file = ParquetFile(io, location, _FORM, form)
+    file = ParquetFile(io, location, _FORM, form, **_ENCODING)
     index = pa.array(np.zeros(len(positions), np.int32))
     paths = pa.DictionaryArray.from_arrays(index, pa.array([target.file_path]))
-    batch = pa.RecordBatch.from_arrays(
-        [paths.cast(pa.string()), pa.array(positions, pa.int64())], schema=_FORM
-    )
+    batch = pa.RecordBatch.from_arrays([paths, pa.array(positions, pa.int64())], schema=_FORM)
     file.write(batch)
     return file.close(_SCHEMA, target.spec_id, target.partition, DataFileContent.POSITION_DELETES)

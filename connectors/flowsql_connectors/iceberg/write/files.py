@@ -68,6 +68,13 @@ class ParquetFile:
     Once something went wrong with it, nobody can tell what it holds: every later call fails, and
     the rows are written anew behind a restart of the job.
 
+    Args:
+        io: opens it.
+        location: of the file.
+        form: of its rows.
+        settings: how files are written.
+        encoding: what else the Parquet writer is told.
+
     Attributes:
         location: of the file.
         rows: written so far.
@@ -80,6 +87,7 @@ class ParquetFile:
         location: str,
         form: pa.Schema,
         settings: FileSettings,
+        **encoding: Any,
     ) -> None:
         self.location = location
         self.rows = 0
@@ -92,6 +100,7 @@ class ParquetFile:
             compression=settings.codec,
             compression_level=settings.level,
             store_decimal_as_integer=True,
+            **encoding,
         )
 
     @property
