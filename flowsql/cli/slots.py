@@ -15,7 +15,7 @@ from flowsql.connector import JSON, Connector, ConnectorTable, Role, ServerSlot
 from flowsql.errors import ConfigError, ConnectorError, FlowSQLError, StateError, nearest
 from flowsql.library.quantities import bytes_text
 from flowsql.logical import connector_table
-from flowsql.runtime.folder import JobFolder
+from flowsql.runtime.folder import JobFolder, elsewhere
 from flowsql.session import Session
 from flowsql.sql import CompilePlan, Explain, Insert, QueryStatement, StatementSet, parse_script
 
@@ -87,11 +87,6 @@ def drop_slot(
             hint="Give a file that names tables of one of them.",
         )
     slot, connector, tables = found[0]
-    if slot.active is not None:
-        raise ConnectorError(
-            f'slot "{name}" of server "{slot.server}" is being read by {slot.active}',
-            hint="Stop the job first: flowsql stop.",
-        )
     for job in job_names(parent):
         status = job_status(parent, job)
         if status.get("pid") is not None and any(
@@ -100,8 +95,14 @@ def drop_slot(
         ):
             raise StateError(
                 f'job "{job}" is running, and its log is in slot "{name}"',
-                hint="Stop the job first: flowsql stop.",
+                hint=f"Stop the job first: flowsql stop {job}{elsewhere(parent)}.",
             )
+    if slot.active is not None:
+        raise ConnectorError(
+            f'slot "{name}" of server "{slot.server}" is being read by {slot.active}',
+            hint="Stop the job that reads it first; it is none of those in "
+            f'"{parent}" (--dir names another folder).',
+        )
     for job in slot.jobs:
         number = job_status(parent, job).get("resumes_from")
         if number is not None and not force:

@@ -76,6 +76,7 @@ class PreflightContext:
         parallelism: readers at most.
         position: `{"source": …, "splits": {id: …}}` that a start of the job would go on from, as it
             was stored; None: it would begin at the beginning.
+        held: the slot in the server that the job, which runs now, reads the tables through.
     """
 
     quick: bool = False
@@ -83,3 +84,4 @@ class PreflightContext:
     streaming: bool = True
     parallelism: int = 1
     position: JSON | None = None
+    held: str | None = None

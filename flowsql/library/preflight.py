@@ -43,9 +43,15 @@ def preflight(plan: JobPlan, settings: EngineSettings, job: Job | None, *, quick
     """
     report = Report()
     positions: Mapping[str, JSON] = {}
+    held: Mapping[str, str] = {}
     if job is not None and not quick:
         report.add(check_folder(settings))
-        started, positions = _check_start(job, JobFolder(settings.checkpoint_dir, job.id))
+        folder = JobFolder(settings.checkpoint_dir, job.id)
+        running = _running(folder)
+        if running is None:
+            started, positions = _check_start(job, folder)
+        else:
+            started, held = running
         report.add(started)
     context = PreflightContext(
         quick=quick,
@@ -53,26 +59,34 @@ def preflight(plan: JobPlan, settings: EngineSettings, job: Job | None, *, quick
         streaming=plan.plan.streaming,
         parallelism=settings.parallelism,
     )
-    report.add(check_plan(plan, context, positions))
+    report.add(check_plan(plan, context, positions, held))
     return report
 
 
+def _running(folder: JobFolder) -> tuple[Report, Mapping[str, str]] | None:
+    """Of a job that runs now: that it does, and the slots that it reads, by source groups."""
+    try:
+        status = request(folder.socket, "status")
+    except FlowSQLError:
+        return None
+    note = PreflightError(
+        f'job "{folder.job}" is running, so what its next start goes on from is not known yet'
+    )
+    held = {
+        ",".join(sorted(source["tables"])): source["slot"]
+        for source in status.get("sources") or ()
+        if source.get("slot") and not source.get("reconnecting")
+    }
+    return Report([], [Found(Severity.NOTE, "", None, note)]), held
+
+
 def _check_start(job: Job, folder: JobFolder) -> tuple[Report, Mapping[str, JSON]]:
-    """Whether the folder of a job, and its targets, let it start; looks only.
+    """Whether the folder of a job that nobody runs, and its targets, let it start; looks only.
 
     Returns:
         What was found, and the stored positions that a start would go on from, by the names of
-        source groups; none where it would begin at the beginning, or somebody runs it now.
+        source groups; none where it would begin at the beginning.
     """
-    try:
-        request(folder.socket, "status")
-    except FlowSQLError:
-        pass
-    else:
-        note = PreflightError(
-            f'job "{job.id}" is running, so what its next start goes on from is not known yet'
-        )
-        return Report([], [Found(Severity.NOTE, "", None, note)]), {}
     try:
         found = job.origin(folder).checkpoint
     except StateError as error:

@@ -4,6 +4,7 @@
 lock             held by the process that runs the job; holds its id
 job.json         run, attempt, and which runs are over
 status.json      what the job said last of itself
+job.log          what it said and did; job.log.1 … are older
 checkpoints/     chk-<n>/, token-files/
 savepoints/      savepoint-<job>-<run>-<n>/: checkpoints that were asked for, kept until removed by hand
 pending/         output held back while a snapshot is read
@@ -27,7 +28,7 @@ from flowsql.checkpoint import CheckpointStore, could_not_write
 from flowsql.connector import JSON, fsync_dir, make_dirs, remove_tree, replace, write_file
 from flowsql.errors import ConfigError, StateError
 
-__all__ = ["JobFolder", "JobRecord", "new_run"]
+__all__ = ["JobFolder", "JobRecord", "elsewhere", "new_run"]
 
 _KEPT_RUNS = 100
 
@@ -115,7 +116,7 @@ class JobFolder:
             os.close(lock)
             raise StateError(
                 f'job "{self.job}" is already running in process {owner}',
-                hint=f'Stop it with "flowsql stop {self.job}{self._elsewhere()}", or give this one '
+                hint=f'Stop it with "flowsql stop {self.job}{elsewhere(self.path.parent)}", or give this one '
                 "another 'pipeline.name'.",
             ) from None
         try:
@@ -129,11 +130,6 @@ class JobFolder:
         os.write(lock, f"{os.getpid()}\n".encode())
         self._lock = lock
         return True
-
-    def _elsewhere(self) -> str:
-        """What commands need to find the folder, where it is not in the usual place."""
-        parent = self.path.parent
-        return "" if parent == Path(".flowsql").absolute() else f" --dir {shlex.quote(str(parent))}"
 
     def empty_pending(self) -> None:
         """Forget held-back output of an earlier attempt; a checkpoint has its own links."""
@@ -217,6 +213,12 @@ class JobFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def elsewhere(parent: Path) -> str:
+    """What a command needs to find the folder of the jobs, where it is not in the usual place."""
+    usual = parent.absolute() == Path(".flowsql").absolute()
+    return "" if usual else f" --dir {shlex.quote(str(parent))}"
 
 
 def folder_name(job: str) -> str:

@@ -115,7 +115,10 @@ def needs_of(plan: PhysicalPlan, node: PhysicalNode, table: ConnectorTable) -> N
 
 
 def check_plan(
-    job: JobPlan, context: PreflightContext, positions: Mapping[str, JSON] | None = None
+    job: JobPlan,
+    context: PreflightContext,
+    positions: Mapping[str, JSON] | None = None,
+    held: Mapping[str, str] | None = None,
 ) -> Report:
     """Asks every connector of a plan; changes nothing.
 
@@ -125,6 +128,7 @@ def check_plan(
         job: the plan.
         context: how thoroughly, and for what.
         positions: to go on from, by the names of source groups.
+        held: slots through which the job reads now, by these names.
     """
     report = Report()
     groups: dict[tuple[str, Hashable], list[tuple[ConnectorTable, Needs]]] = {}
@@ -145,7 +149,8 @@ def check_plan(
     for (name, _), members in groups.items():
         needed = {t.name: n for t, n in members}
         tables = [t for t, _ in members]
-        at = replace(context, position=(positions or {}).get(group_name(tables)))
+        group = group_name(tables)
+        at = replace(context, position=(positions or {}).get(group), held=(held or {}).get(group))
         report.add(check_tables(connectors[name], tables, needed, at))
     for connector, table, needs in sinks:
         report.add(check_tables(connector, [table], {table.name: needs}, context))

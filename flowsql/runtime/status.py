@@ -38,6 +38,7 @@ class StatusBoard:
         opened: an attempt of this process got as far as its first step.
         ended: when the job was over, ISO 8601 in UTC.
         url: where Prometheus finds it.
+        log: path of its log file.
     """
 
     def __init__(self, job: str, *, memory: int | None = None) -> None:
@@ -59,6 +60,7 @@ class StatusBoard:
         self.ended: str | None = None
         self._restored: dict[str, int] | None = None
         self.url: str | None = None
+        self.log: str | None = None
 
     def begun(self, attempt: Attempt) -> None:
         """An attempt was written down; what is counted begins again with it."""
@@ -148,6 +150,7 @@ class StatusBoard:
             "uptime_ms": round((monotonic() - self._began) * 1000),
             "restarts": self._restarts,
             "metrics": self.url,
+            "log": self.log,
             "memory_limit": self._memory,
         }
         if execution is not None:
@@ -182,6 +185,9 @@ class StatusBoard:
         counters: dict[str, int] = {}
         operators = []
         sources = [g.status() for g in execution.groups]
+        if self.state not in {"running", "stopping"}:
+            # What is over, or begun anew, tries no connection again.
+            sources = [{k: v for k, v in s.items() if k != "reconnecting"} for s in sources]
         state = self.largest_table()[0]
         for node in graph.nodes:
             shown: dict[str, Any] = {

@@ -86,7 +86,8 @@ def test_slots_are_listed_and_dropped(
     code, _, err = run("drop", "job.sql", slot, "--force")
     assert code == 1
     # Whether the log is read already or not.
-    assert "is being read by" in err or 'job "held" is running' in err
+    assert f'job "held" is running, and its log is in slot "{slot}"' in err
+    assert "Stop the job first: flowsql stop held.\n" in err
     out = ""
     while "process" not in out:
         assert job.poll() is None
@@ -98,9 +99,10 @@ def test_slots_are_listed_and_dropped(
     assert "(flowsql)" in line
     assert line.split()[-2:] == [f"pub_{name}", "held"]
     assert ("reserved" in line) is (server.version >= 13)
-    code, _, err = run("drop", "job.sql", slot)
+    code, _, err = run("drop", "job.sql", slot, "--dir", "others")
     assert code == 1
     assert f'slot "{slot}" of server "127.0.0.1:{server.port}/postgres" is being read by' in err
+    assert 'it is none of those in "others"' in err
     job.send_signal(signal.SIGINT)
     assert job.wait(60) == 0
     code, _, err = run("drop", "job.sql", slot)
@@ -145,7 +147,15 @@ def test_whether_a_start_can_go_on(
         return code, capsys.readouterr().out
 
     job = start()
-    assert 'Note: job "held" is running, so what its next start' in check()[1]
+    while not server.execute(
+        f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}' AND active"
+    ):
+        assert job.poll() is None
+        time.sleep(0.05)
+    code, said = check()
+    assert code == 0
+    assert 'Note: job "held" is running, so what its next start' in said
+    assert "is being read by" not in said
     job.send_signal(signal.SIGINT)
     assert job.wait(60) == 0
     until_idle(server, slot)

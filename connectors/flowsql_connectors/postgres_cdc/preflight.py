@@ -264,7 +264,7 @@ class _Check:
                 return
         if found is not None and found.lost is not None and self._context.position is None:
             yield _of(slots.lost_slot(self._server, name, found.lost), self._tables[0])
-        elif found is not None and found.active_pid is not None:
+        elif found is not None and found.active_pid is not None and self._context.held != name:
             busy = slots.busy_slot(self._server, self._connection, name, found.active_pid)
             yield Finding(Severity.WARNING, busy.message, busy.hint, option="slot.name")
         for kind, count, key in (
