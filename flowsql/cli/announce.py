@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from flowsql.config import EngineSettings
 from flowsql.physical import explain_plan
+from flowsql.physical.specs import Sink
 from flowsql.runtime.job import Job
 
 __all__ = ["opening"]
@@ -40,7 +41,14 @@ def opening(job: Job, settings: EngineSettings, at_commit: Sequence[str], width:
         facts.append(("metrics", url))
     then = "stops it with a last checkpoint; the next run goes on from there"
     if not job.plan.streaming:
-        then = "stops it; the next run begins at the beginning, nothing was written"
+        then = f"stops it; the next run begins at the beginning, {_written(job, at_commit)}"
     facts.append(("Ctrl-C", then))
     lines += [f"{name:<7}  {text}" for name, text in facts]
     return [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
+
+
+def _written(job: Job, at_commit: Sequence[str]) -> str:
+    """What a batch job that is stopped has left in its targets."""
+    targets = [node.spec.table for node in job.plan.nodes if isinstance(node.spec, Sink)]
+    each = [name.rpartition(".")[2] for name in targets if name not in at_commit]
+    return f"{', '.join(each)} will get rows again" if each else "nothing was written"

@@ -12,6 +12,7 @@ from flowsql.errors import FlowSQLError, StateError, nearest
 from flowsql.library.quantities import count_text
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
+from flowsql.runtime.joblog import LOG_FILE
 
 __all__ = ["job_names", "job_status", "save_job", "show_status", "stop_job"]
 
@@ -32,7 +33,8 @@ def show_status(folder: str, job: str | None, *, as_json: bool) -> int:
             shown = [status_line(status), *source_table(status), *operator_table(status)]
             print("\n".join(shown))
         else:
-            print("\n".join([_ended(status), *(operator_table(status) if job is not None else ())]))
+            more = [*_log_of(status), *operator_table(status)] if job is not None else ()
+            print("\n".join([_ended(status), *more]))
     return 0
 
 
@@ -98,7 +100,13 @@ def job_status(parent: Path, job: str) -> dict[str, Any]:
         return dict(request(folder.socket, "status"))
     except FlowSQLError:
         pass
-    status = folder.last_status() or {"job": job, "state": "lost", "error": None}
+    log = folder.path / LOG_FILE
+    status = folder.last_status() or {
+        "job": job,
+        "state": "lost",
+        "error": None,
+        "log": str(log) if log.exists() else None,
+    }
     try:
         record = folder.record()
     except FlowSQLError as error:
@@ -119,6 +127,12 @@ def job_status(parent: Path, job: str) -> dict[str, Any]:
             positions = [s["position"]["source"] for s in sources]
             found["resumes_in"] = [p["slot"] for p in positions if p.get("slot")]
     return found
+
+
+def _log_of(status: dict[str, Any]) -> list[str]:
+    """Where to read why a job is over that nobody stopped."""
+    wanted = status["state"] in {"failed", "lost"} and status.get("log")
+    return [f"log: {status['log']}"] if wanted else []
 
 
 def _ended(status: dict[str, Any]) -> str:

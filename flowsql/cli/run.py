@@ -414,11 +414,13 @@ class _Stopping:
         threading.Thread(target=self._stop, name="stopping").start()
 
     def _stop(self) -> None:
-        if any(job.running for job in self._session.jobs):
-            again = "; Ctrl-C again ends it at once" if self._console.interactive else ""
-            kept = any(job.plan.streaming for job in self._session.jobs if job.running)
-            how = " with a last checkpoint" if kept else ""
-            self._console.log(f"stopping{how}{again}")
+        again = "; Ctrl-C again ends it at once" if self._console.interactive else ""
+        for job in self._session.jobs:
+            if job.running:
+                how = " with a last checkpoint" if job.plan.streaming else ""
+                step, checkpoint = job.place()
+                said = f"stopping{how}{again}"
+                self._console.log(Line(said, job=job.id, step=step, checkpoint=checkpoint))
         self._session.stop()
 
 

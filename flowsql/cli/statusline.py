@@ -40,6 +40,7 @@ _MISHAPS = (
 # Parts in the order in which they are given up where a line is too narrow even for short words.
 _LEAST = ("bar", "watermark", "checkpoint", "state", "lag", "rates", "snapshot", "mishaps")
 _SHORTEST = 3
+_OVER = frozenset({"finished", "stopped", "failed"})
 
 
 def status_line(status: JSON, width: int | None = None) -> str:
@@ -57,6 +58,11 @@ def status_line(status: JSON, width: int | None = None) -> str:
     for level in range(1, _SHORTEST + 1):
         if len(_join(parts)) <= width:
             break
+        if level == _SHORTEST and "bar" in parts:
+            # How far it is says more than rates without words.
+            parts.pop("state", None)
+            if len(_join(parts)) <= width:
+                break
         parts = _parts(status, level)
     for name in _LEAST:
         if len(_join(parts)) > width:
@@ -68,7 +74,10 @@ def status_line(status: JSON, width: int | None = None) -> str:
 def line_of(status: JSON) -> Line:
     """The status line for the log."""
     number = (status.get("checkpoint") or {}).get("number")
-    line = status_line(status)
+    parts = _parts(status, 0)
+    # In a log a bar says nothing that the number does not; at the end the place has the checkpoint.
+    left_out = {"bar", "checkpoint"} if status["state"] in _OVER else {"bar"}
+    line = _join({name: part for name, part in parts.items() if name not in left_out})
     return Line(line, job=status["job"], step=status.get("step"), checkpoint=number, named=True)
 
 
@@ -84,8 +93,11 @@ def _parts(status: JSON, level: int) -> dict[str, str]:
         return count_text(status.get(key, 0), tight=tight)
 
     parts = {"job": f"{status['job']}: {status['state']}"}
+    over = status["state"] in _OVER
     rates = [f"{count('rows_in_per_second')}/s", f"{count('rows_out_per_second')}/s"]
-    if level == 0:
+    if over:
+        parts["rates"] = f"in {count('rows_in')}  out {count('rows_out')}"
+    elif level == 0:
         parts["rates"] = f"in {count('rows_in')} ({rates[0]})  out {count('rows_out')} ({rates[1]})"
     elif level == 1:
         parts["rates"] = f"in {count('rows_in')} {rates[0]}  out {count('rows_out')} {rates[1]}"
@@ -93,11 +105,12 @@ def _parts(status: JSON, level: int) -> dict[str, str]:
         parts["rates"] = f"in {rates[0]}  out {rates[1]}"
     else:
         parts["rates"] = f"{rates[0]} > {rates[1]}"
-    parts |= _snapshot(status, level)
-    parts |= _time(status, level)
-    size = bytes_text(status.get("state_bytes", 0), tight=tight)
-    parts["state"] = size if level == _SHORTEST else f"state {size}"
-    parts |= _checkpoint(status.get("checkpoint") or {}, level)
+    if not over:
+        parts |= _snapshot(status, level)
+        parts |= _time(status, level)
+        size = bytes_text(status.get("state_bytes", 0), tight=tight)
+        parts["state"] = size if level == _SHORTEST else f"state {size}"
+    parts |= _checkpoint(status.get("checkpoint") or {}, level, over=over)
     if found := mishaps(status, tight=tight):
         parts["mishaps"] = "  ".join(found)
     wrong = _wrong(status)
@@ -123,9 +136,11 @@ def _wrong(status: JSON) -> str | None:
     return None if failed is None else f"last checkpoint failed: {failed}"
 
 
-def _checkpoint(checkpoint: JSON, level: int) -> Iterator[tuple[str, str]]:
+def _checkpoint(checkpoint: JSON, level: int, *, over: bool) -> Iterator[tuple[str, str]]:
     number = checkpoint.get("number")
-    if number is not None:
+    if number is not None and over:
+        yield "checkpoint", f"checkpoint {number}"
+    elif number is not None:
         age = duration_text(checkpoint.get("age_ms") or 0, tight=level > 0)
         if level == 0:
             yield "checkpoint", f"checkpoint {number} ({age} ago)"

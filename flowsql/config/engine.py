@@ -77,11 +77,15 @@ ENGINE_OPTIONS: tuple[Option, ...] = (
     Option("parallelism.default", _O.INT, "Readers and writers of a table at most.", 1),
     Option("memory.process", _O.MEMORY, "Memory the process may use: three fifths for state, a "
            "fifth for queues; a job whose state needs more fails. Unset: no limit."),
-    Option("log.format", _O.ENUM, "Form of the lines that `flowsql run` writes to standard error: "
-           "text, or a JSON object each.", "text", flink_default="(none)", choices=("text", "json")),
+    Option("log.format", _O.ENUM, "Form of the lines that `flowsql run` writes to standard error and "
+           "jobs to their log files: text, or a JSON object each.", "text", flink_default="(none)", choices=("text", "json")),
     Option("log.level", _O.ENUM, "Least importance of the lines that are written; debug tells of "
            "each checkpoint.", "info", flink_default="(none)",
            choices=("debug", "info", "warning", "error")),
+    Option("log.file.max-size", _O.MEMORY, "Size at which the log file in a job's folder, `job.log`, "
+           "is put aside and a new one is begun.", 10 << 20, flink_default="(none)"),
+    Option("log.file.max-files", _O.INT, "How many log files a job keeps, the newest included; 0 "
+           "writes none.", 5, flink_default="(none)"),
     Option("metrics.port", _O.INT, "Port of this machine at which Prometheus finds the metrics of all "
            "jobs of the process, at `/metrics`, and `/healthz` says whether they are well; 0 takes "
            "one that is free. Unset: none.", flink_default="(none)"),
@@ -182,6 +186,7 @@ _IGNORED_KEYS = frozenset({
 _BOUNDS: Mapping[str, tuple[int, int | None]] = {
     "execution.checkpointing.tolerable-failed-checkpoints": (0, None),
     "metrics.port": (0, 65_535),
+    "log.file.max-files": (0, 1000),
 }
 
 _BY_KEY = {o.key: o for o in ENGINE_OPTIONS}
@@ -265,6 +270,10 @@ class EngineSettings:
     not_null_enforcer: str = "error"
     type_length_enforcer: str = "ignore"
     nested_enforcer: str = "ignore"
+    log_format: str = "text"
+    log_level: str = "info"
+    log_file_bytes: int = 10 << 20
+    log_files: int = 5
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
 
@@ -316,6 +325,10 @@ class EngineSettings:
             not_null_enforcer=values["table.exec.sink.not-null-enforcer"],
             type_length_enforcer=lengths,
             nested_enforcer=nested,
+            log_format=values["log.format"],
+            log_level=values["log.level"],
+            log_file_bytes=values["log.file.max-size"],
+            log_files=values["log.file.max-files"],
             metrics_port=values["metrics.port"],
             metrics_host=values["metrics.host"],
         )

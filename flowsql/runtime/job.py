@@ -21,6 +21,7 @@ from flowsql.runtime.control import ControlServer
 from flowsql.runtime.execution import Execution, StepInterrupted, Surroundings
 from flowsql.runtime.folder import JobFolder
 from flowsql.runtime.graph import Build, CollectCall, JobPlan
+from flowsql.runtime.joblog import JobLog
 from flowsql.runtime.log import Line
 from flowsql.runtime.memory import check_state
 from flowsql.runtime.redact import Redactor
@@ -86,11 +87,17 @@ class Job:
         self._fresh = fresh
         self._resume = resume
         self._persistent = persistent
-        self._events = events or (lambda _: None)
         self._build = build
         self._codec = codec
         self._present = present
         self._redactor = Redactor((t.connector, t.table) for t in plan.tables.values())
+        self._log = JobLog(
+            job_id,
+            settings,
+            events or (lambda _: None),
+            masked=self._redactor.text,
+            place=self.place,
+        )
         self._folder: JobFolder | None = None
         self._temporary: Path | None = None
         self._execution: Execution | None = None
@@ -175,6 +182,7 @@ class Job:
                     raise StateError(f'job "{self.id}" is over')
                 self._requests.append(request)
             self._stop = self._stop or ("drain" if drain else "stop")
+        self._log.stops(drain=drain, savepoint=request is not None)
         self._stop_event.set()
         self._wake()
 
@@ -269,11 +277,6 @@ class Job:
             self._resumed if number is None else number,
         )
 
-    def _say(self, message: str, level: str = "warning") -> None:
-        """A line for the log, from any thread."""
-        step, checkpoint = self.place()
-        self._events(Line(self._redactor.text(message), level, self.id, step, checkpoint))
-
     # -- the engine's thread --------------------------------------------------------------------
 
     def run(self) -> None:
@@ -320,6 +323,7 @@ class Job:
         folder = JobFolder(self._settings.checkpoint_dir, self.id)
         folder.open()
         self._folder = folder
+        self.board.log = self._log.open(folder.path)
 
     def _commands(self) -> dict[str, Callable[..., Any]]:
         def stop(*, drain: bool = False, savepoint: str | bool | None = None) -> JSON:
@@ -378,7 +382,7 @@ class Job:
         if delay is None or self._stop is not None:
             return None
         self.board.restarting(error)
-        self._say(f"restarting in {delay:.1f} s: {error.message}")
+        self._log.say(f"restarting in {delay:.1f} s: {error.message}")
         if self._stop_event.wait(delay):
             return None
         record = replace(start.record, attempt=start.record.attempt + 1)
@@ -409,6 +413,7 @@ class Job:
         if folder is not None:
             folder.write_record(start.record)
             self.board.begun(attempt)
+            self._log.begins(attempt, self._resumed)
             folder.empty_pending()
             folder.store.clean(start.checkpoint)
         else:
@@ -428,7 +433,7 @@ class Job:
                 last=start.last,
                 notify=execution.wake,
                 keep=self._kept_in(),
-                tell=self._say,
+                tell=self._log.say,
                 before=self._checkpointer,
             )
             first = not self.board.opened
@@ -436,7 +441,7 @@ class Job:
             if first:
                 self.on_start()
                 if start.notice:
-                    self._say(start.notice)
+                    self._log.say(start.notice)
             if start.checkpoint is not None and start.checkpoint.manifest.finished:
                 # Killed between the last manifest and its commits, which are made by now.
                 self._finish(start, finished=True)
@@ -445,7 +450,7 @@ class Job:
             self._finish(start, finished=finished)
         finally:
             for reader in execution.close():
-                self._say(f"{reader} still waits for its input and is left behind")
+                self._log.say(f"{reader} still waits for its input and is left behind")
 
     def _kept_in(self) -> Path | None:
         """Where checkpoints go that someone asked for without naming a folder."""
@@ -472,7 +477,7 @@ class Job:
                 spool,
                 files,
                 lasting=self._folder is not None,
-                tell=self._say,
+                tell=self._log.say,
                 stopping=self._stop_event.is_set,
             ),
             pending,
@@ -564,8 +569,11 @@ class Job:
             self.board.look(self._execution, final=True)
         self.board.end()
         if self._folder is not None:
+            status = self.status()
+            self._log.ends(self.board.state, self.error, status)
+            self._log.close()
             if self.board.opened or not self._folder.forget():
-                self._folder.write_status(self.status())
+                self._folder.write_status(status)
             self._folder.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

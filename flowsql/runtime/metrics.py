@@ -36,6 +36,7 @@ NAMES: Final = {
     "uptime_ms": "time since the start of this process's job",
     "restarts": "restarts after failures, by this process",
     "metrics": "address at which Prometheus finds these numbers, where `metrics.port` is set",
+    "log": "its log file",
     "step": "number of the last step",
     "rows_in": "rows read by this process; what is read again after a restart counts again",
     "rows_out": "rows given to sinks by this process",

@@ -38,15 +38,18 @@ class Watched:
         url: of its metrics.
     """
 
-    def __init__(self, server: _Server, name: str) -> None:
+    def __init__(self, server: _Server, name: str, status: Status) -> None:
         self._server = server
         self._name = name
+        self._status = status
         self.url = f"http://{server.at}/metrics"
 
     def close(self) -> None:
         """Show it no more; the last one takes the server with it."""
         with _LOCK:
-            self._server.jobs.pop(self._name, None)
+            if self._server.jobs.get(self._name) is self._status:
+                # Else a later job of the name has taken its place.
+                del self._server.jobs[self._name]
             if not self._server.jobs and _SERVERS.pop(self._server.asked, None) is not None:
                 self._server.close()
 
@@ -72,7 +75,7 @@ def watch(host: str, port: int, job: str, status: Status) -> Watched:
             number += 1
             name = f"{job}#{number}"
         server.jobs[name] = status
-        return Watched(server, name)
+        return Watched(server, name, status)
 
 
 class _Server:

@@ -49,6 +49,17 @@ def test_plan_state_and_ctrl_c() -> None:
     ]
 
 
+def test_a_batch_job_whose_rows_are_seen_at_once() -> None:
+    """What got rows gets them again; a table that shows them at the end has none."""
+    printed = "CREATE TABLE seen (b STRING) WITH ('connector' = 'print');"
+    insert = f"EXECUTE STATEMENT SET BEGIN {INSERT} INSERT INTO seen SELECT b FROM src; END;"
+    lines = shown(BATCH + printed + insert, 120)
+    assert lines[-2:] == [
+        "sinks    dst shows rows when it ends",
+        "Ctrl-C   stops it; the next run begins at the beginning, seen will get rows again",
+    ]
+
+
 def test_a_job_that_goes_on() -> None:
     """It has checkpoints, at each of which rows are shown; a long plan is cut."""
     copies = f"({') UNION ALL ('.join(['SELECT b, a FROM src'] * 30)})"

@@ -12,6 +12,7 @@ from flowsql.cli import statusline
 from flowsql.cli.console import Console
 from flowsql.cli.statusline import (
     StatusReporter,
+    line_of,
     operator_table,
     source_table,
     status_line,
@@ -108,10 +109,23 @@ def test_a_table_of_operators() -> None:
 def test_a_job_that_failed_or_has_not_begun() -> None:
     """The first line of the error; and nothing that is not known."""
     assert status_line({"job": "x", "state": "failed", "error": "disk full\nmore"}) == (
-        "x: failed  in 0 (0/s)  out 0 (0/s)  state 0 B  disk full"
+        "x: failed  in 0  out 0  disk full"
     )
     assert "watermark end" in status_line(
-        {"job": "x", "state": "finished", "watermark": (1 << 63) - 1}
+        {"job": "x", "state": "stopping", "watermark": (1 << 63) - 1}
+    )
+
+
+def test_a_job_that_is_over() -> None:
+    """What it did; how fast it was in its last seconds nobody needs. A log line ends with its place."""
+    over = TROUBLED | {"state": "finished", "step": 9}
+    assert (
+        status_line(over)
+        == "sales: finished  in 1.2 M  out 900  checkpoint 7  3 late  12.0 k pending"
+    )
+    text = line_of(over).as_text().partition(" ")[2]
+    assert text == (
+        "sales: finished  in 1.2 M  out 900  3 late  12.0 k pending [step 9, checkpoint 7]"
     )
 
 
@@ -208,6 +222,10 @@ def test_how_far_sources_that_end_are() -> None:
     status = SALES | {"sources": [file, file, done]}
     assert "  reading 50 % of 2000 (200/s, 5.0 s left)  " in status_line(status)
     assert "  reading 50% 5s left  [#####-----]  " in status_line(status, 110)
+    batch = status | {"watermark": None, "checkpoint": None}
+    assert status_line(batch, 79) == (
+        "sales: running  in 20.0k/s  out 12/s  reading 50% 5s left  [#####-----]"
+    )
     endless = {"phase": "stream", "done": False}
     assert "reading" not in status_line(SALES | {"sources": [file, endless]}, 200)
 

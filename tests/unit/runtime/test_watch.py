@@ -214,6 +214,24 @@ def test_jobs_of_one_process_are_labels(running: Running) -> None:
     assert "shop-2" not in get(running.url)[1]
 
 
+def test_a_job_that_took_the_name_of_one_that_is_over(running: Running) -> None:
+    """It is shown still when the session of the other one is closed."""
+    running.fails = True
+    running.go.set()
+    until(lambda: running.job.status()["ended"] is not None, 60)
+    elsewhere = {"execution.checkpointing.dir": "elsewhere", "pipeline.name": "shop"}
+    with flowsql.connect({"metrics.port": "0", **elsewhere}) as other:
+        other.from_arrow("u", pa.table({"k": [1]}))
+        other.execute("CREATE TABLE nowhere (k BIGINT) WITH ('connector' = 'blackhole')")
+        job = other.execute("INSERT INTO nowhere SELECT k FROM u")
+        assert job.wait(60)
+        running.session.close()
+        found = samples(get(job.status()["metrics"])[1])
+        assert found["flowsql_job_state", "shop", "finished"] == 1
+    with pytest.raises(OSError, match="refused"):
+        get(running.url)
+
+
 def test_a_port_that_is_taken() -> None:
     """Nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
