@@ -110,9 +110,9 @@ class Follower:
         expected = {path: rows[path] for path in locations}
         return self.live.differing(expected, self._target.table.io)
 
-    def committed(self) -> None:
-        """The newest snapshot is our own, and `live` was told of it."""
-        self.seen = self._target.head
+    def committed(self, snapshot: int) -> None:
+        """A snapshot is our own, and `live` was told of it; others may be on top of it."""
+        self.seen = snapshot
 
     def _moved(
         self, gone: list[str], new: list[str], pending: Sequence[pa.Table | None]

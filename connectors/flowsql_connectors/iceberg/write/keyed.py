@@ -93,7 +93,7 @@ class KeyedWriter(IcebergWriter):
             self._merging -= set(made.removed)
         if delta is not None and landed is not None:
             self._follower.live.committed(delta.added, delta.removed, landed.manifests)
-            self._follower.committed()
+            self._follower.committed(landed.snapshot)
 
     def abort(self, token: JSON) -> None:
         super().abort(token)
