@@ -85,12 +85,14 @@ class Partitions:
             yield self._partition(tuple(_kept(c[row]) for c in columns)), rows
 
     def _partition(self, values: tuple[Any, ...]) -> Partition:
-        known = self._known.get(values)
+        # A NaN equals nothing, and the two zeros each other: to readers they are values like others.
+        name = tuple(value.hex() if isinstance(value, float) else value for value in values)
+        known = self._known.get(name)
         if known is None:
             path = self.spec.partition_to_path(Record(*values), self._schema) if values else ""
             parts = [_short(part) for part in path.split("/") if part]
             known = Partition(values, "".join(f"{part}/" for part in parts))
-            self._known[values] = known
+            self._known[name] = known
         return known
 
 
