@@ -167,6 +167,22 @@ def test_the_first_job_with_postgres_can_be_planned(monkeypatch: pytest.MonkeyPa
         assert session.prepare(job)
 
 
+def test_tables_of_the_page_on_iceberg_can_be_made(tmp_path: Path) -> None:
+    """A catalog, its tables, one with a watermark; and one that is declared by itself."""
+    page = blocks(ROOT / "docs" / "iceberg.md")
+    catalog, watermark, *_, written = [
+        b.text.replace("/data/lake", str(tmp_path)) for b in page if "CREATE " in b.text
+    ]
+    with flowsql.connect() as session:
+        assert session.execute(catalog).fetchall() == []
+        session.execute("CREATE TABLE shop.clicks (page STRING, ts TIMESTAMP(6))")
+        session.execute(watermark)
+    with flowsql.connect({"execution.checkpointing.dir": str(tmp_path / "jobs")}) as session:
+        assert session.execute(written).wait(60)
+        shown = session.execute("SELECT order_id, product FROM order_lines").fetchall()
+    assert shown == [(1, "tea")]
+
+
 @pytest.mark.parametrize("page", ["README", *(f"docs/{page}" for page in PYTHON_PAGES)])
 def test_python_shows_what_happens(page: str, tmp_path: Path) -> None:
     """Its blocks run one after the other and print what stands behind `#` and below them."""
