@@ -278,6 +278,7 @@ def commit_delta(
         branch: its name.
 
     Raises:
+        Conflict: another commit came first, and what is to be committed must be looked at again.
         CommitFailedException: other commits came first again and again; nothing was changed.
     """
     transaction: Any = table.transaction()
@@ -287,7 +288,10 @@ def commit_delta(
     producer.commit()
     try:
         transaction.commit_transaction()
-    except (CommitFailedException, ValidationException):
+    except ValidationException as error:
+        # Nothing was committed; the client says so too where what it began from has expired.
+        raise Conflict(str(error)) from None
+    except CommitFailedException:
         raise
     except Exception:
         # The answer may be lost, and not the commit.

@@ -167,10 +167,14 @@ def test_deletes_of_files_that_are_gone_are_let_go(tmp_path: Path) -> None:
     assert summary(table, "total-delete-files") == 1
 
 
+@pytest.mark.parametrize("expired", [False, True])
 def test_others_commit_between_the_looking_and_the_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expired: bool
 ) -> None:
-    """The client's own second attempt finds that the table has changed, and all is looked at again."""
+    """The client's own second attempt finds that the table has changed, and all is looked at again.
+
+    Also where the snapshot that it began from has gone meanwhile.
+    """
     table = KeyedTable(tmp_path)
     table.step(*(("+I", k, "a") for k in range(5)))
     table.checkpoint()
@@ -185,12 +189,15 @@ def test_others_commit_between_the_looking_and_the_commit(
             there = table.folder.table
             assert there is not None
             there.overwrite(there.scan().to_arrow())
+            if expired:
+                gone = [s.snapshot_id for s in there.snapshots()[:-1]]
+                there.maintenance.expire_snapshots().by_ids(gone).commit()
         real(self, *args, **kwargs)
 
     monkeypatch.setattr(Table, "_do_commit", late)
     table.commit()
     table.check()
-    assert len(calls) == 3
+    assert len(calls) == (4 if expired else 3)
 
 
 def test_a_disk_that_takes_no_more_loses_nothing(
