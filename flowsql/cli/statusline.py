@@ -54,21 +54,23 @@ def status_line(status: JSON, width: int | None = None) -> str:
     if width is None:
         # In a log a bar says nothing that the number does not.
         return _join({name: part for name, part in _parts(status, 0).items() if name != "bar"})
-    parts = _parts(status, 0)
-    for level in range(1, _SHORTEST + 1):
-        if len(_join(parts)) <= width:
-            break
-        if level == _SHORTEST and "bar" in parts:
-            # How far it is says more than rates without words.
-            parts.pop("state", None)
-            if len(_join(parts)) <= width:
-                break
-        parts = _parts(status, level)
+    parts = next((p for p in _shorter(status) if len(_join(p)) <= width), _parts(status, _SHORTEST))
     for name in _LEAST:
         if len(_join(parts)) > width:
             parts.pop(name, None)
     line = _join(parts)
     return line if len(line) <= width else f"{line[: max(0, width - 3)]}..."
+
+
+def _shorter(status: JSON) -> Iterator[dict[str, str]]:
+    """The parts of a line, shorter and shorter."""
+    for level in range(_SHORTEST):
+        parts = _parts(status, level)
+        yield parts
+    # How far it is says more than rates without words.
+    for name in ("state", "bar") if "bar" in parts else ():
+        parts.pop(name, None)
+        yield parts
 
 
 def line_of(status: JSON) -> Line:

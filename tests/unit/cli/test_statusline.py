@@ -226,6 +226,7 @@ def test_how_far_sources_that_end_are() -> None:
     assert status_line(batch, 79) == (
         "sales: running  in 20.0k/s  out 12/s  reading 50% 5s left  [#####-----]"
     )
+    assert status_line(batch, 70) == "sales: running  in 20.0k/s  out 12/s  reading 50% 5s left"
     endless = {"phase": "stream", "done": False}
     assert "reading" not in status_line(SALES | {"sources": [file, endless]}, 200)
 
