@@ -25,6 +25,8 @@ __all__ = ["StatusBoard"]
 
 _LOOK_EVERY = 1.0
 _SPLITS_SHOWN = 256
+# Attempts to get back to a server before somebody should look: about half a minute.
+_LOST_AFTER = 10
 
 
 class StatusBoard:
@@ -144,7 +146,7 @@ class StatusBoard:
             "pid": os.getpid(),
             "version": __version__,
             "state": self.state,
-            "health": self._health(checkpointer),
+            "health": "ok",
             "error": self._error,
             "ended": self.ended,
             "uptime_ms": round((monotonic() - self._began) * 1000),
@@ -169,14 +171,21 @@ class StatusBoard:
             summary["failed"] = checkpointer.failed
             summary["in_progress"] = checkpointer.in_progress
             status["checkpoint"] = summary
+        status["health"] = self._health(checkpointer, status.get("sources") or ())
         return status
 
-    def _health(self, checkpointer: Checkpointer | None) -> str:
+    def _health(self, checkpointer: Checkpointer | None, sources: Iterable[JSON]) -> str:
         """What `/healthz` says."""
         if self.state in {"failed", "restarting"}:
             return self.state if self._error is None else f"{self.state}: {self._error}"
         late = checkpointer.overdue() if checkpointer and self.state == "running" else None
-        return "ok" if late is None else f"no checkpoint for {late:.0f} s"
+        if late is not None:
+            return f"no checkpoint for {late:.0f} s"
+        lost = [s["reconnecting"] for s in sources if s.get("reconnecting")]
+        worst = max(lost, key=lambda s: s["attempt"], default=None)
+        if worst is None or worst["attempt"] < _LOST_AFTER:
+            return "ok"
+        return f"reconnecting (attempt {worst['attempt']}): {worst['error']}"
 
     def _of_execution(self, execution: Execution) -> JSON:
         graph = execution.graph

@@ -11,9 +11,11 @@ from flowsql.connector import JSON, ConnectorTable
 from flowsql_connectors.postgres_cdc.decode.types import PgType, Shape
 from flowsql_connectors.postgres_cdc.rows import RowShape, readings_of
 from flowsql_connectors.postgres_cdc.server.catalog import ServerColumn, ServerTable, UniqueKey
+from flowsql_connectors.postgres_cdc.snapshot.chunked import SourceTable
 from flowsql_connectors.postgres_cdc.snapshot.chunks import ChunkKey
+from flowsql_connectors.postgres_cdc.snapshot.visibility import Snapshot
 
-__all__ = ["ReaderSetup", "TableSetup", "shape_of"]
+__all__ = ["ReaderSetup", "TableSetup", "log_payload", "shape_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +150,35 @@ def _type_of(data: Mapping[str, Any]) -> PgType:
             "element": None if element is None else _type_of(element),
         }
     )
+
+
+def log_payload(
+    start: int,
+    timeline: int,
+    snapshots: Sequence[Snapshot],
+    tables: Mapping[str, SourceTable],
+    *,
+    bounded: bool,
+) -> JSON:
+    """What the reader of the log is given.
+
+    Args:
+        start: log position where it begins.
+        timeline: of the server's log.
+        snapshots: under which the tables were read.
+        tables: all of them read.
+        bounded: nothing is wanted behind the snapshots.
+    """
+    bound = max((s.bound for s in snapshots), default=0)
+    return {
+        "start": start,
+        "timeline": timeline,
+        "bound": bound,
+        "stop": bound if bounded else None,
+        "snapshots": [s.described() for s in snapshots],
+        "read": {name: list(t.read) for name, t in tables.items()},
+        # Needed to judge by, up to the bound.
+        "lows": {
+            name: [c.low for c in t.chunks[1:]] if bound else [] for name, t in tables.items()
+        },
+    }

@@ -43,12 +43,13 @@ from flowsql_connectors.postgres_cdc.resuming import (
 from flowsql_connectors.postgres_cdc.server import own, slots
 from flowsql_connectors.postgres_cdc.server.catalog import count_about
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server
+from flowsql_connectors.postgres_cdc.server.locks import LockWatch
 from flowsql_connectors.postgres_cdc.server.parts import look_at_parts
 from flowsql_connectors.postgres_cdc.server.publications import ensure_publication, own_publication
 from flowsql_connectors.postgres_cdc.server.published import look_at_publication
 from flowsql_connectors.postgres_cdc.server.slot_checks import drop_idle_slot, end_of_log, idle_slot
 from flowsql_connectors.postgres_cdc.server.watching import Budget, Watch
-from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup
+from flowsql_connectors.postgres_cdc.setup import ReaderSetup, TableSetup, log_payload
 from flowsql_connectors.postgres_cdc.snapshot.chunked import (
     EXPORTED,
     UNREAD,
@@ -131,11 +132,14 @@ class PostgresSource(Source):
         if self._temporary:
             check_startup(options)
         self._connection = self._server.connect()
+        self._locks = LockWatch(self._server, self._connection, self._unread, context)
         try:
             self._open(tables, modes, position)
+            self._locks.started()
             self._cutter = Cutter(self._server, [t for t in self._tables.values() if not t.cut])
         except BaseException:
             self._close(begun=False)
+            self._locks.check()
             raise
 
     def discover(self) -> Sequence[Split]:
@@ -167,7 +171,10 @@ class PostgresSource(Source):
             feeds = tuple(
                 dict.fromkeys(s.table.name for t in self._tables.values() for s in t.shapes)
             )
-            found.append(Split(LOG, feeds, self._log_payload(), owner=LOG))
+            payload = log_payload(
+                self._start, self._timeline, self._snapshots, self._tables, bounded=self.bounded
+            )
+            found.append(Split(LOG, feeds, payload, owner=LOG))
         return found
 
     @property
@@ -260,6 +267,7 @@ class PostgresSource(Source):
     def _close(self, *, begun: bool) -> None:
         """Let go of everything; what was made for a start that did not get to begin goes."""
         self._cutter.close()
+        self._locks.close()
         if self._watch is not None:
             self._watch.close()
         self._let_go_of_snapshot()
@@ -277,6 +285,9 @@ class PostgresSource(Source):
     @property
     def _all_read(self) -> bool:
         return all(t.all_read for t in self._tables.values())
+
+    def _unread(self) -> list[int]:
+        return [t.source.oid for t in self._tables.values() if not t.all_read]
 
     @property
     def _needs_log(self) -> bool:
@@ -554,22 +565,6 @@ class PostgresSource(Source):
         # A table that somebody has locked must not hold up the engine.
         for cut in self._cutter.take(0.0 if self._given else _FIRST_CHUNKS):
             cut.table.add(cut.bound)
-
-    def _log_payload(self) -> JSON:
-        bound = max((s.bound for s in self._snapshots), default=0)
-        return {
-            "start": self._start,
-            "timeline": self._timeline,
-            "bound": bound,
-            "stop": bound if self.bounded else None,
-            "snapshots": [s.described() for s in self._snapshots],
-            "read": {name: list(t.read) for name, t in self._tables.items()},
-            # Needed to judge by, up to the bound.
-            "lows": {
-                name: [c.low for c in t.chunks[1:]] if bound else []
-                for name, t in self._tables.items()
-            },
-        }
 
     def _reader_setup(self) -> ReaderSetup:
         return ReaderSetup(

@@ -129,8 +129,8 @@ class SqlJob:
             self.store.load(kept).check()
         names = {f"chk-{n}" for n in self.store.numbers()} | {"token-files"}
         assert {p.name for p in self.store.folder.iterdir()} == names
-        # What it said last of itself is there unless it was killed before it ended once.
-        assert {p.name for p in self.folder.iterdir()} - {"status.json"} == {
+        # What it said is there unless it was killed before it said anything, or ended once.
+        assert {p.name for p in self.folder.iterdir()} - {"status.json", "job.log"} == {
             "lock", "job.json", "checkpoints", "pending", "spool"
         }  # fmt: skip
         for folder in ("pending", "spool"):

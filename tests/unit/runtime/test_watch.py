@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 import flowsql
 from flowsql.connector import observe_files
 from flowsql.errors import ConfigError, ConnectorError
+from flowsql.runtime.groups import SourceGroup
 from flowsql.runtime.job import Job
 from flowsql.runtime.measures import BUCKETS, Durations
 from flowsql.runtime.metrics import METRICS, NAMES, Kind
@@ -187,6 +188,26 @@ def test_a_job_that_fails_is_ill_until_its_session_is_closed(running: Running) -
     running.session.close()
     with pytest.raises(OSError, match="refused"):
         get(well)
+
+
+def test_a_server_that_stays_away(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment is no illness; where the job is over nobody tries any more."""
+    lost = {"attempt": 9, "next_ms": 1000, "error": "connection refused"}
+    told = SourceGroup.status
+    monkeypatch.setattr(SourceGroup, "status", lambda group: told(group) | {"reconnecting": lost})
+    well = running.url.replace("/metrics", "/healthz")
+    assert get(well)[0] == 200
+    lost["attempt"] = 10
+    code, text, _ = get(well)
+    assert (code, json.loads(text)["jobs"]) == (
+        503,
+        {"shop": "reconnecting (attempt 10): connection refused"},
+    )
+    assert samples(get(running.url)[1])["flowsql_job_healthy", "shop"] == 0
+    running.fails = True
+    running.go.set()
+    until(lambda: running.job.status()["ended"] is not None, 60)
+    assert all("reconnecting" not in source for source in running.job.status()["sources"])
 
 
 def test_what_is_not_there(running: Running) -> None:
