@@ -129,7 +129,7 @@ class SqlJob:
             self.store.load(kept).check()
         names = {f"chk-{n}" for n in self.store.numbers()} | {"token-files"}
         assert {p.name for p in self.store.folder.iterdir()} == names
-        # What it said is there unless it was killed before it said anything, or ended once.
+        # What it said of itself is there unless it was killed before it said anything.
         assert {p.name for p in self.folder.iterdir()} - {"status.json", "job.log"} == {
             "lock", "job.json", "checkpoints", "pending", "spool"
         }  # fmt: skip
