@@ -418,6 +418,8 @@ class Job:
             folder.store.clean(start.checkpoint)
         else:
             self.board.begun(attempt)
+        if self.board.opened:
+            Starting(self.id, self._plan, folder, codec).check_kept(start.checkpoint)
         before = None if self._execution is None else self.board.counts(self._execution)
         execution = Execution(self._surroundings(plan, attempt), before)
         self._execution = execution

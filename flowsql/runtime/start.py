@@ -258,6 +258,13 @@ class Starting:
                     raise self._would_double(holds, held)
                 if not accepts(held, checkpoint.manifest):
                     raise self._behind(holds, held, checkpoint, job)
+        self.check_kept(checkpoint)
+
+    def check_kept(self, checkpoint: Checkpoint | None) -> None:
+        """Raise StateError where a target does not know any more what was committed to it.
+
+        A restart within the process asks this alone: the rest was asked at its start.
+        """
         # Another job's checkpoint may be taken into another target, as its start tells.
         if checkpoint is not None and checkpoint.manifest.job == self._job:
             missing = lost(self._plan, checkpoint.manifest)
@@ -279,6 +286,7 @@ class Starting:
             detail=f"The job would go on from checkpoint {manifest.checkpoint} at "
             f'"{checkpoint.folder}", and rows from before would be missing for good.',
             hint=f"{first} {self._begin_anew(bare=list(missing))}",
+            final=True,
         )
 
     def _would_double(self, holds: str, held: Holding) -> StateError:

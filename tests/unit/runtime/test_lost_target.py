@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flowsql.config import RestartStrategy
 from flowsql.errors import StateError
+from flowsql.runtime.log import Line
 from tests.recovery.toys import Numbers, committed_changes, expected_sums, fold
 from tests.unit.runtime.bench import Bench, endless
 
@@ -64,3 +66,22 @@ def test_an_old_copy_of_a_target_is_refused(bench: Bench) -> None:
     aside.rename(bench.out)
     with pytest.raises(StateError, match='table "parts" has lost the rows of job "sums"'):
         bench.run(Numbers(5000, size=100))
+
+
+class _Forgetful(Bench):
+    """The target vanishes before a restart within the process, once it had rows."""
+
+    def _hear(self, line: Line) -> None:
+        super()._hear(line)
+        numbers = self.store().numbers() if "restarting" in line.message else []
+        if numbers and self.store().load(numbers[-1]).manifest.committed and self.out.exists():
+            self.out.rename(self.folder / "aside")
+
+
+def test_a_target_that_is_lost_before_a_restart_is_refused(tmp_path: Path) -> None:
+    """A process that restarts by itself does not go on without the rows of before either."""
+    bench = _Forgetful(tmp_path)
+    source = Numbers(20_000, size=100, pause=0.001, fail_at=range(10, 200, 10))
+    with pytest.raises(StateError, match='table "parts" has lost the rows of job "sums"'):
+        bench.run(source, restart=RestartStrategy("fixed-delay", 1000, 0, 0))
+    assert not bench.out.exists()
