@@ -138,7 +138,7 @@ def _check_overwrite(statement: s.Insert, target: BoundTable, *, streaming: bool
     if not target.connector.overwrites:
         raise SqlError(
             f'connector "{target.connector.name}" cannot overwrite',
-            hint='Connector "filesystem" can. INSERT INTO adds rows.',
+            hint='Connectors "filesystem" and "iceberg" can. INSERT INTO adds rows.',
             span=span,
         )
 

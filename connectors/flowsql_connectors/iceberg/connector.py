@@ -46,6 +46,7 @@ class IcebergConnector(Connector):
     name = "iceberg"
     options = OPTIONS
     roles = frozenset({Role.SCAN, Role.SINK})
+    overwrites = True
 
     def check(self, table: ConnectorTable, role: Role) -> None:
         super().check(table, role)
@@ -68,6 +69,12 @@ class IcebergConnector(Connector):
         """Files are chosen by their partitions and statistics, row groups by theirs."""
         del table
         return [Taken.COARSE] * len(predicates)
+
+    def partitions(self, table: ConnectorTable) -> Sequence[str] | None:
+        """Those that have files in the snapshot that is read."""
+        with needing_client():
+            from flowsql_connectors.iceberg.partitions import partition_names  # noqa: PLC0415
+        return partition_names(table)
 
     def open_source(
         self, tables: Sequence[ConnectorTable], position: JSON | None, context: ConnectorContext

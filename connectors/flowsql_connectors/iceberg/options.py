@@ -279,7 +279,7 @@ WRITE_OPTIONS: Final = (
     Option("range-distribution-sort-key-base-weight", OptionType.FLOAT, _NO_STATISTICS),
     Option("uid-suffix", OptionType.STRING, _NO_EFFECT),
     Option("shred-variants", OptionType.BOOLEAN, "Not written yet.", refused=True),
-    Option("overwrite-enabled", OptionType.BOOLEAN, "Not written yet.", refused=True),
+    Option("overwrite-enabled", OptionType.BOOLEAN, "Write INSERT OVERWRITE.", refused=True),
     Option("write.#", OptionType.STRING, "A property of a table that is made."),
     Option("commit.#", OptionType.STRING, "A property of a table that is made."),
     Option("read.#", OptionType.STRING, "A property of a table that is made."),

@@ -19,6 +19,7 @@ from flowsql_connectors.iceberg.options import upserts
 from flowsql_connectors.iceberg.write import content
 from flowsql_connectors.iceberg.write.keyed import KeyedWriter
 from flowsql_connectors.iceberg.write.leftovers import remove_leftovers
+from flowsql_connectors.iceberg.write.overwrite import OverwriteWriter
 from flowsql_connectors.iceberg.write.target import Target, committed_by, holders_of
 from flowsql_connectors.iceberg.write.writer import AppendWriter, check_table
 
@@ -42,11 +43,26 @@ class IcebergSink(Sink):
             check_table(content.checked(token), target)
             kept |= content.stored_files(token, context)
         remove_leftovers(target, kept)
+        if self._table.overwrite:
+            self._check_overwriting(target, context.mode)
+            return OverwriteWriter(target, context)
         keyed = context.mode is not ChangelogMode.APPEND or bool(upserts(self._table.options))
         if keyed:
             return KeyedWriter(target, context, list(previous_tokens))
         self._check_adding(target)
         return AppendWriter(target, context)
+
+    def _check_overwriting(self, target: Target, mode: ChangelogMode) -> None:
+        """Rows of one key in the query would stand beside each other."""
+        wanted = upserts(self._table.options)
+        kept = target.metadata.properties.get(_UPSERT) == "true" if wanted is None else wanted
+        if kept or mode is not ChangelogMode.APPEND:
+            raise ConnectorError(
+                f'INSERT OVERWRITE into table "{self._table.name}" is refused: it is kept by key',
+                hint=f"Add /*+ OPTIONS('{_UPSERT}' = 'false') */ behind its name if the query has each "
+                "key once.",
+                final=True,
+            )
 
     def _check_adding(self, target: Target) -> None:
         """A table that others keep by key must not get a second row of one by mistake."""

@@ -47,6 +47,10 @@ class IcebergWriter(Writer):
         """Complete files of all rows so far; they stay until `taken`."""
         raise NotImplementedError
 
+    def is_needless(self, made: Content) -> bool:
+        """Whether a checkpoint need not commit what `gathered` gave."""
+        return not made
+
     def taken(self, made: Content, token: JSON) -> None:
         """What `gathered` gave is in a token."""
         raise NotImplementedError
@@ -63,7 +67,7 @@ class IcebergWriter(Writer):
 
     def prepare(self, checkpoint: int) -> JSON | None:
         made = self.gathered()
-        if not made:
+        if self.is_needless(made):
             return None
         stem = self.target.names.new(f"-{checkpoint}")
         attempt = self.target.attempt
