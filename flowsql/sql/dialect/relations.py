@@ -100,6 +100,14 @@ class RelationParser(JsonParser):
             raise SqlError(
                 "a sub-query must stand in brackets", span=self.token.span, hint="Write (SELECT …)."
             )
+        elif self.token.kind is Kind.STRING and not lateral:
+            span = self.token.span
+            wrong = self.unexpected("a table name")
+            wrong.hint = (
+                "A file is read through a table: CREATE TABLE t (…) WITH ('connector' = 'filesystem', "
+                f"'path' = {self.text[span.start : span.end]}, 'format' = '…')."
+            )
+            raise wrong
         elif lateral:
             raise self.unexpected("TABLE", "(", "UNNEST")
         elif self._table_function_follows():

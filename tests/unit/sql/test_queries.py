@@ -226,6 +226,14 @@ def test_reads(text: str, expected: str) -> None:
             ),
         ),
         ("SELECT a FROM", "expected a table name, found the end of the statement"),
+        (
+            "SELECT a FROM 'a.csv'",
+            (
+                "expected a table name, found the string 'a.csv'\n  SELECT a FROM 'a.csv'\n"
+                "                ^^^^^^^\nHint: A file is read through a table: CREATE TABLE t (…) WITH "
+                "('connector' = 'filesystem', 'path' = 'a.csv', 'format' = '…')."
+            ),
+        ),
         ("SELECT a FROM t GROUP a", 'expected "BY", found "a"'),
         ("SELECT 1 1", 'expected the end of the statement, found "1"'),
         ("SELECT 1 AS value", 'Hint: "value" is a reserved word: as a name, write it `value`.'),
