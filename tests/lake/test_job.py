@@ -18,7 +18,7 @@ from tests.services.lake import Lake
 from tests.services.proxy import CuttingProxy
 from tests.support.iceberg import IcebergTable
 
-KILLS = 60 if os.environ.get("FLOWSQL_TEST_ALL") else 4
+KILLS = 60 if os.environ.get("FLOWSQL_TEST_ALL") else 3
 
 TABLE = """
 CREATE CATALOG lake WITH ({catalog});

@@ -66,7 +66,7 @@ def test_through_restarts_faults_and_others(make: Made, way: FaultyWay, seed: in
     """Whatever happens, the table is what the manifests say, and no file is left."""
     chance = random.Random(seed)
     table = make(**({"partitioning": "bucket(2, id)"} if seed % 2 else {}))
-    for _ in range(8):
+    for _ in range(6):
         write(table, chance)
         chosen = chance.randrange(5)
         if chosen == 0:
