@@ -98,7 +98,8 @@ class SourceGroup:
         self._by_thread: dict[ReaderThread, _Reader] = {}
         self.splits: dict[str, Split] = {}
         self.position: dict[str, JSON] = {}
-        self.consistent = True
+        # Before it is open nothing is known of it.
+        self.consistent = False
         self.done = False
         self.rows = 0
         self.bytes = 0
@@ -317,6 +318,8 @@ class SourceGroup:
     def _phase(self) -> str:
         if self.done:
             return "done"
+        if not hasattr(self, "source"):
+            return "starting"
         if self._snapshotting():
             return "snapshot"
         return "stream" if self.consistent else "catching up"

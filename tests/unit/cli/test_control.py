@@ -117,6 +117,7 @@ def test_status_of_a_job_that_was_killed(folder: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == (
         "halted: lost, its process ended without a word  "
         f"a start goes on from checkpoint {number}\n"
+        f"log: {folder / 'halted' / 'job.log'}\n"
     )
     (folder / "halted" / "job.json").write_text("{")
     assert main(["status", "halted", "--dir", str(folder)]) == 0
@@ -162,7 +163,7 @@ def test_a_stop_whose_savepoint_fails(
 def test_stop(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is over when the command is."""
     assert main(["stop", "here", "--dir", str(folder)]) == 0
-    assert capsys.readouterr().out.startswith("here: stopped  in 2 (")
+    assert capsys.readouterr().out.startswith("here: stopped  in 2  out 2  checkpoint ")
     assert main(["stop", "here", "--dir", str(folder)]) == 1
     assert capsys.readouterr().err == (
         'StateError: job "here" is not running\n'

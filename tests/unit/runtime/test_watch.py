@@ -21,11 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 import flowsql
 from flowsql.connector import observe_files
 from flowsql.errors import ConfigError, ConnectorError
-from flowsql.runtime.groups import SourceGroup
+from flowsql.runtime.groups import ReaderLimits, SourceGroup
 from flowsql.runtime.job import Job
 from flowsql.runtime.measures import BUCKETS, Durations
 from flowsql.runtime.metrics import METRICS, NAMES, Kind
 from flowsql.runtime.watch import exposition
+from flowsql.testing import attempt_context, connector_table
+from tests.recovery.toys import Numbers
 from tests.unit.runtime.bench import Bench, FullDisk, endless, until
 
 SCHEMA = pa.schema([("k", pa.int64()), ("ts", pa.timestamp("ms"))])
@@ -208,6 +210,23 @@ def test_a_server_that_stays_away(running: Running, monkeypatch: pytest.MonkeyPa
     running.go.set()
     until(lambda: running.job.status()["ended"] is not None, 60)
     assert all("reconnecting" not in source for source in running.job.status()["sources"])
+
+
+def test_a_source_that_is_not_open_yet(tmp_path: Path) -> None:
+    """Nobody says that its tables equal the database."""
+    table = connector_table("a INT", {"connector": "values"}, name="t")
+    group = SourceGroup(
+        "t",
+        Numbers(10),
+        [table],
+        context=attempt_context(tmp_path),
+        limits=ReaderLimits(1 << 20, 1 << 20),
+        ready=threading.Condition(),
+    )
+    assert (group.status()["phase"], group.status()["consistent"]) == ("starting", False)
+    group.open(None)
+    assert (group.status()["phase"], group.status()["consistent"]) == ("stream", True)
+    group.close()
 
 
 def test_what_is_not_there(running: Running) -> None:
