@@ -22,6 +22,7 @@ __all__ = [
     "table_identifier",
 ]
 
+_HINTED: Final = re.compile("#[0-9a-f]{8}$")
 _SQLITE: Final = "jdbc:sqlite:"
 _POSTGRES: Final = "jdbc:postgresql:"
 _PASSED_ON: Final = (
@@ -164,7 +165,9 @@ def namespace_of(database: str) -> Identifier:
 
 def table_identifier(table: ConnectorTable) -> Identifier:
     """The name of the table in its catalog: levels of the namespace, then the table's."""
-    name = table.options["catalog-table"] or table.name.split(".", 2)[-1]
+    # With a hint, the engine tells it from the same table with other options.
+    declared = _HINTED.sub("", table.name.split(".", 2)[-1])
+    name = table.options["catalog-table"] or declared
     return (*namespace_of(table.options["catalog-database"]), name)
 
 

@@ -280,6 +280,32 @@ WRITE_OPTIONS: Final = (
     Option("uid-suffix", OptionType.STRING, _NO_EFFECT),
     Option("shred-variants", OptionType.BOOLEAN, "Not written yet.", refused=True),
     Option("overwrite-enabled", OptionType.BOOLEAN, "Write INSERT OVERWRITE.", refused=True),
+    Option(
+        "flink-maintenance.rewrite.enabled",
+        OptionType.BOOLEAN,
+        "Whether small data files become larger ones while the job runs; not set: in tables that are"
+        " kept by key.",
+        flink_default="false",
+    ),
+    Option(
+        "compaction-enabled",
+        OptionType.BOOLEAN,
+        "The former name of `flink-maintenance.rewrite.enabled`, which goes before it.",
+    ),
+    Option(
+        "flink-maintenance.rewrite.max-bytes",
+        OptionType.MEMORY,
+        "How much data one checkpoint rewrites at most.",
+        default=64 << 20,
+        flink_default="9223372036854775807",
+    ),
+    Option(
+        "flink-maintenance.rewrite.min-input-files",
+        OptionType.INT,
+        "So many files of about one size become one.",
+        default=5,
+    ),
+    Option("flink-maintenance.#", OptionType.STRING, _NO_EFFECT),
     Option("write.#", OptionType.STRING, "A property of a table that is made."),
     Option("commit.#", OptionType.STRING, "A property of a table that is made."),
     Option("read.#", OptionType.STRING, "A property of a table that is made."),

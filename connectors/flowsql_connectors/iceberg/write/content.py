@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from flowsql.connector import JSON, ConnectorContext, fsync_dir, remove, write_file
 from flowsql.errors import ConnectorError
+from flowsql_connectors.iceberg.write.compaction import Compaction
+from flowsql_connectors.iceberg.write.deletes import by_file, delete_table
 from flowsql_connectors.iceberg.write.descriptors import file_json, file_of
 from flowsql_connectors.iceberg.write.markers import Marker
 
@@ -32,14 +35,16 @@ class Content:
         files: data files, and delete files of one data file each.
         removed: locations of delete files that others of these take the place of.
         deleted: the rows that the delete files delete and that those they replace did not.
+        compaction: of files of the table, behind the rows.
     """
 
     files: list[DataFile] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     deleted: pa.Table | None = None
+    compaction: Compaction | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.files)
+        return bool(self.files) or self.compaction is not None
 
 
 def save(
@@ -56,16 +61,27 @@ def save(
         "table": str(metadata.table_uuid),
     }
     specs, schema = metadata.specs(), metadata.schema()
-    files = [file_json(f, specs[f.spec_id], schema) for f in content.files]
-    data = {"files": files, "removed": content.removed}
-    rows = b"" if content.deleted is None else _packed(content.deleted)
+    data: JSON = {
+        "files": [file_json(f, specs[f.spec_id], schema) for f in content.files],
+        "removed": content.removed,
+    }
+    tables = {} if content.deleted is None else {"deleted": content.deleted}
+    if content.compaction is not None:
+        files, sources = content.compaction.files, content.compaction.sources
+        data["written"] = [file_json(f, specs[f.spec_id], schema) for f in files]
+        data["sources"] = list(sources)
+        codes = np.repeat(np.arange(len(sources)), [len(p) for p in sources.values()])
+        tables["rewritten"] = delete_table(
+            data["sources"], codes, np.concatenate(list(sources.values())), []
+        )
     if context.checkpoint_files is None:
-        return {**token, "inline": {**data, "deleted": base64.b64encode(rows).decode()}}
+        packed = {n: base64.b64encode(_packed(t)).decode() for n, t in tables.items()}
+        return {**token, "inline": {**data, **packed}}
     token["files"] = f"iceberg-{stem}.json"
     _write(context.checkpoint_file(token["files"]), json.dumps(data).encode())
-    if rows:
-        token["deleted"] = f"iceberg-{stem}.arrow"
-        _write(context.checkpoint_file(token["deleted"]), rows)
+    for name, table in tables.items():
+        token[name] = f"iceberg-{stem}-{name}.arrow"
+        _write(context.checkpoint_file(token[name]), _packed(table))
     return token
 
 
@@ -109,29 +125,37 @@ def load(token: JSON, metadata: TableMetadata, context: ConnectorContext) -> Con
     data = _data(token, context)
     specs, schema = metadata.specs(), metadata.schema()
     files = [file_of(f, specs[f["spec"]], schema) for f in data["files"]]
-    return Content(files, data["removed"], _deleted(token, context))
+    compaction = None
+    if "sources" in data:
+        written = [file_of(f, specs[f["spec"]], schema) for f in data["written"]]
+        stored = _table(token, "rewritten", context)
+        positions = {} if stored is None else by_file(stored)
+        nothing = np.zeros(0, np.int64)
+        compaction = Compaction(written, {p: positions.get(p, nothing) for p in data["sources"]})
+    return Content(files, data["removed"], _table(token, "deleted", context), compaction)
 
 
 def stored_files(token: JSON, context: ConnectorContext) -> set[str]:
     """Locations of the files that a token stands for."""
-    return {f["path"] for f in _data(token, context)["files"]}
+    data = _data(token, context)
+    return {f["path"] for f in (*data["files"], *data.get("written", ()))}
 
 
 def forget(token: JSON, context: ConnectorContext) -> None:
     """Remove what `save` wrote."""
     checked(token)
-    for name in (token.get("files"), token.get("deleted")):
+    for name in (token.get(part) for part in ("files", "deleted", "rewritten")):
         if name is not None:
             remove(context.checkpoint_file(name))
 
 
-def _deleted(token: JSON, context: ConnectorContext) -> pa.Table | None:
+def _table(token: JSON, name: str, context: ConnectorContext) -> pa.Table | None:
     if "inline" in token:
-        packed = base64.b64decode(token["inline"]["deleted"])
+        packed = base64.b64decode(token["inline"].get(name, ""))
         return pa.ipc.open_file(packed).read_all() if packed else None
-    if "deleted" not in token:
+    if name not in token:
         return None
-    path = context.checkpoint_file(token["deleted"])
+    path = context.checkpoint_file(token[name])
     try:
         return pa.ipc.open_file(path.read_bytes()).read_all()
     except (OSError, pa.ArrowInvalid) as error:

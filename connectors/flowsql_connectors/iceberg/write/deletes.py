@@ -68,9 +68,11 @@ def delete_table(
 
 def by_file(deleted: pa.Table) -> dict[str, Ints]:
     """Positions by location, sorted and each once."""
+    if not deleted.num_rows:
+        return {}
     column = deleted.column("file_path").unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        column = column.chunk(0)
     codes = column.indices.to_numpy()
     positions = deleted.column("pos").to_numpy()
     paths = column.dictionary.to_pylist()

@@ -110,6 +110,33 @@ class Follower:
         expected = {path: rows[path] for path in locations}
         return self.live.differing(expected, self._target.table.io)
 
+    def rows_at(self, location: str, positions: Ints, batch: pa.RecordBatch) -> tuple[Ints, Bools]:
+        """Which rows of a file there are by the index.
+
+        Args:
+            location: of the file.
+            positions: int64[n]: where the rows stand in it.
+            batch: the rows, with the table's columns.
+
+        Returns:
+            The slots of those that there are, and bool[n]: which they are.
+        """
+        keys = self._keys([batch.column(name) for name in self._names])
+        slots = self._index.find(keys)
+        here = slots >= 0
+        places = self._index.places(slots[here])
+        number = int(self._index.file_numbers([location])[0])
+        here[here] = (places.files == number) & (places.positions == positions[here])
+        return slots[here], here
+
+    def move(self, slots: Ints, location: str) -> None:
+        """The rows of slots stand in a file that is coming, in this order."""
+        self._index.put(slots, self._index.file(location), 0)
+
+    def forget(self, locations: Collection[str]) -> None:
+        """Files without rows that the table has no more, or not for long."""
+        self._index.forget_files(list(locations))
+
     def committed(self, snapshot: int) -> None:
         """A snapshot is our own, and `live` was told of it; others may be on top of it."""
         self.seen = snapshot
@@ -143,12 +170,8 @@ class Follower:
         """Positions and keys of a new file's rows that are not deleted."""
         io = self._target.table.io
         for first, columns in self.live.rows(location, self._ids, self._names, io):
-            stored = [
-                column if column.type == arrow_type(kind) else column.cast(arrow_type(kind))
-                for column, kind in zip(columns, self._index.key, strict=True)
-            ]
-            positions = np.arange(first, first + len(stored[0]))
-            keys = self._index.keys_of(stored)
+            keys = self._keys(columns)
+            positions = np.arange(first, first + len(keys))
             if deleted is not None:
                 inside = deleted[slice(*np.searchsorted(deleted, (first, first + len(positions))))]
                 if len(inside):
@@ -156,6 +179,15 @@ class Follower:
                     positions, keys = positions[rest], keys.take(rest)
             if len(positions):
                 yield positions, keys
+
+    def _keys(self, columns: Sequence[pa.Array]) -> Keys:
+        """The keys of rows, from columns as files hold them."""
+        return self._index.keys_of(
+            [
+                column if column.type == arrow_type(kind) else column.cast(arrow_type(kind))
+                for column, kind in zip(columns, self._index.key, strict=True)
+            ]
+        )
 
     def _place(self, file: tuple[str, int], positions: Ints, keys: Keys, waiting: Bools) -> None:
         """Rows of a new file that nobody deletes: of ours that were lost, or others'."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyiceberg.manifest import DataFile, DataFileContent
 
@@ -13,6 +14,7 @@ from flowsql.changelog import Changes
 from flowsql.connector import JSON, ConnectorContext
 from flowsql_connectors.iceberg.write import content
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed
+from flowsql_connectors.iceberg.write.compaction import Compaction
 from flowsql_connectors.iceberg.write.content import Content
 from flowsql_connectors.iceberg.write.deletes import by_file, not_in, write_deletes
 from flowsql_connectors.iceberg.write.follow import Follower
@@ -20,7 +22,7 @@ from flowsql_connectors.iceberg.write.index import RowIndex, index_state
 from flowsql_connectors.iceberg.write.live import named_file, read_positions
 from flowsql_connectors.iceberg.write.target import Target
 from flowsql_connectors.iceberg.write.upserts import UpsertedRows
-from flowsql_connectors.iceberg.write.writer import IcebergWriter
+from flowsql_connectors.iceberg.write.writer import IcebergWriter, name_of
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -34,6 +36,8 @@ _MERGED: Final = 10
 class KeyedWriter(IcebergWriter):
     """Writes the last row of each key."""
 
+    keyed = True
+
     def __init__(self, target: Target, context: ConnectorContext, tokens: list[JSON]) -> None:
         super().__init__(target, context)
         declared = target.declared
@@ -41,9 +45,10 @@ class KeyedWriter(IcebergWriter):
         self.state = index_state(self._key)
         # What is prepared and not yet in the table, by token, oldest first.
         self._prepared: dict[str, Content] = {
-            _name(t): content.load(t, target.metadata, context) for t in tokens
+            name_of(t): content.load(t, target.metadata, context) for t in tokens
         }
         self._merging: set[str] = set()
+        self._unsaved: Compaction | None = None
         self._rows: UpsertedRows
         self._follower: Follower
 
@@ -62,22 +67,25 @@ class KeyedWriter(IcebergWriter):
     def gathered(self) -> Content:
         if not self._follower.ready:
             self._look()
+        self._give_up_unsaved()
         files = self._rows.finish()
         deleted = self._rows.deleted()
         made = Content(files, [], deleted)
         if deleted is not None:
             made = self._with_deletes(made, deleted, merge=True)
+        self._unsaved = made.compaction = self._compaction(idle=not files and deleted is None)
         return made
 
     def taken(self, made: Content, token: JSON) -> None:
-        self._prepared[_name(token)] = made
+        self._prepared[name_of(token)] = made
         self._merging |= set(made.removed)
+        self._unsaved = None
         self._rows.taken()
 
     def delta(self, token: JSON) -> Delta:
         if not self._follower.is_current:
             self._look()
-        made = self._prepared[_name(token)]
+        made = self._prepared[name_of(token)]
         live = self._follower.live
         removed = frozenset({*made.removed, *live.useless})
         return Delta(tuple(made.files), removed, holding=live.holding(removed))
@@ -87,30 +95,62 @@ class KeyedWriter(IcebergWriter):
         if (None if head is None else head.snapshot_id) != self._follower.seen:
             raise Conflict("others have committed")
 
-    def committed(self, token: JSON, delta: Delta | None, landed: Landed | None) -> None:
-        made = self._prepared.pop(_name(token), None)
+    def landed(self, delta: Delta, landed: Landed) -> None:
+        self._follower.live.committed(delta.added, delta.removed, landed.manifests)
+        self._follower.committed(landed.snapshot)
+
+    def committed(self, token: JSON) -> None:
+        made = self._prepared.get(name_of(token))
         if made is not None:
             self._merging -= set(made.removed)
-        if delta is not None and landed is not None:
-            self._follower.live.committed(delta.added, delta.removed, landed.manifests)
-            self._follower.committed(landed.snapshot)
+            self._prepared[name_of(token)] = Content(compaction=made.compaction)
+
+    def rearrangement(self, token: JSON) -> Delta | None:
+        follower, made = self._follower, self._prepared.get(name_of(token))
+        if made is None or made.compaction is None:
+            return None
+        if not follower.is_current:
+            self._look()
+        wanted, live = made.compaction, follower.live
+        if wanted is None or wanted.is_done(live):
+            return None
+        with self.target.telling():
+            if wanted.fits(live, self.target.table.io, exact=True):
+                return wanted.delta(live)
+        self._look(give_up={name_of(token)})
+        return None
+
+    def rearranged(self, token: JSON) -> None:
+        made = self._prepared.pop(name_of(token), None)
+        if made is not None and made.compaction is not None:
+            self._follower.forget(made.compaction.sources)
 
     def abort(self, token: JSON) -> None:
         super().abort(token)
-        self._prepared.pop(_name(token), None)
+        self._prepared.pop(name_of(token), None)
 
     def close(self) -> None:
         self._rows.discard()
 
     # -- others' commits --------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        """Follow what others did to the table, and find the rows that wait to be deleted there."""
-        waiting = list(self._prepared.values())
-        coming = {f.file_path for made in waiting for f in made.files} | self._rows.open_locations()
-        pending = [made.deleted for made in waiting]
+    def _look(self, give_up: Collection[str] = ()) -> None:
+        """Follow what others did to the table, and find the rows that wait to be deleted there.
+
+        Args:
+            give_up: tokens whose compactions are no use any more; as are those of which others
+                changed a file.
+        """
         self._follower.load()
-        moved = self._follower.look(coming, [*pending, self._rows.deleted()])
+        again = self._given_up(give_up)
+        waiting = list(self._prepared.values())
+        coming = {f.file_path for made in waiting for f in _written(made)}
+        coming |= self._rows.open_locations()
+        leaving = {p for made in waiting if made.compaction for p in made.compaction.sources}
+        pending = [made.deleted for made in waiting]
+        moved = self._follower.look(
+            coming, [*pending, self._rows.deleted()], leaving=leaving, again=again
+        )
         if moved is None:
             return
         *prepared, mine = moved
@@ -129,7 +169,7 @@ class KeyedWriter(IcebergWriter):
                 kept.append(file)
             if path is not None and (path in live or path in own):
                 there.add(path)
-        again = Content(kept, made.removed, deleted)
+        again = Content(kept, made.removed, deleted, made.compaction)
         if deleted is None:
             return again
         missing = not_in(deleted, there)
@@ -143,7 +183,7 @@ class KeyedWriter(IcebergWriter):
         coming = {
             f.file_path: f
             for prepared in (*self._prepared.values(), made)
-            for f in prepared.files
+            for f in _written(prepared)
             if f.content == DataFileContent.DATA
         }
         files, removed = list(made.files), list(made.removed)
@@ -163,8 +203,57 @@ class KeyedWriter(IcebergWriter):
                 location = target.location("", target.names.new("-deletes.parquet"))
                 io = target.table.io
                 files.append(write_deletes(io, location, file, positions, self.settings))
-        return Content(files, removed, made.deleted)
+        return Content(files, removed, made.deleted, made.compaction)
+
+    # -- compaction -------------------------------------------------------------------------------
+
+    def _compaction(self, *, idle: bool) -> Compaction | None:
+        """Some files in one, to which the index points from now on; mostly None."""
+        compactor, follower = self.compactor, self._follower
+        if not compactor.enabled or any(made.compaction for made in self._prepared.values()):
+            return None
+        chosen = compactor.choose(follower.live, idle=idle)
+        if not chosen:
+            return None
+        slots: list[npt.NDArray[np.int64]] = []
+
+        def alive(
+            path: str, positions: npt.NDArray[np.int64], batch: pa.RecordBatch
+        ) -> npt.NDArray[np.bool_]:
+            found, here = follower.rows_at(path, positions, batch)
+            slots.append(found)
+            return here
+
+        with self.target.telling():
+            made = compactor.write(chosen, follower.live, alive)
+        if made is not None and made.files:
+            follower.move(np.concatenate(slots), made.files[0].file_path)
+        return made
+
+    def _give_up_unsaved(self) -> None:
+        """What was prepared last did not get into a token, and cannot come before later deletes."""
+        unsaved, self._unsaved = self._unsaved, None
+        if unsaved is not None:
+            self._prepared[""] = Content(compaction=unsaved)
+            self._look(give_up={""})
+            del self._prepared[""]
+
+    def _given_up(self, tokens: Collection[str]) -> set[str]:
+        """Files whose rows are where they were, after all."""
+        live, io = self._follower.live, self.target.table.io
+        again: set[str] = set()
+        for name, made in self._prepared.items():
+            wanted = made.compaction
+            if wanted is None or wanted.is_done(live):
+                continue
+            with self.target.telling():
+                if name not in tokens and wanted.fits(live, io, exact=False):
+                    continue
+            again |= wanted.sources.keys()
+            made.compaction = None
+        return again
 
 
-def _name(token: JSON) -> str:
-    return f"{token['run']}/{token['checkpoint']}"
+def _written(made: Content) -> list[DataFile]:
+    """All files that were made."""
+    return made.files if made.compaction is None else [*made.files, *made.compaction.files]

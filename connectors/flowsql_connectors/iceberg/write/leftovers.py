@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -48,7 +49,8 @@ def remove_leftovers(target: Target, kept: set[str]) -> list[str]:
         if target.by_client:
             gone |= _stray_metadata(target, found)
         for location in sorted(gone):
-            io.delete(location)
+            with contextlib.suppress(FileNotFoundError):
+                io.delete(location)
         return sorted(gone)
 
 

@@ -57,6 +57,10 @@ class OverwriteWriter(AppendWriter):
                         holding.add(manifest.manifest_path)
         return Delta(tuple(added), frozenset(removed), holding=frozenset(holding))
 
+    def compaction(self, *, idle: bool) -> None:
+        # Its files are about to be replaced.
+        del idle
+
     def check(self, metadata: TableMetadata) -> None:
         head = metadata.snapshot_by_name(self.target.branch)
         if (None if head is None else head.snapshot_id) != self._seen:

@@ -84,6 +84,10 @@ class Partitions:
         for row, rows in zip(first.tolist(), np.split(order, ends[:-1]), strict=True):
             yield self._partition(tuple(_kept(c[row]) for c in columns)), rows
 
+    def path(self, record: Record) -> str:
+        """The folder of a partition."""
+        return self._partition(tuple(record[i] for i in range(len(self.spec.fields)))).path
+
     def _partition(self, values: tuple[Any, ...]) -> Partition:
         # A NaN equals nothing, and the two zeros each other: to readers they are values like others.
         name = tuple(value.hex() if isinstance(value, float) else value for value in values)

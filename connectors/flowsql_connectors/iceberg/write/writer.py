@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from flowsql.changelog import Changes
@@ -10,8 +12,10 @@ from flowsql.errors import ConnectorError, InternalError
 from flowsql_connectors.iceberg.write import content
 from flowsql_connectors.iceberg.write.arrow import FileForm
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed
+from flowsql_connectors.iceberg.write.compaction import Compaction, CompactionSettings, Compactor
 from flowsql_connectors.iceberg.write.content import Content
 from flowsql_connectors.iceberg.write.files import FileSettings
+from flowsql_connectors.iceberg.write.live import LiveFiles
 from flowsql_connectors.iceberg.write.markers import Marker
 from flowsql_connectors.iceberg.write.rows import AppendedRows
 from flowsql_connectors.iceberg.write.target import Target
@@ -19,7 +23,7 @@ from flowsql_connectors.iceberg.write.target import Target
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
-__all__ = ["AppendWriter", "IcebergWriter", "check_table"]
+__all__ = ["AppendWriter", "IcebergWriter", "check_table", "name_of"]
 
 _MOST_TRIES: Final = 50
 
@@ -28,7 +32,12 @@ class IcebergWriter(Writer):
     """Prepares files and commits them, each checkpoint's in one snapshot.
 
     Subclasses say what the files of a checkpoint are.
+
+    Attributes:
+        keyed: whether a row takes the place of the one with its key.
     """
+
+    keyed = False
 
     def __init__(self, target: Target, context: ConnectorContext) -> None:
         self.target = target
@@ -42,6 +51,9 @@ class IcebergWriter(Writer):
             level=None if level is None else int(level),
         )
         self.form = FileForm(target.declared.schema, target.table.schema())
+        self.compactor = Compactor(
+            target, self.settings, CompactionSettings.of(options, keyed=self.keyed)
+        )
 
     def gathered(self) -> Content:
         """Complete files of all rows so far; they stay until `taken`."""
@@ -62,8 +74,21 @@ class IcebergWriter(Writer):
     def check(self, metadata: TableMetadata) -> None:
         """Raise Conflict where `delta` must be asked again, as others have committed."""
 
-    def committed(self, token: JSON, delta: Delta | None, landed: Landed | None) -> None:
-        """A token is in the table, by a commit that was made now; Nones where it was before."""
+    def landed(self, delta: Delta, landed: Landed) -> None:
+        """A commit was made."""
+
+    def committed(self, token: JSON) -> None:
+        """A token's rows are in the table."""
+
+    def rearrangement(self, token: JSON) -> Delta | None:
+        """What a token's compaction changes, in the table as the target knows it now.
+
+        None where there is none, or it is no use any more, or the table has it.
+        """
+        raise NotImplementedError
+
+    def rearranged(self, token: JSON) -> None:
+        """It was committed, or given up."""
 
     def prepare(self, checkpoint: int) -> JSON | None:
         made = self.gathered()
@@ -87,17 +112,53 @@ class IcebergWriter(Writer):
                 raise Conflict("it is there already")
             self.check(metadata)
 
+        self._commit_rows(token, marker, check)
         for _ in range(_MOST_TRIES):
-            if target.is_done(marker):
-                self.committed(token, None, None)
+            delta = self.rearrangement(token)
+            if delta is None or self._commits(delta, marker, self._unmoved(target.head)):
+                break
+        else:
+            raise self._beaten()
+        self.rearranged(token)
+        for _ in range(_MOST_TRIES):
+            # What had to be done was done by others; that it is done has to be said.
+            if target.is_done(marker) or self._commits(Delta(), marker, check):
                 return
+        raise self._beaten()
+
+    def _commit_rows(
+        self, token: JSON, marker: Marker, check: Callable[[TableMetadata], None]
+    ) -> None:
+        for _ in range(_MOST_TRIES):
+            if self.target.is_done(marker):
+                break
             delta = self.delta(token)
-            landed = target.commit(delta, marker, check)
-            if landed is not None:
-                self.committed(token, delta, landed)
-                return
-        raise ConnectorError(
-            f'could not commit to table "{target.declared.name}": other writers came first '
+            if not (delta.added or delta.removed) or self._commits(delta, marker, check):
+                break
+        else:
+            raise self._beaten()
+        self.committed(token)
+
+    def _commits(
+        self, delta: Delta, marker: Marker, check: Callable[[TableMetadata], None]
+    ) -> bool:
+        landed = self.target.commit(delta, marker, check)
+        if landed is None:
+            return False
+        self.landed(delta, landed)
+        return True
+
+    def _unmoved(self, head: int | None) -> Callable[[TableMetadata], None]:
+        def check(metadata: TableMetadata) -> None:
+            found = metadata.snapshot_by_name(self.target.branch)
+            if (None if found is None else found.snapshot_id) != head:
+                raise Conflict("others have committed")
+
+        return check
+
+    def _beaten(self) -> ConnectorError:
+        return ConnectorError(
+            f'could not commit to table "{self.target.declared.name}": other writers came first '
             f"{_MOST_TRIES} times",
             hint="Trying again is safe.",
         )
@@ -106,7 +167,8 @@ class IcebergWriter(Writer):
         target = self.target
         with target.telling():
             for location in content.stored_files(token, self.context):
-                target.table.io.delete(location)
+                with contextlib.suppress(FileNotFoundError):
+                    target.table.io.delete(location)
         content.forget(token, self.context)
 
 
@@ -116,6 +178,9 @@ class AppendWriter(IcebergWriter):
     def __init__(self, target: Target, context: ConnectorContext) -> None:
         super().__init__(target, context)
         self._rows = AppendedRows(target, self.form, self.settings)
+        self._live = LiveFiles()
+        # Tokens of compactions that are not in the table yet.
+        self._compacting: set[str] = set()
 
     def write(self, changes: Changes) -> None:
         if changes.codes is not None and changes.codes.any():
@@ -123,17 +188,57 @@ class AppendWriter(IcebergWriter):
         self._rows.add(changes.batch)
 
     def gathered(self) -> Content:
-        return Content(self._rows.finish())
+        files = self._rows.finish()
+        return Content(files, compaction=self.compaction(idle=not files))
 
     def taken(self, made: Content, token: JSON) -> None:
-        del made, token
+        if made.compaction is not None:
+            self._compacting.add(name_of(token))
         self._rows.taken()
 
     def delta(self, token: JSON) -> Delta:
         return Delta(tuple(content.load(token, self.target.metadata, self.context).files))
 
+    def rearrangement(self, token: JSON) -> Delta | None:
+        wanted = content.load(token, self.target.metadata, self.context).compaction
+        if wanted is None or not self._load():
+            return None
+        live, io = self._live, self.target.table.io
+        with self.target.telling():
+            if wanted.is_done(live) or not wanted.fits(live, io, exact=True):
+                return None
+        return wanted.delta(live)
+
+    def rearranged(self, token: JSON) -> None:
+        self._compacting.discard(name_of(token))
+
+    def _load(self) -> bool:
+        """See which files the table has; False where its rows cannot be told by their places."""
+        with self.target.telling():
+            try:
+                self._live.load(self.target.metadata, self.target.table.io, self.target.branch)
+            except ConnectorError:
+                return False
+        return True
+
+    def compaction(self, *, idle: bool) -> Compaction | None:
+        """Some files in one; mostly None."""
+        compactor = self.compactor
+        if not compactor.enabled or self._compacting or not self._load():
+            return None
+        chosen = compactor.choose(self._live, idle=idle)
+        if not chosen:
+            return None
+        with self.target.telling():
+            return compactor.write(chosen, self._live)
+
     def close(self) -> None:
         self._rows.discard()
+
+
+def name_of(token: JSON) -> str:
+    """Tells a token from the sink's others."""
+    return f"{token['run']}/{token['checkpoint']}"
 
 
 def check_table(token: JSON, target: Target) -> None:
