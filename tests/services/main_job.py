@@ -25,6 +25,7 @@ from flowsql.errors import StateError
 from flowsql.runtime.control import request
 from flowsql.runtime.folder import JobFolder
 from tests.recovery.jobs.zygote import REPOSITORY
+from tests.services.others import rows_of
 from tests.services.postgres import PostgresServer
 from tests.support.iceberg import IcebergFolder
 from tests.support.iceberg_reader import rows_by_duckdb
@@ -37,6 +38,7 @@ _JOB = """
 SET 'pipeline.name' = 'main';
 SET 'execution.checkpointing.dir' = '{folder}/jobs';
 SET 'execution.checkpointing.interval' = '{interval}';
+SET 'pipeline.max-transaction-bytes' = '16 kb';
 CREATE TABLE orders (order_id BIGINT, customer_id BIGINT, product_id BIGINT, quantity INT,
     status STRING, updated_at TIMESTAMP(3), PRIMARY KEY (order_id) NOT ENFORCED)
   WITH ({server}, 'table-name' = 'orders', 'scan.incremental.snapshot.chunk.size' = '{chunk}');
@@ -96,7 +98,7 @@ class MainJob:
         port: int,
         *,
         orders: int,
-        interval: str = "100ms",
+        interval: str,
     ) -> None:
         self.file = folder / "job.sql"
         self.jobs = folder / "jobs"
@@ -151,6 +153,14 @@ class MainJob:
         ((last,),) = self._server.execute("SELECT close_shop()")
         return last - _DELAY
 
+    def touch(self, keys: list[tuple[int, int]]) -> datetime:
+        """The orders between some keys change in a way that is seen; the watermark behind it."""
+        for first, last in keys:
+            self._server.execute(
+                f"UPDATE orders SET status = status || '.' WHERE order_id BETWEEN {first} AND {last}"
+            )
+        return self.close_shop()
+
     def close(self) -> None:
         """Whatever happened."""
         if self._traders is not None:
@@ -202,6 +212,22 @@ class MainJob:
         assert found == wanted
         return found.total()
 
+    def put_one_row_too_many(self) -> int:
+        """Another writer adds a row with a key of the job's; the key."""
+        table = self.lake.table
+        assert table is not None
+        ((key,),) = self._server.execute(
+            "SELECT min(order_id) FROM orders JOIN products USING (product_id)"
+        )
+        table.append(rows_of(table, {key: ("intruder", None, "intruder")}))
+        return int(key)
+
+    def take_it_back(self, key: int) -> None:
+        """The other writer's row goes."""
+        table = self.lake.table
+        assert table is not None
+        table.delete(f"order_id = {key} AND status = 'intruder'")
+
     def described(self) -> str:
         """Snapshots and files of the table."""
         table = self.lake.table
@@ -212,9 +238,13 @@ class MainJob:
         files, deletes = (newest.summary[f"total-{n}-files"] for n in ("data", "delete"))
         return f"{len(table.snapshots())} snapshots, {files} data files, {deletes} delete files"
 
-    def check_tidy(self) -> None:
-        """No file in the folders of the results that no reader is led to."""
-        assert self.lake.strays() == []
+    def check_tidy(self, whose: str = "") -> None:
+        """No file in the folders of the results that no reader is led to.
+
+        Args:
+            whose: only files with this in their names.
+        """
+        assert [f for f in self.lake.strays() if whose in Path(f).name] == []
         hidden = [p for p in self._revenue.rglob("*") if p.is_file() and p.parent != self._revenue]
         assert [p.name for p in hidden] == ["committed.json"]
         assert {p.suffix for p in self._revenue.iterdir() if p.is_file()} == {".parquet"}

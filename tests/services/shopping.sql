@@ -147,6 +147,10 @@ BEGIN
         );
       END LOOP;
     END IF;
+    IF random() < 0.0003 THEN
+      UPDATE products SET price = price + 0.01 WHERE product_id % 5 = last_payment % 5;
+      UPDATE orders SET status = 'lost' WHERE order_id % 50 = last_payment % 50;
+    END IF;
     IF random() < 0.015 THEN
       PERFORM change_product(floor(random() * 20)::int);
     END IF;
