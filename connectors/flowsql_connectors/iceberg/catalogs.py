@@ -6,6 +6,8 @@ process and settings; a table is loaded anew whenever it is asked for.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -59,6 +61,14 @@ def open_catalog(address: CatalogAddress, *, make: bool = False) -> Catalog:
 
 _opened: dict[tuple[object, ...], Catalog] = {}
 _lock = threading.Lock()
+
+
+@atexit.register
+def _close() -> None:
+    """Let go of all connections."""
+    for catalog in _opened.values():
+        with contextlib.suppress(Exception):
+            catalog.close()
 
 
 def load_table(table: ConnectorTable, *, make: bool = False) -> Table:

@@ -9,8 +9,8 @@ from flowsql_connectors.iceberg.address import catalog_address, table_identifier
 from flowsql_connectors.iceberg.catalogs import load_table, open_catalog
 from flowsql_connectors.iceberg.scan.batch import OpenedTable
 from flowsql_connectors.iceberg.scan.plan import branch_head, chosen_snapshot
-from flowsql_connectors.iceberg.schema import check_declared
 from flowsql_connectors.iceberg.telling import telling
+from flowsql_connectors.iceberg.write.target import check_written
 
 __all__ = ["check_table"]
 
@@ -48,5 +48,5 @@ def _written(table: ConnectorTable) -> Sequence[Finding]:
         there = catalog.table_exists(table_identifier(table))
     if not there:
         return (made,)
-    check_declared(table, load_table(table).schema(), written=True)
+    check_written(table, load_table(table))
     return ()

@@ -37,7 +37,8 @@ class IcebergSink(Sink):
         self._table = table
 
     def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
-        target = Target(self._table, context.attempt, context.sink)
+        made = not previous_tokens
+        target = Target(self._table, context.attempt, context.sink, make=made)
         kept: set[str] = set()
         for token in previous_tokens:
             check_table(content.checked(token), target)

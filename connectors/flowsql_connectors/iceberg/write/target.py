@@ -18,13 +18,21 @@ from flowsql_connectors.iceberg.telling import telling
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed, commit_delta
 from flowsql_connectors.iceberg.write.markers import Marker, last_marker, marked_jobs
 from flowsql_connectors.iceberg.write.names import FileNames, sink_tag, table_tag
+from flowsql_connectors.iceberg.write.partitions import Partitions
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
 
-__all__ = ["CREATED_BY", "Target", "committed_by", "find_table", "holders_of"]
+__all__ = [
+    "CREATED_BY",
+    "Target",
+    "check_written",
+    "committed_by",
+    "find_table",
+    "holders_of",
+]
 
 CREATED_BY: Final = "flowsql.created-by"
 _PREFIXES: Final = ("write.", "commit.", "read.", "history.", "gc.", "schema.")
@@ -70,6 +78,28 @@ def holders_of(table: ConnectorTable) -> list[str]:
     return [] if found is None else marked_jobs(found.metadata, table.options["branch"])
 
 
+def check_written(declared: ConnectorTable, found: Table) -> None:
+    """Refuse a table that cannot be written as it is declared; raises ConnectorError."""
+    version = found.metadata.format_version
+    if version != _VERSION:
+        raise ConnectorError(
+            f'table "{declared.name}" has format version {version}, and only version {_VERSION} can be '
+            "written",
+            hint="Bring a table of version 1 to version 2 (pyiceberg: "
+            "table.transaction().upgrade_table_version(2)); write to another table instead of "
+            "one of version 3.",
+        )
+    check_declared(declared, found.schema(), written=True)
+    branch = declared.options["branch"]
+    reference = found.metadata.refs.get(branch)
+    if reference is not None and reference.snapshot_ref_type.value != "branch":
+        raise ConnectorError(
+            f'"{branch}" is a tag of table "{declared.name}", and only branches are written',
+            option="branch",
+        )
+    Partitions(found.spec(), found.schema())
+
+
 class Target:
     """A table that one attempt of a job writes.
 
@@ -84,7 +114,9 @@ class Target:
         branch: that is written.
     """
 
-    def __init__(self, declared: ConnectorTable, attempt: Attempt, sink: str) -> None:
+    def __init__(
+        self, declared: ConnectorTable, attempt: Attempt, sink: str, *, make: bool = True
+    ) -> None:
         self.declared = declared
         self.attempt = attempt
         self.sink = sink or declared.name
@@ -95,7 +127,7 @@ class Target:
         self._address: CatalogAddress = catalog_address(declared.options)
         self._identifier = table_identifier(declared)
         self._catalog: Catalog = open_catalog(self._address, make=True)
-        self.table: Table = self._found_or_made()
+        self.table: Table = self._found_or_made(make=make)
         self.tag = table_tag(self.sink_tag, str(self.metadata.table_uuid))
         self.names = FileNames(self.tag, attempt)
 
@@ -195,7 +227,7 @@ class Target:
 
     # -- making it ------------------------------------------------------------------------------
 
-    def _found_or_made(self) -> Table:
+    def _found_or_made(self, *, make: bool) -> Table:
         from pyiceberg.exceptions import (  # noqa: PLC0415 - the client
             NoSuchNamespaceError,
             NoSuchTableError,
@@ -205,8 +237,15 @@ class Target:
             try:
                 found = self._catalog.load_table(self._identifier)
             except (NoSuchTableError, NoSuchNamespaceError):
+                if not make:
+                    raise ConnectorError(
+                        f'table "{self.declared.name}" is not there any more, and the checkpoint has '
+                        "rows for it",
+                        hint="Bring it back under its name. To begin anew, run with --fresh.",
+                        final=True,
+                    ) from None
                 found = self._made()
-        self._check(found)
+        check_written(self.declared, found)
         return found
 
     def _made(self) -> Table:
@@ -237,14 +276,3 @@ class Target:
                 value = given[key]
                 made[key] = str(value).lower() if isinstance(value, bool) else str(value)
         return made
-
-    def _check(self, found: Table) -> None:
-        if found.metadata.format_version != _VERSION:
-            raise ConnectorError(
-                f'table "{self.declared.name}" has format version {found.metadata.format_version}, '
-                f"and only version {_VERSION} can be written",
-                hint="Bring a table of version 1 to version 2 (pyiceberg: "
-                "table.transaction().upgrade_table_version(2)); write to another table instead of "
-                "one of version 3.",
-            )
-        check_declared(self.declared, found.schema(), written=True)
