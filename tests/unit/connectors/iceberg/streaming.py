@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 from flowsql_connectors.iceberg import CONNECTOR
 
 from flowsql.changelog import ChangelogMode
+from flowsql.connector import ScanFilter
 from flowsql.testing import attempt_context, connector_table, row_text
 
 from .lake import Lake
@@ -19,11 +21,19 @@ class Stream:
     Args:
         lake: has the table.
         keyed: the declaration has a PRIMARY KEY.
+        position: where an earlier one was.
+        filters: of the query.
         options: beside those that find the table.
     """
 
     def __init__(
-        self, lake: Lake, *, keyed: bool = True, position: Any = None, **options: str
+        self,
+        lake: Lake,
+        *,
+        keyed: bool = True,
+        position: Any = None,
+        filters: tuple[ScanFilter, ...] = (),
+        **options: str,
     ) -> None:
         given = {key.replace("_", "-"): value for key, value in options.items()}
         declared = connector_table(
@@ -31,6 +41,7 @@ class Stream:
             {**lake.declared(), "streaming": "true", "monitor-interval": "1ms", **given},
             primary_key=("id",) if keyed else (),
         )
+        declared = dataclasses.replace(declared, filters=filters)
         mode = ChangelogMode.RETRACT if keyed else ChangelogMode.APPEND
         assert CONNECTOR.scan_mode(declared) is mode
         context = attempt_context(lake.warehouse / "job")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
 import pytest
@@ -248,43 +247,6 @@ def test_the_table_and_then_its_changes(lake: Lake, table: Table) -> None:
             for message in stream.source.finished(split, {}):
                 stream.reader.tell(message)
     assert read.total() == 3
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_folded_changes_are_the_table_at_every_snapshot(
-    lake: Lake, table: Table, seed: int
-) -> None:
-    """Whatever is committed, in any order, and wherever a restart falls."""
-    choose = random.Random(seed)
-    stream = Stream(lake, starting_strategy="TABLE_SCAN_THEN_INCREMENTAL")
-    rows: Counter[str] = Counter()
-    fresh = 0
-    for _ in range(8):
-        there = table.refresh().scan().to_arrow().column("id").to_pylist()
-        act = choose.choice(["add", "add", "delete", "rewrite", "drop"])
-        if act == "add" or not there:
-            size = choose.randint(1, 5)
-            add(table, range(fresh, fresh + size))
-            fresh += size
-        elif act == "delete":
-            delete_rows(table, *choose.sample(there, choose.randint(1, len(there))))
-        elif act == "rewrite":
-            table.delete(f"id = {choose.choice(there)}")
-        else:
-            commit(table, removed=[choose.choice(data_files(table)).file_path])
-        if choose.random() < 0.4:
-            position = stream.position()
-            stream.reader.close()
-            stream = Stream(
-                lake, starting_strategy="TABLE_SCAN_THEN_INCREMENTAL", position=position
-            )
-        if choose.random() < 0.7:
-            for step in stream.steps():
-                for line in step:
-                    rows[line[3:]] += 1 if line[0] == "+" else -1
-                    assert rows[line[3:]] in (0, 1)
-            now = table.refresh().scan().to_arrow().to_pylist()
-            assert +rows == Counter(f"{r['id']}, {r['name']}]" for r in now)
 
 
 def test_a_job_follows_a_table(lake: Lake, table: Table) -> None:
