@@ -34,6 +34,7 @@ def table_json(table: ConnectorTable) -> JSON:
         "filters": [
             [predicate_json(f.predicate), f.taken.value, f.partitions] for f in table.filters
         ],
+        "declared_name": table.declared_name,
     }
 
 
@@ -57,6 +58,7 @@ def table_of(data: JSON) -> ConnectorTable:
             ScanFilter(predicate_of(predicate), Taken(taken), partitions)
             for predicate, taken, partitions in data["filters"]
         ),
+        declared_name=data["declared_name"],
     )
 
 

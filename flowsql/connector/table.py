@@ -34,6 +34,8 @@ class ConnectorTable:
             gets rows.
         filters: what was taken in `Connector.take_filters`, or by the connector of an older
             version that planned the job: what was taken exactly must be kept exactly.
+        declared_name: what CREATE TABLE calls it, without catalog and database; `name` has more
+            where a query gives it hints.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ConnectorTable:
     places: OptionPlaces = field(default_factory=OptionPlaces, compare=False, repr=False)
     overwrite: bool = False
     filters: tuple[ScanFilter, ...] = ()
+    declared_name: str = ""
 
     @property
     def decoded(self) -> tuple[str, ...]:

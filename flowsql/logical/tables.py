@@ -270,6 +270,7 @@ class Tables:
             },
             local_time_zone=self.settings.local_time_zone,
             places=table.places.without(hints),
+            declared_name=table.path.name,
         )
         names = [c.name for c in columns]
         bound = BoundTable(

@@ -55,6 +55,7 @@ def connector_table(
         partition_keys=partition_keys,
         columns=schema.names if read is None else read,
         metadata=metadata or {},
+        declared_name=name.rpartition(".")[2],
     )
 
 

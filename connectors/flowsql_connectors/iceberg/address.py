@@ -22,7 +22,6 @@ __all__ = [
     "table_identifier",
 ]
 
-_HINTED: Final = re.compile("#[0-9a-f]{8}$")
 _SQLITE: Final = "jdbc:sqlite:"
 _POSTGRES: Final = "jdbc:postgresql:"
 _PASSED_ON: Final = (
@@ -165,9 +164,7 @@ def namespace_of(database: str) -> Identifier:
 
 def table_identifier(table: ConnectorTable) -> Identifier:
     """The name of the table in its catalog: levels of the namespace, then the table's."""
-    # With a hint, the engine tells it from the same table with other options.
-    declared = _HINTED.sub("", table.name.split(".", 2)[-1])
-    name = table.options["catalog-table"] or declared
+    name = table.options["catalog-table"] or table.declared_name
     return (*namespace_of(table.options["catalog-database"]), name)
 
 

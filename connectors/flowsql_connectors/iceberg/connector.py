@@ -13,7 +13,6 @@ from flowsql.connector import (
     ConnectorTable,
     Finding,
     Needs,
-    OptionValues,
     Predicate,
     PreflightContext,
     Role,
@@ -25,6 +24,7 @@ from flowsql.errors import ConfigError
 from flowsql.types import BinaryType, CharType, DecimalType, VarBinaryType, VarCharType
 from flowsql_connectors.iceberg.address import check_catalog_options
 from flowsql_connectors.iceberg.options import OPTIONS, upserts
+from flowsql_connectors.iceberg.scan.options import check_scan
 from flowsql_connectors.iceberg.schema import check_types
 from flowsql_connectors.iceberg.telling import needing_client
 
@@ -34,10 +34,6 @@ _VERSION: Final = 2
 # Of a key's place, its cell in the hash table and its marks.
 _INDEX_BYTES: Final = 26
 _TEXTS: Final = (CharType, VarCharType, BinaryType, VarBinaryType)
-_FROM_ID: Final = "incremental_from_snapshot_id"
-_FROM_TIME: Final = "incremental_from_snapshot_timestamp"
-_OF_ONE_SNAPSHOT: Final = ("snapshot-id", "as-of-timestamp", "tag")
-_STARTS: Final = {"start-snapshot-id": _FROM_ID, "start-snapshot-timestamp": _FROM_TIME}
 
 
 class IcebergConnector(Connector):
@@ -52,7 +48,7 @@ class IcebergConnector(Connector):
         super().check(table, role)
         check_catalog_options(table.options)
         if role is Role.SCAN:
-            _check_scan(table.options)
+            check_scan(table.options)
         if role is Role.SINK:
             _check_sink(table)
 
@@ -139,46 +135,3 @@ def _check_sink(table: ConnectorTable) -> None:
             hint="Declare PRIMARY KEY (…) NOT ENFORCED, or leave 'write.upsert.enabled' out.",
         )
     check_types(table)
-
-
-def _check_scan(options: OptionValues) -> None:
-    """Refuse options that contradict each other."""
-    chosen = [key for key in _OF_ONE_SNAPSHOT if options[key] is not None]
-    if options.is_set("branch"):
-        chosen.append("branch")
-    if len(chosen) > 1:
-        raise ConfigError(
-            f'options "{chosen[0]}" and "{chosen[1]}" exclude each other',
-            hint="Each chooses what is read: give one.",
-            option=chosen[1],
-        )
-    given = [key for key in _STARTS if options[key] is not None]
-    strategy = options["starting-strategy"]
-    if not options["streaming"]:
-        if given or options.is_set("starting-strategy"):
-            key = given[0] if given else "starting-strategy"
-            raise ConfigError(
-                f'option "{key}" is for streaming scans',
-                hint="Add 'streaming' = 'true', or choose what is read with 'snapshot-id' or "
-                "'as-of-timestamp'.",
-                option=key,
-            )
-        return
-    if chosen and chosen[0] != "branch":
-        raise ConfigError(
-            f'option "{chosen[0]}" is not for streaming scans',
-            hint="Choose where they begin with 'starting-strategy'.",
-            option=chosen[0],
-        )
-    for key, wanted in _STARTS.items():
-        if options[key] is not None and strategy != wanted:
-            raise ConfigError(
-                f"option \"{key}\" needs 'starting-strategy' = '{wanted.upper()}'",
-                hint="Without it the scan would begin elsewhere.",
-                option=key,
-            )
-        if options[key] is None and strategy == wanted:
-            raise ConfigError(
-                f"'starting-strategy' = '{wanted.upper()}' needs option \"{key}\"",
-                option="starting-strategy",
-            )

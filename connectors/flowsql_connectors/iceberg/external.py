@@ -220,6 +220,7 @@ class _Catalog(ExternalCatalog):
             parse_options(OPTIONS, known, where=where),
             table.primary_key,
             table.partition_keys,
+            declared_name=name,
         )
 
     def alter_table(

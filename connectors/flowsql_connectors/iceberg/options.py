@@ -164,9 +164,24 @@ READ_OPTIONS: Final = (
     Option(
         "start-snapshot-id",
         OptionType.INT,
-        "The snapshot with which a streaming scan begins; its own rows are read.",
+        "The snapshot with which a streaming scan begins; its own rows are read. Of a scan that ends:"
+        " the one behind which it begins, so that rows are read that later snapshots added.",
         identifying=True,
     ),
+    Option(
+        "end-snapshot-id",
+        OptionType.INT,
+        "The last snapshot of those whose added rows a scan reads; its own rows are read. Without"
+        " `start-snapshot-id` or `start-tag`: from the oldest snapshot on.",
+        identifying=True,
+    ),
+    Option(
+        "start-tag",
+        OptionType.STRING,
+        "As `start-snapshot-id`, by a tag; for scans that end.",
+        identifying=True,
+    ),
+    Option("end-tag", OptionType.STRING, "As `end-snapshot-id`, by a tag.", identifying=True),
     Option(
         "start-snapshot-timestamp",
         OptionType.INT,
@@ -202,18 +217,20 @@ READ_OPTIONS: Final = (
     ),
     Option("split-lookback", OptionType.INT, _NO_EFFECT, default=10),
     Option("split-file-open-cost", OptionType.MEMORY, _NO_EFFECT, default=4 << 20),
-    Option("max-planning-snapshot-count", OptionType.INT, _NO_EFFECT),
-    Option("max-allowed-planning-failures", OptionType.INT, _NO_EFFECT, default=3),
+    Option(
+        "max-planning-snapshot-count",
+        OptionType.INT,
+        "Accepted for Flink's sake: each snapshot is read by itself.",
+    ),
+    Option(
+        "max-allowed-planning-failures",
+        OptionType.INT,
+        "How often in a row a streaming scan may fail to look for new snapshots before it ends with"
+        " the error; -1: for ever.",
+        default=3,
+    ),
     Option("include-column-stats", OptionType.BOOLEAN, _NO_STATISTICS, default=False),
     Option("limit", OptionType.INT, "Write LIMIT in the query.", refused=True),
-    Option(
-        "end-snapshot-id",
-        OptionType.INT,
-        "Read one snapshot with 'snapshot-id', or all from one on with 'streaming'.",
-        refused=True,
-    ),
-    Option("start-tag", OptionType.STRING, "Give the tag's 'start-snapshot-id'.", refused=True),
-    Option("end-tag", OptionType.STRING, "Read the tag's rows with 'tag'.", refused=True),
     Option(
         "watermark-column",
         OptionType.STRING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from flowsql.changelog import Changes
@@ -11,6 +12,7 @@ from flowsql.connector import JSON, ConnectorTable, Piece, Poll, Reader, Source,
 from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.address import catalog_address, table_identifier
 from flowsql_connectors.iceberg.catalogs import load_table
+from flowsql_connectors.iceberg.scan.appended import Between, chosen_range, files_between
 from flowsql_connectors.iceberg.scan.deletes import DeletedRows
 from flowsql_connectors.iceberg.scan.equality import EqualDeletes, EqualFiles
 from flowsql_connectors.iceberg.scan.plan import ReadFile, chosen_snapshot, files_of
@@ -73,10 +75,12 @@ class OpenedTable:
         address = catalog_address(self.declared.options)
         return telling(address, None, table_identifier(self.declared))
 
-    def files(self, snapshot: int | None) -> list[ReadFile]:
-        """The files of a snapshot that are read; raises ConnectorError."""
+    def files(self, snapshots: int | Between | None) -> list[ReadFile]:
+        """The files of a snapshot, or that some added, as far as they are read; raises ConnectorError."""
         with self.telling():
-            return files_of(self.table, snapshot, self.wanted)
+            if isinstance(snapshots, Between):
+                return files_between(self.table, self.declared.name, snapshots, self.wanted)
+            return files_of(self.table, snapshots, self.wanted)
 
     def rows(self, task: ReadFile, row: int) -> FileRows:
         """The rows of a file from this one on."""
@@ -90,7 +94,7 @@ class OpenedTable:
 
 
 class SnapshotSource(Source):
-    """The rows of one snapshot, chosen at the first start and kept by every restart."""
+    """The rows of one snapshot, or those that some added; chosen at the first start and kept by every restart."""
 
     bounded = True
 
@@ -98,10 +102,17 @@ class SnapshotSource(Source):
         self._opened = OpenedTable(declared)
         self._finished: set[str] = set()
         if position is None:
-            self._snapshot = chosen_snapshot(self._opened.table, declared)
+            self._between = chosen_range(self._opened.table, declared)
+            self._snapshot = (
+                chosen_snapshot(self._opened.table, declared)
+                if self._between is None
+                else self._between.until
+            )
         else:
             check_position(position, declared)
             self._snapshot = position["snapshot"]
+            between = position.get("between")
+            self._between = None if between is None else Between(**between)
             self._finished = set(position["finished"])
             table = self._opened.table
             if self._snapshot is not None and table.snapshot_by_id(self._snapshot) is None:
@@ -117,7 +128,8 @@ class SnapshotSource(Source):
         if self._discovered:
             return ()
         self._discovered = True
-        self._tasks = {t.file.file_path: t for t in self._opened.files(self._snapshot)}
+        files = self._opened.files(self._between or self._snapshot)
+        self._tasks = {t.file.file_path: t for t in files}
         tables = (self._opened.declared.name,)
         return [Split(path, tables) for path in self._tasks if path not in self._finished]
 
@@ -136,6 +148,7 @@ class SnapshotSource(Source):
             "format": FORMAT,
             "connector": "iceberg",
             "snapshot": self._snapshot,
+            "between": None if self._between is None else asdict(self._between),
             "finished": sorted(self._finished),
         }
 

@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Change",
     "ReadFile",
+    "appended_files",
     "branch_head",
     "changes_of",
     "chosen_snapshot",
     "files_of",
     "is_first",
+    "line_of",
+    "named_snapshot",
     "show_snapshot",
 ]
 
@@ -64,7 +67,7 @@ def chosen_snapshot(table: Table, declared: ConnectorTable) -> int | None:
     if (moment := options["as-of-timestamp"]) is not None:
         return _as_of(table, declared, moment)
     if (tag := options["tag"]) is not None:
-        return _named(table, declared, tag, "tag")
+        return named_snapshot(table, declared, tag, "tag")
     return branch_head(table, declared)
 
 
@@ -73,10 +76,34 @@ def branch_head(table: Table, declared: ConnectorTable) -> int | None:
     branch = declared.options["branch"]
     if branch == _MAIN:
         return table.metadata.current_snapshot_id
-    return _named(table, declared, branch, "branch")
+    return named_snapshot(table, declared, branch, "branch")
 
 
-def _named(table: Table, declared: ConnectorTable, name: str, kind: str) -> int:
+def line_of(table: Table, head: int | None) -> list[Snapshot]:
+    """The snapshots that lead to this one, as far as they are kept, oldest first."""
+    known = {s.snapshot_id: s for s in table.metadata.snapshots}
+    line: list[Snapshot] = []
+    while head is not None and (found := known.get(head)) is not None:
+        line.append(found)
+        head = found.parent_snapshot_id
+    return line[::-1]
+
+
+def named_snapshot(
+    table: Table, declared: ConnectorTable, name: str, kind: str, option: str | None = None
+) -> int:
+    """The snapshot of a tag or branch.
+
+    Args:
+        table: as it is now.
+        declared: for people.
+        name: of the tag or branch.
+        kind: `tag` or `branch`.
+        option: that names it; the kind if not given.
+
+    Raises:
+        ConnectorError: there is none of this name.
+    """
     refs = {n: r for n, r in table.metadata.refs.items() if r.snapshot_ref_type.value == kind}
     if name not in refs:
         near = nearest(name, refs)
@@ -84,7 +111,7 @@ def _named(table: Table, declared: ConnectorTable, name: str, kind: str) -> int:
         raise ConnectorError(
             f'table "{declared.name}" has no {kind} "{name}"',
             hint=f'Did you mean "{near}"?' if near else f"It has: {known}.",
-            option=kind,
+            option=option or kind,
         )
     return refs[name].snapshot_id
 
@@ -219,6 +246,24 @@ def is_first(table: Table, snapshot: Snapshot) -> bool:
     return others or (snapshot.sequence_number or 0) <= 1
 
 
+def appended_files(
+    table: Table, snapshot: Snapshot, wanted: BooleanExpression
+) -> list[DataFile] | None:
+    """The files that a snapshot added, if it did nothing else; by their names."""
+    if snapshot.summary is None or snapshot.summary.operation != Operation.APPEND:
+        return None
+    added = [m for m in snapshot.manifests(table.io) if m.added_snapshot_id == snapshot.snapshot_id]
+    if any(m.content != ManifestContent.DATA for m in added):
+        return None
+    tasks = ManifestGroupPlanner(table.metadata, table.io, wanted).plan_files(
+        added,
+        manifest_entry_filter=lambda e: (
+            e.status == ManifestEntryStatus.ADDED and e.snapshot_id == snapshot.snapshot_id
+        ),
+    )
+    return sorted((t.file for t in tasks), key=lambda f: f.file_path)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Rows of one data file that a snapshot added or removed.
@@ -250,18 +295,8 @@ def changes_of(
     """
     if snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE:
         return ()
-    added = [m for m in snapshot.manifests(table.io) if m.added_snapshot_id == snapshot.snapshot_id]
-    operation = None if snapshot.summary is None else snapshot.summary.operation
-    only_data = all(m.content == ManifestContent.DATA for m in added)
-    if operation == Operation.APPEND and only_data:
-        planner = ManifestGroupPlanner(table.metadata, table.io, wanted)
-        tasks = planner.plan_files(
-            added,
-            manifest_entry_filter=lambda e: (
-                e.status == ManifestEntryStatus.ADDED and e.snapshot_id == snapshot.snapshot_id
-            ),
-        )
-        files = sorted((t.file for t in tasks), key=lambda f: f.file_path)
+    files = appended_files(table, snapshot, wanted)
+    if files is not None:
         return [Change(file, removed=False) for file in files]
     parent = snapshot.parent_snapshot_id
     if not is_first(table, snapshot) and (parent is None or table.snapshot_by_id(parent) is None):

@@ -47,6 +47,7 @@ from flowsql_connectors.iceberg.scan.plan import (
     branch_head,
     changes_of,
     is_first,
+    line_of,
     show_snapshot,
 )
 from flowsql_connectors.iceberg.scan.rows import FileRows, reading
@@ -175,7 +176,7 @@ def _start(
             return None, Place(head)
         case "latest_snapshot":
             return None, Place(first=head)
-    line = _line(table, head)
+    line = line_of(table, head)
     if strategy == "earliest_snapshot":
         first = line[0] if line else None
     elif strategy == "snapshot_id":
@@ -197,16 +198,6 @@ def _start(
         return None, Place()
     context.tell(f'table "{declared.name}" is read from snapshot {show_snapshot(first)} on')
     return None, Place(first=first.snapshot_id)
-
-
-def _line(table: Table, head: int | None) -> list[Snapshot]:
-    """The snapshots that lead to the head, as far as they are kept, oldest first."""
-    line: list[Snapshot] = []
-    at = head
-    while at is not None and (found := table.snapshot_by_id(at)) is not None:
-        line.append(found)
-        at = found.parent_snapshot_id
-    return line[::-1]
 
 
 def _on_line(line: Sequence[Snapshot]) -> str:
@@ -288,6 +279,8 @@ class SnapshotReader:
         self._inserts_only = inserts_only
         self._interval = opened.declared.options["monitor-interval"] / 1000
         self._next_look = 0.0
+        self._failures = 0
+        self._trouble = ""
         self._known: deque[Snapshot] = deque()
         self._reading: Snapshot | None = None
         self._changes: deque[Change] = deque()
@@ -327,10 +320,20 @@ class SnapshotReader:
         if wait > 0:
             self._idle.wait(min(wait, timeout))
             return
-        table = self._opened.load()
+        declared = self._opened.declared
+        try:
+            table = self._opened.load()
+        except ConnectorError as error:
+            allowed = declared.options["max-allowed-planning-failures"]
+            if 0 <= allowed <= self._failures:
+                raise
+            self._failures += 1
+            self._trouble = error.message
+            self._next_look = time.monotonic() + self._interval
+            return
+        self._failures = 0
         self._opened.deleted.io = table.io
         self._next_look = time.monotonic() + self._interval
-        declared = self._opened.declared
         head = branch_head(table, declared)
         self._known = self._since(table, head)
 
@@ -431,8 +434,13 @@ class SnapshotReader:
 
     def status(self) -> SourceStatus:
         """As `Reader.status`."""
-        at = self._place.after
-        return SourceStatus(position=None if at is None else str(at))
+        at = None if self._place.after is None else str(self._place.after)
+        if not self._failures:
+            return SourceStatus(position=at)
+        wait = max(0, round(1000 * (self._next_look - time.monotonic())))
+        return SourceStatus(
+            position=at, attempt=self._failures, next_attempt_ms=wait, trouble=self._trouble
+        )
 
     def close(self) -> None:
         """As `Reader.close`."""

@@ -45,7 +45,7 @@ class Lake:
 
     def make(self, name: str = "t", schema: Any = COLUMNS, **more: Any) -> Table:
         """A table without rows."""
-        return self.catalog.create_table(f"default.{name}", schema, **more)
+        return self.catalog.create_table(("default", name), schema, **more)
 
     def session(self) -> Session:
         """A session in whose catalog `lake` it is."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from flowsql_connectors.iceberg import CONNECTOR
@@ -78,6 +80,13 @@ class Stream:
         while (step := self.step()) is not None:
             found.append(step)
         return found
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Polls that give nothing, until this holds."""
+        end = time.monotonic() + 60
+        while not reached():
+            assert self.reader.poll(1000, 0.005) is None
+            assert time.monotonic() < end
 
     def position(self) -> Any:
         """As a checkpoint keeps it."""

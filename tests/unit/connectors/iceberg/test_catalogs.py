@@ -27,7 +27,9 @@ def declared(name: str = "default_catalog.shop.orders", **options: str) -> Conne
     given = {k.replace("__", ".").replace("_", "-"): v for k, v in options.items()}
     given = {"catalog-name": "demo", **given}
     values = parse_options(OPTIONS, given, where="table")
-    return ConnectorTable(name, RowType((Field("id", BigIntType()),)), values)
+    return ConnectorTable(
+        name, RowType((Field("id", BigIntType()),)), values, declared_name=name.rpartition(".")[2]
+    )
 
 
 def address(**options: str) -> CatalogAddress:

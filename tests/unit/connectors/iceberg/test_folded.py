@@ -128,7 +128,8 @@ class Past:
                 held = pq.read_table(task.file.file_path, partitioning=None).select(COLUMNS.names)
                 kept = [i for i in range(len(held)) if i not in gone]
                 rows.append(held.take(pa.array(kept, pa.int64())).cast(COLUMNS))
-        self._replace(paths, [self._file_of(pa.concat_tables(rows))])
+        left = pa.concat_tables(rows)
+        self._replace(paths, [self._file_of(left)] if len(left) else [])
 
     def _merge_deletes(self, there: list[int]) -> None:
         """All files of deletes become one."""

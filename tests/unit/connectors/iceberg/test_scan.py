@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from flowsql_connectors.iceberg import CONNECTOR
+from flowsql_connectors.iceberg.write.commit import Delta, commit_delta
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -214,6 +216,22 @@ def test_time_travel(lake: Lake, session: Session) -> None:
     assert read("'branch' = 'b'") == [1, 2]
 
 
+@pytest.mark.parametrize("name", ["t", "a-b.c"])
+def test_a_hint_is_no_part_of_a_name(lake: Lake, name: str) -> None:
+    """Nor are quotes: where no 'catalog-table' says it, the table is called as it is declared."""
+    first = add(lake.make(name), [1])
+    session = Session()
+    options = {k: v for k, v in lake.declared().items() if k != "catalog-table"}
+    given = ", ".join(f"'{k}' = '{v}'" for k, v in options.items())
+    session.execute(f"CREATE TABLE `{name}` (id BIGINT, name STRING) WITH ({given})")
+    hint = f"OPTIONS('snapshot-id' = '{first}')"
+    assert ids(session, f"SELECT id FROM `{name}` /*+ {hint} */") == [1]
+    hint = "OPTIONS('target-file-size-bytes' = '1 mb')"
+    session.execute(f"INSERT INTO `{name}` /*+ {hint} */ VALUES (2, 'b')").wait()
+    assert ids(session, f"SELECT id FROM `{name}`") == [1, 2]
+    assert [t[-1] for t in lake.catalog.list_tables("default")] == [name]
+
+
 @pytest.mark.parametrize(
     ("hint", "message", "cure"),
     [
@@ -223,10 +241,16 @@ def test_time_travel(lake: Lake, session: Session) -> None:
         ("'branch' = 'v1'", 'has no branch "v1"', "main"),
         ("'tag' = 'v1', 'snapshot-id' = '5'", "exclude each other", "give one"),
         ("'tag' = 'v1', 'branch' = 'main'", "exclude each other", "give one"),
-        ("'start-snapshot-id' = '5'", "is for streaming scans", "'streaming' = 'true'"),
+        ("'start-snapshot-timestamp' = '5'", "is for streaming scans", "'streaming' = 'true'"),
+        ("'start-snapshot-id' = '5'", "snapshot 5 of table", None),
+        ("'end-snapshot-id' = '5'", "has no snapshot 5", None),
+        ("'end-tag' = 'v2'", 'has no tag "v2"', "It has: v1."),
+        ("'end-tag' = 'v1', 'end-snapshot-id' = '5'", "exclude each other", "give one"),
+        ("'end-tag' = 'v1', 'tag' = 'v1'", "exclude each other", "give one"),
+        ("'streaming' = 'true', 'end-tag' = 'v1'", "is not for streaming", "Leave 'streaming' out"),
         ("'streaming' = 'true', 'tag' = 'v1'", "is not for streaming", "starting-strategy"),
         ("'streaming' = 'true', 'start-snapshot-id' = '5'", "needs 'starting-strategy'", None),
-        ("'end-snapshot-id' = '5'", "not supported yet", "snapshot-id"),
+        ("'limit' = '5'", "not supported yet", "LIMIT"),
         ("'snapshotid' = '5'", 'no option "snapshotid"', '"snapshot-id"'),
     ],
 )
@@ -240,6 +264,56 @@ def test_what_cannot_be_read_is_told(
         session.execute(f"SELECT id FROM t /*+ OPTIONS({hint}) */").fetchall()
     assert message in caught.value.message
     assert cure is None or cure in (caught.value.hint or "")
+
+
+def test_what_snapshots_added(lake: Lake, session: Session) -> None:
+    """Behind one, up to another; a compaction between them adds nothing, whatever becomes of it."""
+    table = lake.make()
+    made = [add(table, [i]) for i in range(3)]
+    scratch = lake.make("scratch")
+    add(scratch, range(3))
+    old = {f.file_path for f in data_files(table)}
+    commit_delta(
+        table.refresh(),
+        Delta(added=tuple(data_files(scratch)), removed=frozenset(old), replaces=True),
+        check=lambda _: None,
+        name=lambda: "c",
+        settings={},
+        branch="main",
+    )
+    made.append(add(table, [3]))
+    tags = table.refresh().manage_snapshots().create_tag(made[0], "a").create_tag(made[2], "c")
+    tags.commit()
+
+    def read(hint: str) -> list[int]:
+        return ids(session, f"SELECT id FROM t /*+ OPTIONS({hint}) */")
+
+    assert read(f"'start-snapshot-id' = '{made[0]}'") == [1, 2, 3]
+    assert read(f"'start-snapshot-id' = '{made[0]}', 'end-snapshot-id' = '{made[1]}'") == [1]
+    assert read("'start-tag' = 'a', 'end-tag' = 'c'") == [1, 2]
+    assert read("'end-tag' = 'c'") == [0, 1, 2]
+    assert read(f"'start-snapshot-id' = '{made[3]}'") == []
+    assert ids(session, "SELECT id FROM t /*+ OPTIONS('start-tag' = 'a') */ WHERE id > 2") == [3]
+    deleting = delete_rows(table, 3)
+    with pytest.raises(ConnectorError, match=f"snapshot {deleting} .* did more than add rows"):
+        read("'start-tag' = 'a'")
+    assert read("'start-tag' = 'a', 'end-tag' = 'c'") == [1, 2]
+    with pytest.raises(ConnectorError, match=f"{made[2]} .* does not lead to {made[0]}"):
+        read("'start-tag' = 'c', 'end-tag' = 'a'")
+
+
+def test_what_snapshots_added_is_read_on(lake: Lake) -> None:
+    """By a restart, whatever was added since."""
+    table = lake.make()
+    first = add(table, [0])
+    add(table, [1, 2, 3])
+    options = {**lake.declared(), "start-snapshot-id": str(first)}
+    declared = connector_table("id BIGINT", options)
+    context = attempt_context(lake.warehouse / "job")
+    found, position = _rows(CONNECTOR.open_source([declared], None, context), None, 1)
+    add(table, [4])
+    source = CONNECTOR.open_source([declared], position["source"], context)
+    assert found + _rows(source, position, 100)[0] == [1, 2, 3]
 
 
 def test_files_are_chosen_by_their_statistics(lake: Lake, session: Session) -> None:
@@ -438,8 +512,6 @@ def test_a_restart_reads_the_same_snapshot_on(lake: Lake, polls: int) -> None:
     add(table, range(5))
     delete_rows(table, 1)
     declared = connector_table("id BIGINT", lake.declared())
-    from flowsql_connectors.iceberg import CONNECTOR
-
     context = attempt_context(lake.warehouse / "job")
     first, position = _rows(CONNECTOR.open_source([declared], None, context), None, polls)
     add(table, [100])
@@ -454,8 +526,6 @@ def test_a_snapshot_that_expired_meanwhile_is_told(lake: Lake) -> None:
     table = lake.make()
     add(table, [1])
     declared = connector_table("id BIGINT", lake.declared())
-    from flowsql_connectors.iceberg import CONNECTOR
-
     context = attempt_context(lake.warehouse / "job")
     position = CONNECTOR.open_source([declared], None, context).position()
     old = head(table)

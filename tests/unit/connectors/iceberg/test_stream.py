@@ -249,6 +249,26 @@ def test_the_table_and_then_its_changes(lake: Lake, table: Table) -> None:
     assert read.total() == 3
 
 
+def test_a_catalog_that_is_away_for_a_while(lake: Lake, table: Table) -> None:
+    """Is asked again at the next interval, so often; what came meanwhile is read then."""
+    add(table, [1])
+    stream = Stream(lake, max_allowed_planning_failures="2")
+    assert stream.step() == ["+I[1, n1]"]
+    add(table, [2])
+    file, away = lake.warehouse / "catalog.db", lake.warehouse / "away"
+    file.rename(away)
+    stream.until(lambda: stream.reader.status().attempt > 0)
+    assert "catalog" in stream.reader.status().trouble
+    away.rename(file)
+    assert stream.step() == ["+I[2, n2]"]
+    assert stream.reader.status().attempt == 0
+    file.rename(away)
+    with pytest.raises(ConnectorError, match="catalog"):
+        stream.until(lambda: False)
+    assert stream.reader.status().attempt == 2
+    away.rename(file)
+
+
 def test_a_job_follows_a_table(lake: Lake, table: Table) -> None:
     """Through SQL: a snapshot is one step of the answer."""
     add(table, range(3))
