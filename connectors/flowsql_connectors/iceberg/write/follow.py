@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,14 +25,30 @@ from flowsql.types import arrow_type
 from flowsql_connectors.iceberg.write.deletes import by_file, delete_table
 from flowsql_connectors.iceberg.write.index import RowIndex
 from flowsql_connectors.iceberg.write.live import LiveFiles
+from flowsql_connectors.iceberg.write.markers import branch_snapshots
 from flowsql_connectors.iceberg.write.target import Target
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "Moved"]
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a look at the table found.
+
+    Attributes:
+        pending: the pending rows with their places by now, without those that are gone; None where
+            all are where they were.
+        read: data files that stayed and were read again: delete files that were prepared for them
+            may not hold any more.
+    """
+
+    pending: list[pa.Table | None] | None
+    read: frozenset[str]
 
 
 class Follower:
@@ -71,7 +88,7 @@ class Follower:
         *,
         leaving: Collection[str] = (),
         again: Collection[str] = (),
-    ) -> list[pa.Table | None] | None:
+    ) -> Moved | None:
         """Make the index say where the rows of the snapshot that was loaded are.
 
         Args:
@@ -81,8 +98,7 @@ class Follower:
             again: files of the table that the index knows, to be read all the same.
 
         Returns:
-            The pending rows with their places by now, without those that are gone; None where all
-            are where they were.
+            Where pending rows are by now; None where nothing changed.
 
         Raises:
             ConnectorError: others wrote a row with a key of ours.
@@ -91,13 +107,25 @@ class Follower:
         with target.telling():
             known = set(self._index.all_locations()) - coming
             there = live.keys() & known
-            differing = self._differing(there - set(leaving) - set(again), pending)
-            twice = {*differing, *(p for p in again if p in live)}
+            twice = {p for p in again if p in live} | self._unsure(there - set(leaving))
+            twice |= set(self._differing(there - set(leaving) - twice, pending))
             gone = sorted((known - live.keys()) | twice)
             new = sorted((live.keys() - known - coming) | twice)
             moved = self._moved(gone, new, pending) if gone or new else None
         self.seen, self.ready = target.head, True
-        return moved
+        return None if not (gone or new) else Moved(moved, frozenset(twice))
+
+    def _unsure(self, locations: set[str]) -> set[str]:
+        """Files of which others may have deleted some rows and brought others back.
+
+        Their number tells nothing then. Where the snapshot that was looked at last has been built
+        upon, and where all delete files are our own, deletes were only added.
+        """
+        metadata, branch = self._target.metadata, self._target.branch
+        if not self.ready:
+            return locations & self.live.deleted_by_others(self._target.tag, self._target.table.io)
+        built = any(s.snapshot_id == self.seen for s in branch_snapshots(metadata, branch))
+        return set() if built or self.seen is None else locations
 
     def _differing(self, locations: set[str], pending: Sequence[pa.Table | None]) -> list[str]:
         """Files that do not have as many rows as the index knows and will be deleted."""

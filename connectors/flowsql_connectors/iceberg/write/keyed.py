@@ -148,28 +148,34 @@ class KeyedWriter(IcebergWriter):
         coming |= self._rows.open_locations()
         leaving = {p for made in waiting if made.compaction for p in made.compaction.sources}
         pending = [made.deleted for made in waiting]
-        moved = self._follower.look(
-            coming, [*pending, self._rows.deleted()], leaving=leaving, again=again
-        )
-        if moved is None:
+        mine = self._rows.deleted()
+        found = self._follower.look(coming, [*pending, mine], leaving=leaving, again=again)
+        if found is None or (found.pending is None and not found.read):
             return
-        *prepared, mine = moved
+        *prepared, mine = found.pending or [*pending, mine]
         self._rows.redirect(mine)
         for name, deleted in zip(list(self._prepared), prepared, strict=True):
-            self._prepared[name] = self._moved(self._prepared[name], deleted)
+            self._prepared[name] = self._moved(self._prepared[name], deleted, found.read)
+        self._merging = {path for made in self._prepared.values() for path in made.removed}
 
-    def _moved(self, made: Content, deleted: pa.Table | None) -> Content:
-        """What was prepared, with delete files for where the rows are by now."""
+    def _moved(self, made: Content, deleted: pa.Table | None, read: frozenset[str]) -> Content:
+        """What was prepared, with delete files for where the rows are by now.
+
+        Those of files that were read again are made anew, and what they took in stays in the table.
+        """
         live = self._follower.live.data
         own = {f.file_path for f in made.files if f.content == DataFileContent.DATA}
         kept, there = [], set(own)
         for file in made.files:
             path = named_file(file) if file.content != DataFileContent.DATA else None
-            if path is None or path in live or path in own:
+            if path is None:
                 kept.append(file)
-            if path is not None and (path in live or path in own):
+            elif path in own or (path in live and path not in read):
+                kept.append(file)
                 there.add(path)
-        again = Content(kept, made.removed, deleted, made.compaction)
+        stay = {d.file_path for path in read & live.keys() for d in live[path].deletes}
+        removed = [path for path in made.removed if path not in stay]
+        again = Content(kept, removed, deleted, made.compaction)
         if deleted is None:
             return again
         missing = not_in(deleted, there)

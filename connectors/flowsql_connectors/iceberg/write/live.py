@@ -15,6 +15,7 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table.metadata import TableMetadata
 
 from flowsql.errors import ConnectorError
+from flowsql_connectors.iceberg.write.names import attempt_of
 
 __all__ = ["PATH_ID", "POSITION_ID", "LiveFile", "LiveFiles", "named_file", "read_positions"]
 
@@ -177,6 +178,15 @@ class LiveFiles:
             if parts:
                 found[path] = np.unique(np.concatenate(parts))
         return found
+
+    def deleted_by_others(self, tag: str, io: Any) -> set[str]:
+        """Data files that have deletes which no sink of a tag wrote."""
+        shared = {path for rows in self._of_shared(io) for path in rows}
+        return shared | {
+            path
+            for path, live in self.data.items()
+            if any(attempt_of(d.file_path, tag) is None for d in live.deletes)
+        }
 
     def differing(self, expected: Mapping[str, int], io: Any) -> list[str]:
         """Data files that do not have as many rows that are not deleted as they should.
