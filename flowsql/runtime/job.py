@@ -176,13 +176,14 @@ class Job:
                 f'job "{self.id}" is reading a snapshot and cannot be drained yet',
                 hint="Wait until its status says consistent, or stop it without --drain.",
             )
+        # Before it ends, which may be at once.
+        self._log.stops(drain=drain, savepoint=request is not None)
         with self._lock:
             if request is not None:
                 if self._ending:
                     raise StateError(f'job "{self.id}" is over')
                 self._requests.append(request)
             self._stop = self._stop or ("drain" if drain else "stop")
-        self._log.stops(drain=drain, savepoint=request is not None)
         self._stop_event.set()
         self._wake()
 
