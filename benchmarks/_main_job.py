@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import threading
 import time
@@ -36,11 +35,9 @@ CREATE TABLE orders (order_id bigint PRIMARY KEY, customer_id bigint, product_id
   quantity int, status varchar(20), updated_at timestamp(3));
 CREATE TABLE payments (payment_id bigint PRIMARY KEY, order_id bigint, amount numeric(10, 2),
   paid_at timestamp(3));
-ALTER TABLE products REPLICA IDENTITY FULL;
-ALTER TABLE orders REPLICA IDENTITY FULL;
-ALTER TABLE payments REPLICA IDENTITY FULL;
 CREATE PUBLICATION shop FOR TABLE products, orders, payments;
 """
+_WHOLE = "ALTER TABLE {} REPLICA IDENTITY FULL"
 # Factors that have nothing in common with the sizes: neighbours differ, every number comes up.
 _ROWS = """
 INSERT INTO products SELECT i, 'product number ' || i, (i * 7919 % 90000 + 100) / 100.0
@@ -69,6 +66,7 @@ FROM orders o JOIN products p ON o.product_id = p.product_id
 _FOUND = "COUNT(*), SUM(total), COUNT(*) FILTER (WHERE status = 'returned')"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _LOOK_SECONDS: Final = 0.1
+_MEMORY_EVERY: Final = 10  # looks, as it takes the system a while
 _PATIENCE_SECONDS: Final = 600.0
 _READ_SECONDS: Final = 120.0
 
@@ -119,15 +117,18 @@ class Shop:
 
 
 @contextlib.contextmanager
-def shop(name: str, sizes: dict[str, int]) -> Iterator[Shop]:
+def shop(name: str, sizes: dict[str, int], *, whole: bool = True) -> Iterator[Shop]:
     """The database, with its rows.
 
     Args:
         name: of the benchmark.
         sizes: rows by table.
+        whole: the log holds rows as they were before, too, and not only their keys.
     """
     with server(name) as running:
         running.execute(_TABLES)
+        for table in sizes if whole else ():
+            running.execute(_WHOLE.format(table))
         for statement in _ROWS.format(**sizes).split(";")[:-1]:
             running.execute(statement)
         for table in sizes:
@@ -308,11 +309,13 @@ class _Spending:
         return f"{spent['engine']:.1f} s; {spent['server']:.1f} s"
 
     def _watch(self) -> None:
+        looks = 0
         while not self._over.wait(_LOOK_SECONDS):
-            self._look()
-        self._look()
+            self._look(with_memory=looks % _MEMORY_EVERY == 0)
+            looks += 1
+        self._look(with_memory=True)
 
-    def _look(self) -> None:
+    def _look(self, *, with_memory: bool = False) -> None:
         resident = 0.0
         for who, roots in (("engine", self.engine.pids()), ("server", [self.server.pid])):
             for pid in _with_children(roots):
@@ -323,9 +326,17 @@ class _Spending:
                     # What comes later has spent nothing before.
                     self._first.setdefault(pid, 0.0 if self._began else seconds)
                     self._last[pid] = (who, seconds)
-                    if who == "engine":
-                        resident += int(fields[21]) * resource.getpagesize() / 1e6
+                    if who == "engine" and with_memory:
+                        resident += _memory(pid)
         self.resident = max(self.resident, resident)
+
+
+def _memory(pid: int) -> float:
+    """MB of a process; what it shares with others (a fork does) is divided among them."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
 
 
 def _with_children(pids: Sequence[int]) -> list[int]:

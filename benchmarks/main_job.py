@@ -29,7 +29,7 @@ _SOURCE = """
 CREATE TABLE {name} ({columns}) WITH ('connector' = 'postgres-cdc', 'hostname' = '127.0.0.1',
   'port' = '{port}', 'username' = 'postgres', 'password' = 'secret', 'database-name' = 'postgres',
   'schema-name' = 'public', 'table-name' = '{name}', 'slot.name' = 'shop',
-  'debezium.publication.name' = 'shop');
+  'debezium.publication.name' = 'shop', 'changelog-mode' = '{mode}');
 """
 _COLUMNS = {
     "orders": "order_id BIGINT, customer_id BIGINT, product_id BIGINT, quantity INT,"
@@ -67,14 +67,18 @@ class Ours(Engine):
     name = "flowsql"
     slots = ("shop",)
 
-    def __init__(self, folder: Path, checkpoint: int) -> None:
+    def __init__(self, folder: Path, checkpoint: int, mode: str) -> None:
         self._folder = folder
+        self._mode = mode
         self._checkpoint = checkpoint
         self._job: subprocess.Popen[bytes] | None = None
 
     def start(self, running: PostgresServer) -> float:
         setting = f"SET 'execution.checkpointing.interval' = '{self._checkpoint} s';\n"
-        tables = [_SOURCE.format(name=n, columns=c, port=running.port) for n, c in _COLUMNS.items()]
+        tables = [
+            _SOURCE.format(name=n, columns=c, port=running.port, mode=self._mode)
+            for n, c in _COLUMNS.items()
+        ]
         (self._folder / "job.sql").write_text(setting + "".join(tables) + _JOB)
         began = time.time()
         with (self._folder / "job.log").open("wb") as log:
@@ -111,11 +115,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=SIZES["orders"])
     parser.add_argument("--updates", type=int, default=1_000_000)
     parser.add_argument("--checkpoint", type=int, default=CHECKPOINT_SECONDS, help="seconds")
+    parser.add_argument("--mode", default="all", choices=("all", "upsert"))
     asked = parser.parse_args()
+    sizes = {**SIZES, "orders": asked.rows, "payments": asked.rows // 4}
     folder = Path(tempfile.mkdtemp(prefix="flowsql-benchmark-"))
     try:
-        with shop(NAME, {**SIZES, "orders": asked.rows, "payments": asked.rows // 4}) as world:
-            measure(Ours(folder, asked.checkpoint), world, asked.updates)
+        with shop(NAME, sizes, whole=asked.mode == "all") as world:
+            measure(Ours(folder, asked.checkpoint, asked.mode), world, asked.updates)
     finally:
         shutil.rmtree(folder)
 
