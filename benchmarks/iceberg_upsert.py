@@ -1,5 +1,7 @@
 """What do upserts into a large Iceberg table cost: a checkpoint's commit, and memory for the index?
 
+Keys are whole numbers, dense or far apart, texts, or a number and a text together.
+
 A table of 10 M rows is written by key, then 1 M of its rows, anywhere in it, are replaced in one
 checkpoint: taking the rows, `prepare` (files complete and durable), `commit` (one snapshot) and
 copying the state are given apart. Promised: the commit at most 2 s, the index at most 60 B a key.
@@ -13,8 +15,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,22 +33,56 @@ from flowsql.testing import attempt_context, connector_table
 Ints = npt.NDArray[np.int64]
 
 BATCH = 1 << 16
-KEYS: dict[str, Callable[[Ints], Ints]] = {
-    "dense": lambda numbers: numbers,
-    # Far apart, so that they cannot be addressed directly.
-    "spread": lambda numbers: (numbers.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)).view(
-        np.int64
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What rows are known by.
+
+    Attributes:
+        columns: declared, the key's.
+        keys: row numbers → the key's columns.
+    """
+
+    columns: str
+    keys: Callable[[Ints], list[pa.Array]]
+
+
+def spread(numbers: Ints) -> pa.Array:
+    """Far apart, so that they cannot be addressed directly."""
+    return pa.array((numbers.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)).view(np.int64))
+
+
+def digits(numbers: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """Texts of one length."""
+    return np.char.zfill(numbers.astype(f"U{width}"), width)
+
+
+def long_texts(numbers: Ints) -> pa.Array:
+    """As long as a UUID is as text, and different early on."""
+    parts = digits(spread(numbers).to_numpy().view(np.uint64), 20), digits(numbers, 16)
+    return pa.array(np.char.add(*parts))
+
+
+KINDS = {
+    "dense": Kind("id BIGINT", lambda numbers: [pa.array(numbers)]),
+    "spread": Kind("id BIGINT", lambda numbers: [spread(numbers)]),
+    "texts of 10": Kind("id STRING", lambda numbers: [pa.array(digits(numbers, 10))]),
+    "texts of 36": Kind("id STRING", lambda numbers: [long_texts(numbers)]),
+    "number, text of 10": Kind(
+        "id BIGINT, part STRING", lambda numbers: [spread(numbers), pa.array(digits(numbers, 10))]
     ),
 }
 
 
 def main() -> None:
-    """Both kinds of keys."""
+    """Every kind of keys, or one."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--upserts", type=int, default=1_000_000)
+    parser.add_argument("--kind", choices=KINDS)
     given = parser.parse_args()
-    for kind in KEYS:
+    for kind in [given.kind] if given.kind else KINDS:
         alone(measure, kind, given.rows, given.upserts)
 
 
@@ -59,20 +96,21 @@ def measure(kind: str, rows: int, upserts: int) -> None:
 
 
 def _measure(folder: Path, kind: str, rows: int, upserts: int) -> None:
-    table = declared(folder)
+    chosen = KINDS[kind]
+    table = declared(folder, chosen)
     random = np.random.default_rng(3)
     writer, store = opened(table, folder, 1)
     fill = Watch()
     for start in range(0, rows, BATCH):
-        write(writer, store, KEYS[kind](np.arange(start, min(rows, start + BATCH))), start)
+        write(writer, store, chosen.keys(np.arange(start, min(rows, start + BATCH))), start)
     token = writer.prepare(1)
     assert token is not None
     writer.commit(token)
     print(f"{kind} keys: {rows:,} rows written by key in {fill}")
-    chosen = KEYS[kind](random.choice(rows, upserts, replace=False))
+    numbers = random.choice(rows, upserts, replace=False)
     taking = Watch()
     for start in range(0, upserts, BATCH):
-        write(writer, store, chosen[start : start + BATCH], rows + start)
+        write(writer, store, chosen.keys(numbers[start : start + BATCH]), rows + start)
     print(f"  {upserts:,} upserts taken in {taking}")
     preparing = Watch()
     token = writer.prepare(2)
@@ -92,7 +130,7 @@ def _measure(folder: Path, kind: str, rows: int, upserts: int) -> None:
     print(f"  a new job finds all keys in {finding}")
 
 
-def declared(folder: Path) -> ConnectorTable:
+def declared(folder: Path, kind: Kind) -> ConnectorTable:
     """The table."""
     options = {
         "connector": "iceberg",
@@ -102,8 +140,9 @@ def declared(folder: Path) -> ConnectorTable:
         "write.upsert.enabled": "true",
         "write.target-file-size-bytes": str(16 << 20),
     }
-    columns = "id BIGINT, name STRING, amount BIGINT"
-    return connector_table(columns, options, primary_key=("id",))
+    columns = f"{kind.columns}, name STRING, amount BIGINT"
+    key = tuple(column.split()[0] for column in kind.columns.split(", "))
+    return connector_table(columns, options, primary_key=key)
 
 
 def opened(table: ConnectorTable, folder: Path, number: int) -> tuple[Writer, StateStore]:
@@ -117,12 +156,12 @@ def opened(table: ConnectorTable, folder: Path, number: int) -> tuple[Writer, St
     return writer, store
 
 
-def write(writer: Writer, store: StateStore, keys: Ints, first: int) -> None:
+def write(writer: Writer, store: StateStore, keys: list[pa.Array], first: int) -> None:
     """A step."""
-    amounts = np.arange(first, first + len(keys))
-    names = pa.array(amounts % 1000).cast(pa.string())
-    columns = [pa.array(keys), names, pa.array(amounts)]
-    writer.write(Changes(pa.RecordBatch.from_arrays(columns, names=["id", "name", "amount"])))
+    amounts = np.arange(first, first + len(keys[0]))
+    columns = {f"key{i}": column for i, column in enumerate(keys)}
+    columns |= {"name": pa.array(amounts % 1000).cast(pa.string()), "amount": pa.array(amounts)}
+    writer.write(Changes(pa.RecordBatch.from_pydict(columns)))
     writer.end_step()
     store.end_step()
 
