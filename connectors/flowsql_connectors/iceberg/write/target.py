@@ -36,6 +36,7 @@ __all__ = [
 
 CREATED_BY: Final = "flowsql.created-by"
 _PREFIXES: Final = ("write.", "commit.", "read.", "history.", "gc.", "schema.")
+_MAIN: Final = "main"
 _VERSION: Final = 2
 
 
@@ -97,6 +98,15 @@ def check_written(declared: ConnectorTable, found: Table) -> None:
             f'"{branch}" is a tag of table "{declared.name}", and only branches are written',
             option="branch",
         )
+    if reference is None and branch != _MAIN:
+        raise ConnectorError(
+            f'table "{declared.name}" has no branch "{branch}"',
+            detail="It could begin with all rows that the table has, with those of an earlier snapshot, "
+            "or with none.",
+            hint="Create it where it is to begin (pyiceberg: table.manage_snapshots().create_branch("
+            f"table.current_snapshot().snapshot_id, {branch!r}).commit()).",
+            option="branch",
+        )
     Partitions(found.spec(), found.schema())
 
 
@@ -128,6 +138,7 @@ class Target:
         self._identifier = table_identifier(declared)
         self._catalog: Catalog = open_catalog(self._address, make=True)
         self.table: Table = self._found_or_made(make=make)
+        self._before = self._last_run(self.metadata)
         self.tag = table_tag(self.sink_tag, str(self.metadata.table_uuid))
         self.names = FileNames(self.tag, attempt)
 
@@ -169,6 +180,7 @@ class Target:
             ConnectorError: that cannot be told.
         """
         known = metadata or self.metadata
+        self._check_alone(known)
         job, sink, run = marker.job, marker.sink, marker.run
         found = last_marker(known, self.branch, job, sink, run)
         if found is not None:
@@ -185,6 +197,24 @@ class Target:
                     final=True,
                 )
         return False
+
+    def _last_run(self, metadata: TableMetadata) -> str | None:
+        found = last_marker(metadata, self.branch, self.attempt.job, self.sink)
+        return None if found is None else found.run
+
+    def _check_alone(self, metadata: TableMetadata) -> None:
+        """The same job may have been begun elsewhere before either had committed anything."""
+        attempt, run = self.attempt, self._last_run(metadata)
+        if run not in {None, attempt.run, self._before, *attempt.dead}:
+            raise ConnectorError(
+                f'table "{self.declared.name}" has rows of another run of job "{attempt.job}", which '
+                "committed first",
+                detail=f"It is run {run}; this one is {attempt.run}, and would write each row a second "
+                "time.",
+                hint="Stop one of the two. Give the jobs names of their own with 'pipeline.name' where "
+                "both are wanted.",
+                final=True,
+            )
 
     def commit(
         self, delta: Delta, marker: Marker, check: Callable[[TableMetadata], None]

@@ -9,6 +9,7 @@ from flowsql_connectors.iceberg.write import live
 from flowsql_connectors.iceberg.write.commit import _Producer
 from pyiceberg.table import Table
 
+from flowsql.errors import ConnectorError
 from tests.unit.connectors.iceberg.lake import commit, delete_file, delete_rows, file_of, head
 from tests.unit.connectors.iceberg.writing import KeyedTable
 
@@ -135,4 +136,35 @@ def test_a_row_that_others_deleted_by_its_place(tmp_path: Path) -> None:
     table.check()
     table.step(("-D", 1, None), ("+U", 2, "b"))
     table.checkpoint()
+    table.check()
+
+
+def test_one_job_begun_twice(tmp_path: Path) -> None:
+    """Before either has committed anything, no start could tell: the second one to commit ends."""
+    one, other = KeyedTable(tmp_path), KeyedTable(tmp_path, run="r2")
+    one.step(("+I", 1, "a"))
+    other.step(("+I", 1, "a"))
+    one.checkpoint()
+    with pytest.raises(ConnectorError, match='rows of another run of job "job"') as caught:
+        other.checkpoint()
+    assert caught.value.final
+    one.step(("+U", 1, "b"))
+    one.checkpoint()
+    one.check()
+
+
+def test_a_branch_that_is_not_there(tmp_path: Path) -> None:
+    """Where it is to begin, the job cannot know."""
+    table = KeyedTable(tmp_path)
+    table.step(("+I", 1, "a"))
+    table.checkpoint()
+    with pytest.raises(ConnectorError, match='has no branch "audit"') as caught:
+        KeyedTable(tmp_path, job="other", branch="audit")
+    assert "create_branch" in (caught.value.hint or "")
+    there(table).manage_snapshots().create_branch(head(there(table)), "audit").commit()
+    audit = KeyedTable(tmp_path, job="other", branch="audit")
+    audit.step(("+U", 1, "b"), ("+I", 2, "b"))
+    audit.checkpoint()
+    found = there(table).scan().use_ref("audit").to_arrow().sort_by("id").to_pylist()
+    assert found == [{"id": 1, "name": "b"}, {"id": 2, "name": "b"}]
     table.check()
