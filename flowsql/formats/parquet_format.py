@@ -22,7 +22,7 @@ from flowsql.config import Option, OptionType
 from flowsql.errors import ConfigError, ConnectorError, DataError, nearest
 from flowsql.expr.zones import local_from_utc, utc_from_local
 from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable, check_storable
-from flowsql.formats.parquet_groups import wanted_groups
+from flowsql.formats.parquet_groups import group_runs, wanted_groups
 from flowsql.formats.rows import needs_values, wrong_nulls
 from flowsql.types import RowType, TimestampType, arrow_schema, arrow_type
 from flowsql.types.common import holds
@@ -139,7 +139,8 @@ class _ParquetReader(BulkReader):
         return None if shifted else arrow_type(kind)
 
     def batches(self, row: int, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        for start, groups in self._runs(row):
+        wanted = set(self._groups)
+        for start, groups in group_runs(self._file, row, lambda group, *_: group in wanted):
             at = start
             found = self._file.iter_batches(
                 size, row_groups=groups, columns=self._columns, use_threads=False
@@ -154,23 +155,6 @@ class _ParquetReader(BulkReader):
                 raise ConnectorError(
                     f'"{self._path}" is damaged', detail=_sentence(error)
                 ) from None
-
-    def _runs(self, row: int) -> Iterator[tuple[int, list[int]]]:
-        """Neighbouring row groups with wanted rows from row `row` on, and the first row of each run."""
-        wanted = set(self._groups)
-        start, run, at = 0, list[int](), 0
-        for group in range(self._file.metadata.num_row_groups):
-            rows = self._file.metadata.row_group(group).num_rows
-            if group in wanted and at + rows > row:
-                if not run:
-                    start = at
-                run.append(group)
-            elif run:
-                yield start, run
-                run = []
-            at += rows
-        if run:
-            yield start, run
 
     def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if batch.schema.equals(self._schema) and self._zone is None and not self._needed:

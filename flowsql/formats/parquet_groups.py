@@ -7,7 +7,7 @@ at where a column is stored as it is read: a value that is cast, shifted or fill
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from flowsql.types.predicates import Predicate, ValueRange, columns_of_predicate, may_hold
 
-__all__ = ["wanted_groups"]
+__all__ = ["group_runs", "wanted_groups"]
 
 
 def wanted_groups(
@@ -55,6 +55,31 @@ def wanted_groups(
         return all(may_hold(p, ranges.get) for p in wanted)
 
     return [g for g in groups if may(g)]
+
+
+def group_runs(
+    file: pq.ParquetFile, row: int, wanted: Callable[[int, int, int], bool]
+) -> Iterator[tuple[int, list[int]]]:
+    """Neighbouring row groups that are read, and the first row of each run.
+
+    Args:
+        file: the open file.
+        row: only groups with rows from this one on.
+        wanted: whether a group is read, by its number, its first row, and the one behind it.
+    """
+    start, run, at = 0, list[int](), 0
+    for group in range(file.metadata.num_row_groups):
+        end = at + file.metadata.row_group(group).num_rows
+        if end > row and wanted(group, at, end):
+            if not run:
+                start = at
+            run.append(group)
+        elif run:
+            yield start, run
+            run = []
+        at = end
+    if run:
+        yield start, run
 
 
 def _range(statistics: Any, kind: pa.DataType) -> ValueRange | None:

@@ -70,6 +70,15 @@ class OpenedTable:
             self.wanted = file_filter(filters, self.table.schema())
         return self.table
 
+    def check_kept(self, snapshot: int | None) -> None:
+        """Refuse to read a snapshot on that is not there any more; raises ConnectorError."""
+        if snapshot is not None and self.table.snapshot_by_id(snapshot) is None:
+            raise ConnectorError(
+                f'snapshot {snapshot} of table "{self.declared.name}", which was being read, '
+                "has expired",
+                hint="Begin anew with another 'pipeline.name'.",
+            )
+
     def telling(self) -> Any:
         """What the client raises within the context becomes a ConnectorError."""
         address = catalog_address(self.declared.options)
@@ -114,13 +123,7 @@ class SnapshotSource(Source):
             between = position.get("between")
             self._between = None if between is None else Between(**between)
             self._finished = set(position["finished"])
-            table = self._opened.table
-            if self._snapshot is not None and table.snapshot_by_id(self._snapshot) is None:
-                raise ConnectorError(
-                    f'snapshot {self._snapshot} of table "{declared.name}", which was being read, '
-                    "has expired",
-                    hint="Begin anew with another 'pipeline.name'.",
-                )
+            self._opened.check_kept(self._snapshot)
         self._tasks: dict[str, ReadFile] = {}
         self._discovered = False
 

@@ -23,7 +23,7 @@ from pyiceberg.types import ListType, MapType
 
 from flowsql.connector import ConnectorTable, Predicate, columns_of_predicate
 from flowsql.errors import ConnectorError, DataError, FlowSQLError
-from flowsql.formats import needs_values, wanted_groups, wrong_nulls
+from flowsql.formats import group_runs, needs_values, wanted_groups, wrong_nulls
 from flowsql.types import (
     DataType,
     LocalZonedTimestampType,
@@ -216,7 +216,7 @@ class FileRows:
         return batch.filter(pa.array(kept))
 
     def _read(self, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        for start, groups in self._runs():
+        for start, groups in group_runs(self._file, self.row, self._wanted):
             at = start
             for batch in self._file.iter_batches(
                 size, row_groups=groups, columns=self._names, use_threads=False
@@ -225,23 +225,6 @@ class FileRows:
                 if skipped < batch.num_rows:
                     yield at + skipped, batch.slice(skipped)
                 at += batch.num_rows
-
-    def _runs(self) -> Iterator[tuple[int, list[int]]]:
-        """Neighbouring row groups that are read, and the first row of each run."""
-        metadata = self._file.metadata
-        start, run, at = 0, list[int](), 0
-        for group in range(metadata.num_row_groups):
-            rows = metadata.row_group(group).num_rows
-            if at + rows > self.row and self._wanted(group, at, at + rows):
-                if not run:
-                    start = at
-                run.append(group)
-            elif run:
-                yield start, run
-                run = []
-            at += rows
-        if run:
-            yield start, run
 
     def _wanted(self, group: int, start: int, end: int) -> bool:
         if self._only is None:

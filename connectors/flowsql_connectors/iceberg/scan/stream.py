@@ -86,12 +86,7 @@ class StreamSource(Source):
             self._scan, self._begin = position["scan"], Place(**position["begin"])
             self._finished = set(position["finished"])
         self._scanned = self._scan is None or (position is not None and position["scanned"])
-        scan = None if self._scanned else self._scan
-        if scan is not None and self._opened.table.snapshot_by_id(scan) is None:
-            raise ConnectorError(
-                f'snapshot {self._scan} of table "{declared.name}", which was being read, has expired',
-                hint=_AFRESH,
-            )
+        self._opened.check_kept(None if self._scanned else self._scan)
         self._tasks: dict[str, ReadFile] = {}
         self._discovered = False
 
