@@ -181,7 +181,7 @@ def test_others_write_the_table(make_world: MakeWorld, capsys: pytest.CaptureFix
     chance = random.Random(_SEED)
     record = kill_often(job, _KILLS // 4, chance, longest=2.0, patient=0.8)
     child = job.start()
-    job.until(child, others.are_done, 300)
+    job.until(child, others.are_done, 600)
     told = others.told()
     shop.stop_trading()
     # What they took from the job comes back with its next change.
