@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flowsql_connectors.iceberg.write.sink import IcebergSink
 from pyiceberg.catalog.rest import RestCatalog
 
 from flowsql.errors import ConnectorError
@@ -144,6 +148,35 @@ def test_a_commit_lost_below_one_of_others(make: Made, way: FaultyWay) -> None:
     table.step(("+U", 1, "b"))
     table.checkpoint()
     table.check()
+
+
+def test_a_commit_that_is_made_after_its_job_died(
+    make: Made, way: FaultyWay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt has started by then, and has left it what it needs."""
+    table = make()
+    table.step(("+I", 1, "a"))
+    table.prepare()
+    slow = Fault("POST", "/tables/t", passed=True, status=None, held=threading.Event())
+    way.faults = [slow]
+    with pytest.raises(ConnectorError, match="did not answer"):
+        table.commit()
+    opened = IcebergSink.open
+
+    def late(*given: Any) -> Any:
+        made = opened(*given)
+        slow.held.set()
+        end = time.monotonic() + 60
+        while not table.folder.table.snapshots():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return made
+
+    monkeypatch.setattr(IcebergSink, "open", late)
+    table.restart()
+    table.check()
+    assert len(table.folder.table.snapshots()) == 1
+    assert table.folder.strays() == []
 
 
 def test_a_server_that_is_away_when_a_job_starts(make: Made, way: FaultyWay) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,7 @@ class Fault:
         passed: the server gets the request, and does what it asks.
         status: of the answer that is made up; None ends the connection without an answer.
         times: how many requests it still happens to.
+        held: the server gets the request when this is set; the client has no answer.
     """
 
     method: str
@@ -30,6 +32,7 @@ class Fault:
     passed: bool
     status: int | None
     times: int = 1
+    held: threading.Event | None = None
 
     def happens(self, method: str, path: str) -> bool:
         """Whether it happens to this request."""
@@ -87,6 +90,9 @@ def _handler(port: int, way: FaultyWay) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             fault = way.fault_of(self.command, self.path.partition("?")[0])
             status, kind, text = 500, "text/plain", b"made up"
+            if fault is not None and fault.held is not None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                fault.held.wait(60)
             if fault is None or fault.passed:
                 server = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
                 headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}

@@ -18,10 +18,9 @@ from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.options import upserts
 from flowsql_connectors.iceberg.write import content
 from flowsql_connectors.iceberg.write.keyed import KeyedWriter
-from flowsql_connectors.iceberg.write.leftovers import remove_leftovers
 from flowsql_connectors.iceberg.write.overwrite import OverwriteWriter
 from flowsql_connectors.iceberg.write.target import Target, committed_by, holders_of
-from flowsql_connectors.iceberg.write.writer import AppendWriter, check_table
+from flowsql_connectors.iceberg.write.writer import AppendWriter, IcebergWriter, check_table
 
 __all__ = ["IcebergSink"]
 
@@ -43,13 +42,19 @@ class IcebergSink(Sink):
         for token in previous_tokens:
             check_table(content.checked(token), target)
             kept |= content.stored_files(token, context)
-        remove_leftovers(target, kept)
+        writer = self._writer(target, context, list(previous_tokens))
+        writer.tidy_after(previous_tokens, kept)
+        return writer
+
+    def _writer(
+        self, target: Target, context: ConnectorContext, tokens: list[JSON]
+    ) -> IcebergWriter:
         if self._table.overwrite:
             self._check_overwriting(target, context.mode)
             return OverwriteWriter(target, context)
         keyed = context.mode is not ChangelogMode.APPEND or bool(upserts(self._table.options))
         if keyed:
-            return KeyedWriter(target, context, list(previous_tokens))
+            return KeyedWriter(target, context, tokens)
         self._check_adding(target)
         return AppendWriter(target, context)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flowsql.changelog import Changes
@@ -15,6 +15,7 @@ from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed
 from flowsql_connectors.iceberg.write.compaction import Compaction, CompactionSettings, Compactor
 from flowsql_connectors.iceberg.write.content import Content
 from flowsql_connectors.iceberg.write.files import FileSettings
+from flowsql_connectors.iceberg.write.leftovers import remove_leftovers
 from flowsql_connectors.iceberg.write.live import LiveFiles
 from flowsql_connectors.iceberg.write.markers import Marker
 from flowsql_connectors.iceberg.write.rows import AppendedRows
@@ -42,6 +43,7 @@ class IcebergWriter(Writer):
     def __init__(self, target: Target, context: ConnectorContext) -> None:
         self.target = target
         self.context = context
+        self._earlier: list[JSON] = []
         options = target.declared.options
         level = options["compression-level"]
         self.settings = FileSettings.of(
@@ -101,7 +103,24 @@ class IcebergWriter(Writer):
         self.taken(made, token)
         return token
 
+    def tidy_after(self, tokens: Sequence[JSON], kept: set[str]) -> None:
+        """Remove what earlier attempts left, but not before their tokens are committed.
+
+        The catalog may still be at work with what a dead attempt asked for. It fails once the table
+        has another snapshot than it was made for, and needs its manifests until then.
+        """
+        self._earlier = [dict(token) for token in tokens]
+        if not tokens:
+            remove_leftovers(self.target, kept)
+
     def commit(self, token: JSON) -> None:
+        self._commit(token)
+        if token in self._earlier:
+            self._earlier.remove(token)
+            if not self._earlier:
+                remove_leftovers(self.target, set())
+
+    def _commit(self, token: JSON) -> None:
         target = self.target
         target.refresh()
         check_table(content.checked(token), target)
