@@ -21,7 +21,8 @@ KILLS = 200 if os.environ.get("FLOWSQL_TEST_ALL") else 12
 TABLE = """
 CREATE TABLE by_owner (id BIGINT, n BIGINT, balance BIGINT, PRIMARY KEY (id) NOT ENFORCED)
   WITH ('connector' = 'iceberg', 'catalog-name' = 'lake', 'uri' = 'jdbc:sqlite:{root}/lake/catalog.db',
-    'warehouse' = '{root}/lake', 'write.upsert.enabled' = 'true', 'partitioning' = 'bucket(3, id)');
+    'warehouse' = '{root}/lake', 'write.upsert.enabled' = 'true', 'partitioning' = 'bucket(3, id)',
+    'flink-maintenance.rewrite.min-input-files' = '2');
 """
 
 

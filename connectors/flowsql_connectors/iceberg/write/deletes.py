@@ -90,7 +90,8 @@ def by_file(deleted: pa.Table) -> dict[str, Ints]:
 
 def not_in(deleted: pa.Table, locations: set[str]) -> pa.Table:
     """The rows that are in none of some files."""
-    gone = pc.is_in(deleted.column("file_path").cast(pa.string()), pa.array(sorted(locations)))
+    wanted = pa.array(sorted(locations), pa.string())
+    gone = pc.is_in(deleted.column("file_path").cast(pa.string()), wanted)
     return deleted.filter(pc.invert(gone))
 
 

@@ -195,10 +195,11 @@ class LiveFiles:
             expected: location → rows.
             io: reads the deletes of files whose counts do not fit.
         """
+        shared = {path for rows in self._of_shared(io) for path in rows}
         asked = [
             path
             for path, rows in expected.items()
-            if self.shared or rows != self._counted(self.data[path])
+            if path in shared or rows != self._counted(self.data[path])
         ]
         deleted = self.deleted(asked, io)
         return [
