@@ -64,6 +64,13 @@ class CatalogAddress:
             return str(self.file)
         return _shown(self.properties.get("uri", self.kind))
 
+    @property
+    def folder(self) -> Path | None:
+        """The warehouse, if it is one of this machine."""
+        warehouse = self.properties.get("warehouse")
+        named = warehouse is None or self.kind == "rest"
+        return None if named else _local(str(warehouse))
+
 
 def check_catalog_options(options: OptionValues) -> None:
     """Refuse what can be known of the options without I/O; raises ConfigError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ __all__ = ["load_table", "open_catalog"]
 
 # Local files are durable when they are closed.
 _FILE_IO: Final = "flowsql_connectors.iceberg.storage.DurableFileIO"
+_SILENT: Final = logging.NullHandler()
 
 
 def open_catalog(address: CatalogAddress, *, make: bool = False) -> Catalog:
@@ -93,6 +95,8 @@ def _connect(address: CatalogAddress) -> Catalog:
 
     from flowsql_connectors.iceberg.clients import opened  # noqa: PLC0415 - the client
 
+    # Its tries are the job's to tell, in the job's lines; a program that listens hears it all the same.
+    logging.getLogger("pyiceberg").addHandler(_SILENT)
     try:
         return opened(address.name, address.kind, {**address.properties, "py-io-impl": _FILE_IO})
     except NotInstalledError as error:

@@ -7,7 +7,9 @@ tries again; what will not is told as final.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -121,17 +123,32 @@ def _told(
             hint=f"Check 'uri', and that \"{address.place}\" can be read and written.",
         )
     if isinstance(error, OSError):
-        text = _short(error)
-        return ConnectorError(
-            f'the storage of catalog "{address.name}" failed: {text}',
-            hint="Check 'warehouse' and the settings of its storage, such as 's3.endpoint' and "
-            "'s3.region'.",
-            final=any(code in text for code in _FORBIDDEN),
-        )
+        return _of_storage(error, address)
     if name and isinstance(error, ValueError | e.ValidationException | e.ValidationError):
         what = "table" if len(identifier) > 1 else "database"
         return ConnectorError(f'{what} "{name}" refuses this: {_short(error)}', final=True)
     return ConnectorError(f"{where} cannot be used: {_short(error)}")
+
+
+def _of_storage(error: OSError, address: CatalogAddress) -> ConnectorError:
+    text, folder = _short(error), address.folder
+    if folder is not None and error.errno is not None:
+        text = os.strerror(error.errno)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = f'Make room on the disk of "{folder}".'
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = f'Let this user read and write in "{folder}".'
+        else:
+            hint = f'Check that "{folder}" is a folder that can be read and written.'
+        return ConnectorError(
+            f'the storage of catalog "{address.name}" at {folder} failed: {text}', hint=hint
+        )
+    return ConnectorError(
+        f'the storage of catalog "{address.name}" failed: {text}',
+        hint="Check 'warehouse' and the settings of its storage, such as 's3.endpoint' and "
+        "'s3.region'.",
+        final=any(code in text for code in _FORBIDDEN),
+    )
 
 
 # Classes of the libraries below the client, by name: none of them need be installed.

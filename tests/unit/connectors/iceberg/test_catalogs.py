@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from flowsql_connectors.iceberg.address import CatalogAddress, catalog_address, table_identifier
 from flowsql_connectors.iceberg.catalogs import load_table, open_catalog
 from flowsql_connectors.iceberg.options import OPTIONS
+from flowsql_connectors.iceberg.telling import telling
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField
 
@@ -189,6 +193,65 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         open_catalog(catalog_address(declared(warehouse=str(tmp_path)).options))
     assert "file is not a database" in caught.value.message
     assert "can be read and written" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, 'Make room on the disk of "/data/wh".'),
+        (errno.EDQUOT, 'Make room on the disk of "/data/wh".'),
+        (errno.EACCES, 'Let this user read and write in "/data/wh".'),
+        (errno.EROFS, 'Let this user read and write in "/data/wh".'),
+        (errno.EIO, 'Check that "/data/wh" is a folder that can be read and written.'),
+    ],
+)
+def test_a_local_warehouse_that_fails_is_told_with_its_folder_and_the_cure(
+    number: int, cure: str
+) -> None:
+    """Nobody can look at a disk that is not named."""
+    with pytest.raises(ConnectorError) as caught, telling(address(warehouse="file:///data/wh")):
+        raise OSError(number, "Error writing bytes to file. Detail: [errno …] …")
+    said = f'the storage of catalog "demo" at /data/wh failed: {os.strerror(number)}'
+    assert (caught.value.message, caught.value.hint) == (said, cure)
+    assert not caught.value.final
+
+
+def test_a_warehouse_that_is_a_file_is_named(tmp_path: Path) -> None:
+    """As above, by the file system itself."""
+    (tmp_path / "wh").touch()
+    with pytest.raises(ConnectorError) as caught:
+        open_catalog(address(warehouse=f"{tmp_path}/wh"), make=True)
+    assert f'catalog "demo" at {tmp_path}/wh failed' in caught.value.message
+    assert (
+        caught.value.hint == f'Check that "{tmp_path}/wh" is a folder that can be read and written.'
+    )
+
+
+def test_other_storage_is_told_with_its_settings() -> None:
+    """An error number of what is reached over a network says nothing of a folder."""
+    there = address(uri="jdbc:sqlite:/data/c.db", warehouse="s3://bucket/wh")
+    with pytest.raises(ConnectorError) as caught, telling(there):
+        raise FileNotFoundError(errno.ENOENT, "Path does not exist 'bucket/wh/x'")
+    assert "Path does not exist" in caught.value.message
+    assert "'s3.endpoint'" in (caught.value.hint or "")
+
+
+def test_the_client_writes_no_lines_of_its_own_to_standard_error(tmp_path: Path) -> None:
+    """They would stand between lines of JSON; programs with handlers of their own hear them."""
+    told = (
+        "import logging, sys\n"
+        "from flowsql_connectors.iceberg.address import CatalogAddress\n"
+        "from flowsql_connectors.iceberg.catalogs import open_catalog\n"
+        "open_catalog(CatalogAddress('demo', 'sql', {'uri': 'sqlite:///' + sys.argv[1]}))\n"
+        "logging.getLogger('pyiceberg.table').warning('Commit failed, retrying')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", told, str(tmp_path / "c.db")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stderr == ""
 
 
 def test_a_server_that_is_down() -> None:
