@@ -122,7 +122,7 @@ class Connector(ABC):
         """For SHOW PARTITIONS: `dt=2020-01-05/kind=a` for each partition of the table, in order.
 
         Those that `table.filters` leave out, which read partition columns only, are not given.
-        The default, None, is for who cannot tell.
+        None, the default, is for who cannot tell, and for tables without partitions.
 
         Raises:
             ConnectorError: they cannot be looked at.

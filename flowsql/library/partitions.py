@@ -10,7 +10,7 @@ from flowsql.errors import SqlError
 from flowsql.expr import Expression, Literal
 from flowsql.library.result import Result, text_result
 from flowsql.logical import Binder, connector_table, partition_values
-from flowsql.sql import ShowPartitions
+from flowsql.sql import Name, ShowPartitions
 from flowsql.types import DataType
 
 __all__ = ["show_partitions"]
@@ -25,12 +25,8 @@ def show_partitions(statement: ShowPartitions, catalog: Catalog, binder: Binder)
     """
     name = statement.name
     found = catalog.find(name.parts, name.span)
-    if isinstance(found, CatalogView) or not found.partition_keys:
-        raise SqlError(
-            f'"{name}" is not partitioned',
-            hint="A table is by PARTITIONED BY (…) behind its columns.",
-            span=name.span,
-        )
+    if isinstance(found, CatalogView) or (statement.partition and not found.partition_keys):
+        raise _not_partitioned(name)
     bound = binder.tables.bind(found, span=name.span)
     wanted = []
     for at, value in partition_values(statement.partition, name, bound).items():
@@ -39,12 +35,22 @@ def show_partitions(statement: ShowPartitions, catalog: Catalog, binder: Binder)
         wanted.append(ScanFilter(predicate, Taken.EXACT, partitions=True))
     table = replace(connector_table(bound, binder.tables), filters=tuple(wanted))
     partitions = bound.connector.partitions(table)
+    if partitions is None and not found.partition_keys:
+        raise _not_partitioned(name)
     if partitions is None:
         raise SqlError(
             f'connector "{bound.connector.name}" cannot tell the partitions of "{name}"',
             span=name.span,
         )
     return text_result("partition name", partitions)
+
+
+def _not_partitioned(name: Name) -> SqlError:
+    return SqlError(
+        f'"{name}" is not partitioned',
+        hint="A table is by PARTITIONED BY (…) behind its columns.",
+        span=name.span,
+    )
 
 
 def _equal(column: str, kind: DataType, value: Expression) -> Predicate:

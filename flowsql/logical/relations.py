@@ -105,7 +105,8 @@ class RelationBinder:
             raise not_supported(
                 "FOR SYSTEM_TIME AS OF",
                 span,
-                "Leave it out to join with the rows as they are: what was joined changes with them.",
+                "Leave it out to join with the rows as they are: what was joined changes with them. An "
+                "Iceberg table is read as it was with /*+ OPTIONS('as-of-timestamp' = '…') */.",
             )
         parts = node.parts
         if len(parts) == 1 and parts[0] in names.ctes:

@@ -102,14 +102,15 @@ def known_holdings(job: str, plan: JobPlan) -> list[Holding]:
 def held_by(plan: JobPlan) -> dict[str, tuple[str, ...]]:
     """Target tables to which a job adds its rows → the jobs whose rows they hold by now.
 
-    What is written anew is left out, as is a target that does not answer.
+    What is written anew or kept by key is left out, as is a target that does not answer.
     """
     found: dict[str, tuple[str, ...]] = {}
     for node in plan.plan.nodes:
         if not isinstance(node.spec, Sink):
             continue
         resolved = plan.sink_table(node.spec.table)
-        if resolved.table.overwrite:
+        kept = resolved.connector.sink_keeps(resolved.table, node.spec.mode)
+        if resolved.table.overwrite or kept is not None:
             continue
         with contextlib.suppress(FlowSQLError):
             jobs = tuple(resolved.connector.sink(resolved.table).holders())

@@ -165,6 +165,8 @@ class FilesystemConnector(Connector):
 
     def partitions(self, table: ConnectorTable) -> Sequence[str] | None:
         """The folders that are there, with files or without."""
+        if not table.partition_keys:
+            return None
         from flowsql_connectors.filesystem.source import partition_folders  # noqa: PLC0415 - loads pyarrow
 
         return partition_folders(table)

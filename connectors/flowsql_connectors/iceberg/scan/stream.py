@@ -191,7 +191,8 @@ def _start(
             return None, Place(head)
     if first is None:
         return None, Place()
-    context.tell(f'table "{declared.name}" is read from snapshot {show_snapshot(first)} on')
+    name = declared.declared_name
+    context.tell(f'table "{name}" is read from snapshot {show_snapshot(first)} on')
     return None, Place(first=first.snapshot_id)
 
 

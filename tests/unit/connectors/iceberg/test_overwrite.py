@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from flowsql.changelog import ChangelogMode, Changes
 from flowsql.connector import Attempt
 from flowsql.connector.plugins import find_connector
-from flowsql.errors import FlowSQLError
+from flowsql.errors import FlowSQLError, SqlError
 from flowsql.session import Session
 from flowsql.testing import attempt_context, connector_table
 
@@ -90,6 +92,36 @@ def test_the_partitions_of_a_table_are_shown(session: Session) -> None:
     assert found == [("d=2020-01-05/k=x",)]
     found = session.execute("SHOW PARTITIONS p PARTITION (k = 'y/z')").fetchall()
     assert found == [("d=2020-01-06/k=y/z",)]
+
+
+def test_partitions_by_transforms_are_shown(session: Session) -> None:
+    """By the names of the table's own partition fields; a table without any has nothing to show."""
+    with_options = "WITH ('partitioning' = 'day(ts), bucket(4, id)')"
+    session.execute(f"CREATE TABLE p (id BIGINT, ts TIMESTAMP(6)) {with_options}")
+    assert session.execute("SHOW PARTITIONS p").fetchall() == []
+    write(session, "INSERT INTO p VALUES (1, TIMESTAMP '2020-01-05 12:00:00')")
+    (row,) = session.execute("SHOW PARTITIONS p").fetchall()
+    assert re.fullmatch(r"ts_day=2020-01-05/id_bucket=[0-3]", row[0])
+    session.execute("CREATE TABLE q (id BIGINT)")
+    for statement in ("SHOW PARTITIONS q", "SHOW PARTITIONS p PARTITION (id = 1)"):
+        with pytest.raises(SqlError, match="is not partitioned"):
+            session.execute(statement)
+
+
+def test_rows_by_key_are_not_added(session: Session, caplog: pytest.LogCaptureFixture) -> None:
+    """A second job that writes by key is not told that it adds its rows; one that adds them is."""
+    caplog.set_level(logging.INFO, "flowsql")
+    session.execute(
+        "CREATE TABLE u (id BIGINT, PRIMARY KEY (id) NOT ENFORCED)"
+        " WITH ('write.upsert.enabled' = 'true')"
+    )
+    session.execute("CREATE TABLE a (id BIGINT)")
+    for _ in range(2):
+        write(session, "INSERT INTO u VALUES (1) ON CONFLICT DO DEDUPLICATE")
+    assert "ADDED" not in caplog.text
+    for _ in range(2):
+        write(session, "INSERT INTO a VALUES (1)")
+    assert "ADDED" in caplog.text
 
 
 def test_what_cannot_be_overwritten(session: Session) -> None:
