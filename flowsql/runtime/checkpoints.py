@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,9 @@ class Checkpointer:
         if interval <= 0 or not self._execution.step_number:
             return None
         pause = self._settings.checkpoint_min_pause / 1000
-        return max(0.0, max(self._started + interval, self._ended + pause) - monotonic())
+        # What was held back for so long is shown at once.
+        start = -inf if self._execution.has_released else self._started + interval
+        return max(0.0, max(start, self._ended + pause) - monotonic())
 
     def poll(self) -> None:
         """Between two steps: finish what was written, begin what is due.
@@ -249,6 +252,7 @@ class Checkpointer:
         number = self.last + 1
         self.last = number
         self._started = monotonic()
+        self._execution.released_at = None
         requests, self.requests = self.requests, []
         writing = _Writing(number, requests)
         try:

@@ -83,6 +83,8 @@ class Execution:
         over: nothing is left: every source is read to its end, and time with it.
         committed: sink that keeps a marker → the last checkpoint of this job committed to it.
         before: what earlier attempts of the process counted.
+        released_at: the step that gives what was held back until the sources were consistent; None
+            where nothing was, or a checkpoint has it.
     """
 
     def __init__(self, given: Surroundings, before: Counts | None = None) -> None:
@@ -91,6 +93,7 @@ class Execution:
         self.ready = threading.Condition()
         self.step_number = 0
         self.over = False
+        self.released_at: int | None = None
         self.groups: list[SourceGroup] = []
         self.writers: dict[str, Writer] = {}
         self.committed: dict[str, int] = {}
@@ -275,6 +278,7 @@ class Execution:
             held = any(not g.consistent for g in groups)
             if outlet.held and not held:
                 self._changed = True
+                self.released_at = self.step_number + 1
             outlet.held = held
         for table, scan in self.graph.scans.items():
             held = self._group_of[table].snapshotting(table)
@@ -286,6 +290,12 @@ class Execution:
             assigner.held = held
 
     # -- steps ------------------------------------------------------------------------------
+
+    @property
+    def has_released(self) -> bool:
+        """The sinks have what was held back until the sources were consistent, and no checkpoint has."""
+        at = self.released_at
+        return bool(self.writers) and at is not None and self.step_number >= at
 
     def step(self, *, drain: bool = False) -> bool:
         """Runs one step if there is anything to do; False where there is not.

@@ -128,6 +128,25 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+def test_a_snapshot_is_shown_at_once(tmp_path: Path, database: FakeDatabase) -> None:
+    """What was held back until the tables were consistent does not wait for the next checkpoint."""
+    with _session(tmp_path) as session:
+        session.execute(
+            "CREATE TABLE n (k INT, n BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH "
+            f"('connector' = 'changelog-sqlite', 'path' = '{tmp_path / 'out'}');"
+            "SET 'execution.checkpointing.interval' = '1 h'"
+        )
+        job = session.execute("INSERT INTO n SELECT 1, COUNT(*) FROM a")
+        assert isinstance(job, Job)
+        deadline = time.monotonic() + 60
+        while job.status().get("checkpoint", {}).get("number") != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with sqlite3.connect(tmp_path / "out") as target:
+            assert target.execute("SELECT n FROM n").fetchall() == [(ROWS,)]
+        job.stop()
+
+
 @pytest.mark.parametrize("rows", [0, ROWS])
 def test_a_snapshot_that_ends_is_given(tmp_path: Path, rows: int) -> None:
     """What is held back until the tables are consistent is given though the input ends there."""
