@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tests.recovery.jobs.written import Written
 
 BIDS = 200
 AUCTIONS = 40
@@ -77,36 +78,16 @@ def auctions(number: int) -> pa.Table:
     })  # fmt: skip
 
 
-class Market:
+class Market(Written):
     """The folder: input, output, and the process that writes the input."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root, "market")
         for name in ("bid", "auction"):
             (root / name).mkdir(parents=True, exist_ok=True)
         self.file = root / "market.sql"
         if not self.file.exists():
             self.file.write_text(SQL.format(root=root))
-        self._writer: subprocess.Popen[bytes] | None = None
-
-    def start_writer(self, pause: float) -> None:
-        """Files keep coming."""
-        self._writer = subprocess.Popen(
-            [sys.executable, "-m", "tests.recovery.jobs.market", str(self.root), str(pause)]
-        )
-
-    def stop_writer(self) -> None:
-        """No file comes any more."""
-        assert self._writer is not None
-        (self.root / "stop").touch()
-        assert self._writer.wait(60) == 0
-        self._writer = None
-
-    def close(self) -> None:
-        """Whatever happened."""
-        if self._writer is not None:
-            self._writer.kill()
-            self._writer.wait(20)
 
     def write(self, number: int) -> None:
         """Add the bids of that number, and now and then auctions."""

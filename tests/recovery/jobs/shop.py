@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 from flowsql.testing.fake_database import FakeDatabase, Transaction
+from tests.recovery.jobs.written import Written
 
 OWNERS = 1500
 REGIONS = ("north", "south", "east", "west", None)
@@ -47,15 +47,13 @@ END;
 """
 
 
-class Shop:
+class Shop(Written):
     """Its folder: database, result, and the process that writes the database."""
 
     def __init__(self, root: Path, seed: int = 0) -> None:
-        self.root = root
+        super().__init__(root, "shop", seed)
         self.file = root / "shop.sql"
         self.file.write_text(SQL.format(root=root))
-        self._seed = seed
-        self._writer: subprocess.Popen[bytes] | None = None
         database = FakeDatabase(root / "db")
         database.create_table(
             "owners", {"id": "BIGINT", "region": "STRING", "credit": "BIGINT"}, ["id"]
@@ -69,26 +67,6 @@ class Shop:
                 writer.open_owner(transaction)
                 writer.open_account(transaction)
         database.close()
-
-    def start_writer(self, pause: float) -> None:
-        """Transactions keep coming."""
-        self._writer = subprocess.Popen(
-            [sys.executable, "-m", "tests.recovery.jobs.shop", str(self.root), str(pause),
-             str(self._seed)]
-        )  # fmt: skip
-
-    def stop_writer(self) -> None:
-        """No transaction comes any more."""
-        assert self._writer is not None
-        (self.root / "stop").touch()
-        assert self._writer.wait(60) == 0
-        self._writer = None
-
-    def close(self) -> None:
-        """Whatever happened."""
-        if self._writer is not None:
-            self._writer.kill()
-            self._writer.wait(20)
 
     @property
     def lsn(self) -> int:

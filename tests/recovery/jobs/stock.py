@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from tests.recovery.jobs.written import Written
 from tests.unit.connectors.iceberg.lake import commit, data_files, delete_file, head
 
 GROUPS = 7
@@ -47,17 +47,15 @@ END;
 """
 
 
-class Stock:
+class Stock(Written):
     """Its folder: table, results, and the process that writes the table."""
 
     def __init__(self, root: Path, seed: int = 0) -> None:
-        self.root = root
+        super().__init__(root, "stock", seed)
         self.file = root / "stock.sql"
         self.file.write_text(SQL.format(root=root))
         (root / "in").mkdir()
         (root / "lake").mkdir()
-        self._seed = seed
-        self._writer: subprocess.Popen[bytes] | None = None
         self._catalog = _catalog(root)
         self._catalog.create_namespace("default")
         self.table = self._catalog.create_table("default.stock", COLUMNS)
@@ -70,25 +68,9 @@ class Stock:
         self._own.add(rows)
         return self.head
 
-    def start_writer(self, pause: float) -> None:
-        """Snapshots keep coming."""
-        self._writer = subprocess.Popen(
-            [sys.executable, "-m", "tests.recovery.jobs.stock", str(self.root), str(pause),
-             str(self._seed)]
-        )  # fmt: skip
-
-    def stop_writer(self) -> None:
-        """No snapshot comes any more."""
-        assert self._writer is not None
-        (self.root / "stop").touch()
-        assert self._writer.wait(60) == 0
-        self._writer = None
-
     def close(self) -> None:
-        """Whatever happened."""
-        if self._writer is not None:
-            self._writer.kill()
-            self._writer.wait(20)
+        """The catalog's file as well."""
+        super().close()
         self._catalog.close()
 
     @property
