@@ -65,16 +65,26 @@ def test_importing_flowsql_loads_nothing_heavy() -> None:
     assert shown.stdout.strip() == "[]"
 
 
-def test_a_query_loads_what_it_needs() -> None:
+_PRINTED = (
+    "CREATE TABLE v (a INT) WITH ('connector' = 'values', 'data' = '[1]');"
+    "CREATE TABLE p (a INT) WITH ('connector' = 'print');"
+    "INSERT INTO p SELECT a FROM v;"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "parser"), [("SELECT 1", []), (_PRINTED, ["flowsql.sql.lalr"])], ids=["query", "job"]
+)
+def test_statements_load_what_they_need(text: str, parser: list[str]) -> None:
     """Operators, state tables, formats and the statement parser wait until something has them."""
     code = (
-        "import sys; from flowsql.cli.main import main; main(['-e', 'SELECT 1']); "
-        "print([m for m in ('flowsql.operators.join', 'flowsql.state.ordered', "
-        "'flowsql.formats.csv_format', 'flowsql.sql.lalr', 'prompt_toolkit', 'lark') "
-        "if m in sys.modules])"
+        f"import sys; from flowsql.cli.main import main; main(['-e', {text!r}]); "
+        "print([m for m in ('flowsql.sql.lalr', 'flowsql.operators.join', 'flowsql.state.ordered', "
+        "'flowsql.formats.csv_format', 'prompt_toolkit', 'lark', 'duckdb', 'pandas', 'pyiceberg', "
+        "'pyarrow.parquet', 'pyarrow.dataset') if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[-1] == "[]"
+    assert shown.stdout.splitlines()[-1] == str(parser)
 
 
 def test_every_public_name_can_be_had() -> None:

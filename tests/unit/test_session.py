@@ -578,15 +578,3 @@ def test_tuning_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_there_yet(session: flowsql.Session) -> None:
     """No method that looks finished and is not."""
     assert not hasattr(session, "create_function")
-
-
-def test_importing_loads_nothing_heavy() -> None:
-    """`import flowsql` is the standard library's errors and little else, and quick."""
-    code = (
-        "import sys, time; began = time.process_time(); import flowsql\n"
-        "took = time.process_time() - began\n"
-        "heavy = {'pyarrow', 'numpy', 'duckdb', 'sqlglot', 'lark'} & set(sys.modules)\n"
-        "print(sorted(heavy), took < 0.1)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[] True\n"

@@ -26,7 +26,7 @@ _MUTATIONS = int(os.environ.get("FLOWSQL_MUTATIONS", "250"))
 _SEED = int(os.environ.get("FLOWSQL_SEED", "11"))  # makes a failure repeatable
 _GENERATED = 100  # generated queries among the statements
 _EXAMPLES = Path(__file__).parents[3] / "sql_examples"
-_LIMIT_S = 3.0
+_LIMIT_S = 20.0
 
 _TABLES = """
 CREATE TABLE t (a INT, b STRING, c BIGINT NOT NULL, d DOUBLE, ts TIMESTAMP(3), arr ARRAY<INT>,

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -483,28 +482,3 @@ def test_a_file_in_place_of_a_command(capsys: pytest.CaptureFixture[str]) -> Non
         main(["job.sql"])
     shown = capsys.readouterr().err
     assert shown.endswith("'job.sql' is no command; a file is run by: flowsql run job.sql\n")
-
-
-def test_the_first_row_comes_soon(start: Start) -> None:
-    """Values to print: a second at most, of the clock or, beside other work, of the processor."""
-    sql = (
-        "CREATE TABLE v (a INT) WITH ('connector' = 'values', 'data' = '[1]');"
-        "CREATE TABLE p (a INT) WITH ('connector' = 'print');"
-        "INSERT INTO p SELECT a FROM v;"
-    )
-    taken = []
-    for _ in range(3):
-        began, used = time.perf_counter(), _processor()
-        process = start(sql)
-        assert pipe(process.stdout).readline() == "+I[1]\n"
-        waited = time.perf_counter() - began
-        process.communicate(timeout=60)
-        taken.append(min(waited, _processor() - used))
-        if taken[-1] <= 1.0:
-            return
-    pytest.fail(f"first rows after {taken} seconds")
-
-
-def _processor() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
