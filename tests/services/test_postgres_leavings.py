@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +16,8 @@ import pytest
 
 from flowsql.cli.main import main
 from flowsql.errors import ConnectorError
+from tests.recovery.jobs.kills import SqlJob
+from tests.recovery.jobs.zygote import Zygote
 from tests.services.following import Follow, make, server_table
 from tests.services.postgres import PostgresServer
 
@@ -243,6 +247,34 @@ def test_a_snapshot_job_leaves_nothing(postgres: PostgresServer, name: str) -> N
     assert f"slot_{name}" not in _slots(postgres, name)
     assert _left(postgres, name) == []
     assert postgres.execute(f"SELECT 1 FROM pg_publication WHERE pubname = 'pub_{name}'") == []
+
+
+def test_a_snapshot_job_that_is_begun_anew_after_a_kill(
+    postgres: PostgresServer, name: str, tmp_path: Path, zygote: Zygote
+) -> None:
+    """The new run makes the dead one's slot anew, and nothing is left at its end."""
+    make(postgres, name, rows=30)
+    tables = _TABLE.format(port=postgres.port, name=name, mode="snapshot")
+    job = SqlJob(zygote, tmp_path / "job.sql", tmp_path / "jobs", "once")
+    job.file.write_text(
+        f"SET 'execution.checkpointing.dir' = '{job.jobs}';"
+        + tables
+        + _JOB.replace("out.db", str(tmp_path / "out.db"))
+    )
+    assert job.run(kill_at="before-acknowledge:1").code == -signal.SIGKILL
+    assert job.store.numbers()
+    killed = job.record()["run"]
+    assert f"slot_{name}" in _slots(postgres, name)
+    again = job.run("--fresh")
+    assert again.code == 0, again.text
+    assert "would begin anew" not in again.text
+    assert job.record()["run"] != killed
+    assert f"slot_{name}" not in _slots(postgres, name)
+    assert _left(postgres, name) == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "out.db")) as made:
+        assert sorted(made.execute("SELECT id, v FROM o")) == sorted(
+            postgres.execute(f"SELECT id, v FROM {name}")
+        )
 
 
 @pytest.mark.parametrize("moved", [False, True])

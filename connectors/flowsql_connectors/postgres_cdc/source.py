@@ -93,7 +93,7 @@ class PostgresSource(Source):
         options = tables[0].options
         self._options = options
         self._job_tables, self._modes = tables, modes
-        self._context, self._run = context, context.attempt.run
+        self._context, self._attempt = context, context.attempt
         self._server = Server(tables[0])
         self._mode: str = options["scan.startup.mode"]
         self.bounded = self._mode == "snapshot"
@@ -458,7 +458,7 @@ class PostgresSource(Source):
         self._create_slot(replication, export=export)
         self._made_slot = self._own_slot = True
         if self._own_publication:
-            made = (self._run, self._start)
+            made = (self._attempt.run, self._start)
             own.mark(self._server, self._connection, self._publication, self._slot, made)
         if self._snapshot is not None and not slots.is_standby(self._server, self._connection):
             exported = Exported(self._server, self._snapshot, self._tables)
@@ -490,7 +490,7 @@ class PostgresSource(Source):
             ((level,),) = self._server.rows(self._connection, "SHOW wal_level")
             if level != "logical":
                 why = f"wal_level is {level}"
-            elif not own.free_slot(self._server, self._connection, self._slot, self._run):
+            elif not own.free_slot(self._server, self._connection, self._slot, self._attempt):
                 why = f'replication slot "{self._slot}" is there already'
             else:
                 self._publish(create=True)

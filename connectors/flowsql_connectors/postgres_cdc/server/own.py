@@ -8,7 +8,7 @@ drops it.
 
 A lasting slot cannot be marked, so the publication that goes with it tells, once the slot is there,
 by which run it was made and where it begins: a run that was killed before its first checkpoint finds
-by this that nobody will go on with the slot.
+by this that nobody will go on with the slot, and so does one that begins in place of another.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from flowsql.connector import Attempt
 from flowsql_connectors.postgres_cdc.server.connections import Connection, Server, lsn_text
 from flowsql_connectors.postgres_cdc.server.slot_checks import idle_slot
 from flowsql_connectors.postgres_cdc.server.slots import drop_slot, find_slot
@@ -51,7 +52,7 @@ ORDER BY 1
 """
 _BEGUN: Final = """
 SELECT pubname::text FROM pg_publication
-WHERE pubname ~ '^flowsql_[0-9a-f]{12}$' AND obj_description(oid, 'pg_publication') = %s
+WHERE pubname ~ '^flowsql_[0-9a-f]{12}$' AND obj_description(oid, 'pg_publication') = ANY(%s)
 """
 _CLAIMED: Final = """
 SELECT (classid::int8 << 32) | objid::int8 FROM pg_locks
@@ -101,15 +102,17 @@ def mark(
     server.rows(connection, text)
 
 
-def free_slot(server: Server, connection: Connection, slot: str, run: str) -> bool:
+def free_slot(server: Server, connection: Connection, slot: str, attempt: Attempt) -> bool:
     """Whether a run without a checkpoint may make a slot of that name.
 
-    What an earlier start of it has made, and nobody has read, is dropped. Raises ConnectorError.
+    What an earlier start of it, or a run that nobody goes on with, has made, and nobody has read, is
+    dropped. Raises ConnectorError.
     """
     found = find_slot(server, connection, slot)
     if found is None:
         return True
-    begun = server.rows(connection, _BEGUN, _text(slot, (run, found.confirmed)))
+    runs = (attempt.run, *attempt.dead)
+    begun = server.rows(connection, _BEGUN, [_text(slot, (r, found.confirmed)) for r in runs])
     if not begun:
         return False
     # The server may not have noticed yet that its reader was killed.
