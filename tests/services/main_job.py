@@ -134,7 +134,7 @@ class MainJob:
         """So many transactions a second, as long as the server is there."""
         self._traders = subprocess.Popen(
             [sys.executable, "-m", "tests.services.busy", self._server.dsn(),
-             f"CALL trade(0.5, {rate})"],
+             f"CALL trade(0.5, {rate}, {{there}})"],
             cwd=REPOSITORY, stdout=subprocess.PIPE,
         )  # fmt: skip
 

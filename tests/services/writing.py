@@ -85,4 +85,6 @@ class _Writers:
 if __name__ == "__main__":
     _dsn, _rate, _large, _every = sys.argv[1:]
     _writers = _Writers(float(_rate), int(_large), float(_every))
-    print(Busy(_dsn).run(_writers.usual, _writers.lingering), flush=True)
+    _busy = Busy(_dsn)
+    _busy.run(_writers.usual, _writers.lingering)
+    print(_busy.there, flush=True)
