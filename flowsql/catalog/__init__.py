@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowsql.catalog.alter import altered, changed_options
+from flowsql.catalog.alter import altered, changed_options, named_columns
 from flowsql.catalog.catalog import Catalog, OpenedCatalog
 from flowsql.catalog.declare import declare_table, declare_view, given_options
 from flowsql.catalog.derive import declare_as, declare_like, restated_view
@@ -50,6 +50,7 @@ __all__ = [
     "declare_table",
     "declare_view",
     "given_options",
+    "named_columns",
     "restated_view",
     "show_create_catalog",
     "show_create_database",

@@ -29,7 +29,7 @@ from flowsql.sql import (
 )
 from flowsql.sql.dialect import ColumnReference
 
-__all__ = ["altered", "changed_options"]
+__all__ = ["altered", "changed_options", "named_columns"]
 
 
 def altered(
@@ -74,6 +74,24 @@ def changed_options(options: dict[str, str], change: OptionChange) -> dict[str, 
     """The options after SET or RESET; what is not there is reset without a word, as in Flink."""
     kept = {k: v for k, v in options.items() if k not in change.reset}
     return kept | {o.key: o.value for o in change.set}
+
+
+def named_columns(alteration: Alteration) -> dict[str, Span]:
+    """The columns that an alteration names, as they are called after it → where.
+
+    A column that it declares is shown there, though its key names it as well.
+    """
+    names: list[Name] = []
+    match alteration:
+        case AddParts(parts=parts) | ModifyParts(parts=parts):
+            declared = [p for p in parts if isinstance(p, PlacedColumn)]
+            keys = [p for p in (*parts, *(d.key for d in declared)) if isinstance(p, PrimaryKey)]
+            names = [*(c for k in keys for c in k.columns), *(d.column.name for d in declared)]
+        case DropColumns(columns=columns):
+            names = list(columns)
+        case RenameColumn(new=new):
+            names = [new]
+    return {str(name): name.span for name in names}
 
 
 def _with(

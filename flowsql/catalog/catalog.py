@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flowsql.catalog.functions import UserFunctions
@@ -395,6 +395,12 @@ class Catalog:
         """A declaration as its catalog means it; raises SqlError if it cannot keep such a table."""
         opened = self._catalogs.get(table.path.catalog)
         return table if table.temporary or opened is None else opened.store.completed(table)
+
+    def refusals(
+        self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]
+    ) -> Iterable[tuple[str | None, FlowSQLError]]:
+        """Why `alter` would not do it, each with the column at fault, if it is one; raises SqlError."""
+        return self.opened(new.path.catalog).store.refusals(old, new, renamed)
 
     def alter(self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]) -> None:
         """Keeps the permanent table `new` in place of `old`; `renamed`: its columns' old names → new."""

@@ -124,6 +124,7 @@ def declare_column(
                 ColumnKind.PHYSICAL,
                 data_type.not_null() if in_key else data_type,
                 comment=column.comment,
+                span=column.name.span,
             )
         case MetadataColumn(type=data_type):
             return CatalogColumn(
@@ -143,6 +144,7 @@ def declare_column(
                 expression=expression,
                 text=_cut(script, span_of(expression)),
                 comment=column.comment,
+                span=column.name.span,
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from flowsql.catalog.objects import (
     ObjectPath,
     UserFunction,
 )
+from flowsql.errors import FlowSQLError
 
 __all__ = ["CatalogObject", "MemoryStore", "ShadowStore", "Store"]
 
@@ -70,6 +71,17 @@ class Store(ABC):
             SqlError: it cannot keep such a table.
         """
         return table
+
+    def refusals(
+        self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]
+    ) -> Iterable[tuple[str | None, FlowSQLError]]:
+        """Why `alter` would not do it, each with the column that is at fault, if it is one.
+
+        Raises:
+            SqlError: it cannot keep such a table.
+        """
+        del old, new, renamed
+        return ()
 
     def alter(self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]) -> None:
         """Keep `new` in place of `old`, which is there.
@@ -224,6 +236,11 @@ class ShadowStore(Store):
 
     def completed(self, table: CatalogTable) -> CatalogTable:
         return self._under.completed(table)
+
+    def refusals(
+        self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]
+    ) -> Iterable[tuple[str | None, FlowSQLError]]:
+        return self._under.refusals(old, new, renamed)
 
     def alter(self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]) -> None:
         self._changes.append(partial(self._under.alter, old, new, renamed))

@@ -8,11 +8,12 @@ of the connector that reads and writes it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from flowsql.config import Option, OptionValues
+from flowsql.errors import FlowSQLError
 from flowsql.types import DataType
 
 __all__ = [
@@ -113,6 +114,22 @@ class ExternalCatalog(ABC):
     @abstractmethod
     def create_table(self, database: str, name: str, table: ExternalTable) -> None:
         """Make a table that is not there; its database is."""
+
+    def refusals(
+        self, old: ExternalTable, new: ExternalTable, renamed: Mapping[str, str]
+    ) -> Iterable[tuple[str | None, FlowSQLError]]:
+        """Why `alter_table` would not do it, as far as that is known without asking anybody.
+
+        Args:
+            old: as it is.
+            new: as it is to be.
+            renamed: as in `alter_table`.
+
+        Returns:
+            Each with the column that is at fault, if it is one.
+        """
+        del old, new, renamed
+        return ()
 
     @abstractmethod
     def alter_table(

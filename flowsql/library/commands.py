@@ -17,6 +17,7 @@ from flowsql.catalog import (
     declare_table,
     declare_view,
     given_options,
+    named_columns,
     restated_view,
     shown_as_typed,
 )
@@ -265,7 +266,12 @@ class Commands:
         with shown_as_typed(statement, script), _marking_options(given):
             changed = replace(altered(table, change, self._catalog, script), file=None)
             binder.tables.bind(changed, span=name.span)
-        renamed = {str(change.old): str(change.new)} if isinstance(change, RenameColumn) else {}
+            renamed = {str(change.old): str(change.new)} if isinstance(change, RenameColumn) else {}
+            refusals, places = Refusals(), named_columns(change)
+            for column, error in self._catalog.refusals(table, changed, renamed):
+                error.span = error.span or places.get(column or "", name.span)
+                refusals.add(error)
+            refusals.check()
         self._catalog.alter(table, changed, renamed)
 
     def _alter_view(self, statement: AlterView, script: str, binder: Binder) -> None:

@@ -7,7 +7,7 @@ are the session's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from flowsql.catalog import (
@@ -28,7 +28,7 @@ from flowsql.connector import (
     ExternalDatabase,
     ExternalTable,
 )
-from flowsql.errors import SqlError
+from flowsql.errors import FlowSQLError, SqlError
 
 __all__ = ["ExternalStore"]
 
@@ -142,6 +142,7 @@ class ExternalStore(Store):
                     f'option "{key}" of a table of catalog "{self._name}" is the catalog\'s',
                     hint="Leave it out, or declare the table in another catalog.",
                     span=table.places.spans.get(key),
+                    option=key,
                 )
         own = {k: v for k, v in given.items() if k not in fixed}
         for key in sorted(self._kind_options() & own.keys()):
@@ -149,6 +150,7 @@ class ExternalStore(Store):
                 f'option "{key}" of a table of catalog "{self._name}" is the catalog\'s',
                 hint=f"Give it in CREATE CATALOG {self._name} WITH (…).",
                 span=table.places.spans.get(key),
+                option=key,
             )
         return replace(table, options=tuple({**fixed, **own}.items()))
 
@@ -165,6 +167,16 @@ class ExternalStore(Store):
                 hint=f"DROP TABLE {path.name} removes it with its rows.",
             )
         self._external.create_table(path.database, path.name, self._stated(added))
+
+    def refusals(
+        self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]
+    ) -> Iterable[tuple[str | None, FlowSQLError]]:
+        try:
+            new = self.completed(new)
+        except SqlError as error:
+            # Its place is in the text of the whole table.
+            raise error.with_sql(new.script) if error.span else error from None
+        return self._external.refusals(self._stated(old), self._stated(new), renamed)
 
     def alter(self, old: CatalogTable, new: CatalogTable, renamed: Mapping[str, str]) -> None:
         path = new.path

@@ -17,7 +17,7 @@ from flowsql.connector import (
     OptionValues,
     parse_options,
 )
-from flowsql.errors import ConnectorError
+from flowsql.errors import ConnectorError, FlowSQLError
 from flowsql.types import Field, RowType
 from flowsql_connectors.iceberg.address import (
     CatalogAddress,
@@ -27,6 +27,7 @@ from flowsql_connectors.iceberg.address import (
     namespace_of,
 )
 from flowsql_connectors.iceberg.catalogs import open_catalog
+from flowsql_connectors.iceberg.evolution import refusals
 from flowsql_connectors.iceberg.options import CATALOG_OPTIONS, MADE_WITH, OPTIONS, WRITE_OPTIONS
 from flowsql_connectors.iceberg.schema import (
     check_types,
@@ -223,6 +224,11 @@ class _Catalog(ExternalCatalog):
             declared_name=name,
         )
 
+    def refusals(
+        self, old: ExternalTable, new: ExternalTable, renamed: Mapping[str, str]
+    ) -> Iterable[tuple[str | None, FlowSQLError]]:
+        return refusals(old, new, renamed)
+
     def alter_table(
         self,
         database: str,
@@ -231,12 +237,6 @@ class _Catalog(ExternalCatalog):
         new: ExternalTable,
         renamed: Mapping[str, str],
     ) -> None:
-        if old.partition_keys != new.partition_keys or (
-            old.properties.get(_PARTITIONING) != new.properties.get(_PARTITIONING)
-        ):
-            raise ConnectorError(f'the partitioning of table "{name}" cannot be altered')
-        if old.properties.get(_FORMAT) != new.properties.get(_FORMAT):
-            raise ConnectorError(f'the format version of table "{name}" cannot be altered')
         catalog = open_catalog(self._address)
         identifier = (*namespace_of(database), name)
         with telling(self._address, catalog, identifier):

@@ -35,6 +35,7 @@ __all__ = [
     "iceberg_schema",
     "iceberg_type",
     "parse_partitioning",
+    "partition_columns",
     "partition_spec",
 ]
 
@@ -284,6 +285,11 @@ def parse_partitioning(table: ConnectorTable) -> list[tuple[str, str, int | None
                 option=None if written is None else "partitioning",
             )
     return terms
+
+
+def partition_columns(written: str) -> list[str]:
+    """The columns that option `partitioning` names; raises ConfigError."""
+    return [_term(part)[0] for part in _split(written)]
 
 
 _PLAIN: Final = {
