@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -103,10 +103,11 @@ class ParquetFormat(Format):
         return _ParquetWriter(target, table)
 
 
-def _open(path: str) -> pq.ParquetFile:
+def _open(path: str, unit: str = "us") -> pq.ParquetFile:
+    """Times of twelve bytes (INT96), as Flink writes them, are read in `unit`."""
     try:
         # Not mapped: a file that is cut short under a map ends the process.
-        return pq.ParquetFile(path, buffer_size=_BUFFER)
+        return pq.ParquetFile(path, buffer_size=_BUFFER, coerce_int96_timestamp_unit=unit)
     except (pa.ArrowInvalid, OSError) as error:
         raise ConnectorError(
             f'"{path}" cannot be read as Parquet',
@@ -118,9 +119,10 @@ def _open(path: str) -> pq.ParquetFile:
 
 class _ParquetReader(BulkReader):
     def __init__(self, path: str, table: FormatTable) -> None:
-        self._file = _open(path)
-        self._path = path
         self._schema = arrow_schema(table.read_schema)
+        fine = any(_is_fine(f.type) for f in self._schema)
+        self._file = _open(path, "ns" if fine else "us")
+        self._path = path
         self._zone = None if table.options["parquet.utc-timezone"] else table.local_time_zone
         self._shifted = {
             f.name for f in table.read_schema.fields if isinstance(f.type, TimestampType)
@@ -130,6 +132,8 @@ class _ParquetReader(BulkReader):
         held = self._file.schema_arrow.names
         self._columns = [c for c in table.columns if c in held]
         _check_columns(path, table, held)
+        if fine:
+            _check_centuries(path, self._file, self._columns)
         self.rows = self._file.metadata.num_rows
         self._groups = wanted_groups(self._file, table.wanted, partial(self._read_as, table.schema))
 
@@ -190,7 +194,9 @@ class _ParquetReader(BulkReader):
         try:
             if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(column.type):
                 # Finer digits than the type has are cut off.
-                return pc.cast(column, field.type, safe=_widens(column.type, field.type))
+                if not _widens(column.type, field.type):
+                    column = pc.floor_temporal(column, unit=_UNITS[field.type.unit])
+                return pc.cast(column, field.type)
             return pc.cast(column, field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise ConnectorError(
@@ -268,13 +274,60 @@ def _check_columns(path: str, table: FormatTable, held: Sequence[str]) -> None:
         )
 
 
+def _is_fine(kind: pa.DataType) -> bool:
+    """Whether something of the type has nanoseconds."""
+    if pa.types.is_timestamp(kind):
+        return bool(kind.unit == "ns")
+    return any(_is_fine(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _check_centuries(path: str, file: pq.ParquetFile, read: Sequence[str]) -> None:
+    """Refuse times of twelve bytes that nanoseconds cannot hold: they would silently be others.
+
+    Raises:
+        ConnectorError: there is one.
+    """
+    leaves = [file.schema.column(i) for i in range(file.metadata.num_columns)]
+    held = {x.path.split(".")[0] for x in leaves if x.physical_type == "INT96"}
+    twelve = held.intersection(read)
+    if not twelve:
+        return
+    with contextlib.closing(_open(path)) as coarse:
+        for batch in coarse.iter_batches(columns=sorted(twelve), use_threads=False):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                try:
+                    pc.cast(column, _with_nanoseconds(column.type))
+                except pa.ArrowInvalid:
+                    raise ConnectorError(
+                        f'column "{name}" of "{path}" holds a time before 1677 or after 2262',
+                        hint="Declare TIMESTAMP(6) instead of TIMESTAMP(9), in every column of the "
+                        "table: nanoseconds do not reach so far.",
+                    ) from None
+
+
+def _with_nanoseconds(kind: Any) -> pa.DataType:
+    """The same type, with times as they would be read."""
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("ns", kind.tz)
+    if pa.types.is_struct(kind):
+        return pa.struct([x.with_type(_with_nanoseconds(x.type)) for x in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_with_nanoseconds(kind.key_type), _with_nanoseconds(kind.item_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_with_nanoseconds(kind.value_type))
+    return cast("pa.DataType", kind)
+
+
 def _letters(name: str) -> str:
     """What two spellings of one name have in common."""
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
+_UNITS = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "nanosecond"}
+
+
 def _widens(have: pa.DataType, want: pa.DataType) -> bool:
-    units = ("s", "ms", "us", "ns")
+    units = list(_UNITS)
     return units.index(have.unit) <= units.index(want.unit)
 
 

@@ -261,3 +261,42 @@ def test_a_member_of_a_row_is_not_the_column_of_its_path(tmp_path: Path) -> None
     wanted = (Comparison("a.b", BigIntType(), "=", 1),)
     table = replace(format_table("parquet", "`a.b` BIGINT"), wanted=wanted)
     assert sum(len(b) for _, b in FORMAT.reader(path, table).batches(0, 10)) == 6
+
+
+def _read(path: str, columns: str) -> list[dict[str, Any]]:
+    reader = FORMAT.reader(path, format_table("parquet", columns))
+    return [row for _, batch in reader.batches(0, 100) for row in batch.to_pylist()]
+
+
+def test_times_in_twelve_bytes(tmp_path: Path) -> None:
+    """As Flink and Spark write them: of any century, or with nanoseconds."""
+    path = str(tmp_path / "f")
+    times = [
+        dt.datetime(9999, 12, 31),
+        dt.datetime(1, 1, 1),
+        dt.datetime(2024, 1, 1, 1, 2, 3, 456789),
+    ]
+    rows = pa.table(
+        {"t": pa.array(times, pa.timestamp("us")), "r": pa.array([{"u": x} for x in times])}
+    )
+    pq.write_table(rows, path, use_deprecated_int96_timestamps=True)
+    columns = "t TIMESTAMP(6), r ROW<u TIMESTAMP(3)>"
+    assert _read(path, columns) == [{"t": x, "r": {"u": x}} for x in times]
+    for nine in (columns.replace("6", "9"), columns.replace("3", "9")):
+        with pytest.raises(ConnectorError, match="holds a time before 1677 or after 2262"):
+            _read(path, nine)
+    fine = pa.table({"t": pa.array([1_700_000_000_123_456_789, -1], pa.timestamp("ns"))})
+    pq.write_table(fine, path, use_deprecated_int96_timestamps=True)
+    reader = FORMAT.reader(path, format_table("parquet", "t TIMESTAMP(9)"))
+    ((_, batch),) = reader.batches(0, 100)
+    assert batch.column(0).view(pa.int64()).to_pylist() == [1_700_000_000_123_456_789, -1]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_finer_digits_are_cut_off_downwards(tmp_path: Path, zone: str | None) -> None:
+    """Before 1970 as well."""
+    path = _file(tmp_path / "f", t=pa.array([1001, -1, -1000], pa.timestamp("ns", zone)))
+    kind = "TIMESTAMP(6)" if zone is None else "TIMESTAMP_LTZ(6)"
+    reader = FORMAT.reader(path, format_table("parquet", f"t {kind}"))
+    ((_, batch),) = reader.batches(0, 100)
+    assert batch.column(0).view(pa.int64()).to_pylist() == [1, -1, -1]

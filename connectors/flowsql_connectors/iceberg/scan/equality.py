@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import _to_requested_schema, pyarrow_to_schema
 from pyiceberg.manifest import DataFile, FileFormat
 from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
 
 from flowsql.errors import ConnectorError
+from flowsql_connectors.iceberg.scan.columns import OPEN, HeldColumns, stored_columns
 
 __all__ = ["EqualDeletes", "EqualFiles"]
 
@@ -83,13 +83,13 @@ class EqualDeletes:
         self.ids = {at for keys in self._keys for at in keys.schema.field_ids}
 
     def kept(
-        self, batch: pa.RecordBatch, held: Schema, missing: Mapping[int, object]
+        self, batch: pa.RecordBatch, held: HeldColumns, missing: Mapping[int, object]
     ) -> npt.NDArray[np.bool_]:
         """bool[n]: rows that stay.
 
         Args:
             batch: rows of a data file, with the columns of `ids` as far as the file has them.
-            held: the schema of the batch.
+            held: the columns of the file.
             missing: values of columns that the file does not have.
         """
         kept = np.ones(batch.num_rows, np.bool_)
@@ -152,11 +152,9 @@ def _read(io: FileIO, metadata: TableMetadata, file: DataFile, wanted: Schema) -
     if file.file_format != FileFormat.PARQUET:
         raise _unreadable(file, f"its format is {file.file_format.value}")
     with io.new_input(file.file_path).open() as handle:
-        table = pq.ParquetFile(handle).read(use_threads=False)
-    held = pyarrow_to_schema(
-        table.schema, metadata.name_mapping(), format_version=metadata.format_version
-    )
-    if {f.field_id for f in wanted.fields} - set(held.field_ids):
+        table = pq.ParquetFile(handle, **OPEN).read(use_threads=False)
+    held = HeldColumns(table.schema, metadata.name_mapping(), file.file_path)
+    if {f.field_id for f in wanted.fields} - held.ids:
         raise _unreadable(file, "it lacks columns that it names")
     batch = pa.RecordBatch.from_arrays(
         [c.combine_chunks() if c.num_chunks != 1 else c.chunk(0) for c in table.columns],
@@ -166,16 +164,9 @@ def _read(io: FileIO, metadata: TableMetadata, file: DataFile, wanted: Schema) -
 
 
 def _columns(
-    wanted: Schema, held: Schema, batch: pa.RecordBatch, missing: Mapping[int, object]
+    wanted: Schema, held: HeldColumns, batch: pa.RecordBatch, missing: Mapping[int, object]
 ) -> list[pa.Array]:
-    shaped = _to_requested_schema(
-        wanted,
-        held,
-        batch,
-        projected_missing_fields=dict(missing),
-        allow_timestamp_tz_mismatch=True,
-    )
-    return [c.storage if isinstance(c, pa.ExtensionArray) else c for c in shaped.columns]
+    return [held.column(x, batch, missing) for x in stored_columns(wanted)]
 
 
 def _unreadable(file: DataFile, why: str) -> ConnectorError:

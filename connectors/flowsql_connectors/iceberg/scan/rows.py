@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import (
-    _get_column_projection_values,
-    _to_requested_schema,
-    pyarrow_to_schema,
-)
+from pyiceberg.io.pyarrow import _get_column_projection_values
 from pyiceberg.manifest import DataFile, FileFormat
-from pyiceberg.schema import Schema, prune_columns
+from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.types import ListType, MapType
 
 from flowsql.connector import ConnectorTable, Predicate, columns_of_predicate
 from flowsql.errors import ConnectorError, DataError, FlowSQLError
 from flowsql.formats import group_runs, needs_values, wanted_groups, wrong_nulls
 from flowsql.types import (
-    DataType,
     LocalZonedTimestampType,
     RowType,
     TimestampType,
@@ -33,13 +26,13 @@ from flowsql.types import (
     arrow_schema,
     arrow_type,
 )
+from flowsql_connectors.iceberg.scan.columns import OPEN, HeldColumns, wanted_columns
 from flowsql_connectors.iceberg.scan.deletes import Positions
 from flowsql_connectors.iceberg.scan.equality import EqualDeletes
 
 __all__ = ["FileRows", "RowForm", "reading"]
 
 _BUFFER: Final = 1 << 20
-_MICROSECONDS: Final = 6
 
 
 class RowForm:
@@ -59,20 +52,25 @@ class RowForm:
         self.row: RowType = table.read_schema
         self.schema = arrow_schema(self.row)
         self.projected: Schema = metadata.schema().select(*self.row.names)
-        self._order = [x.name for x in self.projected.fields]
-        self.ids = {
-            at
-            for at in self.projected.field_ids
-            if not isinstance(self.projected.find_type(at), MapType | ListType)
-        }
+        self.wanted = wanted_columns(self.projected, self.row)
         self._needed = [i for i, f in enumerate(self.row.fields) if needs_values(f.type)]
 
-    def finish(self, batch: pa.RecordBatch, path: str) -> pa.RecordBatch:
-        """Rows of the projected schema as the engine holds them."""
-        columns = []
-        for field, kind in zip(self.row.fields, self.schema.types, strict=True):
-            column = batch.column(self._order.index(field.name))
-            columns.append(_held(column, field.type, kind, field.name, path))
+    def finish(
+        self,
+        batch: pa.RecordBatch,
+        held: HeldColumns,
+        constants: Mapping[int, object],
+        path: str,
+    ) -> pa.RecordBatch:
+        """Rows of a file as the engine holds them.
+
+        Args:
+            batch: rows of the file.
+            held: the columns of the file.
+            constants: values of columns that it does not have.
+            path: of the file, for people.
+        """
+        columns = [held.column(wanted, batch, constants) for wanted in self.wanted]
         for i in self._needed:
             field = self.row.fields[i]
             if wrong_nulls(columns[i], field.type) is not None:
@@ -131,25 +129,21 @@ class FileRows:
 
     def _open(self, file: DataFile) -> None:
         form, metadata = self._form, self._form.metadata
-        self._file = pq.ParquetFile(self._handle, buffer_size=_BUFFER)
-        self._cut = metadata.format_version <= 2
-        held = pyarrow_to_schema(
-            self._file.schema_arrow,
-            metadata.name_mapping(),
-            downcast_ns_timestamp_to_us=self._cut,
-            format_version=metadata.format_version,
-        )
-        read = form.ids | (set() if self._equal is None else self._equal.ids)
+        self._file = pq.ParquetFile(self._handle, buffer_size=_BUFFER, **OPEN)
+        held = HeldColumns(self._file.schema_arrow, metadata.name_mapping(), self._path)
+        read = {x.field_id for x in form.projected.fields}
+        if self._equal is not None:
+            read |= self._equal.ids
         self._missing = _get_column_projection_values(
             file,
             metadata.schema() if self._equal is not None else form.projected,
             metadata.schema(),
             metadata.specs().get(file.spec_id),
-            held.field_ids,
+            set(held.ids),
         )
-        self._held = prune_columns(held, read, select_full_types=False)
+        self._held = held
         # The number of rows is known only by reading some column.
-        self._names = [x.name for x in self._held.fields] or self._file.schema_arrow.names[:1]
+        self._names = held.names(read) or self._file.schema_arrow.names[:1]
         self._groups = set(wanted_groups(self._file, list(self._comparable()), self._compared_as))
 
     def _comparable(self) -> Iterator[Predicate]:
@@ -161,13 +155,11 @@ class FileRows:
 
     def _compared_as(self, column: str) -> pa.DataType | None:
         kind = next((f.type for f in self._form.row.fields if f.name == column), None)
-        if kind is None or column not in {x.name for x in self._held.fields}:
-            return None
-        if isinstance(kind, TimestampType | LocalZonedTimestampType | TimeType):
+        if kind is None or isinstance(kind, TimestampType | LocalZonedTimestampType | TimeType):
             # Digits may be cut off.
             return None
-        here, there = self._held.find_field(column), self._form.projected.find_field(column)
-        return arrow_type(kind) if here.field_id == there.field_id else None
+        same = self._held.id_of(column) == self._form.projected.find_field(column).field_id
+        return arrow_type(kind) if same else None
 
     def read(self, size: int) -> pa.RecordBatch | None:
         """At most `size` rows, perhaps none; None at the end. `row` is where the next begins."""
@@ -191,15 +183,7 @@ class FileRows:
                 return _nothing(self._form)
             if not self._form.row.fields:
                 return chosen.select([])
-            shaped = _to_requested_schema(
-                self._form.projected,
-                self._held,
-                chosen,
-                downcast_ns_timestamp_to_us=self._cut,
-                projected_missing_fields=self._missing,
-                allow_timestamp_tz_mismatch=True,
-            )
-            return self._form.finish(shaped, self._path)
+            return self._form.finish(chosen, self._held, self._missing, self._path)
 
     def _chosen(self, start: int, batch: pa.RecordBatch) -> pa.RecordBatch:
         end = start + batch.num_rows
@@ -259,39 +243,3 @@ def _nothing(form: RowForm) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [pa.array([], kind) for kind in form.schema.types], schema=form.schema
     )
-
-
-def _held(column: pa.Array, kind: DataType, target: pa.DataType, name: str, path: str) -> pa.Array:
-    """A column as the engine holds values of its declared type."""
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    try:
-        if column.type != target:
-            safe = not (pa.types.is_time(target) or pa.types.is_timestamp(target))
-            column = pc.cast(column, target, safe=safe)
-        return _cut_off(column, kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ConnectorError(
-            f'column "{name}" of "{path}" cannot be read as {kind}',
-            detail=f"The file holds {column.type}. {str(error).partition(chr(10))[0]}",
-            hint="Declare the column with the type that the table has, and CAST in the query.",
-        ) from None
-
-
-def _cut_off(column: pa.Array, kind: DataType) -> pa.Array:
-    """Finer digits than a TIMESTAMP is declared with are cut off."""
-    match kind:
-        case TimestampType(precision=p) | LocalZonedTimestampType(precision=p) if p < _MICROSECONDS:
-            unit = 10 ** (_MICROSECONDS - p)
-            values = column.view(pa.int64())
-            rest = pc.subtract(values, _floored(values, unit))
-            if not pc.any(pc.not_equal(rest, 0)).as_py():
-                return column
-            return _floored(values, unit).view(column.type)
-    return column
-
-
-def _floored(values: pa.Array, unit: int) -> pa.Array:
-    down = pc.multiply(pc.divide(values, unit), unit)
-    below = pc.and_(pc.less(values, 0), pc.not_equal(values, down))
-    return pc.if_else(below, pc.subtract(down, unit), down)

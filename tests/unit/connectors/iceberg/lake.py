@@ -14,6 +14,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
+from pyiceberg.types import ListType, MapType, NestedField, StructType
 
 import flowsql
 from flowsql.session import Session
@@ -95,6 +96,48 @@ def file_of(table: Table, row: int, column: str = "id") -> tuple[DataFile, int]:
         if row in values:
             return file, values.index(row)
     raise AssertionError(row)
+
+
+def foreign_file(table: Table, rows: pa.Table, *, ids: bool = True, **how: Any) -> DataFile:
+    """A data file as others write them: columns in any of Arrow's types, with the ids of the table's.
+
+    Args:
+        table: unpartitioned.
+        rows: its columns are called as the table's.
+        ids: whether they stand in the file.
+        how: of `pyarrow.parquet.write_table`.
+    """
+    path = f"{table.location()}/data/foreign-{next(_NUMBER)}.parquet"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if ids:
+        there = table.schema()
+        form = pa.schema([_numbered(x, there.find_field(x.name)) for x in rows.schema])
+        columns = [pa.concat_arrays(c.chunks) for c in rows.columns]
+        # A cast of lists copies what only differs in the names of its parts.
+        columns = [c.cast(x.type) for c, x in zip(columns, form, strict=True)]
+        rows = pa.Table.from_arrays(columns, schema=form)
+    pq.write_table(rows, path, **how)
+    return _file(DataFileContent.DATA, path, rows.num_rows)
+
+
+def _numbered(field: pa.Field, of: NestedField) -> pa.Field:
+    kind, there = field.type, of.field_type
+    match there:
+        case StructType():
+            known = {x.name: x for x in there.fields}
+            kind = pa.struct([_numbered(x, known[x.name]) for x in kind])
+        case ListType():
+            item = _numbered(kind.value_field, there.element_field)
+            if pa.types.is_fixed_size_list(kind):
+                kind = pa.list_(item, kind.list_size)
+            else:
+                kind = (pa.large_list if pa.types.is_large_list(kind) else pa.list_)(item)
+        case MapType():
+            key = _numbered(kind.key_field, there.key_field)
+            kind = pa.map_(key, _numbered(kind.item_field, there.value_field))
+    return pa.field(
+        field.name, kind, field.nullable, {"PARQUET:field_id": str(of.field_id).encode()}
+    )
 
 
 def delete_file(table: Table, rows: Mapping[str, Sequence[int]]) -> DataFile:
