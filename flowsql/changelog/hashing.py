@@ -148,6 +148,11 @@ def sort_small(numbers: Ints) -> tuple[Ints, Ints]:
     return order, packed
 
 
+def _all_differ(hashes: Words) -> bool:
+    ordered = np.sort(hashes)
+    return not (ordered[1:] == ordered[:-1]).any()
+
+
 def group(hashes: Words, equal: Callable[[Ints, Ints], Bools]) -> tuple[Ints, Ints]:
     """Number equal rows alike.
 
@@ -159,11 +164,10 @@ def group(hashes: Words, equal: Callable[[Ints, Ints], Bools]) -> tuple[Ints, In
         (ids, first): int64[n] group numbers in order of first appearance, int64[g] first rows.
     """
     n = len(hashes)
-    if n <= _FEW:
-        # Where no two hashes are equal no two rows are: sorting finds that sooner than a table.
-        ordered = np.sort(hashes)
-        if not (ordered[1:] == ordered[:-1]).any():
-            return np.arange(n), np.arange(n)
+    # Where no two hashes are equal no two rows are: sorting finds that sooner than a table. Of many
+    # rows the first few tell whether it is worth a try.
+    if _all_differ(hashes[:_FEW]) and (n <= _FEW or _all_differ(hashes)):
+        return np.arange(n), np.arange(n)
     bits = max(4, (4 * n - 1).bit_length())
     table = np.full(1 << bits, -1, np.int32)
     mask = (1 << bits) - 1

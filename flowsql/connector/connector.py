@@ -199,6 +199,9 @@ class Connector(ABC):
         del tables, position, context
         raise ConfigError(f'connector "{self.name}" cannot be used as a scan')
 
+    def load_reader(self) -> None:
+        """Load what `open_reader` needs, in a process that will be asked for a reader soon."""
+
     def open_reader(
         self,
         tables: Sequence[ConnectorTable],

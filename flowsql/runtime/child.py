@@ -1,10 +1,12 @@
-"""The process of one reader: does what the engine asks over a socket, and ends when the engine does.
+"""The process of readers: does what the engine asks over a socket, and ends when the engine does.
 
-Started by `remote`; loads the connector and what that needs, and nothing of the engine's plans.
+Started by `reader_process`; loads the connector and what that needs, and nothing of the engine's
+plans. One reader is served after another.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -21,7 +23,7 @@ __all__ = ["main"]
 
 
 def main(channel_fd: int, life_fd: int) -> None:
-    """Serve one reader.
+    """Serve readers.
 
     Args:
         channel_fd: a connected socket.
@@ -32,27 +34,34 @@ def main(channel_fd: int, life_fd: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(life_fd,), daemon=True).start()
     channel = socket.socket(fileno=channel_fd)
-    reader: Reader | None = None
+    # Until nobody asks any more.
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            asked, _ = receive(channel)
+            if "load" in asked:
+                # What is wrong with it the first reader says.
+                with contextlib.suppress(Exception):
+                    find_connector(asked["load"]).load_reader()
+            else:
+                _serve(asked, channel)
+
+
+def _serve(asked: JSON, channel: socket.socket) -> None:
+    """One reader, from its opening to its end."""
     try:
-        asked, _ = receive(channel)
-        try:
-            reader = _open(asked)
-        except Exception as error:  # noqa: BLE001 - the engine raises it
-            send(channel, {"error": error_json(error)})
-            return
+        reader = _open(asked)
+    except Exception as error:  # noqa: BLE001 - the engine raises it
+        send(channel, {"error": error_json(error)})
+        return
+    try:
         send(channel, {"ok": None})
         gc.freeze()
         served = _Served(reader, channel, [s["id"] for s, _ in asked["splits"]])
-        while True:
-            asked, _ = receive(channel)
-            if not served.answer(asked):
-                break
-    except (EOFError, OSError):
-        # Nobody asks any more.
-        pass
+        while served.answer(receive(channel)[0]):
+            pass
     finally:
-        if reader is not None:
-            reader.close()
+        reader.close()
+    send(channel, {"ok": None})
 
 
 def _open(asked: JSON) -> Reader:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flowsql.changelog import Changes
+from flowsql.changelog import ChangelogMode, Changes
 from flowsql.checkpoint import Checkpoint
 from flowsql.config import EngineSettings
 from flowsql.connector import (
@@ -115,6 +115,7 @@ class Execution:
         """Open everything, at a checkpoint or from the beginning; reading starts."""
         given = self._given
         plan = given.job.plan
+        self._make_groups()
         stores = {n.id: StateStore.open(n.state) for n in plan.nodes}
         if checkpoint is not None:
             self.step_number = checkpoint.manifest.step
@@ -205,7 +206,8 @@ class Execution:
             scan.assigner.restore(checkpoint.manifest.watermarks[scan.id])
         self.bad_records = stored.get("", {}).get("bad_records", 0)
 
-    def _open_sources(self, checkpoint: Checkpoint | None) -> None:
+    def _make_groups(self) -> None:
+        """Before anything is opened: their processes load meanwhile."""
         job, settings = self._given.job, self._given.settings
         members: dict[tuple[int, Hashable], list[ConnectorTable]] = {}
         needs: dict[str, Needs] = {}
@@ -223,11 +225,9 @@ class Execution:
         if settings.memory is not None:
             queued = min(queued, settings.memory // 5)
         limits = ReaderLimits(max(1 << 20, queued // readers), settings.max_transaction_bytes)
-        now = monotonic()
         for key, tables in members.items():
-            name = group_name(tables)
             group = SourceGroup(
-                name,
+                group_name(tables),
                 connectors[key],
                 tables,
                 context=replace(self._context(), needs=needs),
@@ -236,9 +236,14 @@ class Execution:
                 reader=settings.reader,
             )
             self.groups.append(group)
-            stored = None if checkpoint is None else checkpoint.manifest.sources.get(name)
+            group.warm()
+
+    def _open_sources(self, checkpoint: Checkpoint | None) -> None:
+        now = monotonic()
+        for group in self.groups:
+            stored = None if checkpoint is None else checkpoint.manifest.sources.get(group.key)
             splits = group.open(stored)
-            for table in tables:
+            for table in group.tables:
                 self._group_of[table.name] = group
                 scan = self.graph.scans[table.name]
                 scan.assigner.forget_unknown({s.id for s in splits})
@@ -262,6 +267,7 @@ class Execution:
                 form.row.types,
                 None if form.appends else key,
                 form.net,
+                last_wins=form.input_mode is ChangelogMode.UPSERT,
             )
             if checkpoint is not None:
                 outlet.pending.restore(checkpoint, f"{outlet.id}/pending")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowsql.connector import (
     JSON,
@@ -21,6 +21,9 @@ from flowsql.runtime.clock import monotonic
 from flowsql.runtime.progress import SnapshotProgress, reading_progress
 from flowsql.runtime.readers import ReaderThread
 from flowsql.runtime.units import Finished, Unit
+
+if TYPE_CHECKING:
+    from flowsql.runtime.reader_process import ReaderProcess
 
 __all__ = ["ReaderLimits", "SourceGroup", "group_name"]
 
@@ -86,7 +89,8 @@ class SourceGroup:
         self._context = context
         self._limits = limits
         self._ready = ready
-        self._process = (reader or connector.reads_in) == "process"
+        self._apart = (reader or connector.reads_in) == "process"
+        self._spare: ReaderProcess | None = None
         self._lock = threading.Lock()
         self._readers: list[_Reader] = []
         self._opened = 0
@@ -107,6 +111,11 @@ class SourceGroup:
         self._began = 0.0
         self._snapshot = SnapshotProgress()
         self._chunks = 0
+
+    def warm(self) -> None:
+        """Start the first reader's process, which loads the connector while others are opened."""
+        if self._apart and self.connector.reads_in == "process":
+            self._spare = self._start_process()
 
     def open(self, stored: JSON | None) -> list[Split]:
         """Open the source at a stored position; gives the splits to be read."""
@@ -136,6 +145,7 @@ class SourceGroup:
         if self._chunks:
             self._snapshot.begin()
         self._distribute(list(self.splits.values()))
+        self._drop_spare()
         self._look_done()
         interval = self.source.discovery_interval
         if interval is not None and not self.done:
@@ -260,6 +270,7 @@ class SourceGroup:
         ]
         for thread in threads:
             thread.abandon()
+        self._drop_spare()
         if self._discoverer is not None:
             self._discoverer.join(patience)
         if hasattr(self, "source"):
@@ -377,10 +388,10 @@ class SourceGroup:
     def _open_reader(self, owner: str | None, splits: Sequence[Split]) -> None:
         ids = [s.id for s in splits]
         assignment = [(s, self.position.get(s.id)) for s in splits]
-        setup = self.source.setup() if self._process else None
+        setup = self.source.setup() if self._apart else None
         thread = ReaderThread(
             f"{self.key}-{self._opened}".replace("/", "-"),
-            self._opening(setup, assignment),
+            self._opening(setup, assignment, owner),
             ids,
             spool=self._context.spool,
             queue_bytes=self._limits.queue_bytes,
@@ -394,14 +405,51 @@ class SourceGroup:
         thread.start()
 
     def _opening(
-        self, setup: JSON | None, assignment: Sequence[tuple[Split, JSON | None]]
+        self, setup: JSON | None, assignment: Sequence[tuple[Split, JSON | None]], owner: str | None
     ) -> Callable[[], Reader]:
         """What makes the reader, in its thread."""
         if setup is None:
             return self._locked(partial(self.source.open, assignment))
         from flowsql.runtime.remote import RemoteReader  # noqa: PLC0415 - few jobs need it
 
-        return partial(RemoteReader, self.connector.name, self.tables, setup, assignment)
+        spare, self._spare = self._spare, None
+        take = self._predecessor() if spare is None and owner is not None else None
+
+        def remote() -> Reader:
+            process = spare if take is None else take()
+            return RemoteReader(process or self._start_process(), self.tables, setup, assignment)
+
+        return remote
+
+    def _predecessor(self) -> Callable[[], ReaderProcess | None] | None:
+        """What gives the process of a reader that has read all it will ever be given."""
+        if not self.source.complete:
+            return None
+        over = next((r for r in self._readers if self._is_over(r)), None)
+        if over is None:
+            return None
+        from flowsql.runtime.reader_process import Handover  # noqa: PLC0415 - few jobs need it
+        from flowsql.runtime.remote import RemoteReader  # noqa: PLC0415 - few jobs need it
+
+        handover = Handover()
+
+        def leave(reader: Reader | None) -> None:
+            handover.give(reader.release() if isinstance(reader, RemoteReader) else None)
+
+        self._let_go(over, leave)
+        return handover.take
+
+    def _start_process(self) -> ReaderProcess:
+        from flowsql.runtime.reader_process import ReaderProcess  # noqa: PLC0415 - few need it
+
+        named = ", ".join(f'"{t.name}"' for t in self.tables)
+        return ReaderProcess(self.connector.name, named)
+
+    def _drop_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.kill()
+            spare.end()
 
     def _dismiss(self) -> None:
         """Processes that have read all that they will ever be given end.
@@ -410,11 +458,19 @@ class SourceGroup:
         """
         if not self.source.complete or all(r.owner is None for r in self._readers):
             return
-        idle = [r for r in self._readers if r.apart and not r.splits]
-        for reader in idle:
-            reader.thread.close()
-            self._dismissed.append(reader.thread)
-            self._readers.remove(reader)
+        for reader in [r for r in self._readers if self._is_over(r)]:
+            self._let_go(reader)
+
+    @staticmethod
+    def _is_over(reader: _Reader) -> bool:
+        return reader.apart and not reader.splits
+
+    def _let_go(
+        self, reader: _Reader, leave: Callable[[Reader | None], None] | None = None
+    ) -> None:
+        reader.thread.close(leave)
+        self._dismissed.append(reader.thread)
+        self._readers.remove(reader)
 
     def _locked(self, call: Callable[[], Any]) -> Callable[[], Any]:
         def locked() -> Any:

@@ -1,8 +1,9 @@
 """Output that is held back: on disk from the first day, delivered within one step.
 
-While the snapshot of a source group is being read, what is meant for sinks is kept here. Appended
-rows are kept as they came. Updating output is written in pieces sorted by key group, so that it can
-be netted a key group at a time when it is delivered: memory holds one of 128 groups.
+While the snapshot of a source group is being read, what is meant for sinks is kept here. Rows are
+kept as they came as long as none is taken away: there is nothing to net. Then they are written in
+pieces sorted by key group, so that they can be netted a key group at a time when they are delivered:
+memory holds one of 128 groups.
 
 A file is an Arrow IPC file with the sink's columns and, last, `__kind`. It never changes again: a
 checkpoint holds it by a hard link.
@@ -10,14 +11,14 @@ checkpoint holds it by a hard link.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from flowsql.changelog import KEY_GROUPS, MAX_ROWS, Changes, Keys, concat_changes
+from flowsql.changelog import KEY_GROUPS, MAX_ROWS, Changes, Keys, concat_changes, split_changes
 from flowsql.checkpoint import Checkpoint, SegmentEntry
 from flowsql.connector import link, open_for_write, remove
 from flowsql.types import DataType
@@ -26,6 +27,8 @@ __all__ = ["PendingOutput"]
 
 _FLUSH_BYTES = 32 << 20
 _TABLE = "pending"
+# Instead of a key group: rows of all groups, in order of arrival.
+_ANY = -1
 
 
 class PendingOutput:
@@ -37,6 +40,7 @@ class PendingOutput:
         types: of the sink's columns.
         key: columns whose key group a row belongs to; None where rows are only appended.
         net: nets the rows of one key group, of which all are given.
+        last_wins: of the added rows of a key only the last counts.
     """
 
     def __init__(
@@ -46,12 +50,15 @@ class PendingOutput:
         types: Sequence[DataType],
         key: Sequence[int] | None,
         net: Callable[[Changes], Changes | None],
+        *,
+        last_wins: bool = False,
     ) -> None:
         self._folder = folder
         self._name = name
         self._types = types
         self._key = key
         self._net = net
+        self._last_wins = last_wins
         self._buffer: list[Changes] = []
         self._buffered = 0
         self._files: list[SegmentEntry] = []
@@ -71,26 +78,36 @@ class PendingOutput:
         """Write what is in memory to a file, synced."""
         changes = concat_changes(self._buffer)
         self._buffer, self._buffered = [], 0
-        if changes is None:
-            return
-        pieces = [(0, changes)] if self._key is None else self._by_group(changes)
+        if changes is not None:
+            adds = self._only_adds(changes)
+            self._write(
+                [(_ANY, changes)] if adds else self._by_group(changes), changes.batch.schema
+            )
+
+    def _only_adds(self, changes: Changes) -> bool:
+        """Whether netting these rows alone, or with others of their kind, leaves them all."""
+        if self._key is None:
+            return True
+        return not self._last_wins and bool((changes.signs > 0).all())
+
+    def _write(self, pieces: Iterable[tuple[int, Changes]], columns: pa.Schema) -> None:
         groups: list[list[int]] = []
         name = f"{self._name}-{self._next}.arrow"
         self._next += 1
-        schema = changes.batch.schema.append(pa.field("__kind", pa.int8()))
+        schema = columns.append(pa.field("__kind", pa.int8()))
         with open_for_write(self._folder / name, mode=0o600) as file:
             with pa.ipc.new_file(pa.PythonFile(file, mode="w"), schema) as writer:
                 for group, piece in pieces:
                     for at in range(0, len(piece), MAX_ROWS):
                         part = piece.slice(at, min(MAX_ROWS, len(piece) - at))
                         kinds = pa.array(part.codes_or_insert, pa.int8())
-                        columns = [*part.batch.columns, kinds]
-                        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+                        arrays = [*part.batch.columns, kinds]
+                        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
                         groups.append([group, part.batch.num_rows])
             file.sync()
-        part_name = str(self._next - 1)
+        rows = sum(rows for _, rows in groups)
         meta = {"groups": groups}
-        self._files.append(SegmentEntry(_TABLE, part_name, name, len(changes), None, meta))
+        self._files.append(SegmentEntry(_TABLE, str(self._next - 1), name, rows, None, meta))
 
     def _by_group(self, changes: Changes) -> Iterator[tuple[int, Changes]]:
         groups = self._keys(changes).key_group().astype(np.int64)
@@ -109,19 +126,47 @@ class PendingOutput:
         return Keys.of(columns, [self._types[i] for i in self._key], len(changes))
 
     def deliver(self) -> Iterator[Changes]:
-        """All rows, netted where they update, in pieces; each key is in one piece."""
-        self.flush()
-        files = [_Reader(self._folder / str(f.file), f.meta["groups"]) for f in self._files]
-        if self._key is None:
-            for file in files:
-                yield from file.read(0)
+        """All rows, netted where they update, in pieces; of rows taken away each key in one piece."""
+        waiting = concat_changes(self._buffer)
+        if self._in_order(waiting):
+            for file in map(self._reader, self._files):
+                for changes in file.read():
+                    yield Changes(changes.batch)
+            if waiting is not None:
+                yield from split_changes(Changes(waiting.batch))
             return
+        self.flush()
+        self._sort_files()
+        files = [self._reader(entry) for entry in self._files]
         for group in range(KEY_GROUPS):
-            changes = concat_changes([c for file in files for c in file.read(group)])
-            if changes is not None:
-                netted = self._net(changes)
+            together = concat_changes([c for file in files for c in file.read(group)])
+            if together is not None:
+                netted = self._net(together)
                 if netted is not None:
                     yield netted
+
+    def _in_order(self, waiting: Changes | None) -> bool:
+        """Whether all rows, `waiting` the last of them, can be given as they came."""
+        if self._key is None:
+            return True
+        written = all(group == _ANY for entry in self._files for group, _ in entry.meta["groups"])
+        return written and (waiting is None or self._only_adds(waiting))
+
+    def _sort_files(self) -> None:
+        """Write the files whose rows are in order of arrival again, by key group."""
+        files, self._files = self._files, []
+        for entry in files:
+            reader = self._reader(entry)
+            if all(group != _ANY for group, _ in entry.meta["groups"]):
+                self._files.append(entry)
+                continue
+            changes = concat_changes(list(reader.read()))
+            assert changes is not None
+            self._write(self._by_group(changes), changes.batch.schema)
+            self._delivered.append(self._folder / str(entry.file))
+
+    def _reader(self, entry: SegmentEntry) -> _Reader:
+        return _Reader(self._folder / str(entry.file), entry.meta["groups"])
 
     def clear(self) -> None:
         """Everything was delivered; the files go at the next `sweep`."""
@@ -165,7 +210,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 class _Reader:
-    """One file, read a key group at a time."""
+    """One file, read whole or a key group at a time."""
 
     def __init__(self, path: Path, groups: list[list[Any]]) -> None:
         with pa.memory_map(str(path)) as source:
@@ -173,9 +218,10 @@ class _Reader:
             self._batches = [self._file.get_batch(i) for i in range(len(groups))]
         self._groups = groups
 
-    def read(self, group: int) -> Iterator[Changes]:
+    def read(self, group: int | None = None) -> Iterator[Changes]:
+        """The rows of a group, or all."""
         for batch, (of, _) in zip(self._batches, self._groups, strict=True):
-            if of == group:
+            if group is None or of == group:
                 last = batch.num_columns - 1
                 kinds = batch.column(last).to_numpy()
                 yield Changes(batch.select(range(last)), None if not kinds.any() else kinds.copy())

@@ -59,6 +59,7 @@ class ReaderThread:
         self._wake = threading.Condition()
         self._messages: deque[Callable[[Reader], None]] = deque()
         self._closing = False
+        self._leave: Callable[[Reader | None], None] = _close
         self._reader: Reader | None = None
         self.queue: deque[Unit | BaseException] = deque()
         self.queued_bytes = 0
@@ -97,9 +98,15 @@ class ReaderThread:
                     self._wake.notify()
         return item
 
-    def close(self) -> None:
-        """Stop reading; what is queued is dropped."""
+    def close(self, leave: Callable[[Reader | None], None] | None = None) -> None:
+        """Stop reading; what is queued is dropped.
+
+        Args:
+            leave: called, in the thread, with the reader instead of closing it; with None where
+                there is none.
+        """
         with self._wake:
+            self._leave = leave or self._leave
             self._closing = True
             self._wake.notify()
 
@@ -129,8 +136,7 @@ class ReaderThread:
             if not self._closing:
                 self._put(error)
         finally:
-            if reader is not None:
-                reader.close()
+            self._leave(reader)
 
     def _read(self, reader: Reader) -> None:
         """Messages, then at most one poll."""
@@ -177,3 +183,8 @@ class ReaderThread:
             if isinstance(item, Unit):
                 self.queued_bytes += item.bytes
             self._ready.notify_all()
+
+
+def _close(reader: Reader | None) -> None:
+    if reader is not None:
+        reader.close()

@@ -27,6 +27,7 @@ from flowsql.connector import (
 )
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConfigError, ConnectorError
+from flowsql.runtime.reader_process import ReaderProcess
 from flowsql.runtime.remote import RemoteReader
 from flowsql.testing import connector_table
 from flowsql.types import BigIntType
@@ -229,7 +230,8 @@ def check_in_a_process(case: Case) -> None:
         setup = json.loads(json.dumps(source.setup()))
 
         def start(splits: Sequence[tuple[Split, dict | None]]) -> Reader:
-            return RemoteReader(case.connector.name, case.tables, setup, splits)
+            process = ReaderProcess(case.connector.name, "the tables")
+            return RemoteReader(process, case.tables, setup, splits)
 
         source.open = start  # type: ignore[method-assign]
         return source

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import flowsql
+from flowsql.runtime import reader_process
 from flowsql.runtime.job import Job
 from tests.services.following import clean, make
 from tests.services.postgres import PostgresServer
@@ -95,7 +96,7 @@ def _until(true: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def _only_reader(parent: int) -> int:
-    """The process that reads the log, once the one that read the rows which were there has ended."""
+    """The process that reads the log."""
     found: list[int] = []
 
     def alone() -> bool:
@@ -132,6 +133,31 @@ def test_a_reader_that_is_killed_begins_again(
             postgres.execute(f"INSERT INTO {name} VALUES ({1000 + round_}, 'new')")
             postgres.execute(f"UPDATE {name} SET v = 'round {round_}' WHERE id % 7 = {round_}")
         _until(lambda: _holds(postgres, name, tmp_path))
+        job.stop()
+        job.wait()
+    assert _readers(os.getpid()) == []
+
+
+def test_the_log_is_read_in_the_snapshots_process(
+    postgres: PostgresServer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What loading takes is waited for once."""
+    started: list[int] = []
+
+    class Counted(reader_process.ReaderProcess):
+        def __init__(self, connector: str, named: str) -> None:
+            super().__init__(connector, named)
+            started.append(self.pid)
+
+    monkeypatch.setattr(reader_process, "ReaderProcess", Counted)
+    with flowsql.connect(_config(tmp_path)) as session:
+        session.execute(_tables(postgres, name, tmp_path))
+        job = session.execute("INSERT INTO o SELECT * FROM a")
+        assert isinstance(job, Job)
+        postgres.execute(f"UPDATE {name} SET v = 'seen' WHERE id = 1")
+        _until(lambda: _holds(postgres, name, tmp_path))
+        assert _readers(os.getpid()) == started
+        assert len(started) == 1
         job.stop()
         job.wait()
     assert _readers(os.getpid()) == []

@@ -134,6 +134,9 @@ class PostgresConnector(Connector):
                 raise
             raise with_all(error, tables, modes, context) from error.__cause__
 
+    def load_reader(self) -> None:
+        import flowsql_connectors.postgres_cdc.opening  # noqa: F401, PLC0415 - client
+
     def open_reader(
         self,
         tables: Sequence[ConnectorTable],

@@ -66,6 +66,30 @@ def test_appended_rows_keep_their_order(tmp_path: Path) -> None:
     assert delivered(pending) == [(5, "a"), (1, "b"), (3, "c")]
 
 
+@pytest.mark.parametrize("flush", [1, 1 << 20])
+def test_added_rows_keep_their_order(
+    tmp_path: Path, flush: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to net, so that nothing is sorted, in files or in memory."""
+    monkeypatch.setattr(pending_module, "_FLUSH_BYTES", flush)
+    pending = output(tmp_path, (0,))
+    rows = [(5, "a"), (1, "b"), (300, "c"), (3, "d")]
+    for row in rows:
+        pending.add(changes([row]))
+    assert delivered(pending) == rows
+
+
+def test_of_a_key_the_last_row_wins(tmp_path: Path) -> None:
+    """Where added rows replace each other, they are netted without any that is taken away."""
+    pending = PendingOutput(
+        tmp_path, "p", TYPES, (0,), lambda c: c.slice(len(c) - 1, 1), last_wins=True
+    )
+    pending.add(changes([(1, "old")]))
+    pending.flush()
+    pending.add(changes([(1, "new")]))
+    assert delivered(pending) == [(1, "new")]
+
+
 def test_a_checkpoint_holds_them(tmp_path: Path) -> None:
     """Restored, they go on growing and are delivered together."""
     first, second = tmp_path / "first", tmp_path / "second"

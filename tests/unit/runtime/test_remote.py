@@ -35,8 +35,10 @@ from flowsql.connector import (
 from flowsql.connector.plain import split_json, split_of, table_json, table_of
 from flowsql.connector.plugins import find_connector
 from flowsql.errors import ConnectorError, DataError, InternalError
+from flowsql.runtime import reader_process
 from flowsql.runtime.frames import Packer, Unpacker, error_json, error_of
 from flowsql.runtime.job import Job
+from flowsql.runtime.reader_process import Handover, ReaderProcess
 from flowsql.runtime.remote import RemoteReader
 from flowsql.testing import attempt_context, connector_table, row_text
 from flowsql.testing.fake_database import FakeDatabase
@@ -124,7 +126,7 @@ def test_tables_pass_whole() -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Callable[[], RemoteReader]:
+def files(tmp_path: Path) -> Callable[..., RemoteReader]:
     """A reader of two files."""
     data = tmp_path / "data"
     data.mkdir()
@@ -137,15 +139,16 @@ def files(tmp_path: Path) -> Callable[[], RemoteReader]:
     source = find_connector("filesystem").open_source([table], None, attempt_context(tmp_path))
     splits = [(s, None) for s in source.discover()]
 
-    def start() -> RemoteReader:
+    def start(process: ReaderProcess | None = None) -> RemoteReader:
         setup = source.setup()
         assert setup is not None
-        return RemoteReader("filesystem", [table], setup, splits)
+        process = process or ReaderProcess("filesystem", '"t"')
+        return RemoteReader(process, [table], setup, splits)
 
     return start
 
 
-def test_a_process_reads_as_a_thread_does(files: Callable[[], RemoteReader]) -> None:
+def test_a_process_reads_as_a_thread_does(files: Callable[..., RemoteReader]) -> None:
     """Rows, positions and ends; the process is gone when it is closed."""
     reader = files()
     poll = reader.poll(100, 1.0)
@@ -165,7 +168,7 @@ def test_a_process_reads_as_a_thread_does(files: Callable[[], RemoteReader]) -> 
         os.kill(pid, 0)
 
 
-def test_an_error_there_is_raised_here(files: Callable[[], RemoteReader], tmp_path: Path) -> None:
+def test_an_error_there_is_raised_here(files: Callable[..., RemoteReader], tmp_path: Path) -> None:
     """As itself; one at the start as well, and no process is left."""
     reader = files()
     (tmp_path / "data" / "a.csv").unlink()
@@ -177,10 +180,13 @@ def test_an_error_there_is_raised_here(files: Callable[[], RemoteReader], tmp_pa
     wrong = {"connector": "other", "format": 1}
     stamp = {"path": "/x/a", "size": 1, "mtime_ns": 1, "mtime_ms": 1, "partition": None}
     with pytest.raises(ConnectorError, match="the stored position of"):
-        RemoteReader("filesystem", [table], {}, [(Split("a", ("t",), stamp), wrong)])
+        RemoteReader(
+            ReaderProcess("filesystem", '"t"'), [table], {}, [(Split("a", ("t",), stamp), wrong)]
+        )
+    assert _children() == []
 
 
-def test_a_dead_process_is_named(files: Callable[[], RemoteReader]) -> None:
+def test_a_dead_process_is_named(files: Callable[..., RemoteReader]) -> None:
     """With what ended it."""
     reader = files()
     os.kill(reader.pid, signal.SIGKILL)
@@ -194,15 +200,51 @@ def test_a_dead_process_is_named(files: Callable[[], RemoteReader]) -> None:
     reader.close()
 
 
+def test_a_process_serves_one_reader_after_another(files: Callable[..., RemoteReader]) -> None:
+    """What the first leaves the second takes, and reads the same rows."""
+    first = files()
+    handover = Handover()
+    handover.give(first.release())
+    first.close()
+    process = handover.take()
+    assert process is not None
+    assert process.pid == first.pid
+    second = files(process)
+    poll = second.poll(100, 1.0)
+    assert poll is not None
+    assert sum(len(p.changes) for p in poll.pieces) == 3
+    second.close()
+    assert _children() == []
+
+
+def test_what_nobody_takes_ends(
+    files: Callable[..., RemoteReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is over too late, or has lost its process, leaves none."""
+    monkeypatch.setattr(reader_process, "_LAST_WORDS", 0.01)
+    handover = Handover()
+    assert handover.take() is None
+    handover.give(files().release())
+    assert _children() == []
+    lost = files()
+    lost.kill()
+    assert lost.release() is None
+    handover = Handover()
+    handover.give(None)
+    assert handover.take() is None
+
+
 def test_it_ends_with_the_engine(tmp_path: Path) -> None:
     """A killed engine leaves no reader behind."""
     (tmp_path / "a.csv").write_text("1\n")
     code = (
         "import sys, time\n"
         "from flowsql.testing import connector_table\n"
+        "from flowsql.runtime.reader_process import ReaderProcess\n"
         "from flowsql.runtime.remote import RemoteReader\n"
         f"options = {{'connector': 'filesystem', 'path': {str(tmp_path)!r}, 'format': 'csv'}}\n"
-        "reader = RemoteReader('filesystem', [connector_table('id INT', options)], {}, [])\n"
+        "process = ReaderProcess('filesystem', 't')\n"
+        "reader = RemoteReader(process, [connector_table('id INT', options)], {}, [])\n"
         "print(reader.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
