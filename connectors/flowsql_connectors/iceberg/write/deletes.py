@@ -40,7 +40,7 @@ _FORM: Final = pa.schema(
     ]
 )
 # Without the schema as Arrow has it readers find texts, not what Arrow calls a dictionary.
-_ENCODING: Final = {"use_dictionary": ["file_path"], "store_schema": False}
+_ENCODING: Final[dict[str, Any]] = {"use_dictionary": ["file_path"], "store_schema": False}
 # No data file has as many rows, and no checkpoint deletes in as many files as the rest can number.
 _POSITION_BITS: Final = 40
 _POSITION_MASK: Final = (1 << _POSITION_BITS) - 1

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile
 
 from flowsql_connectors.iceberg.write.arrow import FileForm
+from flowsql_connectors.iceberg.write.behind import Behind
 from flowsql_connectors.iceberg.write.files import FileSettings, ParquetFile
 from flowsql_connectors.iceberg.write.partitions import Partition, Partitions
 from flowsql_connectors.iceberg.write.target import Target
@@ -48,6 +49,7 @@ class AppendedRows:
         self._parts: dict[Partition, _Part] = {}
         self._bytes = 0
         self._complete: list[DataFile] = []
+        self._behind = Behind()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """More rows, as the engine holds them."""
@@ -92,18 +94,22 @@ class AppendedRows:
         if not part.batches:
             return
         with self._target.telling():
+            if part.file is not None and part.file.size >= self._settings.target:
+                self._close(part)
             if part.file is None:
                 location = self._target.location(
                     part.partition.path, self._target.names.new(".parquet")
                 )
                 part.file = ParquetFile(
-                    self._target.table.io, location, self._form.schema, self._settings
+                    self._target.table.io,
+                    location,
+                    self._form.schema,
+                    self._settings,
+                    behind=self._behind,
                 )
             part.file.write(pa.concat_batches(part.batches))
             self._bytes -= part.bytes
             part.batches, part.rows, part.bytes = [], 0, 0
-            if part.file.size >= self._settings.target:
-                self._close(part)
 
     def _close(self, part: _Part) -> None:
         if part.file is None:

@@ -16,6 +16,7 @@ from pyiceberg.manifest import DataFile
 
 from flowsql.changelog import DELETE, UPDATE_BEFORE, Changes, Keys
 from flowsql_connectors.iceberg.write.arrow import FileForm
+from flowsql_connectors.iceberg.write.behind import Behind
 from flowsql_connectors.iceberg.write.deletes import delete_table
 from flowsql_connectors.iceberg.write.files import FileSettings, ParquetFile
 from flowsql_connectors.iceberg.write.index import Places, RowIndex
@@ -73,6 +74,7 @@ class UpsertedRows:
         self._next = -1
         self._bytes = 0
         self._complete: list[DataFile] = []
+        self._behind = Behind()
         self._deleted: list[tuple[Places, list[pa.Array]]] = []
 
     def add(self, changes: Changes) -> None:
@@ -219,19 +221,23 @@ class UpsertedRows:
             batch, slots = batch.filter(pa.array(alive)), slots[alive]
         if len(slots):
             with self._target.telling():
+                if part.file is not None and part.file.size >= self._settings.target:
+                    self._close(part)
                 if part.file is None:
                     name = self._target.names.new(".parquet")
                     location = self._target.location(part.partition.path, name)
                     part.file = ParquetFile(
-                        self._target.table.io, location, self._form.schema, self._settings
+                        self._target.table.io,
+                        location,
+                        self._form.schema,
+                        self._settings,
+                        behind=self._behind,
                     )
                 first = part.file.rows
                 part.file.write(batch)
             self._index.put(slots, self._index.file(part.file.location), first)
         self._bytes -= part.bytes
         part.batches, part.slots, part.rows, part.bytes = [], [], 0, 0
-        if part.file is not None and part.file.size >= self._settings.target:
-            self._close(part)
 
     def _close(self, part: _Part) -> None:
         if part.file is None:
