@@ -53,12 +53,15 @@ _TERM: Final = re.compile(
 )
 
 
-def iceberg_type(kind: f.DataType, ids: Iterator[int] | None = None) -> IcebergType:
+def iceberg_type(
+    kind: f.DataType, ids: Iterator[int] | None = None, *, fine: bool = False
+) -> IcebergType:
     """Iceberg's type for Flink's.
 
     Args:
         kind: the type.
         ids: numbers for the fields in nested types.
+        fine: times in nanoseconds have one, too: in tables of format version 3, which are only read.
 
     Raises:
         ConfigError: there is none.
@@ -93,29 +96,36 @@ def iceberg_type(kind: f.DataType, ids: Iterator[int] | None = None) -> IcebergT
             return i.TimestampType()
         case f.LocalZonedTimestampType(precision=p) if p <= _MICROSECONDS:
             return i.TimestamptzType()
+        case f.TimestampType() if fine:
+            return i.TimestampNanoType()
+        case f.LocalZonedTimestampType() if fine:
+            return i.TimestamptzNanoType()
         case f.ArrayType(element=e):
             at = next(ids)
-            return i.ListType(at, iceberg_type(e, ids), element_required=not e.nullable)
+            return i.ListType(at, iceberg_type(e, ids, fine=fine), element_required=not e.nullable)
         case f.MapType(key=k, value=v):
             first, second = next(ids), next(ids)
             return i.MapType(
                 first,
-                iceberg_type(k, ids),
+                iceberg_type(k, ids, fine=fine),
                 second,
-                iceberg_type(v, ids),
+                iceberg_type(v, ids, fine=fine),
                 value_required=not v.nullable,
             )
         case f.MultisetType(element=e):
             first, second = next(ids), next(ids)
             return i.MapType(
-                first, iceberg_type(e, ids), second, i.IntegerType(), value_required=True
+                first, iceberg_type(e, ids, fine=fine), second, i.IntegerType(), value_required=True
             )
         case f.RowType(fields=fields):
             numbers = [next(ids) for _ in fields]
             return i.StructType(
                 *(
                     i.NestedField(
-                        at, x.name, iceberg_type(x.type, ids), required=not x.type.nullable
+                        at,
+                        x.name,
+                        iceberg_type(x.type, ids, fine=fine),
+                        required=not x.type.nullable,
                     )
                     for at, x in zip(numbers, fields, strict=True)
                 )
@@ -418,11 +428,11 @@ def check_declared(table: ConnectorTable, schema: Schema, *, written: bool) -> N
 def _check_column(
     table: ConnectorTable, column: f.Field, found: NestedField, *, written: bool
 ) -> None:
-    there = _shape(found.field_type)
-    if not written and str(there) == "uuid":
-        # Read as its bytes.
-        there = iceberg_type(flink_type(found.field_type))
-    if _shape(iceberg_type(column.type)) != there:
+    there = found.field_type
+    if not written:
+        # Some are read as others: a UUID as its bytes.
+        there = iceberg_type(flink_type(there), fine=True)
+    if _shape(iceberg_type(column.type, fine=not written)) != _shape(there):
         raise ConnectorError(
             f'column "{column.name}" of table "{table.name}" is declared as '
             f"{column.type.with_nullable(nullable=True)}, and is {found.field_type} in its catalog",

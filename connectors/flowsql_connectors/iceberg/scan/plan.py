@@ -15,9 +15,11 @@ from pyiceberg.manifest import (
     ManifestContent,
     ManifestEntryStatus,
 )
+from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import ManifestGroupPlanner, Table
 from pyiceberg.table.delete_file_index import DeleteFileIndex
 from pyiceberg.table.snapshots import Operation, Snapshot
+from pyiceberg.transforms import VoidTransform
 
 from flowsql.connector import ConnectorTable
 from flowsql.errors import ConnectorError, nearest
@@ -35,6 +37,7 @@ __all__ = [
     "chosen_snapshot",
     "files_of",
     "is_first",
+    "is_undivided",
     "line_of",
     "named_snapshot",
     "show_snapshot",
@@ -215,9 +218,14 @@ def _applies(table: Table, delete: ManifestEntry, data: ManifestEntry) -> bool:
     if (delete.sequence_number or 0) <= (data.sequence_number or 0):
         return False
     spec = delete.data_file.spec_id
-    if table.metadata.specs()[spec].is_unpartitioned():
+    if is_undivided(table.metadata.specs()[spec]):
         return True
     return (spec, delete.data_file.partition) == (data.data_file.spec_id, data.data_file.partition)
+
+
+def is_undivided(spec: PartitionSpec) -> bool:
+    """Whether it makes no partitions: what is left of one that was dropped makes none."""
+    return all(isinstance(x.transform, VoidTransform) for x in spec.fields)
 
 
 def _by_equality(name: str, snapshot: Snapshot) -> ConnectorError:
