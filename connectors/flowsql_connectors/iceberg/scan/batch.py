@@ -13,7 +13,7 @@ from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.address import catalog_address, table_identifier
 from flowsql_connectors.iceberg.catalogs import load_table
 from flowsql_connectors.iceberg.scan.appended import Between, chosen_range, files_between
-from flowsql_connectors.iceberg.scan.deletes import DeletedRows
+from flowsql_connectors.iceberg.scan.deletes import DeletedRows, Positions
 from flowsql_connectors.iceberg.scan.equality import EqualDeletes, EqualFiles
 from flowsql_connectors.iceberg.scan.plan import ReadFile, chosen_snapshot, files_of
 from flowsql_connectors.iceberg.scan.predicates import file_filter
@@ -22,6 +22,7 @@ from flowsql_connectors.iceberg.schema import check_declared
 from flowsql_connectors.iceberg.telling import telling
 
 if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
 __all__ = ["FORMAT", "FileReader", "OpenedTable", "SnapshotSource", "check_position"]
@@ -58,7 +59,7 @@ class OpenedTable:
         self.declared = declared
         table = self.load()
         self.deleted = DeletedRows(table.io)
-        self._equal = EqualFiles(table.metadata)
+        self._equal = EqualFiles()
 
     def load(self) -> Table:
         """The table as it is now."""
@@ -93,13 +94,24 @@ class OpenedTable:
 
     def rows(self, task: ReadFile, row: int) -> FileRows:
         """The rows of a file from this one on."""
-        path = task.file.file_path
-        with reading(self.declared, path):
-            without = self.deleted.of(path, task.deletes)
-            equal = None
-            if task.equal:
-                equal = EqualDeletes(self.table.io, self._equal, task.equal)
-        return FileRows(self.form, self.table.io, task.file, without=without, equal=equal, row=row)
+        with reading(self.declared, task.file.file_path):
+            without = self.deleted.of(task.file.file_path, task.deletes)
+        return self.rows_of(task.file, without=without, equal=task.equal, row=row)
+
+    def rows_of(
+        self,
+        file: DataFile,
+        *,
+        without: Positions | None = None,
+        only: Positions | None = None,
+        equal: Sequence[DataFile] = (),
+        row: int = 0,
+    ) -> FileRows:
+        """Some rows of a file: as `FileRows`, with the files that delete by equality."""
+        with reading(self.declared, file.file_path):
+            io = self.table.io
+            found = EqualDeletes(io, self._equal, self.table.metadata, equal) if equal else None
+        return FileRows(self.form, io, file, without=without, only=only, equal=found, row=row)
 
 
 class SnapshotSource(Source):

@@ -34,25 +34,23 @@ class EqualFiles:
     """Reads delete files; those that were read last are kept, as one is mostly of many data files.
 
     Used by several threads.
-
-    Args:
-        metadata: of the table.
     """
 
-    def __init__(self, metadata: TableMetadata) -> None:
-        self.metadata = metadata
+    def __init__(self) -> None:
         self._kept: OrderedDict[str, list[pa.Array]] = OrderedDict()
         self._rows = 0
         self._lock = threading.Lock()
 
-    def read(self, io: FileIO, file: DataFile, wanted: Schema) -> list[pa.Array]:
+    def read(
+        self, io: FileIO, metadata: TableMetadata, file: DataFile, wanted: Schema
+    ) -> list[pa.Array]:
         """The columns of its `equality_ids`, which `wanted` are; raises ConnectorError."""
         with self._lock:
             known = self._kept.get(file.file_path)
             if known is not None:
                 self._kept.move_to_end(file.file_path)
                 return known
-        columns = _read(io, self.metadata, file, wanted)
+        columns = _read(io, metadata, file, wanted)
         with self._lock:
             if file.file_path not in self._kept:
                 self._kept[file.file_path] = columns
@@ -69,17 +67,22 @@ class EqualDeletes:
     Args:
         io: opens the files.
         source: reads them.
+        metadata: of the table.
         files: delete files, all of which apply.
 
     Raises:
         ConnectorError: a file cannot be read, or names a column that the table has no more.
     """
 
-    def __init__(self, io: FileIO, source: EqualFiles, files: Iterable[DataFile]) -> None:
+    def __init__(
+        self, io: FileIO, source: EqualFiles, metadata: TableMetadata, files: Iterable[DataFile]
+    ) -> None:
         groups: dict[tuple[int, ...], list[DataFile]] = {}
         for file in files:
             groups.setdefault(tuple(sorted(file.equality_ids or ())), []).append(file)
-        self._keys = [_Keys(io, source, ids, group) for ids, group in sorted(groups.items())]
+        self._keys = [
+            _Keys(io, source, metadata, ids, group) for ids, group in sorted(groups.items())
+        ]
         self.ids = {at for keys in self._keys for at in keys.schema.field_ids}
 
     def kept(
@@ -106,10 +109,10 @@ class _Keys:
         self,
         io: FileIO,
         source: EqualFiles,
+        metadata: TableMetadata,
         ids: Sequence[int],
         files: Sequence[DataFile],
     ) -> None:
-        metadata = source.metadata
         # Columns may have been dropped since; files hold them nevertheless.
         schemas = (*metadata.schemas, metadata.schema())
         known = {f.field_id: f for schema in schemas for f in schema.fields}
@@ -118,7 +121,7 @@ class _Keys:
         fields = [known[at] for at in ids]
         # A column that takes no NULL may be missing in an older file nevertheless.
         self.schema = Schema(*(f.model_copy(update={"required": False}) for f in fields))
-        parts = [source.read(io, file, self.schema) for file in files]
+        parts = [source.read(io, metadata, file, self.schema) for file in files]
         columns = [
             pa.concat_arrays([part[i] for part in parts]) for i in range(len(self.schema.fields))
         ]

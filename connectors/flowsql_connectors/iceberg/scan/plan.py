@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +21,7 @@ from pyiceberg.table import ManifestGroupPlanner, Table
 from pyiceberg.table.delete_file_index import DeleteFileIndex
 from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.transforms import VoidTransform
+from pyiceberg.typedef import Record
 
 from flowsql.connector import ConnectorTable
 from flowsql.errors import ConnectorError, nearest
@@ -174,7 +176,7 @@ def files_of(table: Table, snapshot: int | None, wanted: BooleanExpression) -> l
     assert found is not None
     manifests = found.manifests(table.io)
     data: list[ManifestEntry] = []
-    equal: list[ManifestEntry] = []
+    equal = _EqualIndex(table)
     places = DeleteFileIndex()
     planned = (
         planner.plan_manifest_entries([m for m in manifests if m.content == ManifestContent.DATA]),
@@ -188,7 +190,7 @@ def files_of(table: Table, snapshot: int | None, wanted: BooleanExpression) -> l
                 case DataFileContent.POSITION_DELETES:
                     places.add_delete_file(entry, partition_key=entry.data_file.partition)
                 case DataFileContent.EQUALITY_DELETES:
-                    equal.append(entry)
+                    equal.add(entry)
     files = [
         ReadFile(
             entry.data_file,
@@ -199,7 +201,7 @@ def files_of(table: Table, snapshot: int | None, wanted: BooleanExpression) -> l
                     partition_key=entry.data_file.partition,
                 )
             ),
-            tuple(d.data_file for d in equal if _applies(table, d, entry)),
+            equal.of(entry),
         )
         for entry in data
     ]
@@ -213,14 +215,34 @@ class _DeletesPlanner(ManifestGroupPlanner):
         return lambda _: True
 
 
-def _applies(table: Table, delete: ManifestEntry, data: ManifestEntry) -> bool:
-    """Whether an equality delete is for a data file: it is younger, and of its partition or of all."""
-    if (delete.sequence_number or 0) <= (data.sequence_number or 0):
-        return False
-    spec = delete.data_file.spec_id
-    if is_undivided(table.metadata.specs()[spec]):
-        return True
-    return (spec, delete.data_file.partition) == (data.data_file.spec_id, data.data_file.partition)
+class _EqualIndex:
+    """Equality deletes, by what they apply to: older files, of their partition or of all."""
+
+    def __init__(self, table: Table) -> None:
+        self._everywhere = {n for n, spec in table.metadata.specs().items() if is_undivided(spec)}
+        self._found: dict[_Part | None, list[tuple[int, DataFile]]] = {}
+
+    def add(self, entry: ManifestEntry) -> None:
+        part = None if entry.data_file.spec_id in self._everywhere else _part(entry)
+        found = self._found.setdefault(part, [])
+        insort(found, (entry.sequence_number or 0, entry.data_file), key=_number)
+
+    def of(self, entry: ManifestEntry) -> tuple[DataFile, ...]:
+        """Those that apply to a data file."""
+        number = entry.sequence_number or 0
+        lists = [self._found.get(part, []) for part in (None, _part(entry))]
+        return tuple(file for x in lists for _, file in x[bisect_right(x, number, key=_number) :])
+
+
+_Part = tuple[int, Record]
+
+
+def _part(entry: ManifestEntry) -> _Part:
+    return entry.data_file.spec_id, entry.data_file.partition
+
+
+def _number(one: tuple[int, DataFile]) -> int:
+    return one[0]
 
 
 def is_undivided(spec: PartitionSpec) -> bool:
@@ -281,12 +303,14 @@ class Change:
         removed: they are gone; else they are new.
         without: rows of the file that are none of them.
         only: the only rows that are; instead of `without`.
+        equal: equality deletes, whose rows are none of them.
     """
 
     file: DataFile
     removed: bool
     without: Positions | None = None
     only: Positions | None = None
+    equal: tuple[DataFile, ...] = ()
 
 
 def changes_of(
@@ -315,10 +339,14 @@ def changes_of(
         )
     before = {f.file.file_path: f for f in files_of(table, parent, wanted)}
     after = {f.file.file_path: f for f in files_of(table, snapshot.snapshot_id, wanted)}
-    if any(f.equal for f in (*before.values(), *after.values())):
+    if any(_equal(before[path]) != _equal(after[path]) for path in before.keys() & after.keys()):
         raise _by_equality(name, snapshot)
     found = list(_differences(before, after, deleted))
     return [c for c in found if c.removed] + [c for c in found if not c.removed]
+
+
+def _equal(file: ReadFile) -> set[str]:
+    return {d.file_path for d in file.equal}
 
 
 def _differences(
@@ -328,9 +356,9 @@ def _differences(
         old, new = before.get(path), after.get(path)
         if old is None:
             assert new is not None
-            yield Change(new.file, False, without=deleted.of(path, new.deletes))
+            yield Change(new.file, False, without=deleted.of(path, new.deletes), equal=new.equal)
         elif new is None:
-            yield Change(old.file, True, without=deleted.of(path, old.deletes))
+            yield Change(old.file, True, without=deleted.of(path, old.deletes), equal=old.equal)
         else:
             known = {d.file_path for d in old.deletes}
             if known == {d.file_path for d in new.deletes}:
@@ -340,6 +368,6 @@ def _differences(
             gone = np.setdiff1d(has, had, assume_unique=True)
             back = np.setdiff1d(had, has, assume_unique=True)
             if len(gone):
-                yield Change(old.file, True, only=gone)
+                yield Change(old.file, True, only=gone, equal=old.equal)
             if len(back):
-                yield Change(new.file, False, only=back)
+                yield Change(new.file, False, only=back, equal=new.equal)

@@ -50,7 +50,7 @@ from flowsql_connectors.iceberg.scan.plan import (
     line_of,
     show_snapshot,
 )
-from flowsql_connectors.iceberg.scan.rows import FileRows, reading
+from flowsql_connectors.iceberg.scan.rows import FileRows
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -417,14 +417,9 @@ class SnapshotReader:
         if self._file is None and self._changes:
             change = self._changes.popleft()
             opened = self._opened
-            with reading(opened.declared, change.file.file_path):
-                rows = FileRows(
-                    opened.form,
-                    opened.table.io,
-                    change.file,
-                    without=change.without,
-                    only=change.only,
-                )
+            rows = opened.rows_of(
+                change.file, without=change.without, only=change.only, equal=change.equal
+            )
             self._file = (change, rows)
         return self._file
 

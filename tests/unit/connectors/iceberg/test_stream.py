@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from flowsql_connectors.iceberg.write.commit import Delta, commit_delta
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from flowsql.errors import ConnectorError
@@ -178,6 +179,38 @@ def test_equality_deletes_end_the_job(lake: Lake, table: Table) -> None:
     commit(table, equality_file(table, {"id": [1]}))
     with pytest.raises(ConnectorError, match="by equality"):
         stream.step()
+
+
+def test_what_equality_deletes_are_not_about_is_followed(lake: Lake, table: Table) -> None:
+    """Rows that they took away before are none that a later snapshot removes."""
+    add(table, [1, 2, 3, 4])
+    places = {row: file_of(table, row) for row in (1, 2, 3)}
+    file, _ = places[1]
+    add(table, [5])
+    commit(table, equality_file(table, {"id": [2]}))
+
+    def delete(*rows: int) -> None:
+        commit(table, delete_file(table, {file.file_path: [places[row][1] for row in rows]}))
+
+    stream = Stream(lake, starting_strategy="TABLE_SCAN_THEN_INCREMENTAL")
+    given = [line for step in stream.steps() for line in step]
+    assert sorted(given) == [f"+I[{i}, n{i}]" for i in (1, 3, 4, 5)]
+    delete(1)
+    delete(2, 3)
+    assert stream.steps() == [["-D[1, n1]"], ["-D[3, n3]"]]
+    add(table, [6])
+    commit(table, removed=[file.file_path])
+    assert stream.steps() == [["+I[6, n6]"], ["-D[4, n4]"]]
+    (new,) = _written_elsewhere(lake, [7])
+    commit(table, new, equality_file(table, {"id": [7]}))
+    with pytest.raises(ConnectorError, match="by equality"):
+        stream.step()
+
+
+def _written_elsewhere(lake: Lake, ids: list[int]) -> list[DataFile]:
+    scratch = lake.make("scratch")
+    add(scratch, ids)
+    return data_files(scratch)
 
 
 def test_a_snapshot_that_expired_unread_ends_the_job(lake: Lake, table: Table) -> None:
