@@ -24,6 +24,9 @@ from tests.services.fixtures import (  # noqa: F401 (fixtures of every test)
 )
 from tests.support.workers import Scheduling, longest_first
 
+# Every process that tests start would else compile what it imports: seconds each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT = Path(__file__).parent
 # The tests' own connectors are found as everybody's are: through entry points.
 sys.path.insert(0, str(ROOT / "support" / "plugin"))

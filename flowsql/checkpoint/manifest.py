@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +103,17 @@ class Manifest:
 
     def encode(self) -> bytes:
         """The content of `manifest.json`."""
-        inner = {"format": FORMAT, "version": FORMAT_VERSION, **asdict(self)}
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        inner = {"format": FORMAT, "version": FORMAT_VERSION, **kept}
         outer = {"manifest": inner, "sha256": _hash(inner)}
-        return _bytes(json.dumps(outer, indent=1, ensure_ascii=False))
+        # Indented it would be encoded in Python, which a step beside it feels.
+        return _bytes(json.dumps(outer, ensure_ascii=False, default=asdict))
 
 
 def _hash(inner: Mapping[str, Any]) -> str:
-    text = json.dumps(inner, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        inner, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=asdict
+    )
     return hashlib.sha256(_bytes(text)).hexdigest()
 
 

@@ -18,7 +18,7 @@ def test_the_demo_ends_with_equal_tables(more: tuple[str, ...], tmp_path: Path) 
         [sys.executable, DEMO, "--seconds", "4", "--folder", tmp_path, *more],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     said = done.stdout + done.stderr

@@ -80,7 +80,7 @@ def test_another_way_of_output_amid_a_snapshot(
             shutil.rmtree(job.folder)
             (shop.root / "out.sqlite").unlink(missing_ok=True)
         child = job.start(kill_at="after-replace:4")
-        child.wait(20)
+        child.wait(60)
         child.kill()
     manifest = job.manifest()
     assert manifest is not None

@@ -66,7 +66,7 @@ class _Held:
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for ordinal, item in enumerate(self.items):
             if ordinal == self.gate:
-                self.go.wait(20)
+                self.go.wait(60)
             yield item
 
 
@@ -86,7 +86,7 @@ def test_a_job_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
             session.from_changes("t", SCHEMA, held, mode="append")
             session.execute(create)
             job = session.execute(insert)
-            assert collection.wait_for(2, 20)
+            assert collection.wait_for(2, 60)
             path = job.savepoint(tmp_path / "kept", 20)
             held.go.set()
             assert job.wait(60)
@@ -95,7 +95,7 @@ def test_a_job_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
             session.from_changes("t", SCHEMA, items, mode="append")
             session.execute(create)
             session.execute(f"SET 'execution.state-recovery.path' = '{path}'")
-            assert session.execute(insert).wait(20)
+            assert session.execute(insert).wait(60)
     finally:
         del Collection.known["face"]
     assert [(kind, row) for _, kind, row in collection.changes] == [

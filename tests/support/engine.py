@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,21 @@ class Engine:
     setup: Sequence[str] = ()
     config: Mapping[str, str] = field(default_factory=dict)
     clock: Any = None
+    _kept: dict[bool, tuple[flowsql.Session, str]] | None = field(default=None, init=False)
+    _closing: ExitStack = field(default_factory=ExitStack, init=False)
+
+    @contextmanager
+    def kept(self) -> Iterator[Engine]:
+        """Within, the runs share a session: tables and views are declared once, for many runs.
+
+        Not for feeds with an `Advance`, whose clock is the session's.
+        """
+        with self._closing:
+            self._kept = {}
+            try:
+                yield self
+            finally:
+                self._kept = None
 
     @contextmanager
     def session(
@@ -114,25 +129,43 @@ class Engine:
     ) -> Iterator[tuple[flowsql.Session, Feed]]:
         """A session that has the tables, and their feed, of which `done` steps are over."""
         feed = Feed(steps, ends=ends)
-        name = f"feed{next(_serial)}"
-        Feed.known[name] = feed
         config = {
             "execution.checkpointing.dir": str(folder),
             "execution.checkpointing.interval": "1 h",
             "restart-strategy.type": "none",
             **self.config,
         }
+        clock = self.clock
+        if clock is None and any(isinstance(e, Advance) for step in steps for e in step):
+            clock = FeedClock(steps, done)
+        _declare(STEPPED, [table.metadata for table in self.tables])
+        if self._kept is None:
+            with self._opened(feed, config, clock, ends=ends) as (session, _):
+                yield session, feed
+            return
+        if ends not in self._kept:
+            opened = self._opened(feed, config, clock, ends=ends)
+            self._kept[ends] = self._closing.enter_context(opened)
+        session, name = self._kept[ends]
+        Feed.known[name] = feed
+        session.config.clear()
+        session.config.update(config)
+        yield session, feed
+
+    @contextmanager
+    def _opened(
+        self, feed: Feed, config: Mapping[str, str], clock: Any, *, ends: bool
+    ) -> Iterator[tuple[flowsql.Session, str]]:
+        """A session that has the tables, and the name that their feed is found by."""
+        name = f"feed{next(_serial)}"
+        Feed.known[name] = feed
         try:
-            clock = self.clock
-            if clock is None and any(isinstance(e, Advance) for step in steps for e in step):
-                clock = FeedClock(steps, done)
             with flowsql.connect(config=config, clock=clock) as session:
-                _declare(STEPPED, [table.metadata for table in self.tables])
                 for table in self.tables:
                     session.execute(_create(table, name, ends=ends))
                 for statement in self.setup:
                     session.execute(statement)
-                yield session, feed
+                yield session, name
         finally:
             del Feed.known[name]
 
@@ -195,9 +228,9 @@ class Engine:
             schema = session.execute(query).schema
             session.execute(collected("look", schema).format(collection=name))
             job = session.execute(f"INSERT INTO look {query}")
-            _await(job, [collection], until, 30.0)
+            _await(job, [collection], until, 60.0)
             job.stop()
-            _over(job, 30.0)
+            _over(job, 60.0)
             return [
                 f"{operator['title']} / {table}: {stats['rows']}"
                 for operator in job.status()["operators"]
@@ -209,7 +242,7 @@ class Engine:
         with scratch() as folder, self.session(steps, folder) as (session, _):
             result = session.execute(statements)
             if hasattr(result, "wait"):
-                _over(result, 30.0)
+                _over(result, 60.0)
             else:
                 result.to_arrow()
 
@@ -249,6 +282,8 @@ class Engine:
                 for save, stop in [*restarts, (None, None if ends else len(steps))]:
                     with self.session(steps, folder, ends=ends, done=done) as (session, feed):
                         for name, create in sinks.items():
+                            if self._kept is not None:
+                                session.execute(f"DROP TABLE IF EXISTS `{name}`")
                             session.execute(create.format(collection=names[name]))
                         feed.gate = stop if save is None else save
                         session.execute("SET 'pipeline.name' = 'job'")

@@ -494,7 +494,7 @@ def test_a_list_goes_on_where_a_checkpoint_was(
             yield rows((2, 2))
             if self.readings == 1:
                 reached.set()
-                go_on.wait(10)
+                go_on.wait(60)
             yield rows((3, 3))
 
     steps = Steps()
@@ -537,7 +537,7 @@ def test_an_iterator_cannot_go_on(tmp_path: Path) -> None:
 
         def items() -> Iterator[pa.RecordBatch]:
             yield rows((1, 1))
-            held.wait(10)
+            held.wait(60)
 
         session.from_changes("t", SCHEMA, items())
         job = session.execute("INSERT INTO s SELECT SUM(v) FROM t")

@@ -29,7 +29,7 @@ class Steps:
         yield rows((1, 1), (2, 2))
         if self._first:
             self._first = False
-            self.go_on.wait(10)
+            self.go_on.wait(60)
         yield rows((1, 3))
 
 

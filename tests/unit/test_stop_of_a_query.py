@@ -36,6 +36,6 @@ def test_a_query_is_stopped_within_a_step(mode: str) -> None:
         reading.join(1.5)
         assert reading.is_alive()
         session.stop()
-        reading.join(10)
+        reading.join(60)
         assert not reading.is_alive()
         assert failed[0].message.startswith("the query was stopped before its end")

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -72,12 +72,21 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Engines:
+    """The tables and views that all runs of a job have, in each mode."""
+
+    stream: Engine
+    batch: Engine
+
+
+@dataclass(frozen=True, slots=True)
 class Triple:
     """A job of one or two queries, and its data."""
 
     outputs: tuple[Output, ...]
     events: tuple[Event, ...]
     late: bool
+    engines: Engines
 
     @property
     def query(self) -> Query:
@@ -89,19 +98,25 @@ class Difference(AssertionError):  # noqa: N818 (a finding, as FoldError is)
     """Two runs that had to agree did not."""
 
 
-def make_triple(seed: int) -> Triple:
-    """The job and the data of this seed."""
+def make_triple(seed: int, kept: ExitStack | None = None) -> Triple:
+    """The job and the data of this seed; its tables are declared once until `kept` is closed."""
     queries = make_job(seed)
     query = queries[0]
     late = query.windows and seed % 2 == 0
     chance = random.Random(seed + 1)
-    outputs = tuple(_output(chance, q) for q in queries)
+    engines = Engines(_engine(query, batch=False), _engine(query, batch=True))
+    if kept is not None:
+        kept.enter_context(engines.stream.kept())
+        kept.enter_context(engines.batch.kept())
+    outputs = tuple(_output(chance, q, engines.stream) for q in queries)
+    if not all(o.target.conflict for o in outputs):
+        engines.stream.config = {"table.exec.sink.require-on-conflict": "false"}
     events = make_events(seed, sorted(query.tables), late=late, odd=not query.ordering)
-    return Triple(outputs, tuple(events), late)
+    return Triple(outputs, tuple(events), late, engines)
 
 
-def _output(chance: random.Random, query: Query) -> Output:
-    schema, mode = _engine(query, batch=False).schema_and_mode(query.flink)
+def _output(chance: random.Random, query: Query, engine: Engine) -> Output:
+    schema, mode = engine.schema_and_mode(query.flink)
     return Output(query, schema, make_target(chance, schema, appends=mode == "append"))
 
 
@@ -134,7 +149,9 @@ def _engine(query: Query, *, batch: bool) -> Engine:
     return Engine(tables, setup, config)
 
 
-def _stream(outputs: Sequence[Output], events: Sequence[Event], run: Run) -> list[Sequence[Change]]:
+def _stream(
+    engine: Engine, outputs: Sequence[Output], events: Sequence[Event], run: Run
+) -> list[Sequence[Change]]:
     """What each output's sink is given."""
     steps = [list(events[a:b]) for a, b in pairwise([0, *run.ends])]
     sinks = {f"answer{i}": o.target.create(f"answer{i}", o.schema) for i, o in enumerate(outputs)}
@@ -142,9 +159,6 @@ def _stream(outputs: Sequence[Output], events: Sequence[Event], run: Run) -> lis
     job = inserts[0]
     if len(inserts) > 1:
         job = f"EXECUTE STATEMENT SET BEGIN {' '.join(f'{i};' for i in inserts)} END"
-    engine = _engine(outputs[0].query, batch=False)
-    if not all(o.target.conflict for o in outputs):
-        engine.config = {"table.exec.sink.require-on-conflict": "false"}
     if not run.small:
         given = engine.insert(job, sinks, steps, restarts=run.restarts)
     else:
@@ -189,7 +203,11 @@ def check(seed: int, *, cuts: int = 3) -> int:
     Raises:
         Difference: with the ways that differ, rows, and a script that shows it.
     """
-    triple = make_triple(seed)
+    with ExitStack() as kept:
+        return _check(make_triple(seed, kept), seed, cuts)
+
+
+def _check(triple: Triple, seed: int, cuts: int) -> int:
     chance = random.Random(~seed)
     whole = Run((len(triple.events),) if triple.events else (), small=seed % 3 == 1)
     runs = [whole] if cuts > 1 or seed % 3 == 0 else []
@@ -199,7 +217,7 @@ def check(seed: int, *, cuts: int = 3) -> int:
         runs.append(Run(tuple(ends), tuple(restarts_of(chance, len(ends))), small))
     run = whole
     try:
-        measures = [_measure(output, triple.events) for output in triple.outputs]
+        measures = [_measure(output, triple) for output in triple.outputs]
         for run in runs:
             _check_run(triple, run, measures)
         _check_bounded(triple, measures)
@@ -209,19 +227,19 @@ def check(seed: int, *, cuts: int = 3) -> int:
     return cuts
 
 
-def _measure(output: Output, events: Sequence[Event]) -> list[Counter[Any]]:
+def _measure(output: Output, triple: Triple) -> list[Counter[Any]]:
     """The query's table after each event, and behind the end of the input."""
     plain = replace(
         output, query=replace(output.query, flink=output.target.wrapped(output.query)),
         schema=output.rows, target=PLAIN,
     )  # fmt: skip
-    finest = Run(tuple(range(1, len(events) + 1)))
-    (changes,) = _stream([plain], events, finest)
-    return _tables_after(PLAIN, changes, len(events))
+    finest = Run(tuple(range(1, len(triple.events) + 1)))
+    (changes,) = _stream(triple.engines.stream, [plain], triple.events, finest)
+    return _tables_after(PLAIN, changes, len(triple.events))
 
 
 def _check_run(triple: Triple, run: Run, measures: Sequence[Sequence[Counter[Any]]]) -> None:
-    given = _stream(triple.outputs, triple.events, run)
+    given = _stream(triple.engines.stream, triple.outputs, triple.events, run)
     for output, changes, measure in zip(triple.outputs, given, measures, strict=True):
         target = output.target
         tables = _tables_after(target, changes, len(run.ends))
@@ -238,7 +256,7 @@ def _check_bounded(triple: Triple, measures: Sequence[Sequence[Counter[Any]]]) -
     """Batch mode and DuckDB."""
     for output, measure in zip(triple.outputs, measures, strict=True):
         if not triple.late:
-            _check_batch(output, triple.events, measure[-1])
+            _check_batch(triple.engines.batch, output, triple.events, measure[-1])
         _check_midway(output, triple.events, measure)
 
 
@@ -266,9 +284,10 @@ def check_batch(seed: int) -> bool:
     events = make_events(seed, sorted(query.tables), late=False, odd=not query.ordering)
     if query.arrival or query.duck is None:
         return False
-    schema = _engine(query, batch=True).schema(query.flink)
+    engine = _engine(query, batch=True)
+    schema = engine.schema(query.flink)
     try:
-        _check_batch(Output(query, schema, PLAIN), events, None)
+        _check_batch(engine, Output(query, schema, PLAIN), events, None)
     except Difference as error:
         raise Difference(f"seed {seed}: {error}\n\n{query.flink}") from None
     return True
@@ -300,7 +319,7 @@ def _differs(triple: Triple, run: Run) -> bool:
     except FoldError:
         return False  # no table can have had these changes
     try:
-        measures = [_measure(output, triple.events) for output in triple.outputs]
+        measures = [_measure(output, triple) for output in triple.outputs]
         _check_run(triple, run, measures)
         _check_bounded(triple, measures)
     except (Difference, FoldError):
@@ -310,7 +329,9 @@ def _differs(triple: Triple, run: Run) -> bool:
     return False
 
 
-def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any] | None) -> None:
+def _check_batch(
+    engine: Engine, output: Output, events: Sequence[Event], streamed: Counter[Any] | None
+) -> None:
     query, schema = output.query, output.schema
     finals = final_tables(events, sorted(query.tables))
     whole = [
@@ -323,7 +344,7 @@ def _check_batch(output: Output, events: Sequence[Event], streamed: Counter[Any]
             return
         batch = bare
     else:
-        answer = _engine(query, batch=True).select(query.flink, [whole] if whole else [])
+        answer = engine.select(query.flink, [whole] if whole else [])
         batch = fold((kind, unordered(row, schema)) for _, kind, row in answer.changes)
     if told:
         _agree("in batch mode", schema, bare, batch)

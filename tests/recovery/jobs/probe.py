@@ -68,7 +68,7 @@ class Probe:
         """The writer dies, maybe amid a transaction, which then did not happen."""
         if self._writer is not None:
             self._writer.kill()
-            self._writer.wait(20)
+            self._writer.wait(60)
             self._writer = None
 
     def sums(self) -> list[tuple[int, int]]:

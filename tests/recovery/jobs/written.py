@@ -36,4 +36,4 @@ class Written:
         """Whatever happened."""
         if self._writer is not None:
             self._writer.kill()
-            self._writer.wait(20)
+            self._writer.wait(60)

@@ -94,7 +94,7 @@ def test_rows_come_with_a_status_line(monkeypatch: pytest.MonkeyPatch) -> None:
         first, second = "|                    1 |", "|                    2 |"
         wait_for(screen, first, second, *STATUS)
         query.stream.finish(None)
-        thread.join(10)
+        thread.join(60)
     assert query.whole is True
     assert screen.screen() == [
         rule,
@@ -118,7 +118,7 @@ def test_rows_that_may_go_wait_for_the_end(monkeypatch: pytest.MonkeyPatch) -> N
         taken = flowsql.Changes(numbers(1).batch, pa.array([3], pa.int8()))
         query.stream.put(taken, 2)
         query.stream.finish(None)
-        thread.join(10)
+        thread.join(60)
     assert screen.screen() == ["+---+", "| n |", "+---+", "| 2 |", "+---+", "1 row in set"]
 
 
@@ -132,6 +132,6 @@ def test_a_part_is_no_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         wait_for(screen, "|                    7 |", *STATUS)
         query.interrupted = True
         query.stream.finish(None)
-        thread.join(10)
+        thread.join(60)
     assert query.whole is False
     assert screen.screen()[-1] == "1 row so far; interrupted, the result is incomplete"

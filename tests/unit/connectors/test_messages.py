@@ -25,7 +25,7 @@ def _told(tmp_path: Path, sql: str) -> str:
     def run(session: flowsql.Session) -> None:
         answer = session.execute(text)
         if isinstance(answer, Job):
-            answer.wait(30)
+            answer.wait(60)
         else:
             answer.fetchall()
 

@@ -69,7 +69,7 @@ def session(tmp_path: Path) -> Iterator[flowsql.Session]:
                 f"CREATE TABLE by_{key} ({COLUMNS}) PARTITIONED BY ({key}) WITH ('connector' = "
                 f"'filesystem', 'path' = '{tmp_path / key}', 'format' = 'json')"
             )
-            made.execute(f"INSERT INTO by_{key} SELECT * FROM e").wait(20)
+            made.execute(f"INSERT INTO by_{key} SELECT * FROM e").wait(60)
         yield made
 
 

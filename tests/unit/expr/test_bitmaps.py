@@ -153,7 +153,7 @@ def test_print_writes_the_integers(capfd: pytest.CaptureFixture[str]) -> None:
         session.execute(
             "INSERT INTO p SELECT b, ARRAY[b, NULL], ROW(MAP['k', b]) FROM "
             "(VALUES (BITMAP_BUILD(ARRAY[2, -1])), (CAST(NULL AS BITMAP))) AS t (b)"
-        ).wait(30)
+        ).wait(60)
     lines = capfd.readouterr().out.splitlines()
     assert lines == [
         "+I[{2,4294967295}, [{2,4294967295}, null], +I[{k={2,4294967295}}]]",

@@ -32,18 +32,18 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def test_answers(server: Path) -> None:
     """Only its owner can ask; the answer is what the command gave."""
     assert stat.S_IMODE(server.stat().st_mode) == 0o600
-    assert request(server, "status", timeout=5) == {"a": 1}
+    assert request(server, "status", timeout=60) == {"a": 1}
 
 
 def test_errors_come_back(server: Path) -> None:
     """Message and hint cross the socket."""
     with pytest.raises(StateError, match="cannot stop") as caught:
-        request(server, "stop", drain=True, timeout=5)
+        request(server, "stop", drain=True, timeout=60)
     assert caught.value.hint == "Wait."
     with pytest.raises(StateError, match='there is no command "fly"'):
-        request(server, "fly", timeout=5)
+        request(server, "fly", timeout=60)
     with pytest.raises(StateError, match="malformed"):
-        request(server, "status", other=1, timeout=5)
+        request(server, "status", other=1, timeout=60)
 
 
 def test_nobody_there(tmp_path: Path) -> None:

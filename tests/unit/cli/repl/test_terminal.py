@@ -83,24 +83,16 @@ class Terminal:
         return Path(f"/proc/{self.process.pid}/maps").read_text()
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where modules are compiled to, once for all."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture
-def terminal(tmp_path: Path, compiled: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
     """One in the test's folder."""
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     made = Terminal(
         tmp_path,
         {
-            **kept,
+            **os.environ,
             "TERM": "xterm",
             "PROMPT_TOOLKIT_NO_CPR": "1",
             "XDG_STATE_HOME": str(tmp_path / "state"),
-            "PYTHONPYCACHEPREFIX": str(compiled),
         },
     )
     yield made

@@ -82,7 +82,7 @@ class Query:
 
     def left(self) -> Outcome:
         """Wait until it is left."""
-        self._thread.join(20)
+        self._thread.join(60)
         assert self.outcome is not None
         return self.outcome
 
