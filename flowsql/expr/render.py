@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from flowsql.expr.nodes import Call, Case, Cast, Column, Expression, FieldAccess, Literal
 from flowsql.expr.python_functions import PREFIX, label_of
 from flowsql.expr.variant_binary import to_json
-from flowsql.types import BitmapType, DateType, RowType, VarCharType, VariantType
+from flowsql.types import BitmapType, RowType, VarCharType, VariantType, moment_text
 from flowsql.types.common import is_character
 
 __all__ = ["render"]
@@ -34,8 +32,8 @@ def render(node: Expression) -> str:
                 return "NULL"
             if is_character(data_type):
                 return "'" + str(value).replace("'", "''") + "'"
-            if isinstance(data_type, DateType) and isinstance(value, int):
-                return f"DATE '{np.datetime64(value, 'D')}'"
+            if isinstance(value, int) and (moment := moment_text(data_type, value)) is not None:
+                return moment
             if isinstance(data_type, VariantType) and isinstance(value, bytes):
                 text = to_json(value).replace("'", "''")
                 return f"PARSE_JSON('{text}')"

@@ -36,6 +36,7 @@ from flowsql.types.datatypes import (
     YearMonthIntervalType,
     quote_identifier,
 )
+from flowsql.types.moments import moment_text
 
 __all__ = [
     "MAX_LENGTH",
@@ -70,6 +71,7 @@ __all__ = [
     "YearMonthIntervalType",
     "arrow_schema",
     "arrow_type",
+    "moment_text",
     "quote_identifier",
     "row_type_of",
     "type_of",

@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from flowsql.types.datatypes import DataType
+from flowsql.types.moments import moment_text
 from flowsql.types.parser import parse_type
 
 __all__ = [
@@ -256,7 +257,7 @@ def _value(value: Any, kind: DataType) -> Any:
 
 
 def predicate_text(predicate: Predicate) -> str:
-    """For people: `(dt = 'x') OR (n > 3)`; times stand as they are stored."""
+    """For people: `(dt = 'x') OR (n > 3)`."""
     match predicate:
         case And(parts=parts):
             return " AND ".join(f"({predicate_text(p)})" for p in parts)
@@ -264,10 +265,10 @@ def predicate_text(predicate: Predicate) -> str:
             return " OR ".join(f"({predicate_text(p)})" for p in parts)
         case IsNull(column=column, negated=negated):
             return f"{column} IS {'NOT ' * negated}NULL"
-        case OneOf(column=column, values=values):
-            return f"{column} IN ({', '.join(map(_shown, values))})"
-        case Comparison(column=column, operator=name, value=value):
-            return f"{column} {name} {_shown(value)}"
+        case OneOf(column=column, type=kind, values=values):
+            return f"{column} IN ({', '.join(_shown(v, kind) for v in values)})"
+        case Comparison(column=column, type=kind, operator=name, value=value):
+            return f"{column} {name} {_shown(value, kind)}"
 
 
 def filter_texts(filters: Iterable[ScanFilter]) -> list[str]:
@@ -281,8 +282,11 @@ def filter_texts(filters: Iterable[ScanFilter]) -> list[str]:
     return shown
 
 
-def _shown(value: Constant) -> str:
+def _shown(value: Constant, kind: DataType) -> str:
     if isinstance(value, str):
         quoted = value.replace("'", "''")
         return f"'{quoted}'"
+    moment = moment_text(kind, value) if isinstance(value, int) else None
+    if moment is not None:
+        return moment
     return str(value).upper() if isinstance(value, bool) else str(value)

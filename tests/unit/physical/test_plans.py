@@ -58,7 +58,7 @@ def test_the_job_of_two_inserts_reads_each_table_once(planner: Planner) -> None:
 Sink(log, takes=append)
 └─ Project(c, x)
    └─ Join(inner, a = id, left: no unique key, stores [c]; right: join key is unique [id], stores [x])
-      ├─ #1 Scan(t, columns=[a, b, c, ts], watermark=ts - 4000 on-event)
+      ├─ #1 Scan(t, columns=[a, b, c, ts], watermark=ts - INTERVAL '4' SECOND on-event)
       └─ Scan(k, columns=[id, x])
 Sink(files, takes=append)
 └─ Project(COUNT(*), b)
