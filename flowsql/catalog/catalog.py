@@ -104,9 +104,14 @@ class Catalog:
 
         Raises:
             SqlError: there is none; the hint has the nearest name.
+            FlowSQLError: its catalog cannot be asked.
         """
         path = self._path(parts, span, within or (self.current_catalog, self.current_database))
-        found = self.get(path)
+        try:
+            found = self.get(path)
+        except FlowSQLError as error:
+            error.span = error.span or span
+            raise
         if found is None:
             raise self._unknown(what, path, parts, span)
         return found

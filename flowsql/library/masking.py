@@ -10,7 +10,15 @@ from functools import lru_cache
 from flowsql.connector.plugins import catalog_kind_names, find_catalog_kind, find_connector
 from flowsql.errors import ConfigError, FlowSQLError
 
-__all__ = ["attach_text", "in_program", "program_words", "short_names", "short_text", "starred"]
+__all__ = [
+    "attach_text",
+    "in_program",
+    "program_words",
+    "short_names",
+    "short_text",
+    "starred",
+    "without_marks",
+]
 
 # Parts of keys whose value is taken for a secret, whoever declares the key.
 _TELLING = ("password", "passwd", "secret", "token", "credential", "api-key", "apikey", "jaas")
@@ -19,6 +27,9 @@ _CONNECTOR = re.compile(r"'connector'\s*=\s*'([^']*)'")
 _CATALOG = re.compile(r"'type'\s*=\s*'([^']*)'")
 # In front of a name: within a path, such as that of a marker, all of it counts.
 _NO_PATH = r"(?<![\w.@/-])"
+# Behind "#" stands a digest of the options of a hint, or what an INSERT does.
+_MARKS = r"(?:#[0-9a-f]{8})?(?:#overwrite)?"
+_MARKED = re.compile(r'"([\w.$]+)(?:#[0-9a-f]{8}(?:#overwrite)?|#overwrite)"')
 _MIN_LENGTH = 4  # a shorter value may be part of any word of a message
 
 
@@ -46,16 +57,21 @@ def attach_text(error: FlowSQLError, sql: str) -> FlowSQLError:
 def short_names(error: FlowSQLError, database: tuple[str, str]) -> FlowSQLError:
     """The error with the tables of that catalog and database called by their bare names."""
     prefix = re.escape(".".join(database))
-    # Behind "#" stands a digest of the options of a hint, or what an INSERT does.
-    pattern = re.compile(rf"{_NO_PATH}{prefix}\.(\w+)(?:#[0-9a-f]{{8}})?(?:#overwrite)?")
+    pattern = re.compile(rf"{_NO_PATH}{prefix}\.([\w$]+){_MARKS}")
     for part in (error, *error.more):
-        _reword(part, lambda text: pattern.sub(r"\1", text))
+        _reword(part, lambda text: _MARKED.sub(r'"\1"', pattern.sub(r"\1", text)))
     return error
 
 
 def short_text(text: str, database: tuple[str, str]) -> str:
     """A plan or log line in which the tables of that catalog and database have bare names."""
-    return re.sub(rf"{_NO_PATH}{re.escape('.'.join(database))}\.(?=\w)", "", text)
+    short = re.sub(rf"{_NO_PATH}{re.escape('.'.join(database))}\.(?=\w)", "", text)
+    return _MARKED.sub(r'"\1"', short)
+
+
+def without_marks(name: str) -> str:
+    """A table's full name without what tells it from the same table with other hints."""
+    return re.sub(rf"{_MARKS}$", "", name)
 
 
 def in_program(text: str) -> str:

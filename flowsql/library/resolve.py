@@ -9,6 +9,7 @@ from flowsql.catalog import ColumnKind
 from flowsql.connector import Connector, Guarantee
 from flowsql.errors import FlowSQLError, Span
 from flowsql.library.embedded import EmbeddedConnector
+from flowsql.library.masking import without_marks
 from flowsql.logical import BoundTable, Insert, LogicalPlan, Scan, Tables, connector_table
 from flowsql.physical import PlannedJob, tables_of
 from flowsql.physical import specs as p
@@ -79,4 +80,4 @@ def exactly_once(plan: JobPlan) -> tuple[str, ...]:
             found = plan.sink_table(node.spec.table)
             if found.connector.sink(found.table).guarantee is Guarantee.EXACTLY_ONCE:
                 names.append(node.spec.table)
-    return tuple(names)
+    return tuple(dict.fromkeys(map(without_marks, names)))

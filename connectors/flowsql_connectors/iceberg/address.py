@@ -14,10 +14,12 @@ from flowsql.connector import ConnectorTable, OptionValues
 from flowsql.errors import ConfigError
 
 __all__ = [
+    "METADATA_TABLES",
     "CatalogAddress",
     "Identifier",
     "catalog_address",
     "check_catalog_options",
+    "metadata_name",
     "namespace_of",
     "table_identifier",
 ]
@@ -37,6 +39,22 @@ _PASSED_ON: Final = (
 _REST_KEYS: Final = ("credential", "token", "oauth2-server-uri", "scope", "audience", "resource")
 _NEEDS_URI: Final = {"rest": "http://host:8181", "hive": "thrift://host:9083"}
 Identifier = tuple[str, ...]
+# What can be asked about a table `t`, as table `t$files`.
+METADATA_TABLES: Final = (
+    "all_data_files",
+    "all_delete_files",
+    "all_files",
+    "all_manifests",
+    "data_files",
+    "delete_files",
+    "files",
+    "history",
+    "manifests",
+    "metadata_log_entries",
+    "partitions",
+    "refs",
+    "snapshots",
+)
 
 
 @dataclass(frozen=True)
@@ -173,6 +191,13 @@ def table_identifier(table: ConnectorTable) -> Identifier:
     """The name of the table in its catalog: levels of the namespace, then the table's."""
     name = table.options["catalog-table"] or table.declared_name
     return (*namespace_of(table.options["catalog-database"]), name)
+
+
+def metadata_name(name: str) -> tuple[str, str | None]:
+    """The table that is meant, and what is asked about it: `t`, `files` of `t$files`; else None."""
+    base, dollar, kind = name.rpartition("$")
+    asked = kind.lower()
+    return (base, asked) if dollar and base and asked in METADATA_TABLES else (name, None)
 
 
 def _sql_uri(options: OptionValues) -> tuple[str, Path | None]:

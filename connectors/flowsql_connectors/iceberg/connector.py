@@ -22,7 +22,11 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConfigError
 from flowsql.types import BinaryType, CharType, DecimalType, VarBinaryType, VarCharType
-from flowsql_connectors.iceberg.address import check_catalog_options
+from flowsql_connectors.iceberg.address import (
+    check_catalog_options,
+    metadata_name,
+    table_identifier,
+)
 from flowsql_connectors.iceberg.options import OPTIONS, upserts
 from flowsql_connectors.iceberg.scan.options import check_scan
 from flowsql_connectors.iceberg.schema import check_types
@@ -47,8 +51,13 @@ class IcebergConnector(Connector):
     def check(self, table: ConnectorTable, role: Role) -> None:
         super().check(table, role)
         check_catalog_options(table.options)
+        kind = _metadata_kind(table)
         if role is Role.SCAN:
-            check_scan(table.options)
+            check_scan(table.options, kind)
+        elif kind is not None:
+            raise ConfigError(
+                f'table "{table.declared_name}" tells about another table and cannot be written'
+            )
         if role is Role.SINK:
             _check_sink(table)
 
@@ -68,6 +77,8 @@ class IcebergConnector(Connector):
 
     def partitions(self, table: ConnectorTable) -> Sequence[str] | None:
         """Those that have files in the snapshot that is read."""
+        if _metadata_kind(table) is not None:
+            return None
         with needing_client():
             from flowsql_connectors.iceberg.partitions import partition_names  # noqa: PLC0415
         return partition_names(table)
@@ -78,7 +89,10 @@ class IcebergConnector(Connector):
         (table,) = tables
         with needing_client():
             from flowsql_connectors.iceberg.scan.batch import SnapshotSource  # noqa: PLC0415
+            from flowsql_connectors.iceberg.scan.metadata import MetadataSource  # noqa: PLC0415
             from flowsql_connectors.iceberg.scan.stream import StreamSource  # noqa: PLC0415
+        if _metadata_kind(table) is not None:
+            return MetadataSource(table, position)
         if not table.options["streaming"]:
             return SnapshotSource(table, position)
         inserts_only = self.scan_mode(table) is ChangelogMode.APPEND
@@ -120,6 +134,11 @@ class IcebergConnector(Connector):
             from flowsql_connectors.iceberg.write.sink import IcebergSink  # noqa: PLC0415
 
         return IcebergSink(table)
+
+
+def _metadata_kind(table: ConnectorTable) -> str | None:
+    """What is asked about another table, if the table is one of these."""
+    return metadata_name(table_identifier(table)[-1])[1]
 
 
 def _check_sink(table: ConnectorTable) -> None:

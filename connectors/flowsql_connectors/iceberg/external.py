@@ -17,13 +17,15 @@ from flowsql.connector import (
     OptionValues,
     parse_options,
 )
-from flowsql.errors import ConnectorError, FlowSQLError
+from flowsql.errors import ConnectorError, FlowSQLError, nearest
 from flowsql.types import Field, RowType
 from flowsql_connectors.iceberg.address import (
+    METADATA_TABLES,
     CatalogAddress,
     Identifier,
     catalog_address,
     check_catalog_options,
+    metadata_name,
     namespace_of,
 )
 from flowsql_connectors.iceberg.catalogs import open_catalog
@@ -176,13 +178,35 @@ class _Catalog(ExternalCatalog):
         catalog = self._there()
         if catalog is None:
             return None
-        identifier = (*namespace_of(database), name)
+        base, kind = metadata_name(name)
+        identifier = (*namespace_of(database), base)
         with telling(self._address, catalog, identifier):
             try:
                 table = catalog.load_table(identifier)
             except (NoSuchTableError, NoSuchNamespaceError):
+                self._check_asked(catalog, identifier)
                 return None
+            if kind is not None:
+                from flowsql_connectors.iceberg.scan.metadata import (  # noqa: PLC0415 - the client
+                    described_metadata,
+                )
+
+                return described_metadata(table, kind)
         return _described(table)
+
+    def _check_asked(self, catalog: Catalog, identifier: Identifier) -> None:
+        """Refuse `t$snaps` where there is a table `t`."""
+        *space, name = identifier
+        base, dollar, asked = name.rpartition("$")
+        if dollar and base and catalog.table_exists((*space, base)):
+            near = nearest(asked, METADATA_TABLES)
+            known = ", ".join(METADATA_TABLES)
+            raise ConnectorError(
+                f'table "{base}" has no "{name}"',
+                hint=f'Did you mean "{base}${near}"?'
+                if near
+                else f"Behind the $ stands one of {known}.",
+            )
 
     def table_options(self, database: str, name: str) -> Mapping[str, str]:
         return {
@@ -229,6 +253,12 @@ class _Catalog(ExternalCatalog):
     ) -> Iterable[tuple[str | None, FlowSQLError]]:
         return refusals(old, new, renamed)
 
+    @staticmethod
+    def _check_changeable(name: str) -> None:
+        base, kind = metadata_name(name)
+        if kind is not None:
+            raise ConnectorError(f'table "{name}" tells about table "{base}" and cannot be changed')
+
     def alter_table(
         self,
         database: str,
@@ -237,6 +267,7 @@ class _Catalog(ExternalCatalog):
         new: ExternalTable,
         renamed: Mapping[str, str],
     ) -> None:
+        self._check_changeable(name)
         catalog = open_catalog(self._address)
         identifier = (*namespace_of(database), name)
         with telling(self._address, catalog, identifier):
@@ -254,6 +285,7 @@ class _Catalog(ExternalCatalog):
                     transaction.set_properties(changed)
 
     def rename_table(self, database: str, name: str, new: str) -> None:
+        self._check_changeable(name)
         catalog = open_catalog(self._address)
         space = namespace_of(database)
         with telling(self._address, catalog, (*space, name)):
@@ -262,6 +294,7 @@ class _Catalog(ExternalCatalog):
     def drop_table(self, database: str, name: str) -> None:
         from flowsql_connectors.iceberg.clients import purge  # noqa: PLC0415 - the client
 
+        self._check_changeable(name)
         catalog = open_catalog(self._address)
         identifier = (*namespace_of(database), name)
         with telling(self._address, catalog, identifier):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowsql.connector import ConnectorTable, Finding, Role, Severity
-from flowsql_connectors.iceberg.address import catalog_address, table_identifier
+from flowsql_connectors.iceberg.address import catalog_address, metadata_name, table_identifier
 from flowsql_connectors.iceberg.catalogs import load_table, open_catalog
 from flowsql_connectors.iceberg.scan.batch import OpenedTable
+from flowsql_connectors.iceberg.scan.metadata import check_metadata_table
 from flowsql_connectors.iceberg.scan.plan import branch_head, chosen_snapshot
 from flowsql_connectors.iceberg.telling import telling
 from flowsql_connectors.iceberg.write.target import check_written
@@ -24,6 +25,9 @@ def check_table(table: ConnectorTable, role: Role) -> Sequence[Finding]:
     """
     if role is Role.SINK:
         return _written(table)
+    if metadata_name(table_identifier(table)[-1])[1] is not None:
+        check_metadata_table(table)
+        return ()
     opened = OpenedTable(table)
     if table.options["streaming"]:
         branch_head(opened.table, table)

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["missing", "needing_client", "telling"]
 
 _MOST_LISTED: Final = 10
+_MIN_LENGTH: Final = 4
 
 
 @contextlib.contextmanager
@@ -44,10 +46,17 @@ def telling(
     except Exception as error:  # noqa: BLE001 - whatever the client raises is told
         told = _told(error, address, catalog, identifier)
         for secret in address.secrets:
-            told.message = told.message.replace(secret, "******")
-            told.detail = told.detail and told.detail.replace(secret, "******")
+            told.message = _without(told.message, secret)
+            told.detail = told.detail and _without(told.detail, secret)
         # The client's own text may hold a secret.
         raise told from None
+
+
+def _without(text: str, secret: str) -> str:
+    """The text without the secret; a short one may be part of any word and is hidden by itself only."""
+    short = len(secret) < _MIN_LENGTH
+    part = rf"(?<!\w){re.escape(secret)}(?!\w)" if short else re.escape(secret)
+    return re.sub(part, "******", text) if secret else text
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Final
 from flowsql.connector import OptionValues
 from flowsql.errors import ConfigError
 
-__all__ = ["check_scan"]
+__all__ = ["OF_A_SNAPSHOT", "check_scan"]
 
 _FROM_ID: Final = "incremental_from_snapshot_id"
 _FROM_TIME: Final = "incremental_from_snapshot_timestamp"
@@ -17,8 +17,16 @@ _AFTER: Final = ("start-snapshot-id", "start-tag")
 _UNTIL: Final = ("end-snapshot-id", "end-tag")
 
 
-def check_scan(options: OptionValues) -> None:
+# Of these tables about a table, those that tell of one snapshot.
+OF_A_SNAPSHOT: Final = ("files", "data_files", "delete_files", "partitions")
+
+
+def check_scan(options: OptionValues, metadata: str | None = None) -> None:
     """Refuse options that contradict each other.
+
+    Args:
+        options: of the table.
+        metadata: what it tells about another table, where it is one of these.
 
     Raises:
         ConfigError: names the option, and what can be said instead.
@@ -26,10 +34,27 @@ def check_scan(options: OptionValues) -> None:
     one = _only_one(options, _OF_ONE_SNAPSHOT)
     if one is not None and options.is_set("branch"):
         raise _exclude(one, "branch")
+    if metadata is not None:
+        _check_metadata(options, metadata)
     if options["streaming"]:
         _check_streaming(options, one)
     else:
         _check_batch(options, one)
+
+
+def _check_metadata(options: OptionValues, kind: str) -> None:
+    told: tuple[str, ...] = ("streaming", *_AFTER, *_UNTIL)
+    if kind not in OF_A_SNAPSHOT:
+        told = (*told, *_OF_ONE_SNAPSHOT, "branch")
+    for key in told:
+        if options.is_set(key) and options[key]:
+            raise ConfigError(
+                f'option "{key}" means nothing for a table of {kind}',
+                hint="Leave it out."
+                if kind in OF_A_SNAPSHOT
+                else f"Leave it out; {', '.join(OF_A_SNAPSHOT)} are told of one snapshot.",
+                option=key,
+            )
 
 
 def _check_batch(options: OptionValues, one: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -112,10 +113,10 @@ def named_snapshot(
     refs = {n: r for n, r in table.metadata.refs.items() if r.snapshot_ref_type.value == kind}
     if name not in refs:
         near = nearest(name, refs)
-        known = ", ".join(sorted(refs)) or "none"
+        known = f"It has: {', '.join(sorted(refs))}." if refs else f"It has no {kind}."
         raise ConnectorError(
             f'table "{declared.name}" has no {kind} "{name}"',
-            hint=f'Did you mean "{near}"?' if near else f"It has: {known}.",
+            hint=f'Did you mean "{near}"?' if near else known,
             option=option or kind,
         )
     return refs[name].snapshot_id
@@ -144,10 +145,15 @@ def _known(table: Table) -> str:
     if not kept:
         return "The table has no snapshot."
     first, last = kept[0], kept[-1]
-    return (
-        f"It has {len(kept)}: from {first.snapshot_id} (at {first.timestamp_ms}) "
-        f"to {last.snapshot_id} (at {last.timestamp_ms})."
-    )
+    if first is last:
+        return f"It has {_shown(first)}."
+    return f"It has {len(kept)}, from {_shown(first)} to {_shown(last)}."
+
+
+def _shown(snapshot: Snapshot) -> str:
+    """With its time as `as-of-timestamp` takes it, and for people."""
+    moment = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
+    return f"{snapshot.snapshot_id} (at {snapshot.timestamp_ms}, {moment:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,8 +235,8 @@ def test_a_hint_is_no_part_of_a_name(lake: Lake, name: str) -> None:
 @pytest.mark.parametrize(
     ("hint", "message", "cure"),
     [
-        ("'snapshot-id' = '5'", "has no snapshot 5", "It has 1: from "),
-        ("'as-of-timestamp' = '5'", "knows no snapshot of that time", "It has 1: from "),
+        ("'snapshot-id' = '5'", "has no snapshot 5", "It has "),
+        ("'as-of-timestamp' = '5'", "knows no snapshot of that time", "It has "),
         ("'tag' = 'v2'", 'has no tag "v2"', "It has: v1."),
         ("'branch' = 'v1'", 'has no branch "v1"', "main"),
         ("'tag' = 'v1', 'snapshot-id' = '5'", "exclude each other", "give one"),
