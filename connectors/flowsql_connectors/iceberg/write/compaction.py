@@ -13,7 +13,7 @@ together), so that a row is written again a few times only, however long the job
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,23 +56,25 @@ class Compaction:
     files: list[DataFile]
     sources: dict[str, Ints]
 
-    def fits(self, live: LiveFiles, io: Any, *, exact: bool) -> bool:
+    def fits(self, live: LiveFiles, io: Any, waiting: Mapping[str, Ints] | None = None) -> bool:
         """Whether the files stand for the sources as these are by now.
+
+        A row that waits to be deleted and that others deleted meanwhile may stand elsewhere now:
+        the sources have to be read again.
 
         Args:
             live: the files of the table.
             io: reads their deletes.
-            exact: whether all that was to be deleted is; else some may still be on its way.
+            waiting: file → positions in it whose deletion is prepared and not yet in the table.
         """
         if not self.sources.keys() <= live.data.keys():
             return False
         deleted = live.deleted(self.sources, io)
         nothing = np.zeros(0, np.int64)
+        coming = waiting or {}
         for path, positions in self.sources.items():
-            there = deleted.get(path, nothing)
-            if exact and len(there) != len(positions):
-                return False
-            if not np.isin(there, positions, assume_unique=True).all():
+            gone = np.concatenate([deleted.get(path, nothing), coming.get(path, nothing)])
+            if len(gone) != len(positions) or not np.array_equal(np.sort(gone), positions):
                 return False
         return True
 
@@ -195,6 +197,9 @@ class Compactor:
     ) -> Compaction | None:
         """Write the rows of some files into one; None where a file cannot be read this way.
 
+        Nor can one that is gone: others may have replaced it since the table was looked at, and
+        removed what no snapshot names any more.
+
         Args:
             chosen: files of one partition.
             live: the files of the table.
@@ -203,7 +208,6 @@ class Compactor:
         """
         target = self._target
         io = target.table.io
-        deleted = live.deleted([f.file.file_path for f in chosen], io)
         partition = chosen[0].file.partition
         location = target.location(self._partitions.path(partition), target.names.new(".parquet"))
         out: ParquetFile | None = None
@@ -211,6 +215,7 @@ class Compactor:
         waiting: list[pa.RecordBatch] = []
         rows = size = 0
         try:
+            deleted = live.deleted([f.file.file_path for f in chosen], io)
             for found in chosen:
                 path = found.file.file_path
                 gone = [np.zeros(0, np.int64)]
@@ -240,6 +245,10 @@ class Compactor:
                 sources[path] = np.concatenate(gone)
         except _UnfitError as error:
             self._unfit.add(error.path)
+            if out is not None:
+                out.discard()
+            return None
+        except FileNotFoundError:
             if out is not None:
                 out.discard()
             return None

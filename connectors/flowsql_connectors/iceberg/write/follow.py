@@ -182,7 +182,9 @@ class Follower:
         for location in new:
             number = index.file(location)
             for positions, keys in self._rows(location, deleted.pop(location, None)):
-                claimed = claims.take(keys, location, positions)
+                claimed, twice = claims.take(keys, location, positions)
+                if twice is not None:
+                    self._refuse(location, twice)
                 rest = np.flatnonzero(~claimed)
                 self._place((location, number), positions[rest], keys.take(rest), waiting)
                 # As behind a step: the index grows in slices.
@@ -225,6 +227,8 @@ class Follower:
         inside = (slots >= 0) & (slots < len(waiting))
         lost[inside] = waiting[slots[inside]]
         if lost.any():
+            # Of several rows with one key only the first can be the one that was lost.
+            lost[np.flatnonzero(lost)[_repeated(slots[lost])]] = False
             index.move(slots[lost], number, positions[lost])
             waiting[slots[lost]] = False
         others = ~lost
@@ -268,9 +272,10 @@ class _Claims:
                 chosen = deleted.filter(pa.array(mask)).combine_chunks()
                 parts.append([_whole(chosen.column(i)) for i in range(2, chosen.num_columns)])
         self._keys: Keys | None = None
+        self._columns: list[pa.Array] = []
         if parts:
-            columns = [pa.concat_arrays([p[i] for p in parts]) for i in range(len(parts[0]))]
-            self._keys = index.keys_of(columns)
+            self._columns = [pa.concat_arrays([p[i] for p in parts]) for i in range(len(parts[0]))]
+            self._keys = index.keys_of(self._columns)
         count = 0 if self._keys is None else len(self._keys)
         self._paths: list[str] = []
         self._files = np.full(count, -1, np.int64)
@@ -282,18 +287,29 @@ class _Claims:
         gone = np.array([p in self._gone for p in column.dictionary.to_pylist()], np.bool_)
         return gone[column.indices.to_numpy()]
 
-    def take(self, keys: Keys, location: str, positions: Ints) -> Bools:
-        """Which rows of a new file are to be deleted; notes where they are."""
+    def take(
+        self, keys: Keys, location: str, positions: Ints
+    ) -> tuple[Bools, list[pa.Array] | None]:
+        """Which rows of a new file are to be deleted; notes where they are.
+
+        Returns:
+            bool[n], and the first keys that more than one row has; None where none has.
+        """
         found = np.zeros(len(keys), np.bool_)
         if self._keys is None:
-            return found
+            return found, None
         claims = self._table(keys)
         found = claims >= 0
         if found.any():
+            claimed = claims[found]
+            twice = (self._files[claimed] >= 0) | _repeated(claimed)
+            if twice.any():
+                shown = pa.array(claimed[twice][:_SHOWN])
+                return found, [column.take(shown) for column in self._columns]
             self._paths.append(location)
-            self._files[claims[found]] = len(self._paths) - 1
-            self._positions[claims[found]] = positions[found]
-        return found
+            self._files[claimed] = len(self._paths) - 1
+            self._positions[claimed] = positions[found]
+        return found, None
 
     def moved(self) -> list[pa.Table | None] | None:
         """The pending rows with their places by now; None where none was in a file that is gone."""
@@ -314,6 +330,13 @@ class _Claims:
             moved = delete_table(self._paths, files[there], positions[there], columns)
             made.append(pa.concat_tables([deleted.filter(pa.array(~lost)), moved]))
         return made
+
+
+def _repeated(numbers: Ints) -> Bools:
+    """Which of some numbers were there before."""
+    repeated = np.ones(len(numbers), np.bool_)
+    repeated[np.unique(numbers, return_index=True)[1]] = False
+    return repeated
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
 __all__ = ["KeyedWriter"]
+
+Ints = npt.NDArray[np.int64]
 
 # So many delete files of one data file become one.
 _MERGED: Final = 10
@@ -115,7 +118,7 @@ class KeyedWriter(IcebergWriter):
         if wanted is None or wanted.is_done(live):
             return None
         with self.target.telling():
-            if wanted.fits(live, self.target.table.io, exact=True):
+            if wanted.fits(live, self.target.table.io):
                 return wanted.delta(live)
         self._look(give_up={name_of(token)})
         return None
@@ -201,15 +204,22 @@ class KeyedWriter(IcebergWriter):
                 older = [] if known is None else known.deletes
                 older = [d for d in older if d.file_path not in self._merging]
                 if merge and len(older) + 1 >= _MERGED:
-                    before = [
-                        read_positions(target.table.io, d).column("pos").to_numpy() for d in older
-                    ]
-                    positions = np.unique(np.concatenate([positions, *before]))
-                    removed += [d.file_path for d in older]
+                    before = self._positions_of(older)
+                    if before is not None:
+                        positions = np.unique(np.concatenate([positions, *before]))
+                        removed += [d.file_path for d in older]
                 location = target.location("", target.names.new("-deletes.parquet"))
                 io = target.table.io
                 files.append(write_deletes(io, location, file, positions, self.settings))
         return Content(files, removed, made.deleted, made.compaction)
+
+    def _positions_of(self, deletes: Sequence[DataFile]) -> list[Ints] | None:
+        """What delete files hold; None where others replaced them and removed one meanwhile."""
+        io = self.target.table.io
+        try:
+            return [read_positions(io, d).column("pos").to_numpy() for d in deletes]
+        except FileNotFoundError:
+            return None
 
     # -- compaction -------------------------------------------------------------------------------
 
@@ -221,11 +231,9 @@ class KeyedWriter(IcebergWriter):
         chosen = compactor.choose(follower.live, idle=idle)
         if not chosen:
             return None
-        slots: list[npt.NDArray[np.int64]] = []
+        slots: list[Ints] = []
 
-        def alive(
-            path: str, positions: npt.NDArray[np.int64], batch: pa.RecordBatch
-        ) -> npt.NDArray[np.bool_]:
+        def alive(path: str, positions: Ints, batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
             found, here = follower.rows_at(path, positions, batch)
             slots.append(found)
             return here
@@ -253,11 +261,21 @@ class KeyedWriter(IcebergWriter):
             if wanted is None or wanted.is_done(live):
                 continue
             with self.target.telling():
-                if name not in tokens and wanted.fits(live, io, exact=False):
+                if name not in tokens and wanted.fits(live, io, self._waiting(wanted.sources)):
                     continue
             again |= wanted.sources.keys()
             made.compaction = None
         return again
+
+    def _waiting(self, locations: Collection[str]) -> dict[str, Ints]:
+        """What is prepared to be deleted in some files and is not in the table yet."""
+        found: dict[str, list[Ints]] = defaultdict(list)
+        for made in self._prepared.values():
+            if made.deleted is not None:
+                for path, positions in by_file(made.deleted).items():
+                    if path in locations:
+                        found[path].append(positions)
+        return {path: np.concatenate(parts) for path, parts in found.items()}
 
 
 def _written(made: Content) -> list[DataFile]:

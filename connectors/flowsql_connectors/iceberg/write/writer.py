@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flowsql.changelog import Changes
@@ -24,7 +24,7 @@ from flowsql_connectors.iceberg.write.target import Target
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
-__all__ = ["AppendWriter", "IcebergWriter", "check_table", "name_of"]
+__all__ = ["AppendWriter", "IcebergWriter", "check_columns", "check_table", "name_of"]
 
 _MOST_TRIES: Final = 50
 
@@ -53,6 +53,9 @@ class IcebergWriter(Writer):
             level=None if level is None else int(level),
         )
         self.form = FileForm(target.declared.schema, target.table.schema())
+        self._columns = {
+            name: target.table.schema().find_field(name).field_id for name in self.form.names
+        }
         self.compactor = Compactor(
             target, self.settings, CompactionSettings.of(options, keyed=self.keyed)
         )
@@ -99,7 +102,9 @@ class IcebergWriter(Writer):
         stem = self.target.names.new(f"-{checkpoint}")
         attempt = self.target.attempt
         marker = Marker(attempt.job, attempt.run, self.target.sink, checkpoint)
+        check_columns(self._columns, self.target)
         token = content.save(made, self.target.metadata, self.context, stem, marker)
+        token["columns"] = self._columns
         self.taken(made, token)
         return token
 
@@ -124,6 +129,7 @@ class IcebergWriter(Writer):
         target = self.target
         target.refresh()
         check_table(content.checked(token), target)
+        check_columns(token.get("columns", {}), target)
         marker = content.marker_of(token)
 
         def check(metadata: TableMetadata) -> None:
@@ -224,7 +230,7 @@ class AppendWriter(IcebergWriter):
             return None
         live, io = self._live, self.target.table.io
         with self.target.telling():
-            if wanted.is_done(live) or not wanted.fits(live, io, exact=True):
+            if wanted.is_done(live) or not wanted.fits(live, io):
                 return None
         return wanted.delta(live)
 
@@ -267,5 +273,36 @@ def check_table(token: JSON, target: Target) -> None:
             f'table "{target.declared.name}" is another one than the job wrote: it was dropped and '
             "made again",
             hint="Register the former table in its catalog again. To begin anew, run with --fresh.",
+            final=True,
+        )
+
+
+def check_columns(written: Mapping[str, int], target: Target) -> None:
+    """Raise ConnectorError where rows would not come to the columns that the job names.
+
+    Files hold columns by their ids, whatever others call these by now.
+
+    Args:
+        written: column → its id when the rows were written.
+        target: the table as it is known now.
+    """
+    schema = target.table.schema()
+    there = {field.name: field.field_id for field in schema.fields}
+    for name, number in written.items():
+        if there.get(name) == number:
+            continue
+        now = schema.find_column_name(number)
+        done = "dropped" if now is None else f'renamed to "{now}"'
+        cure = (
+            "Make the table's former schema the current one again"
+            if now is None
+            else "Rename it back"
+        )
+        raise ConnectorError(
+            f'column "{name}" of table "{target.declared.name}" was {done} while the job wrote it',
+            detail="The column that has its name now would be NULL in rows that are written."
+            if name in there
+            else None,
+            hint=f"{cure}. To begin anew, empty the table and run with --fresh.",
             final=True,
         )

@@ -356,3 +356,58 @@ def test_whatever_happens(
     table.restart()
     table.check()
     table.writer.close()
+
+
+def move(table: Table, key: int, name: str) -> None:
+    """Another program deletes a row where it is, and adds it again, in one snapshot."""
+    file, at = file_of(table, key)
+    before = {task.file.file_path for task in table.scan().plan_files()}
+    row = {"id": pa.array([key], pa.int64()), "name": [name]}
+    table.append(pa.table(row, schema=table.schema().as_arrow()), branch="aside")
+    aside = table.refresh().scan(snapshot_id=table.snapshot_by_name("aside").snapshot_id)
+    added = [task.file for task in aside.plan_files() if task.file.file_path not in before]
+    table.manage_snapshots().remove_branch("aside").commit()
+    commit(table, *added, delete_file(table, {file.file_path: [at]}))
+
+
+@pytest.mark.parametrize("last", [("-D", 1, None), ("+U", 1, "new")])
+def test_others_move_a_row_that_is_about_to_be_deleted(
+    tmp_path: Path, last: tuple[str, int, str | None]
+) -> None:
+    """The compaction of its file holds no more: the row is looked for where it stands now."""
+    table = made(tmp_path)
+    table.step(("+I", 1, "a"), ("+I", 2, "a"))
+    table.checkpoint()
+    table.step(("+I", 3, "a"))
+    table.checkpoint()
+    table.step(("+I", 4, "b"), last)
+    table.prepare()
+    assert table.writer._prepared["r1/3"].compaction is not None
+    move(there(table), 1, "a")
+    table.commit()
+    table.check()
+
+
+@pytest.mark.parametrize("files", [2, 100])
+def test_others_remove_the_files_that_it_would_read(tmp_path: Path, files: int) -> None:
+    """They rewrite the table and expire what was before: a checkpoint goes on without them."""
+    table = made(tmp_path, files=files)
+    table.step(*(("+I", key, "a") for key in range(KEYS)))
+    table.checkpoint()
+    for number in range(9):
+        table.step(("-D", number, None))
+        table.checkpoint()
+    theirs = there(table)
+    old = {task.file.file_path for task in theirs.scan().plan_files()}
+    old |= {d.file_path for task in theirs.scan().plan_files() for d in task.delete_files}
+    theirs.overwrite(theirs.scan().to_arrow())
+    gone = [s.snapshot_id for s in theirs.snapshots()[:-1]]
+    theirs.maintenance.expire_snapshots().by_ids(gone).commit()
+    kept = {task.file.file_path for task in theirs.scan().plan_files()}
+    for path in old - kept:
+        Path(path).unlink()
+    table.step(("-D", 9, None), ("+U", 10, "b"))
+    table.checkpoint()
+    table.check()
+    table.checkpoint()
+    table.check()

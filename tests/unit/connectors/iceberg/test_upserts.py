@@ -12,8 +12,10 @@ import pytest
 from flowsql_connectors.iceberg.storage import _LocalOutput
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
+from pyiceberg.types import StringType
 
 from flowsql.errors import ConnectorError
+from tests.unit.connectors.iceberg.lake import commit
 from tests.unit.connectors.iceberg.writing import KeyedTable
 
 KEYS = 40
@@ -149,6 +151,90 @@ def test_a_row_of_others_with_a_key_of_ours_is_an_error(tmp_path: Path) -> None:
     ) as error:
         table.checkpoint()
     assert "let one job alone write a key" in str(error.value)
+
+
+def replaced(table: KeyedTable, *rows: tuple[int, str]) -> None:
+    """Another program puts a file with these rows in the place of all."""
+    there = table.folder.table
+    assert there is not None
+    old = [task.file.file_path for task in there.scan().plan_files()]
+    columns = {"id": pa.array([k for k, _ in rows], pa.int64()), "name": [n for _, n in rows]}
+    there.append(pa.table(columns, schema=there.schema().as_arrow()))
+    commit(there, removed=old)
+
+
+@pytest.mark.parametrize("pending", [("+U", 1, "new"), ("-D", 1, None), ("+U", 2, "new")])
+def test_two_rows_of_others_for_one_of_ours_are_an_error(
+    tmp_path: Path, pending: tuple[str, int, str | None]
+) -> None:
+    """Whether the row is there still, or is about to be replaced or deleted."""
+    table = KeyedTable(tmp_path)
+    table.step(("+I", 1, "a"), ("+I", 2, "a"))
+    table.checkpoint()
+    table.step(pending)
+    table.prepare()
+    replaced(table, (1, "a"), (2, "a"), (1, "theirs"))
+    with pytest.raises(ConnectorError, match=r'table "t" holds several rows with one key: \(1\)'):
+        table.commit()
+
+
+def changed(table: KeyedTable, change: str) -> None:
+    """Another program changes the columns."""
+    there = table.folder.table
+    assert there is not None
+    with there.update_schema() as update:
+        if change.startswith("renamed"):
+            update.rename_column("name", "other")
+        else:
+            update.delete_column("name")
+    if change.endswith("again"):
+        with there.update_schema() as update:
+            update.add_column("name", StringType())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("renamed", 'column "name" of table "t" was renamed to "other" while the job wrote it'),
+        ("renamed, again", 'column "name" of table "t" was renamed to "other" while'),
+        ("dropped", 'column "name" of table "t" was dropped while the job wrote it'),
+        ("dropped, again", 'column "name" of table "t" was dropped while the job wrote it'),
+    ],
+)
+@pytest.mark.parametrize("when", ["running", "restarted"])
+def test_a_column_that_is_another_one(tmp_path: Path, change: str, told: str, when: str) -> None:
+    """Its rows would be NULL: nothing is committed before it is as it was."""
+    table = KeyedTable(tmp_path)
+    table.step(("+I", 1, "a"))
+    table.checkpoint()
+    table.step(("+U", 1, "b"), ("+I", 2, "b"))
+    table.prepare()
+    changed(table, change)
+    if when == "restarted":
+        missing = 'table "t" has no column "name" in its catalog'
+        with pytest.raises(ConnectorError, match=told if "again" in change else missing):
+            table.restart()
+    else:
+        with pytest.raises(ConnectorError, match=told):
+            table.commit()
+    if change == "renamed":
+        with table.folder.table.update_schema() as update:
+            update.rename_column("other", "name")
+        table.restart()
+        table.check()
+
+
+def test_columns_that_others_add_are_none_of_ours(tmp_path: Path) -> None:
+    """Nor is their order."""
+    table = KeyedTable(tmp_path)
+    table.step(("+I", 1, "a"))
+    table.checkpoint()
+    with table.folder.table.update_schema() as update:
+        update.add_column("more", StringType())
+        update.move_first("name")
+    table.step(("+U", 1, "b"))
+    table.checkpoint()
+    assert table.folder.rows() == [("b", 1, None)]
 
 
 def test_deletes_of_files_that_are_gone_are_let_go(tmp_path: Path) -> None:
