@@ -358,11 +358,16 @@ class Checkpointer:
         self._tell(f"checkpoint {writing.number} failed: {error.message}", "warning")
 
     def _commit(self) -> None:
-        """Make the rows of every prepared checkpoint visible, oldest first."""
-        for sink, tokens in self._tokens.items():
-            while tokens:
-                self._execution.commit(sink, tokens[0].checkpoint, tokens[0].token)
-                del tokens[0]
+        """Make the rows of every prepared checkpoint visible, oldest first.
+
+        A table that several sinks write tells of the newest commit: it must be of the last
+        checkpoint among all of them.
+        """
+        while waiting := [sink for sink, tokens in self._tokens.items() if tokens]:
+            sink = min(waiting, key=lambda name: self._tokens[name][0].checkpoint)
+            token = self._tokens[sink][0]
+            self._execution.commit(sink, token.checkpoint, token.token)
+            del self._tokens[sink][0]
 
     def _retain(self) -> None:
         """Remove old checkpoints; let the sources forget what the oldest one left has."""

@@ -180,7 +180,8 @@ class Execution:
             self.writer_stores[node.id] = store
             writer.open_state(store.tables)
             pending += [(node.id, t["checkpoint"], t["token"]) for t in tokens]
-        for sink_id, number, token in pending:
+        # The oldest checkpoint first: several of them may write one table.
+        for sink_id, number, token in sorted(pending, key=lambda found: found[1]):
             self.commit(sink_id, number, token)
 
     def commit(self, sink: str, checkpoint: int, token: JSON) -> None:
