@@ -68,7 +68,7 @@ class OpenedTable:
         with self.telling():
             self.form = RowForm(self.declared, self.table.metadata)
             filters = [f.predicate for f in self.declared.filters]
-            self.wanted = file_filter(filters, self.table.schema())
+            self.wanted = file_filter(filters, self.table.metadata)
         return self.table
 
     def check_kept(self, snapshot: int | None) -> None:

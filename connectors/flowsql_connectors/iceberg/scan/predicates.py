@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Context, Decimal
 from typing import Any, Final
 
 from pyiceberg import expressions as e
 from pyiceberg.expressions.literals import LongLiteral
-from pyiceberg.schema import Schema
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.transforms import TruncateTransform
+from pyiceberg.types import IntegerType, LongType
 
 from flowsql.connector import And, Comparison, IsNull, OneOf, Or, Predicate
 from flowsql.types import (
@@ -25,6 +27,8 @@ __all__ = ["file_filter"]
 
 _MOST_VALUES: Final = 200
 _MICROSECONDS: Final = 6
+_INT: Final = 2**31 - 1
+_LONG: Final = 2**63 - 1
 _EVERY_DIGIT: Final = Context(prec=200)
 
 # By the client's own notation; its types know another one only.
@@ -39,18 +43,45 @@ _OPERATORS: Final[dict[str, Any]] = {
 }
 
 
-def file_filter(predicates: Iterable[Predicate], schema: Schema) -> e.BooleanExpression:
+def file_filter(predicates: Iterable[Predicate], metadata: TableMetadata) -> e.BooleanExpression:
     """An expression that holds for every row for which all the predicates do, and perhaps for more.
 
     Args:
-        predicates: of the query.
-        schema: of the table; what is said of columns that it does not have is left out.
+        predicates: of the query; what is said of columns that the table does not have is left out.
+        metadata: of the table.
     """
-    names = {x.name for x in schema.fields}
+    names = {x.name for x in metadata.schema().fields}
     found: e.BooleanExpression = e.AlwaysTrue()
     for predicate in predicates:
         found = e.And(found, _expression(predicate, names))
+    for misplaced in _misplaced(metadata):
+        found = e.Or(found, misplaced)
     return found
+
+
+def _misplaced(metadata: TableMetadata) -> Iterator[e.BooleanExpression]:
+    """The largest numbers: in their partitions are the least ones, where no condition looks for them.
+
+    `truncate(10, x)` of -2,147,483,648 would be -2,147,483,650. This has no place in an INT, and all
+    writers take it for 2,147,483,646.
+    """
+    widths: dict[int, int] = {}
+    for spec in metadata.specs().values():
+        for field in spec.fields:
+            if isinstance(field.transform, TruncateTransform):
+                width = max(field.transform.width, widths.get(field.source_id, 0))
+                widths[field.source_id] = width
+    for column in metadata.schema().fields:
+        if not isinstance(column.field_type, IntegerType | LongType):
+            continue
+        if (width := widths.get(column.field_id, 0)) > 0:
+            above, below = _OPERATORS[">"], _OPERATORS["<"]
+            if isinstance(column.field_type, IntegerType):
+                yield above(column.name, _INT - width)
+                continue
+            yield above(column.name, _LONG - width)
+            # It may have been an INT before.
+            yield e.And(above(column.name, _INT - width), below(column.name, _INT + width))
 
 
 def _expression(predicate: Predicate, names: set[str]) -> e.BooleanExpression:

@@ -104,6 +104,15 @@ KINDS = {
         tuple(f"CAST({x} AS TIMESTAMP_LTZ(6))" for x in _STAMPS),
         (), (*_OVER_TIME, t.HourTransform),
     ),
+    "time": Kind(
+        i.TimeType(), (dt.time(0), dt.time(1, 2, 3), dt.time(1, 2, 3, 4000), dt.time(23, 59, 59, 999000)),
+        ("TIME '00:00:00'", "TIME '01:02:03'", "TIME '01:02:03.004'", "TIME '23:59:59.999'"),
+        (), (t.IdentityTransform,),
+    ),
+    "fixed": Kind(
+        i.FixedType(2), (b"aa", b"ab", b"\x00\x00", b"\xff\xff"), ("x'6161'", "x'00'", "x'ffff'", "x'61'"),
+        (), (t.IdentityTransform, lambda: t.BucketTransform(3)),
+    ),
     "bool": Kind(i.BooleanType(), (True, False), ("TRUE", "FALSE"), (), (t.IdentityTransform,)),
     "bytes": Kind(
         i.BinaryType(), (b"", b"a", b"\xff\x00", b"x" * 40), ("x''", "x'61'", "x'ff'"),
@@ -229,7 +238,7 @@ class Anything:
         return self._choose.choice(found) if found else None
 
     def _partitioned(self, at: int) -> bool:
-        return any(f.source_id == at for s in self.table.specs().values() for f in s.fields)
+        return any(f.source_id == at for f in self.table.spec().fields)
 
     def _add(self) -> None:
         kind = self._choose.choice(list(KINDS))

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.transforms import BucketTransform, IdentityTransform
+from pyiceberg.transforms import BucketTransform, IdentityTransform, TruncateTransform
 from pyiceberg.types import (
     IntegerType,
     ListType,
     LongType,
     NestedField,
+    PrimitiveType,
     StringType,
     StructType,
     UUIDType,
@@ -147,3 +149,18 @@ def test_uuids_within(lake: Lake, session: Session) -> None:
     held = pa.array([[b"0123456789abcdef", None]], pa.list_(pa.binary(16)))
     commit(table, foreign_file(table, pa.table({"id": pa.array([1], pa.int32()), "l": held})))
     assert session.execute("SELECT l FROM t").fetchall() == [([b"0123456789abcdef", None],)]
+
+
+@pytest.mark.parametrize(("kind", "least"), [(IntegerType(), -(2**31)), (LongType(), -(2**63))])
+def test_the_least_number_of_all_is_found(
+    lake: Lake, session: Session, kind: PrimitiveType, least: int
+) -> None:
+    """Truncated, it is in the partition of the largest, whoever wrote it."""
+    spec = PartitionSpec(PartitionField(1, 1000, TruncateTransform(10), "ten"))
+    table = lake.make("t", Schema(NestedField(1, "id", kind)), partition_spec=spec)
+    _append(table, (least,), (5,), (-least - 1,))
+    if isinstance(kind, IntegerType):
+        with table.update_schema() as update:
+            update.update_column("id", LongType())
+    for condition in (f"id = {least}", f"id < {least + 1}", f"id IN (7, {least})"):
+        assert session.execute(f"SELECT id FROM t WHERE {condition}").fetchall() == [(least,)]
