@@ -27,7 +27,7 @@ from flowsql_connectors.iceberg.address import (
     metadata_name,
     table_identifier,
 )
-from flowsql_connectors.iceberg.options import OPTIONS, upserts
+from flowsql_connectors.iceberg.options import LEAST, OPTIONS, upserts
 from flowsql_connectors.iceberg.scan.options import check_scan
 from flowsql_connectors.iceberg.schema import check_types
 from flowsql_connectors.iceberg.telling import needing_client
@@ -148,6 +148,10 @@ def _check_sink(table: ConnectorTable) -> None:
             hint="Leave 'format-version' out, or set it to '2'.",
             option="format-version",
         )
+    for key, least in LEAST.items():
+        value = table.options[key]
+        if value is not None and value < least:
+            raise ConfigError(f'option "{key}" cannot be {value}: the least is {least}', option=key)
     if upserts(table.options) and not table.primary_key:
         raise ConfigError(
             f'table "{table.name}" takes upserts and has no PRIMARY KEY',

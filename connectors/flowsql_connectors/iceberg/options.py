@@ -8,6 +8,7 @@ from flowsql.connector import Option, OptionType, OptionValues
 
 __all__ = [
     "CATALOG_OPTIONS",
+    "LEAST",
     "MADE_WITH",
     "OPTIONS",
     "READ_OPTIONS",
@@ -22,6 +23,14 @@ MADE_WITH: Final = {"write.metadata.delete-after-commit.enabled": "true"}
 
 _NO_EFFECT: Final = "Accepted for Flink's sake: without effect here."
 _NO_STATISTICS: Final = "Accepted for Flink's sake: plans do not depend on statistics."
+
+# What numbers have to be at least.
+LEAST: Final = {
+    "flink-maintenance.expire-snapshots.max-snapshot-age-seconds": 0,
+    "flink-maintenance.expire-snapshots.retain-last": 1,
+    "flink-maintenance.expire-snapshots.schedule.commit-count": 1,
+    "flink-maintenance.expire-snapshots.schedule.interval-second": 0,
+}
 
 STRATEGIES: Final = (
     "table_scan_then_incremental",
@@ -321,6 +330,37 @@ WRITE_OPTIONS: Final = (
         OptionType.INT,
         "So many files of about one size become one.",
         default=5,
+    ),
+    Option(
+        "flink-maintenance.expire-snapshots.enabled",
+        OptionType.BOOLEAN,
+        "Whether snapshots that are too old leave the table while the job runs, with the files that"
+        " only they had.",
+        default=False,
+    ),
+    Option(
+        "flink-maintenance.expire-snapshots.max-snapshot-age-seconds",
+        OptionType.INT,
+        "How old a snapshot gets before it may leave; goes before the table's"
+        " `history.expire.max-snapshot-age-ms`, which is 5 days if it says nothing.",
+    ),
+    Option(
+        "flink-maintenance.expire-snapshots.retain-last",
+        OptionType.INT,
+        "So many snapshots of a branch stay whatever their age; goes before the table's"
+        " `history.expire.min-snapshots-to-keep`, which is 1 if it says nothing.",
+    ),
+    Option(
+        "flink-maintenance.expire-snapshots.schedule.commit-count",
+        OptionType.INT,
+        "Old snapshots are looked for after so many commits of the job.",
+        default=10,
+    ),
+    Option(
+        "flink-maintenance.expire-snapshots.schedule.interval-second",
+        OptionType.INT,
+        "Old snapshots are looked for at the first commit after so many seconds.",
+        default=3600,
     ),
     Option("flink-maintenance.#", OptionType.STRING, _NO_EFFECT),
     Option("write.#", OptionType.STRING, "A property of a table that is made."),

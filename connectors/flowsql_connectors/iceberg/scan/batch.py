@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from flowsql.changelog import Changes
 from flowsql.connector import JSON, ConnectorTable, Piece, Poll, Reader, Source, Split
@@ -17,7 +18,7 @@ from flowsql_connectors.iceberg.scan.deletes import DeletedRows, Positions
 from flowsql_connectors.iceberg.scan.equality import EqualDeletes, EqualFiles
 from flowsql_connectors.iceberg.scan.plan import ReadFile, chosen_snapshot, files_of
 from flowsql_connectors.iceberg.scan.predicates import file_filter
-from flowsql_connectors.iceberg.scan.rows import FileRows, RowForm, reading
+from flowsql_connectors.iceberg.scan.rows import FileRows, RowForm, gone, reading
 from flowsql_connectors.iceberg.schema import check_declared
 from flowsql_connectors.iceberg.telling import telling
 
@@ -80,10 +81,16 @@ class OpenedTable:
                 hint="Begin anew with another 'pipeline.name'.",
             )
 
-    def telling(self) -> Any:
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
         """What the client raises within the context becomes a ConnectorError."""
         address = catalog_address(self.declared.options)
-        return telling(address, None, table_identifier(self.declared))
+        with telling(address, None, table_identifier(self.declared)):
+            try:
+                yield
+            except FileNotFoundError as error:
+                path = str(error).rpartition(": ")[2]
+                raise gone(self.declared, path) from None
 
     def files(self, snapshots: int | Between | None) -> list[ReadFile]:
         """The files of a snapshot, or that some added, as far as they are read; raises ConnectorError."""

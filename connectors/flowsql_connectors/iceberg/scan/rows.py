@@ -30,7 +30,7 @@ from flowsql_connectors.iceberg.scan.columns import OPEN, HeldColumns, wanted_co
 from flowsql_connectors.iceberg.scan.deletes import Positions
 from flowsql_connectors.iceberg.scan.equality import EqualDeletes
 
-__all__ = ["FileRows", "RowForm", "reading"]
+__all__ = ["FileRows", "RowForm", "gone", "reading"]
 
 _BUFFER: Final = 1 << 20
 
@@ -229,14 +229,19 @@ def reading(table: ConnectorTable, path: str) -> Iterator[None]:
     except FlowSQLError:
         raise
     except FileNotFoundError:
-        raise ConnectorError(
-            f'"{path}" is gone (table "{table.name}")',
-            detail="Its snapshot was expired, or its file removed, while it was read.",
-            hint="Keep snapshots for as long as they are read: expire those that are older.",
-        ) from None
+        raise gone(table, path) from None
     except Exception as error:
         text = str(error).partition("\n")[0].rstrip(".")
         raise ConnectorError(f'"{path}" cannot be read (table "{table.name}"): {text}') from error
+
+
+def gone(table: ConnectorTable, path: str) -> ConnectorError:
+    """A file is not there any more."""
+    return ConnectorError(
+        f'"{path}" is gone (table "{table.name}")',
+        detail="Its snapshot was expired, or its file removed, while it was read.",
+        hint="Keep snapshots for as long as they are read: expire those that are older.",
+    )
 
 
 def _nothing(form: RowForm) -> pa.RecordBatch:

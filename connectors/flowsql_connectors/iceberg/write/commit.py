@@ -32,6 +32,7 @@ from pyiceberg.table.snapshots import (
     Summary,
     update_snapshot_summaries,
 )
+from pyiceberg.table.update import TableUpdate
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 
 __all__ = ["Conflict", "Delta", "Landed", "commit_delta"]
@@ -87,6 +88,24 @@ class _DeletesWriter(ManifestWriterV2):
     @property
     def _meta(self) -> dict[str, str]:
         return {**super()._meta, "content": "deletes"}
+
+
+class _Transaction(Transaction):
+    """One whose metadata are made once for each of its states.
+
+    The client makes them whenever it asks for them, some twenty times a commit, and each time copies
+    all snapshots of the table.
+    """
+
+    _made: tuple[TableMetadata, tuple[TableUpdate, ...], TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        base, updates = self._table.metadata, self._updates
+        made = self._made
+        if made is None or made[0] is not base or made[1] is not updates:
+            made = self._made = (base, updates, super().table_metadata)
+        return made[2]
 
 
 class _Producer(_FastAppendFiles):
@@ -281,7 +300,7 @@ def commit_delta(
         Conflict: another commit came first, and what is to be committed must be looked at again.
         CommitFailedException: other commits came first again and again; nothing was changed.
     """
-    transaction: Any = table.transaction()
+    transaction: Any = _Transaction(table)
     if settings:
         transaction.set_properties(dict(settings))
     producer = _Producer(transaction, delta, check, name, branch)

@@ -128,6 +128,13 @@ class KeyedWriter(IcebergWriter):
         if made is not None and made.compaction is not None:
             self._follower.forget(made.compaction.sources)
 
+    @property
+    def seen(self) -> int | None:
+        return self._follower.seen
+
+    def known(self, manifest: str) -> Sequence[DataFile] | None:
+        return self._follower.live.known(manifest)
+
     def abort(self, token: JSON) -> None:
         super().abort(token)
         self._prepared.pop(name_of(token), None)

@@ -126,6 +126,10 @@ class LiveFiles:
         else:
             self.useless.append(deletes.file_path)
 
+    def known(self, manifest: str) -> Sequence[DataFile] | None:
+        """The files of a manifest; None where it was not read."""
+        return self._read.get(manifest)
+
     def holding(self, removed: Collection[str]) -> frozenset[str] | None:
         """The manifests that name some files; None where that is not known of all."""
         left = set(removed)

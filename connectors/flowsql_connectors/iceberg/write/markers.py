@@ -14,21 +14,34 @@ as well, and is believed only where that snapshot can have expired.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 
-__all__ = ["Marker", "branch_snapshots", "last_marker", "marked_jobs"]
+from flowsql.errors import ConnectorError
+
+__all__ = [
+    "Marker",
+    "Removal",
+    "branch_snapshots",
+    "is_marked",
+    "last_marker",
+    "marked_jobs",
+    "snapshots_of",
+]
 
 _JOB: Final = "flowsql.job-id"
 _RUN: Final = "flowsql.run"
 _SINK: Final = "flowsql.sink-id"
 _CHECKPOINT: Final = "flowsql.checkpoint-id"
 _PROPERTY: Final = "flowsql.committed."
+# So many values of the property are the marker's.
+_MARKED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,51 @@ class Marker:
         return self.run == other.run and self.checkpoint >= other.checkpoint
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A commit that only takes snapshots out: no snapshot of its metadata tells whose they are.
+
+    Attributes:
+        plan: the name of the file that says what may be deleted.
+        base: the name of the metadata that it was made from.
+    """
+
+    plan: str
+    base: str
+
+    @classmethod
+    def of(cls, properties: Mapping[str, str], tag: str) -> Removal | None:
+        """Told by the property of a sink, which the commits of others carry on; None if it is not."""
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            plan, base = json.loads(properties[_PROPERTY + tag])[_MARKED:]
+            return cls(str(plan), str(base))
+        return None
+
+    def setting(self, properties: Mapping[str, str], tag: str) -> dict[str, str]:
+        """For the table: what the property of a sink says, and this."""
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            kept = json.loads(properties[_PROPERTY + tag])[:_MARKED]
+            return {_PROPERTY + tag: json.dumps([*kept, self.plan, self.base])}
+        return {}
+
+
+def is_marked(snapshot: Snapshot) -> bool:
+    """Whether a sink of some job made a snapshot."""
+    return _of_snapshot(snapshot) is not None
+
+
+def snapshots_of(metadata: TableMetadata, marker: Marker) -> set[int]:
+    """Ids of those that a marker's sink made for its checkpoint or later ones, on any branch."""
+    return {
+        found.snapshot
+        for s in metadata.snapshots
+        if (found := _of_snapshot(s)) is not None
+        and found.snapshot is not None
+        and (found.job, found.sink) == (marker.job, marker.sink)
+        and found.covers(marker)
+    }
+
+
 def branch_snapshots(metadata: TableMetadata, branch: str) -> Iterator[Snapshot]:
     """The snapshots of a branch, newest first, as far back as they are kept."""
     # The client looks for each among all.
@@ -90,7 +148,11 @@ def last_marker(
     sink: str | None = None,
     run: str | None = None,
 ) -> Marker | None:
-    """The newest marker of a job, or of one of its sinks or runs; None where the branch has none."""
+    """The newest marker of a job, or of one of its sinks or runs; None where the branch has none.
+
+    Raises:
+        ConnectorError: that cannot be told.
+    """
 
     def wanted(found: Marker) -> bool:
         return found.job == job and sink in {None, found.sink} and run in {None, found.run}
@@ -103,30 +165,57 @@ def last_marker(
         oldest = snapshot
     if oldest is None:
         return None
-    there = {marker for s in metadata.snapshots if (marker := _of_snapshot(s)) is not None}
-    kept = [m for m in _of_properties(metadata) if wanted(m) and not _is_undone(m, oldest, there)]
+    kept = [m for m in _of_properties(metadata) if wanted(m) and _stands(m, oldest, metadata)]
     return max(kept, key=lambda m: m.checkpoint, default=None)
 
 
-def _is_undone(kept: Marker, oldest: Snapshot, there: Iterable[Marker]) -> bool:
-    """Whether what a property tells was rolled back: its snapshot is not on the branch.
+def _stands(kept: Marker, oldest: Snapshot, metadata: TableMetadata) -> bool:
+    """Whether what a property tells was not rolled back: its snapshot was on the branch and expired.
 
     Args:
         kept: the property's.
         oldest: of the branch's snapshots, as far back as they are kept.
-        there: the markers of all the table's snapshots.
+        metadata: of the table.
+
+    Raises:
+        ConnectorError: that cannot be told.
     """
-    if any(m.sink == kept.sink and m.covers(kept) and m.job == kept.job for m in there):
-        return True
+    reach = oldest.sequence_number or 0
+    made = snapshots_of(metadata, kept)
+    if made:
+        # Not on the branch, as far as that goes.
+        hidden = [s for s in metadata.snapshots if s.snapshot_id in made]
+        if any((s.sequence_number or 0) < reach for s in hidden):
+            raise _untold(kept, hidden[0].snapshot_id)
+        return False
     # It would be on the branch; a table's first snapshot has number one.
-    return (oldest.sequence_number or 0) <= (1 if kept.sequence is None else kept.sequence)
+    return reach > (1 if kept.sequence is None else kept.sequence)
+
+
+def _untold(kept: Marker, snapshot: int) -> ConnectorError:
+    return ConnectorError(
+        f"whether the table has the rows of checkpoint {kept.checkpoint} of job "
+        f'"{kept.job}" cannot be told',
+        detail=f"Snapshot {snapshot} brought them, and those between it and the oldest one that the "
+        "branch has left expired: the branch may have been set back.",
+        hint="If it was not, let that snapshot expire as well, with the tag or branch that holds it. If "
+        "it was, begin anew: run with --fresh.",
+        final=True,
+    )
 
 
 def marked_jobs(metadata: TableMetadata, branch: str) -> list[str]:
     """The jobs whose rows a branch has, in order of their names."""
     found = {m.job for s in branch_snapshots(metadata, branch) if (m := _of_snapshot(s))}
     others = {m.job for m in _of_properties(metadata)} - found
-    return sorted(found | {job for job in others if last_marker(metadata, branch, job)})
+    return sorted(found | {job for job in others if _may_have(metadata, branch, job)})
+
+
+def _may_have(metadata: TableMetadata, branch: str, job: str) -> bool:
+    try:
+        return last_marker(metadata, branch, job) is not None
+    except ConnectorError:
+        return True
 
 
 def _of_snapshot(snapshot: Snapshot) -> Marker | None:

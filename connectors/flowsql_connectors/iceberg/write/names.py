@@ -4,6 +4,7 @@
 <data>/<partition>/<sink>-<run>-<attempt>-<opening>-<n>-deletes.parquet    positions
 <metadata>/<sink>-<run>-<attempt>-<opening>-<n>-m<k>.avro                  manifests
 <metadata>/snap-<snapshot>-0-<sink>-<run>-<attempt>-<opening>-<n>.avro     lists of manifests
+<metadata>/<sink>-<run>-<attempt>-<opening>-<n>.expired                    what may be deleted
 
 `<sink>` is made of the job's id, the sink's and the table's, and holds no hyphen: several tables
 may share a folder. What is made before there is a table begins with the first two.
@@ -23,6 +24,7 @@ from typing import Final
 from flowsql.connector import Attempt
 
 __all__ = [
+    "PLAN",
     "UNFINISHED",
     "FileNames",
     "attempt_of",
@@ -34,6 +36,8 @@ __all__ = [
 
 # Ends the names of metadata that are being written.
 UNFINISHED: Final = ".unfinished"
+# Ends the names of plans of files to delete.
+PLAN: Final = ".expired"
 _READABLE: Final = 32
 _TABLE: Final = 12
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +16,9 @@ from flowsql_connectors.iceberg.schema import check_declared, iceberg_schema, pa
 from flowsql_connectors.iceberg.storage import metadata_named
 from flowsql_connectors.iceberg.telling import telling
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed, commit_delta
-from flowsql_connectors.iceberg.write.markers import Marker, last_marker, marked_jobs
-from flowsql_connectors.iceberg.write.names import FileNames, sink_tag, table_tag
+from flowsql_connectors.iceberg.write.history import commit_removal
+from flowsql_connectors.iceberg.write.markers import Marker, Removal, last_marker, marked_jobs
+from flowsql_connectors.iceberg.write.names import FileNames, base_name, sink_tag, table_tag
 from flowsql_connectors.iceberg.write.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -153,6 +154,11 @@ class Target:
         return self._address.kind != "rest"
 
     @property
+    def owns_files(self) -> bool:
+        """Whether files may be deleted that no snapshot of the table names."""
+        return self.metadata.properties.get("gc.enabled", "true").lower() != "false"
+
+    @property
     def head(self) -> int | None:
         """The newest snapshot of the branch, as it was known last."""
         found = self.metadata.snapshot_by_name(self.branch)
@@ -251,6 +257,23 @@ class Target:
                     hint="Trying again is safe. Where many write one table, raise its property "
                     "'commit.retry.num-retries'.",
                 ) from None
+
+    def remove(self, snapshots: Collection[int], refs: Collection[str], plan: str) -> bool:
+        """Take snapshots, branches and tags out of the table; False where others came first.
+
+        Args:
+            snapshots: their ids.
+            refs: names.
+            plan: the name of the file that says what may be deleted then.
+        """
+        removal = Removal(plan, base_name(self.table.metadata_location))
+        settings = removal.setting(self.metadata.properties, self.sink_tag)
+        with self.telling(), metadata_named(self._unfinished):
+            try:
+                commit_removal(self.table, snapshots, refs, settings, by_client=self.by_client)
+            except Conflict:
+                return False
+        return True
 
     def _unfinished(self) -> str:
         return self.names.new("-metadata")

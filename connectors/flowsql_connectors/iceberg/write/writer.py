@@ -14,14 +14,17 @@ from flowsql_connectors.iceberg.write.arrow import FileForm
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed
 from flowsql_connectors.iceberg.write.compaction import Compaction, CompactionSettings, Compactor
 from flowsql_connectors.iceberg.write.content import Content
+from flowsql_connectors.iceberg.write.expiry import Expirer
 from flowsql_connectors.iceberg.write.files import FileSettings
 from flowsql_connectors.iceberg.write.leftovers import remove_leftovers
 from flowsql_connectors.iceberg.write.live import LiveFiles
 from flowsql_connectors.iceberg.write.markers import Marker
+from flowsql_connectors.iceberg.write.retention import ExpirySettings
 from flowsql_connectors.iceberg.write.rows import AppendedRows
 from flowsql_connectors.iceberg.write.target import Target
 
 if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table.metadata import TableMetadata
 
 __all__ = ["AppendWriter", "IcebergWriter", "check_columns", "check_table", "name_of"]
@@ -59,6 +62,7 @@ class IcebergWriter(Writer):
         self.compactor = Compactor(
             target, self.settings, CompactionSettings.of(options, keyed=self.keyed)
         )
+        self.expirer = Expirer(target, ExpirySettings.of(options))
 
     def gathered(self) -> Content:
         """Complete files of all rows so far; they stay until `taken`."""
@@ -95,6 +99,15 @@ class IcebergWriter(Writer):
     def rearranged(self, token: JSON) -> None:
         """It was committed, or given up."""
 
+    @property
+    def seen(self) -> int | None:
+        """The snapshot that the next look at the table goes on from."""
+        return None
+
+    def known(self, manifest: str) -> Sequence[DataFile] | None:
+        """The files of a manifest, by its location; None where it was not read."""
+        raise NotImplementedError
+
     def prepare(self, checkpoint: int) -> JSON | None:
         made = self.gathered()
         if self.is_needless(made):
@@ -124,6 +137,8 @@ class IcebergWriter(Writer):
             self._earlier.remove(token)
             if not self._earlier:
                 remove_leftovers(self.target, set())
+        if not self._earlier:
+            self.expirer.committed(content.marker_of(token), self.seen, self.known)
 
     def _commit(self, token: JSON) -> None:
         target = self.target
@@ -154,15 +169,35 @@ class IcebergWriter(Writer):
     def _commit_rows(
         self, token: JSON, marker: Marker, check: Callable[[TableMetadata], None]
     ) -> None:
+        earlier = token in self._earlier
         for _ in range(_MOST_TRIES):
             if self.target.is_done(marker):
                 break
             delta = self.delta(token)
+            if earlier:
+                self._check_there(delta)
+                earlier = False
             if not (delta.added or delta.removed) or self._commits(delta, marker, check):
                 break
         else:
             raise self._beaten()
         self.committed(token)
+
+    def _check_there(self, delta: Delta) -> None:
+        """Refuse to make a table that nobody can read; raises ConnectorError."""
+        target = self.target
+        with target.telling():
+            io = target.table.io
+            gone = [f.file_path for f in delta.added if not io.new_input(f.file_path).exists()]
+        if gone:
+            raise ConnectorError(
+                f'"{gone[0]}" is not there any more, and table "{target.declared.name}" has not its '
+                "rows, which the checkpoint prepared",
+                detail="Where the rows were in the table before and it was set back, the file was "
+                "deleted with the snapshot that held it.",
+                hint="Begin from a later checkpoint. To begin anew, run with --fresh.",
+                final=True,
+            )
 
     def _commits(
         self, delta: Delta, marker: Marker, check: Callable[[TableMetadata], None]
@@ -236,6 +271,9 @@ class AppendWriter(IcebergWriter):
 
     def rearranged(self, token: JSON) -> None:
         self._compacting.discard(name_of(token))
+
+    def known(self, manifest: str) -> Sequence[DataFile] | None:
+        return self._live.known(manifest)
 
     def _load(self) -> bool:
         """See which files the table has; False where its rows cannot be told by their places."""

@@ -11,6 +11,7 @@ from pyiceberg.table import Table
 
 from flowsql.connector import Committed
 from flowsql.connector.plugins import find_connector
+from flowsql.errors import ConnectorError
 from tests.unit.connectors.iceberg.writing import KeyedTable
 
 
@@ -92,3 +93,30 @@ def test_what_others_add_behind_a_rollback_hides_nothing(tmp_path: Path) -> None
     there(table).manage_snapshots().rollback_to_snapshot(kept.snapshot_id).commit()
     others_add(table, 101)
     assert committed(table) is None
+
+
+def test_what_a_tag_holds_behind_what_expired_is_not_guessed(tmp_path: Path) -> None:
+    """The branch may lead there, or may have been set back; without the tag it is believed."""
+    table = KeyedTable(tmp_path)
+    others_add(table, 100)
+    table.step(("+I", 7, "a"))
+    table.checkpoint()
+    mine = there(table).current_snapshot()
+    assert mine is not None
+    with there(table).manage_snapshots() as tags:
+        tags.create_tag(mine.snapshot_id, "kept")
+    others_add(table, 101)
+    others_add(table, 102)
+    tomorrow = datetime.now() + timedelta(days=1)  # noqa: DTZ005 (as the client has it)
+    there(table).maintenance.expire_snapshots().older_than(tomorrow).commit()
+    with pytest.raises(ConnectorError) as caught:
+        committed(table)
+    assert caught.value.message == (
+        'whether the table has the rows of checkpoint 1 of job "job" cannot be told'
+    )
+    assert str(mine.snapshot_id) in str(caught.value.detail)
+    assert list(find_connector("iceberg").sink(table.declared).holders()) == ["job"]
+    with there(table).manage_snapshots() as tags:
+        tags.remove_tag("kept")
+    there(table).maintenance.expire_snapshots().by_id(mine.snapshot_id).commit()
+    assert committed(table) == Committed("r1", 1)
