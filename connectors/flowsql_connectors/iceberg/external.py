@@ -37,12 +37,12 @@ from flowsql_connectors.iceberg.schema import (
     iceberg_schema,
     iceberg_type,
     partition_spec,
+    partitioning_text,
 )
 from flowsql_connectors.iceberg.telling import needing_client, telling
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
-    from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.update.schema import UpdateSchema
@@ -328,7 +328,7 @@ def _described(table: Table) -> ExternalTable:
         properties[_FORMAT] = str(table.format_version)
     plain = all(str(p.transform) == "identity" for p in spec.fields)
     if not plain:
-        properties[_PARTITIONING] = _partitioning(spec, schema)
+        properties[_PARTITIONING] = partitioning_text(spec, schema)
     key = set(schema.identifier_field_ids)
     return ExternalTable(
         tuple(
@@ -340,20 +340,6 @@ def _described(table: Table) -> ExternalTable:
         properties,
         table.properties.get(_COMMENT),
     )
-
-
-def _partitioning(spec: PartitionSpec, schema: Schema) -> str:
-    """As the option takes it: `day(ts), bucket(16, id), region`."""
-    terms = []
-    for field in spec.fields:
-        column = schema.find_column_name(field.source_id) or ""
-        transform = str(field.transform)
-        if transform == "void":
-            continue
-        name, bracket, number = transform.partition("[")
-        numbered = f"{name}({number.rstrip(']')}, {column})" if bracket else f"{name}({column})"
-        terms.append(column if name == "identity" else numbered)
-    return ", ".join(terms)
 
 
 def _commented(schema: Schema, columns: Iterable[ExternalColumn]) -> Schema:

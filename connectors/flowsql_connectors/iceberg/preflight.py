@@ -10,6 +10,7 @@ from flowsql_connectors.iceberg.catalogs import load_table, open_catalog
 from flowsql_connectors.iceberg.scan.batch import OpenedTable
 from flowsql_connectors.iceberg.scan.metadata import check_metadata_table
 from flowsql_connectors.iceberg.scan.plan import branch_head, chosen_snapshot
+from flowsql_connectors.iceberg.schema import other_partitioning
 from flowsql_connectors.iceberg.telling import telling
 from flowsql_connectors.iceberg.write.target import check_written
 
@@ -52,5 +53,10 @@ def _written(table: ConnectorTable) -> Sequence[Finding]:
         there = catalog.table_exists(table_identifier(table))
     if not there:
         return (made,)
-    check_written(table, load_table(table))
-    return ()
+    found = load_table(table)
+    check_written(table, found)
+    other = other_partitioning(table, found.spec(), found.schema())
+    if other is None:
+        return ()
+    cure = "Its rows are divided as the catalog says: declare that, or leave it out."
+    return (Finding(Severity.WARNING, other, cure=cure, table=table.name),)

@@ -34,9 +34,11 @@ __all__ = [
     "flink_type",
     "iceberg_schema",
     "iceberg_type",
+    "other_partitioning",
     "parse_partitioning",
     "partition_columns",
     "partition_spec",
+    "partitioning_text",
 ]
 
 _MICROSECONDS: Final = 6
@@ -383,6 +385,48 @@ def partition_spec(table: ConnectorTable, schema: Schema) -> PartitionSpec:
             )
         )
     return PartitionSpec(*fields)
+
+
+def partitioning_text(spec: PartitionSpec, schema: Schema) -> str:
+    """As the option takes it: `day(ts), bucket(16, id), region`."""
+    terms = []
+    for field in spec.fields:
+        column = schema.find_column_name(field.source_id) or ""
+        transform = str(field.transform)
+        if transform == "void":
+            continue
+        name, bracket, number = transform.partition("[")
+        numbered = f"{name}({number.rstrip(']')}, {column})" if bracket else f"{name}({column})"
+        terms.append(column if name == "identity" else numbered)
+    return ", ".join(terms)
+
+
+def other_partitioning(table: ConnectorTable, spec: PartitionSpec, schema: Schema) -> str | None:
+    """That a declaration divides a table otherwise than it is divided; None where it says nothing else.
+
+    Args:
+        table: the declaration.
+        spec: of the table in the catalog.
+        schema: of that table.
+    """
+    declared = [_term_text(*term) for term in parse_partitioning(table)]
+    there = partitioning_text(spec, schema)
+    if not declared or sorted(declared) == sorted(_split_terms(there)):
+        return None
+    return (
+        f'table "{table.name}" is declared as partitioned by {", ".join(declared)}, and is '
+        f"{f'partitioned by {there}' if there else 'not partitioned'} in its catalog"
+    )
+
+
+def _term_text(column: str, transform: str, number: int | None) -> str:
+    if transform == "identity":
+        return column
+    return f"{transform}({column})" if number is None else f"{transform}({number}, {column})"
+
+
+def _split_terms(text: str) -> list[str]:
+    return [part.strip() for part in _split(text)]
 
 
 # -- a declared table and one that is there ---------------------------------------------------

@@ -16,6 +16,7 @@ from flowsql.connector import (
 )
 from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.options import upserts
+from flowsql_connectors.iceberg.schema import other_partitioning
 from flowsql_connectors.iceberg.write import content
 from flowsql_connectors.iceberg.write.keyed import KeyedWriter
 from flowsql_connectors.iceberg.write.overwrite import OverwriteWriter
@@ -38,6 +39,9 @@ class IcebergSink(Sink):
     def open(self, context: ConnectorContext, previous_tokens: Sequence[JSON]) -> Writer:
         made = not previous_tokens
         target = Target(self._table, context.attempt, context.sink, make=made)
+        other = other_partitioning(self._table, target.table.spec(), target.table.schema())
+        if other is not None:
+            context.tell(f"{other}: its rows are divided as the catalog says")
         kept: set[str] = set()
         for token in previous_tokens:
             check_table(content.checked(token), target)

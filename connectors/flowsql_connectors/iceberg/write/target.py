@@ -12,7 +12,12 @@ from flowsql.errors import ConnectorError
 from flowsql_connectors.iceberg.address import CatalogAddress, catalog_address, table_identifier
 from flowsql_connectors.iceberg.catalogs import open_catalog
 from flowsql_connectors.iceberg.options import MADE_WITH
-from flowsql_connectors.iceberg.schema import check_declared, iceberg_schema, partition_spec
+from flowsql_connectors.iceberg.schema import (
+    check_declared,
+    iceberg_schema,
+    other_partitioning,
+    partition_spec,
+)
 from flowsql_connectors.iceberg.storage import metadata_named
 from flowsql_connectors.iceberg.telling import telling
 from flowsql_connectors.iceberg.write.commit import Conflict, Delta, Landed, commit_delta
@@ -92,6 +97,8 @@ def check_written(declared: ConnectorTable, found: Table) -> None:
             "one of version 3.",
         )
     check_declared(declared, found.schema(), written=True)
+    if declared.overwrite:
+        _check_divided(declared, found)
     branch = declared.options["branch"]
     reference = found.metadata.refs.get(branch)
     if reference is not None and reference.snapshot_ref_type.value != "branch":
@@ -109,6 +116,18 @@ def check_written(declared: ConnectorTable, found: Table) -> None:
             option="branch",
         )
     Partitions(found.spec(), found.schema())
+
+
+def _check_divided(declared: ConnectorTable, found: Table) -> None:
+    """What INSERT OVERWRITE replaces goes by the partitions that the table has, not by the declared ones."""
+    other = other_partitioning(declared, found.spec(), found.schema())
+    if other is not None:
+        raise ConnectorError(
+            other,
+            detail="INSERT OVERWRITE would replace other rows than the declaration says.",
+            hint="Declare the table's partitions, or none.",
+            final=True,
+        )
 
 
 class Target:

@@ -124,6 +124,60 @@ def test_rows_by_key_are_not_added(session: Session, caplog: pytest.LogCaptureFi
     assert "ADDED" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("made", "declared", "told"),
+    [
+        ("", "PARTITIONED BY (k)", "is declared as partitioned by k, and is not partitioned in"),
+        (
+            "PARTITIONED BY (k)",
+            "PARTITIONED BY (id)",
+            "is declared as partitioned by id, and is partitioned by k in",
+        ),
+        (
+            "WITH ('partitioning' = 'bucket(4, id), k')",
+            "'partitioning' = 'k, bucket(8, id)'",
+            "is declared as partitioned by k, bucket(8, id), and is partitioned by bucket(4, id), k",
+        ),
+        ("PARTITIONED BY (k)", "", None),
+        ("WITH ('partitioning' = 'bucket(4, id), k')", "'partitioning' = 'k,bucket(4,id)'", None),
+    ],
+)
+def test_a_table_is_divided_as_its_catalog_says(
+    lake: Lake,
+    session: Session,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    made: str,
+    declared: str,
+    told: str | None,
+) -> None:
+    """A declaration that says otherwise is told of; INSERT OVERWRITE would replace other rows."""
+    caplog.set_level(logging.INFO, "flowsql")
+    session.execute(f"CREATE TABLE t (id BIGINT, k STRING) {made}")
+    write(session, "INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    clause, option = (declared, "") if declared.startswith("PART") else ("", declared)
+    options = ", ".join(f"'{k}' = '{v}'" for k, v in lake.declared().items())
+    session.execute(
+        f"CREATE TABLE default_catalog.default_database.t (id BIGINT, k STRING) {clause} "
+        f"WITH ({options}{', ' * bool(option)}{option})"
+    )
+    session.execute("USE CATALOG default_catalog")
+    (prepared,) = session.prepare("INSERT INTO t VALUES (3, 'c')")
+    found = [f.error.message for f in session.preflight(prepared).found]
+    write(session, "INSERT INTO t VALUES (3, 'c')")
+    if told is None:
+        assert not found
+        assert "is declared as partitioned" not in caplog.text
+        write(session, "INSERT OVERWRITE t VALUES (4, 'b')")
+        return
+    assert told in caplog.text
+    assert [told in line for line in found] == [True]
+    with pytest.raises(FlowSQLError, match=re.escape(told)) as caught:
+        write(session, "INSERT OVERWRITE t VALUES (4, 'b')")
+    assert caught.value.hint == "Declare the table's partitions, or none."
+    assert len(rows(session, "t")) == 3
+
+
 def test_what_cannot_be_overwritten(session: Session) -> None:
     """Streams, and tables whose rows of one key replace each other."""
     session.execute(
