@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flowsql.formats.json_values import JsonColumns, RawNumber
     from flowsql.formats.parse import CSV_STYLE, Parsed, TextStyle, parse_text
     from flowsql.formats.rendering import row_text, value_text
-    from flowsql.formats.rows import needs_values, wrong_nulls
+    from flowsql.formats.rows import check_nulls, needs_values, wrong_nulls
 
 __all__ = [
     "CSV_STYLE",
@@ -38,6 +38,7 @@ __all__ = [
     "Parsed",
     "RawNumber",
     "TextStyle",
+    "check_nulls",
     "find_format",
     "format_names",
     "group_runs",
@@ -57,6 +58,7 @@ __getattr__ = lazily(
         "Parsed": "flowsql.formats.parse",
         "RawNumber": "flowsql.formats.json_values",
         "TextStyle": "flowsql.formats.parse",
+        "check_nulls": "flowsql.formats.rows",
         "group_runs": "flowsql.formats.parquet_groups",
         "needs_values": "flowsql.formats.rows",
         "parse_text": "flowsql.formats.parse",

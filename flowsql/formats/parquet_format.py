@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowsql.config import Option, OptionType
-from flowsql.errors import ConfigError, ConnectorError, DataError, nearest
+from flowsql.errors import ConfigError, ConnectorError, nearest
 from flowsql.expr.zones import local_from_utc, utc_from_local
 from flowsql.formats.format import BulkReader, BulkWriter, Format, FormatTable, check_storable
 from flowsql.formats.parquet_groups import group_runs, wanted_groups
-from flowsql.formats.rows import needs_values, wrong_nulls
+from flowsql.formats.rows import check_nulls, needs_values
 from flowsql.types import RowType, TimestampType, arrow_schema, arrow_type
 from flowsql.types.common import holds
 
@@ -180,14 +180,7 @@ class _ParquetReader(BulkReader):
 
     def _whole(self, columns: list[pa.Array]) -> pa.RecordBatch:
         for i in self._needed:
-            field = self._fields[i]
-            if wrong_nulls(columns[i], field.type) is not None:
-                within = "" if not field.type.nullable else "something within "
-                raise DataError(
-                    f'{within}column "{field.name}" of "{self._path}" is NULL and declared NOT '
-                    "NULL",
-                    hint="Declare the column without NOT NULL.",
-                )
+            check_nulls(columns[i], self._fields[i], self._path)
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
     def _cast(self, column: pa.Array, field: pa.Field) -> pa.Array:

@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowsql.errors import DataError
 from flowsql.formats.format import BadRow, Decoded
 from flowsql.formats.text import list_parts
 from flowsql.types import ArrayType, DataType, Field, MapType, RowType
 
-__all__ = ["BadCells", "assemble", "needs_values", "wrong_nulls"]
+__all__ = ["BadCells", "assemble", "check_nulls", "needs_values", "wrong_nulls"]
 
 _SHOWN = 60
 
@@ -31,6 +32,16 @@ def needs_values(data_type: DataType) -> bool:
             return any(needs_values(f.type) for f in fields)
         case _:
             return False
+
+
+def check_nulls(column: pa.Array, field: Field, path: str) -> None:
+    """Refuse a column of a file that holds a NULL where its declaration has none; raises DataError."""
+    if wrong_nulls(column, field.type) is not None:
+        within = "" if not field.type.nullable else "something within "
+        raise DataError(
+            f'{within}column "{field.name}" of "{path}" is NULL and declared NOT NULL',
+            hint="Declare the column without NOT NULL.",
+        )
 
 
 def wrong_nulls(array: pa.Array, data_type: DataType) -> npt.NDArray[np.bool_] | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from flowsql.catalog import Catalog, CatalogView
 from flowsql.connector import Comparison, IsNull, Predicate, ScanFilter, Taken
-from flowsql.errors import SqlError
+from flowsql.errors import FlowSQLError, SqlError
 from flowsql.expr import Expression, Literal
 from flowsql.library.result import Result, text_result
 from flowsql.logical import Binder, connector_table, partition_values
@@ -34,7 +34,11 @@ def show_partitions(statement: ShowPartitions, catalog: Catalog, binder: Binder)
         predicate = _equal(column.name, column.type, value)
         wanted.append(ScanFilter(predicate, Taken.EXACT, partitions=True))
     table = replace(connector_table(bound, binder.tables), filters=tuple(wanted))
-    partitions = bound.connector.partitions(table)
+    try:
+        partitions = bound.connector.partitions(table)
+    except FlowSQLError as error:
+        error.span = error.span or name.span
+        raise
     if partitions is None and not found.partition_keys:
         raise _not_partitioned(name)
     if partitions is None:

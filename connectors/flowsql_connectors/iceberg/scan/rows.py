@@ -16,8 +16,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
 
 from flowsql.connector import ConnectorTable, Predicate, columns_of_predicate
-from flowsql.errors import ConnectorError, DataError, FlowSQLError
-from flowsql.formats import group_runs, needs_values, wanted_groups, wrong_nulls
+from flowsql.errors import ConnectorError, FlowSQLError
+from flowsql.formats import check_nulls, group_runs, needs_values, wanted_groups
 from flowsql.types import (
     LocalZonedTimestampType,
     RowType,
@@ -72,13 +72,7 @@ class RowForm:
         """
         columns = [held.column(wanted, batch, constants) for wanted in self.wanted]
         for i in self._needed:
-            field = self.row.fields[i]
-            if wrong_nulls(columns[i], field.type) is not None:
-                within = "" if not field.type.nullable else "something within "
-                raise DataError(
-                    f'{within}column "{field.name}" of "{path}" is NULL and declared NOT NULL',
-                    hint="Declare the column without NOT NULL.",
-                )
+            check_nulls(columns[i], self.row.fields[i], path)
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
