@@ -40,11 +40,14 @@ class Committed:
     Attributes:
         run, checkpoint: whose rows they are.
         place: where the marker stands, for a user who wants to begin anew and removes it.
+        instead: what such a user does where no marker can be removed by itself, as the middle of a
+            sentence: `drop table "shop.t"`.
     """
 
     run: str
     checkpoint: int
     place: str | None = field(default=None, compare=False)
+    instead: str | None = field(default=None, compare=False)
 
 
 class Writer(ABC):

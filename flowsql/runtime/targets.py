@@ -80,15 +80,16 @@ def emptying(held: Sequence[Holding], bare: Sequence[str] = ()) -> str:
         held: targets with a marker.
         bare: tables that may hold rows though they have none.
     """
-    if not held and not bare:
-        return ""
+    parts = list(dict.fromkeys(h.found.instead for h in held if h.found.instead is not None))
+    held = [h for h in held if h.found.instead is None]
     places = [f'"{h.found.place}"' for h in held if h.found.place is not None]
-    what = f"empty {named([*(h.table for h in held), *bare])}"
-    if not held:
-        return what
-    if len(places) == len(held):
-        return f"{what}, remove {_listed(places)}"
-    return f"{what} together with what it knows of the job"
+    if held or bare:
+        parts.append(f"empty {named([*(h.table for h in held), *bare])}")
+    if held and len(places) == len(held):
+        parts.append(f"remove {_listed(places)}")
+    elif held:
+        parts[-1] += " together with what it knows of the job"
+    return ", ".join(parts)
 
 
 def known_holdings(job: str, plan: JobPlan) -> list[Holding]:

@@ -76,7 +76,9 @@ def committed_by(table: ConnectorTable, job: str) -> Committed | None:
     marker = last_marker(found.metadata, table.options["branch"], job)
     if marker is None:
         return None
-    return Committed(marker.run, marker.checkpoint)
+    name = ".".join(table_identifier(table))
+    instead = f'drop table "{name}" of catalog "{catalog_address(table.options).name}"'
+    return Committed(marker.run, marker.checkpoint, instead=instead)
 
 
 def holders_of(table: ConnectorTable) -> list[str]:

@@ -55,7 +55,9 @@ def test_the_last_checkpoint_outlives_its_snapshot(tmp_path: Path, before: int) 
     table.writer.commit(token)
     others_add(table, 100)
     others_expire(table)
-    assert committed(table) == Committed("r1", before + 1)
+    found = committed(table)
+    assert found == Committed("r1", before + 1)
+    assert found.instead == 'drop table "default.t" of catalog "lake"'
     table.restart()
     table.check()
     assert len(there(table).snapshots()) == 1
