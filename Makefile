@@ -30,7 +30,7 @@ $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "flowsql needs Python 3.11 or newer"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing what it needs into $(VENV), a minute or two the first time"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -e '.[dev]'
 	@touch $@
 
 check: $(INSTALLED)

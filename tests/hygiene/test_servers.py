@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services import binaries
 from tests.services.binaries import ServerUnavailable
 from tests.services.fixtures import needing_servers
 
@@ -22,6 +23,18 @@ def test_what_needs_a_server_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("CI")
     with pytest.raises(pytest.skip.Exception, match="no such program"), needing_servers():
         raise ServerUnavailable("no such program")
+
+
+def test_what_fails_to_be_fetched_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A network that is away for a moment fails no change; one that stays away is told."""
+    monkeypatch.setattr(binaries, "_PAUSES", (0.0, 0.0, 0.0))
+    twice = "echo no route; echo x >> tries; test $(wc -l < tries) -gt 2"
+    binaries.fetched(["sh", "-c", twice], "a jar", tmp_path)
+    assert (tmp_path / "tries").read_text() == "x\n" * 3
+    with pytest.raises(ServerUnavailable, match="could not fetch a jar: no route"):
+        binaries.fetched(["sh", "-c", "echo no route; exit 1"], "a jar")
 
 
 def test_nothing_else_is_left_out() -> None:

@@ -15,8 +15,9 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +28,7 @@ __all__ = [
     "binaries",
     "cache_folder",
     "catalog_classes",
+    "fetched",
     "metastore_classes",
     "only_one",
 ]
@@ -47,6 +49,14 @@ NEWEST = VERSIONS[-1]
 _ICEBERG = "1.10.1"
 _CATALOG_JAR = "iceberg-open-api"
 _GROUP = "io.zonky.test.postgres"
+# Seconds before each attempt to fetch something, and after which one is given up.
+_PAUSES = (0.0, 2.0, 10.0, 30.0)
+_STUCK = 300.0
+# Else a connection that hangs does so for half an hour.
+_IMPATIENT = (
+    *("-Daether.connector.connectTimeout=20000", "-Daether.connector.requestTimeout=60000"),
+    "-Dmaven.wagon.rto=60000",
+)
 _MACHINES = {"x86_64": "linux-amd64", "aarch64": "linux-arm64v8"}
 
 
@@ -112,6 +122,33 @@ def metastore_classes() -> str:
         return _compiled("HiveMetastore", f"{jars}/*", folder)
 
 
+def fetched(command: Sequence[str | Path], what: str, folder: Path | None = None) -> None:
+    """Run what fetches over a network, again where it fails: it may have been away for a moment.
+
+    Args:
+        command: that can be begun again.
+        what: it fetches, for the error.
+        folder: to run it in.
+
+    Raises:
+        ServerUnavailable: it failed each time; with what it printed last.
+    """
+    said = ""
+    for pause in _PAUSES:
+        time.sleep(pause)
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, check=False, timeout=_STUCK
+            )
+        except subprocess.TimeoutExpired:
+            said = f"not done after {_STUCK} s"
+            continue
+        if done.returncode == 0:
+            return
+        said = f"{done.stdout}\n{done.stderr}".strip()
+    raise ServerUnavailable(f"could not fetch {what}: {said[-500:]}")
+
+
 def _compiled(name: str, jars: str, folder: Path) -> str:
     """A class of ours with what it needs, as a class path."""
     java = Path(__file__).with_name(f"{name}.java")
@@ -154,12 +191,7 @@ def _maven(work: Path, what: str, *asked: str) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise ServerUnavailable(f"mvn, which fetches {what}, is not installed")
-    done = subprocess.run(
-        [maven, "-q", "-B", *asked, f"-DoutputDirectory={work}/made"],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode or not list(Path(work, "made").glob("*.jar")):
-        raise ServerUnavailable(f"could not fetch {what}: {done.stdout.strip()[-500:]}")
+    command = [maven, "-q", "-B", *_IMPATIENT, *asked, f"-DoutputDirectory={work}/made"]
+    fetched(command, what, work)
+    if not list(Path(work, "made").glob("*.jar")):
+        raise ServerUnavailable(f"could not fetch {what}: Maven brought nothing")

@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from tests.services.binaries import ServerUnavailable, cache_folder, only_one
+from tests.services.binaries import cache_folder, fetched, only_one
 from tests.services.fixtures import needing_servers
 
 _VERSION = "1.5.5"
@@ -67,7 +67,7 @@ def seconds_by_duckdb(
     query = f"SELECT {columns} FROM iceberg_scan(?)"
     path = metadata.removeprefix("file:").removeprefix("//")
     with needing_servers():
-        python = _python()
+        python = reader()
     command = [python, "-c", _READ, query, path, str(turns)]
     try:
         done = subprocess.run(
@@ -80,20 +80,13 @@ def seconds_by_duckdb(
     return seconds, [tuple(row) for row in rows]
 
 
-def _python() -> Path:
-    """Of the environment."""
+def reader() -> Path:
+    """The Python of the environment."""
     folder = cache_folder() / f"duckdb-iceberg-{_VERSION}-{sys.version_info.minor}"
     done = folder / "complete"
     with only_one(folder):
         if not done.exists():
             venv.create(folder, clear=True, with_pip=True)
-            made = subprocess.run(
-                [folder / "bin" / "pip", "install", "--quiet", *_PACKAGES],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if made.returncode:
-                raise ServerUnavailable(f"could not install {_PACKAGES}: {made.stderr[-500:]}")
+            fetched([folder / "bin" / "pip", "install", "--quiet", *_PACKAGES], "DuckDB's reader")
             done.touch()
     return folder / "bin" / "python"
