@@ -22,7 +22,7 @@ from tests.services.fixtures import (  # noqa: F401 (fixtures of every test)
     postgres_servers,
     postgres_version,
 )
-from tests.support.workers import Scheduling, longest_first
+from tests.support.workers import Scheduling, how_many, longest_first
 
 # Every process that tests start would else compile what it imports: seconds each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -69,6 +69,12 @@ def pytest_unconfigure() -> None:
     """Libraries complain of what is still there when the interpreter ends."""
     gc.unfreeze()
     gc.collect()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many share the tests, unless a number is given."""
+    return how_many()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,6 +6,7 @@ is handed out first, so that the workers end at about the same time.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ try:
 except ImportError:  # pytest without workers
     LoadScopeScheduling = object
 
-__all__ = ["Scheduling", "longest_first"]
+__all__ = ["Scheduling", "how_many", "longest_first"]
 
 # Tests that need no fixture of their file and are each a worker's work for a while.
 _ALONE = "test_every_way_to_run_a_query_agrees"
@@ -33,6 +34,11 @@ _LONG = (
     "tests/scripts/",
     "tests/property/",
 )
+
+
+def how_many() -> int:
+    """Workers of `-n logical`: tests wait for servers and processes, so one more than processors."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
