@@ -65,7 +65,7 @@ def test_every_step_of_a_query(probe: Probe, mode: str, monkeypatch: pytest.Monk
         watcher = threading.Thread(target=watch)
         watcher.start()
         good: set[Pair] = set()
-        end = time.monotonic() + 100
+        end = time.monotonic() + 400
         last = None
         for batch in itertools.chain([first], changes):
             pairs = list(zip(*(c.to_pylist() for c in batch.batch.columns), strict=True))
@@ -94,6 +94,7 @@ def test_every_step_of_a_query(probe: Probe, mode: str, monkeypatch: pytest.Monk
         assert any(pair not in known for step, _, pair in seen if step <= since)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("mode", "reader"), RUNS)
 def test_every_step_through_restarts(
     probe: Probe, mode: str, reader: str, zygote: Zygote, capsys: pytest.CaptureFixture[str]

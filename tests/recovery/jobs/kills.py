@@ -105,7 +105,7 @@ class SqlJob:
         self,
         child: Child,
         reached: Callable[[], object],
-        seconds: float = 60,
+        seconds: float = 300,
         *,
         drain: bool = False,
     ) -> None:
@@ -116,7 +116,7 @@ class SqlJob:
         self._ask_to_stop(child, drain=drain)
         assert child.wait(60) is not None, child.text
 
-    def until(self, child: Child, reached: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, child: Child, reached: Callable[[], object], seconds: float = 400) -> None:
         """Wait until `reached()`, while the child runs."""
         end = time.monotonic() + seconds
         while not reached():
