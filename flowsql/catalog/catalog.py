@@ -386,7 +386,11 @@ class Catalog:
                 + f"DROP {temporary}{kind.upper()} {path.name} removes it; IF NOT EXISTS keeps it.",
                 span=span,
             )
-        self.put(added)
+        try:
+            self.put(added)
+        except FlowSQLError as error:
+            error.span = error.span or span
+            raise
         return True
 
     def put(self, added: CatalogObject) -> None:

@@ -225,6 +225,9 @@ class ShadowStore(Store):
         return found
 
     def put(self, added: CatalogObject) -> None:
+        if isinstance(added, CatalogView) and not self.views:
+            # It says so now.
+            self._under.put(added)
         self._changes.append(partial(self._under.put, added))
         self._over.put(added)
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = _parser()
         options = parser.parse_args(arguments)
         if options.command is not None and (wrong := _shell_options(options)):
-            parser.error(f"{wrong} is not for {options.command!r}, or stands behind it")
+            parser.error(parser.misplaced(wrong, options.command))
         return _guarded(options)
 
 
@@ -151,15 +151,27 @@ def _failed(error: FlowSQLError, *, debug: bool) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Names the command where a file stands in its place."""
+    """Names the command where a file stands in its place.
+
+    Attributes:
+        commands: by their names.
+    """
+
+    commands: Mapping[str, argparse.ArgumentParser]
 
     def error(self, message: str) -> NoReturn:
         if file := re.search(r"invalid choice: '(.+\.sql)'", message):
             message = f"{file[1]!r} is no command; a file is run by: flowsql run {file[1]}"
         super().error(message)
 
+    def misplaced(self, option: str, command: str) -> str:
+        """What is wrong with an option of the prompt that stands before a command."""
+        if f"[{option}" in self.commands[command].format_usage():
+            return f"{option} stands behind the command: flowsql {command} {option} …"
+        return f"{option} is not for {command!r}"
 
-def _parser() -> argparse.ArgumentParser:
+
+def _parser() -> _Parser:
     parser = _Parser(
         prog="flowsql",
         description="Flink SQL in one Python process. Without a command: a prompt, or the statements "
@@ -191,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         "--debug", dest="shell_debug", action="store_true", help="show stack traces"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    parser.commands = commands.choices
 
     run = commands.add_parser(
         "run",

@@ -221,9 +221,9 @@ class Tumble(Unary):
         )
 
     def __str__(self) -> str:
-        offset = f", offset={self.offset} ms" if self.offset else ""
+        offset = f", offset={show_duration(self.offset)}" if self.offset else ""
         name = self.input.schema.names[self.time]
-        return f"Tumble(time={name}, size={self.size} ms{offset})"
+        return f"Tumble(time={name}, size={show_duration(self.size)}{offset})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,8 +175,8 @@ def describe(node: PhysicalNode, inputs: Sequence[PhysicalNode]) -> str:
         case p.Union():
             return "Union()"
         case p.TumbleAssign():
-            offset = f", offset={spec.offset} ms" if spec.offset else ""
-            return f"TumbleAssign({row.names[spec.time]}, size={spec.size} ms{offset})"
+            offset = f", offset={show_duration(spec.offset)}" if spec.offset else ""
+            return f"TumbleAssign({row.names[spec.time]}, size={show_duration(spec.size)}{offset})"
         case p.GroupAggregate():
             calls = _calls(spec.aggregates)
             return f"GroupAggregate(keys=[{_names(row, spec.keys)}]{calls}{_ttl(spec.ttl)})"

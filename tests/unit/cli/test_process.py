@@ -471,3 +471,21 @@ def test_a_file_in_place_of_a_command(capsys: pytest.CaptureFixture[str]) -> Non
         main(["job.sql"])
     shown = capsys.readouterr().err
     assert shown.endswith("'job.sql' is no command; a file is run by: flowsql run job.sql\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--debug", "run", "x.sql"], "--debug stands behind the command: flowsql run --debug …"),
+        (["-D", "a=b", "run", "x.sql"], "-D stands behind the command: flowsql run -D …"),
+        (["--format", "csv", "run", "x.sql"], "--format is not for 'run'"),
+        (["-e", "SELECT 1", "status"], "-e is not for 'status'"),
+    ],
+)
+def test_an_option_in_front_of_a_command(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    """Where it stands is told, or that the command has none."""
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert capsys.readouterr().err.endswith(f"flowsql: error: {told}\n")

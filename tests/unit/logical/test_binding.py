@@ -118,7 +118,7 @@ def test_tumble_by_position_and_by_name(planner: Planner) -> None:
     assert row["window_time"] == "TIMESTAMP(3) NOT NULL *ROWTIME*"
     named = """SELECT * FROM TABLE(TUMBLE(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts),
                SIZE => INTERVAL '1' MINUTE, OFFSET => INTERVAL '10' SECOND))"""
-    assert "Tumble(time=ts, size=60000 ms, offset=10000 ms)" in planner.tree(named)
+    assert "Tumble(time=ts, size=1 min, offset=10 s)" in planner.tree(named)
 
 
 def test_an_aggregate_of_windows_is_known(planner: Planner) -> None:

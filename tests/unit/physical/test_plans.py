@@ -63,7 +63,7 @@ Sink(log, takes=append)
 Sink(files, takes=append)
 └─ Project(COUNT(*), b)
    └─ WindowAggregate(window=[window_start, window_end], keys=[b], calls=[COUNT(*)])
-      └─ TumbleAssign(ts, size=60000 ms)
+      └─ TumbleAssign(ts, size=1 min)
          └─ Reused #1: Scan
 """)
 

@@ -291,6 +291,15 @@ def test_create_table_as_fills_it(lake: Lake, session: Session) -> None:
     assert names(session, "SHOW TABLES") == []
 
 
+def test_what_a_catalog_does_not_keep_has_its_place(lake: Lake) -> None:
+    """In a program, too, of which nothing is done before all of it is right."""
+    session = Session(held=True)
+    session.execute(f"CREATE CATALOG lake WITH ({lake.options})")
+    with pytest.raises(SqlError, match="keeps no views") as caught:
+        session.execute("CREATE VIEW lake.`default`.v AS SELECT 1 AS a")
+    assert caught.value.position == (1, 13)
+
+
 def test_a_catalog_needs_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one whose file is not made yet."""
     monkeypatch.setitem(sys.modules, "pyiceberg", None)
