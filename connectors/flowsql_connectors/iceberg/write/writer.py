@@ -276,11 +276,14 @@ class AppendWriter(IcebergWriter):
         return self._live.known(manifest)
 
     def _load(self) -> bool:
-        """See which files the table has; False where its rows cannot be told by their places."""
+        """See which files the table has; False where its rows cannot be told by their places.
+
+        Nor can they where the snapshot that was seen last expired, with its manifests.
+        """
         with self.target.telling():
             try:
                 self._live.load(self.target.metadata, self.target.table.io, self.target.branch)
-            except ConnectorError:
+            except (ConnectorError, FileNotFoundError):
                 return False
         return True
 

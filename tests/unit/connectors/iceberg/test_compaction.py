@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,8 +18,9 @@ from pyiceberg.table import Table
 from pyiceberg.types import LongType
 
 import flowsql
+from flowsql.changelog import ChangelogMode
 from flowsql.errors import ConnectorError
-from tests.support.iceberg import IcebergFolder
+from tests.support.iceberg import IcebergFolder, named_files
 from tests.support.iceberg_reader import rows_by_duckdb
 from tests.unit.connectors.iceberg.lake import commit, delete_file, file_of
 from tests.unit.connectors.iceberg.writing import KeyedTable
@@ -28,7 +30,7 @@ ENABLED = "flink-maintenance.rewrite.enabled"
 KEYS = 24
 
 
-def made(root: Path, files: int = 2, **more: str) -> KeyedTable:
+def made(root: Path, files: int = 2, **more: Any) -> KeyedTable:
     """A table whose files are merged as soon as there are so many."""
     return KeyedTable(root, **{FILES: str(files), **more})
 
@@ -388,6 +390,17 @@ def test_others_move_a_row_that_is_about_to_be_deleted(
     table.check()
 
 
+def rewrite_and_expire(table: KeyedTable) -> None:
+    """Another program rewrites all rows, and removes every file that was before."""
+    theirs = there(table)
+    before = named_files(theirs)
+    theirs.overwrite(theirs.scan().to_arrow())
+    gone = [s.snapshot_id for s in theirs.snapshots()[:-1]]
+    theirs.maintenance.expire_snapshots().by_ids(gone).commit()
+    for path in before - named_files(there(table)):
+        Path(path).unlink()
+
+
 @pytest.mark.parametrize("files", [2, 100])
 def test_others_remove_the_files_that_it_would_read(tmp_path: Path, files: int) -> None:
     """They rewrite the table and expire what was before: a checkpoint goes on without them."""
@@ -397,17 +410,25 @@ def test_others_remove_the_files_that_it_would_read(tmp_path: Path, files: int) 
     for number in range(9):
         table.step(("-D", number, None))
         table.checkpoint()
-    theirs = there(table)
-    old = {task.file.file_path for task in theirs.scan().plan_files()}
-    old |= {d.file_path for task in theirs.scan().plan_files() for d in task.delete_files}
-    theirs.overwrite(theirs.scan().to_arrow())
-    gone = [s.snapshot_id for s in theirs.snapshots()[:-1]]
-    theirs.maintenance.expire_snapshots().by_ids(gone).commit()
-    kept = {task.file.file_path for task in theirs.scan().plan_files()}
-    for path in old - kept:
-        Path(path).unlink()
+    rewrite_and_expire(table)
     table.step(("-D", 9, None), ("+U", 10, "b"))
     table.checkpoint()
     table.check()
     table.checkpoint()
     table.check()
+
+
+def test_others_remove_the_manifests_that_it_would_read(tmp_path: Path) -> None:
+    """Where rows are only added, the snapshot that was seen last may be gone as a whole."""
+    table = made(tmp_path, mode=ChangelogMode.APPEND, **{ENABLED: "true"})
+    for key in range(2):
+        table.step(("+I", key, "a"))
+        table.checkpoint()
+    rewrite_and_expire(table)
+    table.step(("+I", 9, "a"))
+    table.checkpoint()
+    table.check()
+    table.step(("+I", 10, "a"))
+    table.checkpoint()
+    table.check()
+    assert "replace" in operations(table)

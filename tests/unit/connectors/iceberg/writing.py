@@ -45,6 +45,7 @@ class KeyedTable:
         root: folder of everything.
         job, run, dead: whose process it is.
         after: whose last manifest it goes on from.
+        mode: of the changes; rows that are only added are not looked for by their keys.
         options: of the table, with underscores.
     """
 
@@ -56,11 +57,13 @@ class KeyedTable:
         run: str = "r1",
         dead: Sequence[str] = (),
         after: KeyedTable | None = None,
+        mode: ChangelogMode = ChangelogMode.UPSERT,
         **options: str,
     ) -> None:
         self.root = root
         self._job = job
         self._run = run
+        self._mode = mode
         self._dead = frozenset(dead)
         out = root / "out"
         self.folder = IcebergFolder(out, "t")
@@ -69,7 +72,7 @@ class KeyedTable:
             "catalog-name": "lake",
             "uri": f"jdbc:sqlite:{out}/catalog.db",
             "warehouse": str(out),
-            "write.upsert.enabled": "true",
+            "write.upsert.enabled": str(mode is ChangelogMode.UPSERT).lower(),
             **{k.replace("_", "-"): v for k, v in options.items()},
         }
         self.declared = connector_table("id BIGINT, name STRING", given, primary_key=("id",))
@@ -92,7 +95,7 @@ class KeyedTable:
         self._attempt += 1
         context = attempt_context(self.root / "job")
         attempt = Attempt(self._job, self._run, self._attempt, self._dead)
-        context = replace(context, attempt=attempt, mode=ChangelogMode.UPSERT)
+        context = replace(context, attempt=attempt, mode=self._mode)
         sink = find_connector("iceberg").sink(self.declared)
         self.writer = sink.open(context, [json.loads(json.dumps(t)) for t in self._tokens])
         self.store = StateStore.open(self.writer.state)
