@@ -23,6 +23,12 @@ from tests.unit.connectors.iceberg.writing import KeyedTable
 
 Made = Callable[..., KeyedTable]
 
+EXPIRING = {
+    "flink-maintenance.expire-snapshots.enabled": "true",
+    "flink-maintenance.expire-snapshots.max-snapshot-age-seconds": "0",
+    "flink-maintenance.expire-snapshots.schedule.commit-count": "1",
+}
+
 
 @pytest.fixture
 def way(lake: Lake, rest: str) -> Iterator[FaultyWay]:
@@ -69,7 +75,7 @@ def write(table: KeyedTable, chance: random.Random) -> None:
 def test_through_restarts_faults_and_others(make: Made, way: FaultyWay, seed: int) -> None:
     """Whatever happens, the table is what the manifests say, and no file is left."""
     chance = random.Random(seed)
-    table = make(**({"partitioning": "bucket(2, id)"} if seed % 2 else {}))
+    table = make(**({"partitioning": "bucket(2, id)"} if seed % 2 else EXPIRING))
     for _ in range(6):
         write(table, chance)
         chosen = chance.randrange(5)
@@ -91,6 +97,7 @@ def test_through_restarts_faults_and_others(make: Made, way: FaultyWay, seed: in
     table.restart()
     table.check()
     assert table.folder.strays() == []
+    assert seed % 2 or len(table.folder.table.snapshots()) <= 3
 
 
 @pytest.mark.parametrize("status", [None, 500, 503])

@@ -22,7 +22,12 @@ TABLE = """
 CREATE TABLE by_owner (id BIGINT, n BIGINT, balance BIGINT, PRIMARY KEY (id) NOT ENFORCED)
   WITH ('connector' = 'iceberg', 'catalog-name' = 'lake', 'uri' = 'jdbc:sqlite:{root}/lake/catalog.db',
     'warehouse' = '{root}/lake', 'write.upsert.enabled' = 'true', 'partitioning' = 'bucket(3, id)',
-    'flink-maintenance.rewrite.min-input-files' = '2');
+    'flink-maintenance.rewrite.min-input-files' = '2',
+    'flink-maintenance.expire-snapshots.enabled' = 'true',
+    'flink-maintenance.expire-snapshots.max-snapshot-age-seconds' = '0',
+    'flink-maintenance.expire-snapshots.retain-last' = '3',
+    'flink-maintenance.expire-snapshots.schedule.commit-count' = '1',
+    'write.metadata.previous-versions-max' = '1000');
 """
 
 
@@ -43,7 +48,10 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def test_iceberg_after_kills(
     shop: Shop, zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Independent readers find the query over the database; no file is left that nobody names."""
+    """Independent readers find the query over the database; no file is left that nobody names.
+
+    Snapshots expire behind each checkpoint, and their files with them.
+    """
     job = SqlJob(zygote, shop.file, shop.root / "jobs", "shop", poll_rows=100)
     shop.start_writer(0.02)
     record = kill_often(job, KILLS, random.Random(5), longest=1.5, patient=0.9)

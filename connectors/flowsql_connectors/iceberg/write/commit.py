@@ -24,6 +24,7 @@ from pyiceberg.manifest import (
     ManifestWriterV2,
 )
 from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import (
@@ -34,6 +35,8 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update import TableUpdate
 from pyiceberg.table.update.snapshot import _FastAppendFiles
+
+from flowsql_connectors.iceberg.write.schemas import known_schema
 
 __all__ = ["Conflict", "Delta", "Landed", "commit_delta"]
 
@@ -134,6 +137,9 @@ class _Producer(_FastAppendFiles):
         self.manifests: dict[str, list[DataFile] | None] = {}
         # Stands in the names of manifests and of their list, where the client has a UUID.
         self.commit_uuid = name()  # type: ignore[assignment]
+
+    def schema(self) -> Schema:
+        return known_schema(self._transaction.table_metadata)
 
     def _refresh_for_retry(self) -> None:
         super()._refresh_for_retry()
@@ -241,7 +247,7 @@ class _Producer(_FastAppendFiles):
         metadata = self._transaction.table_metadata
         limit = int(metadata.properties.get("write.summary.partition-limit", 0))
         collector = SnapshotSummaryCollector(partition_summary_limit=limit)
-        specs, schema = metadata.specs(), metadata.schema()
+        specs, schema = metadata.specs(), known_schema(metadata)
         for file in self._delta.added:
             collector.add_file(file, schema, specs[file.spec_id])
         for file in self._found:

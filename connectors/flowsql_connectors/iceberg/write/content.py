@@ -17,6 +17,7 @@ from flowsql_connectors.iceberg.write.compaction import Compaction
 from flowsql_connectors.iceberg.write.deletes import by_file, delete_table
 from flowsql_connectors.iceberg.write.descriptors import file_json, file_of
 from flowsql_connectors.iceberg.write.markers import Marker
+from flowsql_connectors.iceberg.write.schemas import known_schema
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -60,7 +61,7 @@ def save(
         "checkpoint": marker.checkpoint,
         "table": str(metadata.table_uuid),
     }
-    specs, schema = metadata.specs(), metadata.schema()
+    specs, schema = metadata.specs(), known_schema(metadata)
     data: JSON = {
         "files": [file_json(f, specs[f.spec_id], schema) for f in content.files],
         "removed": content.removed,
@@ -123,7 +124,7 @@ def marker_of(token: JSON) -> Marker:
 def load(token: JSON, metadata: TableMetadata, context: ConnectorContext) -> Content:
     """What a token stands for."""
     data = _data(token, context)
-    specs, schema = metadata.specs(), metadata.schema()
+    specs, schema = metadata.specs(), known_schema(metadata)
     files = [file_of(f, specs[f["spec"]], schema) for f in data["files"]]
     compaction = None
     if "sources" in data:
