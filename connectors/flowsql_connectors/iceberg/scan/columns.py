@@ -27,10 +27,7 @@ from pyiceberg.table.name_mapping import MappedField, NameMapping
 from flowsql import types as f
 from flowsql.errors import ConnectorError
 
-__all__ = ["OPEN", "HeldColumns", "Wanted", "stored_columns", "wanted_columns"]
-
-# How files are opened: nanoseconds would hold times of twelve bytes from 1677 to 2262 only.
-OPEN: Final[Mapping[str, Any]] = {"coerce_int96_timestamp_unit": "us"}
+__all__ = ["HeldColumns", "Wanted", "stored_columns", "wanted_columns"]
 
 _FIELD_ID: Final = b"PARQUET:field_id"
 _MICROSECONDS: Final = 6

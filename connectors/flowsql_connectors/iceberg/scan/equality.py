@@ -22,7 +22,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
 
 from flowsql.errors import ConnectorError
-from flowsql_connectors.iceberg.scan.columns import OPEN, HeldColumns, stored_columns
+from flowsql_connectors.iceberg.scan.columns import HeldColumns, stored_columns
+from flowsql_connectors.iceberg.storage import PARQUET
 
 __all__ = ["EqualDeletes", "EqualFiles"]
 
@@ -155,7 +156,7 @@ def _read(io: FileIO, metadata: TableMetadata, file: DataFile, wanted: Schema) -
     if file.file_format != FileFormat.PARQUET:
         raise _unreadable(file, f"its format is {file.file_format.value}")
     with io.new_input(file.file_path).open() as handle:
-        table = pq.ParquetFile(handle, **OPEN).read(use_threads=False)
+        table = pq.ParquetFile(handle, **PARQUET).read(use_threads=False)
     held = HeldColumns(table.schema, metadata.name_mapping(), file.file_path)
     if {f.field_id for f in wanted.fields} - held.ids:
         raise _unreadable(file, "it lacks columns that it names")

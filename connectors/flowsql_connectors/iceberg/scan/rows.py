@@ -26,9 +26,10 @@ from flowsql.types import (
     arrow_schema,
     arrow_type,
 )
-from flowsql_connectors.iceberg.scan.columns import OPEN, HeldColumns, wanted_columns
+from flowsql_connectors.iceberg.scan.columns import HeldColumns, wanted_columns
 from flowsql_connectors.iceberg.scan.deletes import Positions
 from flowsql_connectors.iceberg.scan.equality import EqualDeletes
+from flowsql_connectors.iceberg.storage import PARQUET
 
 __all__ = ["FileRows", "RowForm", "gone", "reading"]
 
@@ -123,7 +124,7 @@ class FileRows:
 
     def _open(self, file: DataFile) -> None:
         form, metadata = self._form, self._form.metadata
-        self._file = pq.ParquetFile(self._handle, buffer_size=_BUFFER, **OPEN)
+        self._file = pq.ParquetFile(self._handle, buffer_size=_BUFFER, **PARQUET)
         held = HeldColumns(self._file.schema_arrow, metadata.name_mapping(), self._path)
         read = {x.field_id for x in form.projected.fields}
         if self._equal is not None:

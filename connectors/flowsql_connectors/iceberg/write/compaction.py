@@ -25,6 +25,7 @@ from pyiceberg.io.pyarrow import PYARROW_PARQUET_FIELD_ID_KEY, schema_to_pyarrow
 from pyiceberg.manifest import DataFile, FileFormat
 
 from flowsql.connector import OptionValues
+from flowsql_connectors.iceberg.storage import PARQUET
 from flowsql_connectors.iceberg.write.commit import Delta
 from flowsql_connectors.iceberg.write.files import FileSettings, ParquetFile
 from flowsql_connectors.iceberg.write.live import LiveFile, LiveFiles
@@ -265,7 +266,7 @@ class Compactor:
             raise _UnfitError(file.file_path)
         with (
             self._target.table.io.new_input(file.file_path).open() as source,
-            pq.ParquetFile(source) as parquet,
+            pq.ParquetFile(source, **PARQUET) as parquet,
         ):
             there = self._columns(parquet.schema_arrow)
             if there is None:

@@ -15,6 +15,7 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table.metadata import TableMetadata
 
 from flowsql.errors import ConnectorError
+from flowsql_connectors.iceberg.storage import PARQUET
 from flowsql_connectors.iceberg.write.names import attempt_of
 
 __all__ = ["PATH_ID", "POSITION_ID", "LiveFile", "LiveFiles", "named_file", "read_positions"]
@@ -244,7 +245,7 @@ class LiveFiles:
                 f'data file "{location}" is no Parquet file: its keys cannot be read',
                 hint="Rewrite the table's data files as Parquet.",
             )
-        with io.new_input(location).open() as source, pq.ParquetFile(source) as parquet:
+        with io.new_input(location).open() as source, pq.ParquetFile(source, **PARQUET) as parquet:
             by_id = {
                 int(found): field.name
                 for field in parquet.schema_arrow

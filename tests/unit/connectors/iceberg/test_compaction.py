@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import random
 from collections.abc import Callable
@@ -9,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from flowsql_connectors.iceberg.write import content
 from flowsql_connectors.iceberg.write.files import ParquetFile
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyiceberg.table import Table
-from pyiceberg.types import LongType
+from pyiceberg.types import ListType, LongType, NestedField, StructType, TimestampType
 
 import flowsql
 from flowsql.changelog import ChangelogMode
 from flowsql.errors import ConnectorError
 from tests.support.iceberg import IcebergFolder, named_files
 from tests.support.iceberg_reader import rows_by_duckdb
-from tests.unit.connectors.iceberg.lake import commit, delete_file, file_of
+from tests.unit.connectors.iceberg.lake import commit, delete_file, file_of, foreign_file
 from tests.unit.connectors.iceberg.writing import KeyedTable
 
 FILES = "flink-maintenance.rewrite.min-input-files"
@@ -236,6 +238,33 @@ def test_files_of_an_older_schema(tmp_path: Path) -> None:
     assert data_files(table) == 1
     found = {r["id"]: (r["name"], r["more"]) for r in there(table).scan().to_arrow().to_pylist()}
     assert found == {0: ("v0", None), 1: ("w", None), 2: ("v2", None), 7: ("x", 5)}
+
+
+def test_values_of_others_stay(tmp_path: Path) -> None:
+    """Times of twelve bytes, of any century; lists that are NULL and lists that are empty."""
+    table = made(tmp_path, files=3)
+    for key in range(2):
+        table.step(("+I", key, f"v{key}"))
+        table.checkpoint()
+    inner = StructType(NestedField(11, "x", LongType()))
+    with there(table).update_schema() as change:
+        change.add_column("at", TimestampType())
+        change.add_column("l", ListType(12, inner, element_required=False))
+    rows: list[dict[str, Any]] = [
+        {"id": 7, "name": "x", "at": dt.datetime.fromisoformat("9999-12-31"), "l": None},
+        {"id": 8, "name": "x", "at": dt.datetime.fromisoformat("0001-01-01"), "l": []},
+        {"id": 9, "name": "x", "at": None, "l": [{"x": 1}, None]},
+    ]
+    held = pa.Table.from_pylist(rows, there(table).schema().as_arrow())
+    commit(there(table), foreign_file(there(table), held, use_deprecated_int96_timestamps=True))
+    table.others_wrote({row["id"]: "x" for row in rows})
+    table.step(("+U", 1, "w"))
+    table.checkpoint()
+    table.checkpoint()
+    (task,) = there(table).scan().plan_files()
+    assert "foreign" not in task.file.file_path
+    found = pq.read_table(task.file.file_path).to_pylist()
+    assert [row for row in found if row["id"] > 6] == rows
 
 
 def test_rows_that_are_only_added(tmp_path: Path) -> None:
