@@ -21,7 +21,7 @@ from flowsql.connector import ExternalColumn, ExternalTable
 from flowsql.errors import ConfigError, FlowSQLError, SqlError
 from flowsql_connectors.iceberg.schema import iceberg_type, partition_columns
 
-__all__ = ["refusals"]
+__all__ = ["refusals", "same_type"]
 
 _FORMAT: Final = "format-version"
 _PARTITIONING: Final = "partitioning"
@@ -88,8 +88,7 @@ def _added(column: ExternalColumn) -> SqlError | None:
 def _changed(
     was: ExternalColumn, column: ExternalColumn, primary_key: tuple[str, ...]
 ) -> SqlError | None:
-    old, new = iceberg_type(was.type), iceberg_type(column.type)
-    if old != new and not _widens(was.type, column.type):
+    if not same_type(was.type, column.type) and not _widens(was.type, column.type):
         return SqlError(
             f'column "{column.name}" of type {was.type.with_nullable(True)} cannot become '
             f"{column.type.with_nullable(True)}",
@@ -107,6 +106,13 @@ def _changed(
             hint=_ANEW,
         )
     return None
+
+
+def same_type(one: f.DataType, other: f.DataType) -> bool:
+    """Whether they are one type in Iceberg, NULL or not; a type that it has no other for is itself."""
+    if one.with_nullable(nullable=True) == other.with_nullable(nullable=True):
+        return True
+    return iceberg_type(one) == iceberg_type(other)
 
 
 def _widens(old: f.DataType, new: f.DataType) -> bool:

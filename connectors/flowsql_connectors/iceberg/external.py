@@ -29,7 +29,7 @@ from flowsql_connectors.iceberg.address import (
     namespace_of,
 )
 from flowsql_connectors.iceberg.catalogs import open_catalog
-from flowsql_connectors.iceberg.evolution import refusals
+from flowsql_connectors.iceberg.evolution import refusals, same_type
 from flowsql_connectors.iceberg.options import CATALOG_OPTIONS, MADE_WITH, OPTIONS, WRITE_OPTIONS
 from flowsql_connectors.iceberg.schema import (
     check_types,
@@ -369,11 +369,11 @@ def _update(
                 required=not column.type.nullable,
             )
             continue
-        same_type = iceberg_type(was.type) == iceberg_type(column.type)
-        if not same_type or was.comment != column.comment:
+        same = same_type(was.type, column.type)
+        if not same or was.comment != column.comment:
             update.update_column(
                 was.name,
-                field_type=None if same_type else iceberg_type(column.type),
+                field_type=None if same else iceberg_type(column.type),
                 doc=column.comment,
             )
         if was.type.nullable != column.type.nullable:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from flowsql_connectors.iceberg.evolution import refusals
 
+from flowsql.connector import ExternalColumn, ExternalTable
 from flowsql.errors import FlowSQLError, SqlError
 from flowsql.session import Session
+from flowsql.types import TimestampType
 
 from .lake import Lake
 
@@ -153,6 +156,16 @@ def test_what_iceberg_has_no_type_for_is_refused_by_its_column(tables: Session) 
         'column "z" cannot be kept: Iceberg has no type for TIMESTAMP(9)'
     )
     assert caught.value.position == (1, 27)
+
+
+def test_a_column_of_a_type_that_is_only_read_stands_in_nobody_s_way() -> None:
+    """Though it could not be declared."""
+    column = ExternalColumn("z", TimestampType(9))
+    old = ExternalTable((column,))
+    new = ExternalTable((column, ExternalColumn("a", TimestampType(6))))
+    assert list(refusals(old, new, {})) == []
+    wrong = ExternalTable((ExternalColumn("z", TimestampType(8)),))
+    assert [name for name, _ in refusals(old, wrong, {})] == ["z"]
 
 
 def test_what_widens_a_type_keeps_the_rows(tables: Session, lake: Lake) -> None:
