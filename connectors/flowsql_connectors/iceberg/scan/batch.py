@@ -88,9 +88,8 @@ class OpenedTable:
         with telling(address, None, table_identifier(self.declared)):
             try:
                 yield
-            except FileNotFoundError as error:
-                path = str(error).rpartition(": ")[2]
-                raise gone(self.declared, path) from None
+            except FileNotFoundError:
+                raise gone(self.declared, "a file of metadata") from None
 
     def files(self, snapshots: int | Between | None) -> list[ReadFile]:
         """The files of a snapshot, or that some added, as far as they are read; raises ConnectorError."""

@@ -224,16 +224,16 @@ def reading(table: ConnectorTable, path: str) -> Iterator[None]:
     except FlowSQLError:
         raise
     except FileNotFoundError:
-        raise gone(table, path) from None
+        raise gone(table, f'"{path}"') from None
     except Exception as error:
         text = str(error).partition("\n")[0].rstrip(".")
         raise ConnectorError(f'"{path}" cannot be read (table "{table.name}"): {text}') from error
 
 
-def gone(table: ConnectorTable, path: str) -> ConnectorError:
-    """A file is not there any more."""
+def gone(table: ConnectorTable, what: str) -> ConnectorError:
+    """Something that is read is not there any more."""
     return ConnectorError(
-        f'"{path}" is gone (table "{table.name}")',
+        f'{what} is gone (table "{table.name}")',
         detail="Its snapshot was expired, or its file removed, while it was read.",
         hint="Keep snapshots for as long as they are read: expire those that are older.",
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from flowsql_connectors.iceberg.write.commit import Delta, commit_delta
+from flowsql_connectors.iceberg.write.history import commit_removal
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
@@ -322,3 +324,28 @@ def test_a_job_follows_a_table(lake: Lake, table: Table) -> None:
     add(table, range(3, 6))
     assert current() == (6, "n5")
     result.close()
+
+
+def test_it_goes_on_where_what_it_read_last_expires_by_our_rules(lake: Lake, table: Table) -> None:
+    """The next snapshot still names its parent."""
+    first = add(table, [1])
+    stream = Stream(lake)
+    assert stream.step() == ["+I[1, n1]"]
+    add(table, [2])
+    commit_removal(table.refresh(), {first}, (), {}, by_client=True)
+    assert stream.steps() == [["+I[2, n2]"]]
+
+
+def test_a_snapshot_whose_files_are_gone_ends_the_job(lake: Lake, table: Table) -> None:
+    """As where it expires while it is read."""
+    add(table, [1])
+    stream = Stream(lake)
+    stream.step()
+    add(table, [2])
+    found = table.refresh().current_snapshot()
+    assert found is not None
+    Path(found.manifest_list.removeprefix("file://")).unlink()
+    with pytest.raises(ConnectorError) as caught:
+        stream.step()
+    assert caught.value.message == 'a file of metadata is gone (table "t")'
+    assert "expire those that are older" in str(caught.value.hint)
