@@ -80,6 +80,8 @@ class EqualDeletes:
     ) -> None:
         groups: dict[tuple[int, ...], list[DataFile]] = {}
         for file in files:
+            if not file.record_count:
+                continue
             groups.setdefault(tuple(sorted(file.equality_ids or ())), []).append(file)
         self._keys = [
             _Keys(io, source, metadata, ids, group) for ids, group in sorted(groups.items())

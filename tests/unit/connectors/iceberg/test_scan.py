@@ -99,7 +99,9 @@ def test_rows_deleted_by_equality_are_left_out(lake: Lake, session: Session) -> 
     table = lake.make()
     add(table, [1, 2, 3])
     delete_rows(table, 2)
-    commit(table, equality_file(table, {"id": [1, 7]}))
+    commit(
+        table, equality_file(table, {"id": [1, 7]}), equality_file(table, {"id": [], "name": []})
+    )
     add(table, [1, 4])
     commit(table, equality_file(table, {"name": ["n3", "n4"]}))
     assert ids(session, "SELECT id FROM t") == [1]
