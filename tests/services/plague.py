@@ -118,7 +118,7 @@ class PlaguedJob(SqlJob):
 
 def again_until(job: SqlJob, child: Child, reached: Callable[[], bool]) -> Child:
     """Wait until `reached()`; a run that lost the server amid the snapshot is followed by another."""
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while not reached():
         assert time.monotonic() < end, child.text
         if child.wait(0.05) is not None:

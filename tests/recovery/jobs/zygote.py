@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Faults:
     Args:
         page: where the last moment is noted.
         kill_at: `before-fsync:7` ends the process before the seventh fsync, `before-fsync@/out/:7`
-            before the seventh of a file whose path has that part.
+            before the seventh of a file whose path has that part, in which `*` is anything.
         fail: `(kind, part of the path, errno, n)`: such operations are refused after the first n.
     """
 
@@ -58,7 +59,8 @@ class Faults:
         self._spared = 0 if fail is None else fail[3]
         self._lock = threading.Lock()
         moment, _, number = (kill_at or ":0").rpartition(":")
-        self._moment, _, self._part = moment.partition("@")
+        self._moment, _, part = moment.partition("@")
+        self._parts = f"*{part}*"
         self._left = int(number)
 
     def before(self, operation: FileOperation) -> None:
@@ -76,7 +78,7 @@ class Faults:
     def _come_to(self, moment: str, operation: FileOperation) -> None:
         with self._lock:
             self._page[:_PAGE] = moment.encode().ljust(_PAGE)
-            if moment == self._moment and self._part in operation.path:
+            if moment == self._moment and fnmatchcase(operation.path, self._parts):
                 self._left -= 1
                 if self._left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
