@@ -2,7 +2,7 @@
 
 Of PostgreSQL, by major version: 15 is Debian's package where it is installed; every other version, and 15 elsewhere, is taken from
 Maven Central once and kept in the user's cache folder (`FLOWSQL_TEST_CACHE` names another).
-So are the REST catalog of Iceberg and the metastore of Hive, which need Java.
+So are the REST catalog of Iceberg and the metastore of Hive, which need Java, and an S3 server, which Go builds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "cache_folder",
     "catalog_classes",
     "fetched",
+    "gateway",
     "metastore_classes",
     "only_one",
 ]
@@ -48,6 +49,7 @@ NEWEST = VERSIONS[-1]
 
 _ICEBERG = "1.10.1"
 _CATALOG_JAR = "iceberg-open-api"
+_GATEWAY = "v1.8.0"
 _GROUP = "io.zonky.test.postgres"
 # Seconds before each attempt to fetch something, and after which one is given up.
 _PAUSES = (0.0, 2.0, 10.0, 30.0)
@@ -120,6 +122,20 @@ def metastore_classes() -> str:
                 _maven(Path(work), "the metastore", "dependency:copy-dependencies")
                 Path(work, "made").rename(jars)
         return _compiled("HiveMetastore", f"{jars}/*", folder)
+
+
+def gateway() -> Path:
+    """An S3 server that keeps its objects in a folder: Versity's."""
+    folder = cache_folder() / "versitygw" / _GATEWAY
+    program = folder / "versitygw"
+    with only_one(folder):
+        if not program.exists():
+            go = shutil.which("go")
+            if go is None:
+                raise ServerUnavailable("go, which builds the S3 server, is not installed")
+            wanted = f"github.com/versity/versitygw/cmd/versitygw@{_GATEWAY}"
+            fetched(["env", f"GOBIN={folder}", go, "install", wanted], "the S3 server")
+    return program
 
 
 def fetched(command: Sequence[str | Path], what: str, folder: Path | None = None) -> None:

@@ -4,12 +4,16 @@
 | --- | --- | --- |
 | `rest` | the REST catalog of Iceberg's own | on an S3 server |
 | `hive` | a metastore of Hive | in a folder |
-| `glue` | what stands for Amazon's Glue in the S3 server's program | on the S3 server |
+| `glue` | what stands for Amazon's Glue in moto | on the S3 server |
 | `jdbc` | PostgreSQL | on the S3 server |
+
+The S3 server is moto every day, which starts in a second and lets everybody in; in `make test-all`
+it is Versity's, which looks at keys and signatures and keeps files in a folder.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -20,7 +24,7 @@ from typing import Any
 
 import boto3
 
-from tests.services.binaries import catalog_classes, metastore_classes
+from tests.services.binaries import catalog_classes, gateway, metastore_classes
 from tests.services.postgres import PostgresServer
 from tests.services.processes import Servant, free_port, java
 
@@ -73,13 +77,26 @@ class Lake:
     @cached_property
     def endpoint(self) -> str:
         """Of S3."""
-        port = free_port()
-        self._start([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
-        found = f"http://127.0.0.1:{port}"
+        found = self._gateway() if os.environ.get("FLOWSQL_TEST_ALL") else self._moto
         boto3.resource("s3", endpoint_url=found, region_name="us-east-1", **_KEYS).create_bucket(
             Bucket=_BUCKET
         )
         return found
+
+    def _gateway(self) -> str:
+        port = free_port()
+        kept = self.folder / "objects"
+        kept.mkdir()
+        keys = ["--access", _KEYS["aws_access_key_id"], "--secret", _KEYS["aws_secret_access_key"]]
+        where = ["--port", f"127.0.0.1:{port}", "posix", str(kept)]
+        self._start([str(gateway()), *keys, *where], port)
+        return f"http://127.0.0.1:{port}"
+
+    @cached_property
+    def _moto(self) -> str:
+        port = free_port()
+        self._start([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
+        return f"http://127.0.0.1:{port}"
 
     @property
     def storage(self) -> dict[str, str]:
@@ -140,7 +157,7 @@ class Lake:
     def _glue(self) -> dict[str, str]:
         return {
             "warehouse": f"s3://{_BUCKET}/glue",
-            "glue.endpoint": self.endpoint,
+            "glue.endpoint": self._moto,
             "glue.region": "us-east-1",
             "glue.access-key-id": "test",
             "glue.secret-access-key": "testtest",
