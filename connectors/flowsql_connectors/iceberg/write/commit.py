@@ -310,17 +310,21 @@ def commit_delta(
     if settings:
         transaction.set_properties(dict(settings))
     producer = _Producer(transaction, delta, check, name, branch)
-    producer.commit()
+    head = table.metadata.snapshot_by_name(branch)
     try:
+        producer.commit()
         transaction.commit_transaction()
     except ValidationException as error:
         # Nothing was committed; the client says so too where what it began from has expired.
         raise Conflict(str(error)) from None
     except CommitFailedException:
         raise
-    except Exception:
+    except Exception as error:
         # The answer may be lost, and not the commit.
         if not _has(table, producer.snapshot_id):
+            if isinstance(error, FileNotFoundError) and table.snapshot_by_name(branch) != head:
+                # It was not asked for yet: what it began from expired, with its manifests.
+                raise Conflict("others have committed") from None
             raise
     return Landed(producer.snapshot_id, producer.manifests)
 

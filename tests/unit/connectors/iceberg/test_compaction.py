@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flowsql_connectors.iceberg.write import content
+from flowsql_connectors.iceberg.write import content, target
 from flowsql_connectors.iceberg.write.files import ParquetFile
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -461,3 +461,39 @@ def test_others_remove_the_manifests_that_it_would_read(tmp_path: Path) -> None:
     table.checkpoint()
     table.check()
     assert "replace" in operations(table)
+
+
+@pytest.mark.parametrize("mode", [ChangelogMode.UPSERT, ChangelogMode.APPEND])
+def test_others_remove_what_a_commit_begins_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: ChangelogMode
+) -> None:
+    """Between the look at the table and the commit: it begins from what there is then."""
+    table = made(tmp_path, files=100, mode=mode)
+    table.step(("+I", 1, "a"), ("+I", 2, "a"))
+    table.checkpoint()
+    table.step(("+I", 3, "b"))
+    table.prepare()
+    real, calls = target.commit_delta, []
+
+    def late(*given: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            rewrite_and_expire(table)
+        return real(*given, **named)
+
+    monkeypatch.setattr(target, "commit_delta", late)
+    table.commit()
+    table.check()
+    assert len(calls) == 2
+
+
+def test_a_table_without_its_manifests_is_an_error(tmp_path: Path) -> None:
+    """It is not tried again and again, as if others had come first."""
+    table = made(tmp_path, files=100)
+    table.step(("+I", 1, "a"))
+    table.checkpoint()
+    table.step(("+I", 3, "b"))
+    table.prepare()
+    Path(there(table).current_snapshot().manifest_list).unlink()
+    with pytest.raises(ConnectorError, match="No such file"):
+        table.commit()
