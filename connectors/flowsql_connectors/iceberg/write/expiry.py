@@ -119,7 +119,11 @@ class Expirer:
         before = target.metadata
         with target.telling():
             io: Any = target.table.io
-            files = _named(before, chosen.snapshots, io)
+            try:
+                files = _named(before, chosen.snapshots, io)
+            except FileNotFoundError:
+                # Others let something expire that stays here: next time.
+                return False
             name = target.names.new(PLAN)
             plan = target.table.location_provider().new_metadata_location(name)
             with io.new_output(plan).create() as out:
@@ -129,8 +133,10 @@ class Expirer:
                 delete_files(io, [plan])
                 return False
             left = witnesses(before, target.metadata, chosen.snapshots, target.branch)
-            delete_files(io, sorted(unreferenced(target, files, left, known)))
-            delete_files(io, [plan])
+            # Where others let one of those expire meanwhile, the next start goes on with the plan.
+            with contextlib.suppress(FileNotFoundError):
+                delete_files(io, sorted(unreferenced(target, files, left, known)))
+                delete_files(io, [plan])
         return True
 
 

@@ -63,13 +63,11 @@ class KeyedWriter(IcebergWriter):
             self._look()
 
     def write(self, changes: Changes) -> None:
-        if not self._follower.ready:
-            self._look()
+        self._be_ready()
         self._rows.add(changes)
 
     def gathered(self) -> Content:
-        if not self._follower.ready:
-            self._look()
+        self._be_ready()
         self._give_up_unsaved()
         files = self._rows.finish()
         deleted = self._rows.deleted()
@@ -141,6 +139,12 @@ class KeyedWriter(IcebergWriter):
 
     def close(self) -> None:
         self._rows.discard()
+
+    def _be_ready(self) -> None:
+        """Behind a start whose tokens were in the table: it may have been long ago."""
+        if not self._follower.ready:
+            self.target.refresh()
+            self._look()
 
     # -- others' commits --------------------------------------------------------------------------
 

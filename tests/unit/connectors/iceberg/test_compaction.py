@@ -497,3 +497,17 @@ def test_a_table_without_its_manifests_is_an_error(tmp_path: Path) -> None:
     Path(there(table).current_snapshot().manifest_list).unlink()
     with pytest.raises(ConnectorError, match="No such file"):
         table.commit()
+
+
+def test_others_remove_what_a_start_found(tmp_path: Path) -> None:
+    """Where the rows of the last checkpoint were there already, the first rows come much later."""
+    table = made(tmp_path, files=100)
+    table.step(("+I", 1, "a"), ("+I", 2, "a"))
+    table.prepare()
+    for token in table._tokens:
+        table.writer.commit(token)
+    table.restart()
+    rewrite_and_expire(table)
+    table.step(("+U", 1, "b"))
+    table.checkpoint()
+    table.check()

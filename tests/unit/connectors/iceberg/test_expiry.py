@@ -347,6 +347,30 @@ def test_others_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what
     assert table.folder.strays() == [] or what == "rollback"
 
 
+@pytest.mark.parametrize("place", ["_named", "unreferenced"])
+def test_others_expire_what_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The checkpoint has landed and stands; a later commit or start removes what is left."""
+    table = made(tmp_path)
+    put(table, 1)
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError("a manifest list")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(expiry, place, gone)
+        put(table, 1, name="b")
+    table.check()
+    put(table, 2)
+    table.restart()
+    put(table, 3)
+    table.check()
+    check_readable(table)
+    assert len(ids(table)) == 1
+    assert table.folder.strays() == []
+
+
 def test_an_answer_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The snapshots are gone, and so are their files."""
     table = made(tmp_path, **{MERGED: "false"})
