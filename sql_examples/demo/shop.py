@@ -77,7 +77,8 @@ class _Shop:
         self.rows: dict[str, dict[int, Row]] = {name: {} for name in TABLES}
         self.changes: list[Change] = []
         self._chance = random.Random(7)
-        self._now = opened.replace(tzinfo=None)  # the tables' times have no zone
+        # The tables' times have no zone, and whole milliseconds: a file cuts off what PostgreSQL rounds.
+        self._now = opened.replace(tzinfo=None, microsecond=opened.microsecond // 1000 * 1000)
         for number, name in enumerate(PRODUCTS):
             price = Decimal(self._chance.randrange(100, 90_000)) / 100
             self._put("products", {"product_id": number, "name": name, "price": price})
